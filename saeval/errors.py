@@ -1,0 +1,41 @@
+"""Every error saeval raises on purpose: what is wrong, why, and what to do next."""
+
+
+class SaevalError(Exception):
+    """Base of all deliberate errors. The message says what, why, and what to do next."""
+
+
+class UsageError(SaevalError):
+    """The request itself is off: an unknown name, a bad option, a malformed configuration."""
+
+
+class RegistryError(SaevalError):
+    """A registry file, or an entry in it, is malformed or contradicts itself."""
+
+
+class FetchError(SaevalError):
+    """A source could not be brought to a verified local folder."""
+
+
+class LoadError(SaevalError):
+    """An SAE's files cannot be read as an SAE: unknown, ambiguous, damaged or incomplete."""
+
+
+class ModelError(SaevalError):
+    """A model, its tokenizer, or a site in it cannot be found or used."""
+
+
+class DataError(SaevalError):
+    """Texts, tokens, labels or activations are empty, malformed or too long."""
+
+
+class PreflightError(SaevalError):
+    """An SAE and the model it is given do not belong together."""
+
+
+class ResultError(SaevalError):
+    """A result folder cannot be written, or what it holds is damaged."""
+
+
+class NotApplicable(SaevalError):
+    """A task cannot say anything about this SAE here. An outcome with a reason, not a failure."""

@@ -1,0 +1,71 @@
+"""What a task is: a frozen configuration with `prepare` (once per site) and `score` (once per SAE)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from saeval.activations import ActivationSource
+from saeval.evidence import Evidence
+from saeval.sae import SAE
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a task computed without looking at any SAE. Cached as safetensors, parquet, JSON."""
+
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-like values: names, hashes, choices made."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A frozen dataclass whose fields are its configuration, each documented beneath itself.
+
+    Two fields have a fixed meaning where a task has them: `limit` (int or None, set by --limit:
+    at most so many units) and `compat` (str or None, set by --compat).
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    """Raised whenever an SAE might score differently."""
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Do all that does not depend on the SAE.
+
+        Raises:
+            NotApplicable: if the source cannot serve this task at all.
+        """
+        ...
+
+    def score(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterable[Evidence]:
+        """Yield the evidence of every metric.
+
+        Raises:
+            NotApplicable: if the task can say nothing about this SAE.
+        """
+        ...
+
+
+@runtime_checkable
+class GroupTask(Protocol):
+    """A task that scores a named set of SAEs together (seeds, layers, ensembles)."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Do all that does not depend on the SAEs."""
+        ...
+
+    def score_group(
+        self, saes: Sequence[SAE], prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterable[Evidence]:
+        """Yield the evidence of every metric over the whole set."""
+        ...
