@@ -1,0 +1,87 @@
+"""How many latents are active, how strongly, and how often: all from sparse codes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from saeval.errors import DataError
+from saeval.sae import Codes
+
+DENSITY_BINS: Mapping[str, tuple[float, float]] = {
+    "dead": (0.0, 0.0),
+    "below 1e-5": (0.0, 1e-5),
+    "1e-5 to 1e-4": (1e-5, 1e-4),
+    "1e-4 to 1e-3": (1e-4, 1e-3),
+    "1e-3 to 0.01": (1e-3, 1e-2),
+    "0.01 to 0.1": (1e-2, 1e-1),
+    "0.1 to 1": (1e-1, 1.0),
+}
+"""Bins of a latent's density (share of tokens on which it is active): above low, up to high."""
+
+
+def l0(codes: Codes) -> float:
+    """Mean number of active latents (acts != 0) a token."""
+    return codes.l0.double().mean().item()
+
+
+def l1(codes: Codes) -> float:
+    """Mean over tokens of the sum of |acts|, in the units of the library that wrote the SAE."""
+    return token_l1(codes).mean().item()
+
+
+def token_l1(codes: Codes) -> Float[Tensor, " tokens"]:
+    """Sum of |acts| of each token, float64."""
+    return token_sums(codes, codes.value.abs())
+
+
+def token_sums(codes: Codes, value: Float[Tensor, " nnz"]) -> Float[Tensor, " tokens"]:
+    """Sum over each token's entries of one value an entry, float64."""
+    sums = torch.zeros(codes.tokens, dtype=torch.float64, device=value.device)
+    return sums.index_add_(0, codes.token, value.double())
+
+
+def active_counts(codes: Codes) -> Int[Tensor, " d_sae"]:
+    """On how many of the tokens each latent is active (acts != 0)."""
+    return torch.bincount(codes.index, minlength=codes.d_sae)
+
+
+def frac_alive(counts: Int[np.ndarray, " d_sae"]) -> float:
+    """Share of latents that are active on at least one token. Grows with the tokens seen.
+
+    Args:
+        counts: Tokens on which each latent is active.
+    """
+    return float(np.mean(counts > 0))
+
+
+def freq_over(counts: Int[np.ndarray, " d_sae"], tokens: int, share: float) -> float:
+    """Share of latents active on more than `share` of the tokens: the dense ones.
+
+    Raises:
+        DataError: if no token was seen.
+    Source: SAEBench, evals/core/main.py (`freq_over_1_percent`, `freq_over_10_percent`).
+    """
+    return float(np.mean(_density(counts, tokens) > share))
+
+
+def density_histogram(counts: Int[np.ndarray, " d_sae"], tokens: int) -> dict[str, int]:
+    """Number of latents in each of `DENSITY_BINS`; the bins cover all latents once.
+
+    Raises:
+        DataError: if no token was seen.
+    """
+    density = _density(counts, tokens)
+    histogram = {
+        name: int(np.count_nonzero((density > low) & (density <= high)))
+        for name, (low, high) in DENSITY_BINS.items()
+    }
+    return histogram | {"dead": int(np.count_nonzero(density == 0))}
+
+
+def _density(counts: Int[np.ndarray, " d_sae"], tokens: int) -> Float[np.ndarray, " d_sae"]:
+    if tokens < 1:
+        raise DataError("No token was counted, so latents have no density. Pass some text.")
+    return counts / tokens
