@@ -1,0 +1,207 @@
+"""Any Hugging Face transformer: named sites, runs up to a site, runs from a site on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from saeval.errors import ModelError
+from saeval.models import execution, sites
+from saeval.models.anatomy import Anatomy, dissect
+from saeval.models.execution import Restart
+from saeval.models.loading import fetch_network, pick_device
+from saeval.models.names import hub_id
+from saeval.sae import Site
+
+__all__ = ["LoadedModel", "hub_id", "load_model"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network in eval mode, and what saeval needs to know about it."""
+
+    name: str
+    """As the user gave it."""
+    revision: str | None
+    """Commit of the files where it is known."""
+    net: Any
+    """The transformers network: with its head for decoders, without for encoders."""
+    tokenizer: Any
+    """None where the files hold none."""
+    device: str
+    dtype: torch.dtype
+    identity: str
+    """`id@commit` at the hub, or `local:` and a hash of configuration and weights."""
+    parts: Anatomy
+    _found: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was measured of the network once: widths, restarts, the head. Never changes a result."""
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return self.config.hidden_size
+
+    @property
+    def config(self) -> Any:
+        """The (text) configuration of the network."""
+        return self.net.config.get_text_config()
+
+    @property
+    def context(self) -> int | None:
+        """Most tokens a row may have, or None where the configuration sets no limit."""
+        return getattr(self.config, "max_position_embeddings", None)
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether there is an output head: True for decoders, False for encoders."""
+        return self.parts.base != "" and self.net.get_output_embeddings() is not None
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the token embedding: ids run from 0 to one less."""
+        return self.parts.vocab_size
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return self.parts.n_layers
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files came from a local folder."""
+        return self.identity.startswith("local:")
+
+    @property
+    def bos_id(self) -> int | None:
+        """Id that begins a row: BOS, or what an encoder has for it (CLS)."""
+        return self._special("bos_token_id", "cls_token_id")
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of tokens that are no text: BOS, EOS and padding (CLS and SEP for encoders)."""
+        roles = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id")
+        return frozenset(token for role in roles for token in self._ids(role))
+
+    def resolve(self, site: str) -> Site:
+        """Site for a module path, a TransformerLens hook, or another library's name.
+
+        Raises:
+            ModelError: if the model has no such place, with the nearest names.
+        """
+        return sites.resolve(self.parts, site)
+
+    def width(self, site: Site) -> int:
+        """Size of the activation vectors at a site."""
+        return self._once(("width", site), lambda: self._probe(site).shape[-1])
+
+    def run_to(
+        self, sites: Sequence[Site], ids: Int[Tensor, "texts seq"], attention: Tensor
+    ) -> dict[Site, Float[Tensor, "texts seq d"]]:
+        """Activations at the sites; the pass ends at the deepest of them."""
+        ids, attention = self._placed(ids, attention)
+        found, _ = execution.capture(self.parts, sites, ids, attention, whole=False)
+        return found
+
+    def clean(
+        self, sites: Sequence[Site], ids: Int[Tensor, "texts seq"], attention: Tensor
+    ) -> tuple[dict[Site, Float[Tensor, "texts seq d"]], Float[Tensor, "texts seq d_model"]]:
+        """One whole pass: activations at the sites, and what the output head reads."""
+        ids, attention = self._placed(ids, attention)
+        found, final = execution.capture(self.parts, sites, ids, attention, whole=True)
+        if final is None:
+            raise ModelError(f"{self.name} gives no final hidden state.")
+        return found, final
+
+    def needs_resume(self, site: Site) -> Site | None:
+        """Block input to be stored beside the activation, for sites inside a block."""
+        restart = self._restart(site)
+        if restart is None or not restart.edits:
+            return None
+        return Site(self.parts.block(restart.boundary), "in")
+
+    def run_from(
+        self,
+        site: Site,
+        ids: Int[Tensor, "texts seq"],
+        attention: Tensor,
+        x: Float[Tensor, "texts seq d"],
+        resume: Float[Tensor, "texts seq d_model"] | None = None,
+    ) -> Float[Tensor, "texts seq d_model"]:
+        """Final hidden states with x in the place of the activation at the site.
+
+        Only the layers after the site are run. Gradients flow to x where it asks for them.
+        `resume` is the activation at `needs_resume(site)`, where that names one; without it the
+        whole model runs, with the same result.
+        """
+        ids, attention = self._placed(ids, attention)
+        x = x.to(self.device, self.dtype)
+        restart = self._restart(site)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            if restart is None or (restart.edits and resume is None):
+                return execution.hooked(self.parts, site, ids, attention, x)
+            if resume is not None:
+                resume = resume.to(self.device, self.dtype)
+            return execution.restarted(self.parts, restart, ids, attention, x, resume)
+
+    def logits(self, hidden: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
+        """Logits of final hidden states in float32, with the model's own capping and scaling.
+
+        Raises:
+            ModelError: if the model has no output head, or one that needs more than these.
+        """
+        if not self.has_logits:
+            raise ModelError(f"{self.name} has no output head, so there are no logits.")
+        form = self._once("head", lambda: execution.check_head(self.parts))
+        rows = hidden.to(self.device, self.dtype).flatten(0, -2)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and rows.requires_grad):
+            logits = execution.head_logits(self.parts, form, rows)
+        return logits.float().unflatten(0, hidden.shape[:-1])
+
+    def _restart(self, site: Site) -> Restart | None:
+        return self._once(("restart", site), lambda: execution.plan_restart(self.parts, site))
+
+    def _probe(self, site: Site) -> Tensor:
+        return self.run_to([site], torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, 1))[site]
+
+    def _placed(self, ids: Tensor, attention: Tensor) -> tuple[Tensor, Bool[Tensor, "texts seq"]]:
+        return ids.to(self.device, torch.int64), attention.to(self.device, torch.bool)
+
+    def _special(self, *roles: str) -> int | None:
+        return next((token for role in roles for token in self._ids(role)), None)
+
+    def _ids(self, role: str) -> list[int]:
+        """Ids of a role, by the tokenizer, else by the configuration."""
+        for owner in (self.tokenizer, self.config):
+            found = getattr(owner, role, None)
+            if found is not None:
+                return found if isinstance(found, list) else [found]
+        return []
+
+    def _once(self, key: Any, measure: Any) -> Any:
+        if key not in self._found:
+            self._found[key] = measure()
+        return self._found[key]
+
+
+def load_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> LoadedModel:
+    """Load a local folder, a hub id (`id@revision` too), or a TransformerLens name.
+
+    Weights come from safetensors only, and code that comes with a model is never run.
+
+    Raises:
+        ModelError: if the model cannot be loaded, with what was tried and what to do.
+    """
+    if revision is None and "@" in name:
+        name, revision = name.rsplit("@", 1)
+    device = pick_device(device)
+    net, tokenizer, commit, identity = fetch_network(name, revision, device, dtype)
+    return LoadedModel(name, commit, net, tokenizer, device, dtype, identity, dissect(net))

@@ -1,0 +1,64 @@
+"""Model names: what TransformerLens and papers call a model -> its Hugging Face id."""
+
+import re
+
+_RENAMED = {
+    "gpt2": "openai-community/gpt2",
+    "gpt2-small": "openai-community/gpt2",
+    "gpt2-medium": "openai-community/gpt2-medium",
+    "gpt2-large": "openai-community/gpt2-large",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "distillgpt2": "distilbert/distilgpt2",
+    "distilgpt2": "distilbert/distilgpt2",
+    "gpt-neo-small": "EleutherAI/gpt-neo-125M",
+    "gpt-neo-medium": "EleutherAI/gpt-neo-1.3B",
+    "gpt-neo-large": "EleutherAI/gpt-neo-2.7B",
+    "gpt-j": "EleutherAI/gpt-j-6B",
+    "gpt-j-6b": "EleutherAI/gpt-j-6B",
+    "gpt-neox": "EleutherAI/gpt-neox-20b",
+    "mistral-7b": "mistralai/Mistral-7B-v0.1",
+    "mistral-7b-instruct": "mistralai/Mistral-7B-Instruct-v0.1",
+    "bert-base-cased": "google-bert/bert-base-cased",
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+    "bert-large-cased": "google-bert/bert-large-cased",
+    "bert-large-uncased": "google-bert/bert-large-uncased",
+    "llama-2-7b": "meta-llama/Llama-2-7b-hf",
+    "llama-2-13b": "meta-llama/Llama-2-13b-hf",
+}
+
+_ORGANISATIONS = (
+    (r"pythia-.+", "EleutherAI"),
+    (r"gpt-(neo|j|neox)-.+", "EleutherAI"),
+    (r"(gemma|gemma-2|gemma-3)-\d.*", "google"),
+    (r"(llama-3|meta-llama-3).*", "meta-llama"),
+    (r"(mistral|mixtral)-.+", "mistralai"),
+    (r"qwen.+", "Qwen"),
+    (r"opt-.+", "facebook"),
+    (r"phi-.+", "microsoft"),
+    (r"bloom.*", "bigscience"),
+    (r"stablelm.*", "stabilityai"),
+    (r"tinystories-.+", "roneneldan"),
+)
+"""Families whose short name is the last part of the id, in whatever letter case."""
+
+_TINY_STORIES = re.compile(r"tiny-stories-(?P<rest>.+)", re.IGNORECASE)
+
+
+def hub_id(name: str) -> str:
+    """Hugging Face id of a model name; a name that already is one comes back unchanged.
+
+    Ids do not depend on letter case at the hub, so `gemma-2-2b` and `Gemma-2-2B` both work.
+
+    Source: the official names and aliases of TransformerLens's `loading_from_pretrained`.
+    """
+    if "/" in name:
+        return name
+    known = _RENAMED.get(name.lower())
+    if known is not None:
+        return known
+    if story := _TINY_STORIES.fullmatch(name):
+        return f"roneneldan/TinyStories-{story['rest']}"
+    for pattern, organisation in _ORGANISATIONS:
+        if re.fullmatch(pattern, name, re.IGNORECASE):
+            return f"{organisation}/{name}"
+    return name
