@@ -13,10 +13,10 @@ from saeval.models import execution, sites
 from saeval.models.anatomy import Anatomy, dissect
 from saeval.models.execution import Restart
 from saeval.models.loading import fetch_network, pick_device
-from saeval.models.names import hub_id
+from saeval.models.names import canonical_name
 from saeval.sae import Site
 
-__all__ = ["LoadedModel", "hub_id", "load_model"]
+__all__ = ["LoadedModel", "canonical_name", "load_model"]
 
 
 @dataclass(frozen=True)

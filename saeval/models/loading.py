@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from saeval.errors import ModelError
-from saeval.models.names import hub_id
+from saeval.models.names import canonical_name
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def fetch_network(
         ModelError: if the model is missing, gated, out of reach, without safetensors, of a kind
             that cannot be run here, or its files lack weights.
     """
-    place = name if Path(name).is_dir() else hub_id(name)
+    place = name if Path(name).is_dir() else canonical_name(name)
     with _quiet():
         from transformers import AutoConfig, AutoTokenizer
 

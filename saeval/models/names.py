@@ -44,7 +44,7 @@ _ORGANISATIONS = (
 _TINY_STORIES = re.compile(r"tiny-stories-(?P<rest>.+)", re.IGNORECASE)
 
 
-def hub_id(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Hugging Face id of a model name; a name that already is one comes back unchanged.
 
     Ids do not depend on letter case at the hub, so `gemma-2-2b` and `Gemma-2-2B` both work.
