@@ -1,0 +1,68 @@
+"""The Othello model: GPT-NeoX on moves, trained on the uniform distribution over legal ones."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+from saeval.lab.othello.games import BOS, MOVES, VOCABULARY, random_games
+from saeval.lab.pretrain import Batch, Recipe
+
+TRAIN, TEST, PROBE = 0, 1, 2
+"""Spawn keys that keep the games of training, test and probes apart."""
+RECIPE = Recipe(steps=2700)
+BATCH_GAMES = 128
+"""Games a step: 7,680 tokens, 20.7 M tokens in all."""
+
+
+def build(seed: int = 0) -> GPTNeoXForCausalLM:
+    """An untrained model: 6 layers, d 128, 4 heads, 61 tokens, 60 positions."""
+    torch.manual_seed(seed)
+    return GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=128,
+            num_hidden_layers=6,
+            num_attention_heads=4,
+            intermediate_size=512,
+            max_position_embeddings=MOVES,
+            rotary_pct=1.0,
+            bos_token_id=BOS,
+            eos_token_id=None,
+            pad_token_id=BOS,
+            tie_word_embeddings=False,
+        )
+    )
+
+
+def batch_at(step: int, *, seed: int = 0, games: int = BATCH_GAMES) -> Batch:
+    """Games of a training step: `ids` and the share of each token among the legal ones."""
+    played = random_games(games, np.random.SeedSequence(seed, spawn_key=(TRAIN, step)))
+    legal = torch.from_numpy(played.legal_tokens())
+    target = legal / legal.sum(-1, keepdim=True)
+    return {"ids": torch.from_numpy(played.tokens), "target": target}
+
+
+def soft_label_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean cross-entropy with the uniform distribution over the legal moves, in nats."""
+    return -(logits.log_softmax(-1) * batch["target"]).sum(-1).mean()
+
+
+@torch.inference_mode()
+def legality(net: GPTNeoXForCausalLM, *, games: int = 1000, seed: int = 0) -> dict[str, float]:
+    """How legal the model's predictions are on held-out games.
+
+    `top1_legal`: share of positions whose most likely token is legal. `legal_mass`: mean
+    probability on legal tokens. Both fractions, over all 60 positions of each game.
+    """
+    played = random_games(games, np.random.SeedSequence(seed, spawn_key=(TEST, 0)))
+    legal = torch.from_numpy(played.legal_tokens())
+    ids = torch.from_numpy(played.tokens)
+    top, mass = 0.0, 0.0
+    for start in range(0, len(ids), 250):
+        part = slice(start, start + 250)
+        logits = net(input_ids=ids[part].to(net.device), use_cache=False).logits.float().cpu()
+        chosen = logits.argmax(-1, keepdim=True)
+        top += legal[part].gather(-1, chosen).sum().item()
+        mass += (logits.softmax(-1) * legal[part]).sum().item()
+    return {"top1_legal": top / ids.numel(), "legal_mass": mass / ids.numel()}
