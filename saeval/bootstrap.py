@@ -1,0 +1,144 @@
+"""Resampling: which rows are drawn together, how often each is drawn, and the interval that gives.
+
+Replicates reweight clusters with independent exponential weights (the Bayesian bootstrap, Rubin
+1981) instead of drawing them with replacement. Both have the same spread to first order, but no
+cluster ever drops out, so a rare class, part or setting cannot vanish from a replicate and leave
+the statistic undefined.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+MOST_BLOCKS = 4096
+"""More clusters than this are put into this many random blocks, which are then resampled.
+
+The standard error from so many blocks is itself within about 1 % (1 / sqrt(2 * 4096)), less than
+what 2,000 replicates leave; a million latents then cost little more than a thousand documents.
+"""
+FEW_CLUSTERS = 10
+"""Below this many clusters percentiles are too coarse, and Student's t takes their place."""
+_CELLS = 2**19
+"""Weights held at once: 4 MB of float64."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which rows are resampled together. Equal for equal clusters, whatever the scores are."""
+
+    block: Int[np.ndarray, " rows"]
+    """int64 block of each row, counted from 0."""
+    blocks: int
+    clusters: int
+    """Independent clusters of rows: as many as blocks, unless there are very many."""
+    digest: bytes
+    """sha256 of the ordered cluster names, the root of the random weights."""
+
+
+def _names_digest(names: pd.DataFrame) -> bytes:
+    """Sha256 of the rows of `names`, in order, values kept apart from types and each other."""
+    digest = hashlib.sha256()
+    for name, column in names.items():
+        if pd.api.types.is_integer_dtype(column.dtype):
+            data = column.to_numpy(np.int64).astype("<i8").tobytes()
+        else:
+            data = "".join(f"{len(text)}:{text}" for text in column.astype(str)).encode()
+        digest.update(f"{name}:{column.dtype.kind}:{len(data)};".encode() + data)
+    return digest.digest()
+
+
+def design(names: pd.DataFrame) -> Design:
+    """Rows of equal names are one cluster. The order of the rows does not matter.
+
+    Args:
+        names: One row a unit; the columns together name its cluster.
+    """
+    codes, order = _ordered_codes(names)
+    digest = _names_digest(order)
+    clusters = len(order)
+    if clusters <= MOST_BLOCKS:
+        return Design(codes, clusters, clusters, digest)
+    shuffled = _generator(digest, "blocks").permutation(clusters)
+    return Design((shuffled % MOST_BLOCKS)[codes], MOST_BLOCKS, clusters, digest)
+
+
+def _ordered_codes(names: pd.DataFrame) -> tuple[Int[np.ndarray, " rows"], pd.DataFrame]:
+    """The place of each row's name among the sorted distinct names, and those names."""
+    grouped = names.groupby(list(names.columns), sort=True, dropna=False)
+    codes = grouped.ngroup().to_numpy(np.int64)
+    first = np.full(int(codes.max()) + 1, -1)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return codes, names.iloc[first]
+
+
+def _generator(digest: bytes, *purpose: int | str) -> np.random.Generator:
+    seed = hashlib.sha256(digest + repr(purpose).encode()).digest()
+    return np.random.default_rng(np.frombuffer(seed, "<u4"))
+
+
+def weightings(
+    of: Design, replicates: int, seed: int, width: int
+) -> Iterator[Float[np.ndarray, "weightings blocks"]]:
+    """Weights of each block, a few replicates at a time, each after a first row of ones.
+
+    They depend on nothing but the seed and the ordered cluster names: two SAEs over the same
+    units are reweighted alike, which is what pairs them.
+
+    Args:
+        of: The design.
+        replicates: Replicates in all.
+        seed: Of the weights.
+        width: Numbers that the caller will hold for each replicate, which bounds how many
+            replicates come at a time.
+    """
+    generator = _generator(of.digest, "weights", seed)
+    step = max(1, _CELLS // max(width, of.blocks))
+    for start in range(0, replicates, step):
+        count = min(step, replicates - start)
+        drawn = np.ones((count + 1, of.blocks))
+        generator.standard_exponential(out=drawn[1:])
+        yield drawn
+
+
+def interval(
+    value: float, replicates: Float[np.ndarray, " replicates"], clusters: int
+) -> tuple[float, float, float]:
+    """Standard error and 95 % interval of a value from its replicates.
+
+    Exponential weights give a mean the variance s^2 (C - 1) / (C (C + 1)) over C clusters where
+    s^2 / C is unbiased; the standard error is widened by the ratio.
+
+    The interval is the bias-corrected percentile one. Percentiles stay within the statistic's
+    range (an F1 never exceeds 1) and follow its skew. Plain ones double the bias of a statistic
+    such as a mean of many small ratios (there they held the truth in 67 % of simulations, the
+    corrected ones in 89 %), so their levels move by how far the value lies from the replicates'
+    median, by one standard error at most; the acceleration of BCa is left out, since its
+    jackknife breaks down for maxima and costs as much again. Levels also move outwards by the
+    ratio above and by Student's t with C - 1 degrees of freedom. With fewer than ten clusters
+    percentiles are too coarse: value +- t times the standard error.
+
+    Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), section 14.3 (bias
+    correction); Hesterberg, "What teachers should know about the bootstrap" (2014), section 4
+    (levels moved outwards); Rubin, "The Bayesian bootstrap" (1981), for the variance.
+    """
+    widen = np.sqrt((clusters + 1) / (clusters - 1))
+    stderr = float(replicates.std() * widen)
+    t = float(stdtrit(clusters - 1, 0.975))
+    if clusters < FEW_CLUSTERS:
+        return stderr, value - t * stderr, value + t * stderr
+    below = ((replicates < value).mean() + (replicates <= value).mean()) / 2
+    bias = np.clip(ndtri(below), -1, 1)
+    low, high = np.quantile(replicates, ndtr([2 * bias - t * widen, 2 * bias + t * widen]))
+    return stderr, min(float(low), value), max(float(high), value)
+
+
+def p_value(delta: float, stderr: float, clusters: int) -> float:
+    """Two-sided p of a difference under no difference, by Student's t with C - 1 degrees."""
+    if stderr == 0:
+        return 1.0 if delta == 0 else 0.0
+    return float(2 * stdtr(clusters - 1, -abs(delta) / stderr))
