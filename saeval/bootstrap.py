@@ -23,6 +23,8 @@ what 2,000 replicates leave; a million latents then cost little more than a thou
 """
 FEW_CLUSTERS = 10
 """Below this many clusters percentiles are too coarse, and Student's t takes their place."""
+_ROUNDING = 1e-12
+"""Relative spread of replicates below which they differ by rounding alone."""
 _CELLS = 2**19
 """Weights held at once: 4 MB of float64."""
 
@@ -126,6 +128,8 @@ def interval(
     correction); Hesterberg, "What teachers should know about the bootstrap" (2014), section 4
     (levels moved outwards); Rubin, "The Bayesian bootstrap" (1981), for the variance.
     """
+    if np.ptp(replicates) <= _ROUNDING * abs(value):
+        return 0.0, value, value
     widen = np.sqrt((clusters + 1) / (clusters - 1))
     stderr = float(replicates.std() * widen)
     t = float(stdtrit(clusters - 1, 0.975))
