@@ -12,7 +12,7 @@ from saeval.errors import ModelError
 from saeval.models import execution, sites
 from saeval.models.anatomy import Anatomy, dissect
 from saeval.models.execution import Restart
-from saeval.models.loading import fetch_network, pick_device
+from saeval.models.loading import fetch_network, pick_device, tokenizer_identity
 from saeval.models.names import canonical_name
 from saeval.sae import Site
 
@@ -80,10 +80,25 @@ class LoadedModel:
         return self._special("bos_token_id", "cls_token_id")
 
     @property
+    def eos_id(self) -> int | None:
+        """Id that ends a text: EOS, or what an encoder has for it (SEP)."""
+        return self._special("eos_token_id", "sep_token_id")
+
+    @property
+    def pad_id(self) -> int | None:
+        """Id that fills rows up."""
+        return self._special("pad_token_id")
+
+    @property
     def special_ids(self) -> frozenset[int]:
         """Ids of tokens that are no text: BOS, EOS and padding (CLS and SEP for encoders)."""
         roles = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id")
         return frozenset(token for role in roles for token in self._ids(role))
+
+    @property
+    def tokenizer_identity(self) -> str:
+        """What tells two tokenizers apart: the model's identity at the hub, else a hash."""
+        return self._once("tokenizer", lambda: tokenizer_identity(self.tokenizer, self.identity))
 
     def resolve(self, site: str) -> Site:
         """Site for a module path, a TransformerLens hook, or another library's name.
@@ -96,6 +111,12 @@ class LoadedModel:
     def width(self, site: Site) -> int:
         """Size of the activation vectors at a site."""
         return self._once(("width", site), lambda: self._probe(site).shape[-1])
+
+    @property
+    def final_width(self) -> int:
+        """Size of the final hidden states: d_model but for a few models (OPT-350m)."""
+        ids, attention = torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, 1)
+        return self._once("final", lambda: self.clean([], ids, attention)[1].shape[-1])
 
     def run_to(
         self, sites: Sequence[Site], ids: Int[Tensor, "texts seq"], attention: Tensor

@@ -1,6 +1,7 @@
 """A model's name -> its network, tokenizer and identity, from safetensors only."""
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -93,6 +94,16 @@ def fetch_network(
     commit = getattr(net.config, "_commit_hash", None) or revision
     identity = f"local:{_digest(Path(place))}" if Path(place).is_dir() else f"{place}@{commit}"
     return net, tokenizer, commit, identity
+
+
+def tokenizer_identity(tokenizer: Any, model_identity: str) -> str:
+    """The model's identity for files at the hub; a hash of the tokenizer for local ones."""
+    if tokenizer is None or not model_identity.startswith("local:"):
+        return model_identity
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    content = backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    special = json.dumps(tokenizer.special_tokens_map, sort_keys=True, default=str)
+    return f"local:{hashlib.sha256((content + special).encode()).hexdigest()}"
 
 
 def _network_class(name: str, config: Any) -> Any:

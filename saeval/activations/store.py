@@ -1,0 +1,247 @@
+"""A cache on disk: keyed by all inputs, written whole or not at all, checked on read."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from saeval.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FORMAT = 1
+"""Part of every key: raised when what is stored changes its meaning."""
+DEFAULT_GB = 10.0
+_MANIFEST = "manifest.json"
+_SPARE_BYTES = 64 << 20
+"""Disk space left free for others."""
+_STALE_SECONDS = 24 * 3600
+"""Age at which an unfinished entry counts as abandoned by a process that was killed."""
+
+
+class Store:
+    """Least recently used entries make room for new ones; what does not fit is not kept.
+
+    Several processes may use one folder: entries appear by renaming a finished folder, and
+    leave by renaming it away, so nobody ever reads half an entry.
+    """
+
+    def __init__(self, root: str | Path | None = None, quota_bytes: int | None = None) -> None:
+        self.root = Path(root) if root is not None else default_root()
+        self.quota_bytes = default_quota() if quota_bytes is None else quota_bytes
+        self._verified: set[str] = set()
+
+    def get(
+        self,
+        key: Mapping[str, Any],
+        make: Callable[[Path], None],
+        load: Callable[[Path], T],
+        size: int = 0,
+    ) -> T | None:
+        """What `load` reads from the entry's folder; made first where it is not there yet.
+
+        Args:
+            key: All inputs the content depends on, JSON-like.
+            make: Writes the content into an empty folder.
+            load: Reads it. An OSError or ValueError means a damaged entry, which is made anew.
+            size: Bytes that will be written, if known before.
+
+        Returns:
+            None where the entry cannot be kept (larger than the quota, disk full or read-only);
+            the reason is logged, and the caller does without.
+        """
+        name = digest({"format": FORMAT, **key})
+        found = self._load(name, load)
+        if found is not None:
+            return found
+        if size > self.quota_bytes:
+            logger.warning(
+                "%.1f GB do not fit the cache's %.1f GB, so they are computed again for every "
+                "pass. Raise SAEVAL_CACHE_GB to keep them.",
+                size / 1e9,
+                self.quota_bytes / 1e9,
+            )
+            return None
+        try:
+            self._write(name, key, make, size)
+        except OSError as error:
+            if error.errno not in (
+                errno.ENOSPC,
+                errno.EDQUOT,
+                errno.EROFS,
+                errno.EACCES,
+                errno.EPERM,
+            ):
+                raise
+            logger.warning(
+                "The cache %s cannot be written (%s), so results are computed again for every "
+                "pass. Point SAEVAL_CACHE to a folder with room.",
+                self.root,
+                error.strerror,
+            )
+            return None
+        return self._load(name, load)
+
+    def clear(self) -> None:
+        """Remove every entry."""
+        for folder in self._entries():
+            self._remove(folder)
+
+    def _folder(self, name: str) -> Path:
+        return self.root / "entries" / name[:2] / name
+
+    def _load(self, name: str, load: Callable[[Path], T]) -> T | None:
+        folder = self._folder(name)
+        if not folder.exists():
+            return None
+        try:
+            self._verify(name, folder)
+            found = load(folder)
+        except (OSError, ValueError, KeyError) as error:
+            # Another process may just have made room; only what is still there is damaged.
+            if folder.exists():
+                logger.warning("Cache entry %s is damaged (%s): computed again.", folder, error)
+                self._remove(folder)
+            return None
+        with contextlib.suppress(OSError):  # in a read-only cache, entries do not age
+            os.utime(folder / _MANIFEST)
+        return found
+
+    def _verify(self, name: str, folder: Path) -> None:
+        """Compare sizes and checksums with the manifest, once a process.
+
+        Raises:
+            ValueError: if they differ.
+        """
+        if name in self._verified:
+            return
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        for file, (size, checksum) in manifest["files"].items():
+            path = folder / file
+            if path.stat().st_size != size or file_digest(path) != checksum:
+                raise ValueError(f"{file} is not what was written")
+        self._verified.add(name)
+
+    def _write(
+        self, name: str, key: Mapping[str, Any], make: Callable[[Path], None], size: int
+    ) -> None:
+        unfinished = self.root / "unfinished"
+        unfinished.mkdir(parents=True, exist_ok=True)
+        self._make_room(size)
+        if shutil.disk_usage(self.root).free < size + _SPARE_BYTES:
+            raise OSError(errno.ENOSPC, "the disk is full")
+        work = Path(tempfile.mkdtemp(dir=unfinished))
+        try:
+            make(work)
+            files = {
+                path.name: (path.stat().st_size, file_digest(path))
+                for path in sorted(work.iterdir())
+            }
+            manifest = {"key": key, "files": files}
+            (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+            folder = self._folder(name)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # Renaming fails where another process was faster: then its entry stays.
+            with contextlib.suppress(OSError):
+                work.rename(folder)
+                self._verified.add(name)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        self._make_room(0)
+
+    def _make_room(self, size: int) -> None:
+        """Remove the least recently used entries until so many bytes fit the quota."""
+        entries = sorted(self._entries(), key=_last_use)
+        sizes = {folder: _size(folder) for folder in entries}
+        excess = sum(sizes.values()) + size - self.quota_bytes
+        for folder in entries[: None if size else -1]:
+            if excess <= 0:
+                break
+            self._remove(folder)
+            excess -= sizes[folder]
+        for work in (self.root / "unfinished").glob("*"):
+            if time.time() - _changed(work) > _STALE_SECONDS:
+                shutil.rmtree(work, ignore_errors=True)
+
+    def _entries(self) -> list[Path]:
+        return list((self.root / "entries").glob("??/*"))
+
+    def _remove(self, folder: Path) -> None:
+        self._verified.discard(folder.name)
+        with contextlib.suppress(OSError):
+            grave = Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
+            folder.rename(grave / folder.name)
+            shutil.rmtree(grave, ignore_errors=True)
+
+
+def digest(key: Mapping[str, Any]) -> str:
+    """sha256 of a key's canonical JSON.
+
+    Raises:
+        TypeError: if the key holds what is not JSON.
+        ValueError: if it holds NaN or infinity.
+    """
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_root() -> Path:
+    """`$SAEVAL_CACHE`, else saeval's folder among the user's caches."""
+    if given := os.environ.get("SAEVAL_CACHE"):
+        return Path(given).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "saeval"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "saeval" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saeval"
+
+
+def default_quota() -> int:
+    """Bytes the cache may hold: `$SAEVAL_CACHE_GB` (10^9 bytes each), else 10 GB.
+
+    Raises:
+        UsageError: if the variable is no number above or equal to 0.
+    """
+    text = os.environ.get("SAEVAL_CACHE_GB", str(DEFAULT_GB))
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = -1.0
+    if not 0 <= gigabytes < float("inf"):
+        raise UsageError(f"SAEVAL_CACHE_GB is '{text}'; give a number of gigabytes, such as 10.")
+    return int(gigabytes * 1e9)
+
+
+def _last_use(folder: Path) -> float:
+    return _changed(folder / _MANIFEST)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(folder: Path) -> int:
+    try:
+        return sum(path.stat().st_size for path in folder.iterdir())
+    except OSError:
+        return 0

@@ -1,0 +1,91 @@
+"""Arrays on disk, written and read in slices, so that memory holds one batch at a time."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+_SHAPES = "arrays.json"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Vectors of one array: how many, how wide, of which dtype."""
+
+    rows: int
+    width: int
+    dtype: torch.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one vector."""
+        return self.width * self.dtype.itemsize
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the array."""
+        return self.rows * self.row_bytes
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Open arrays. They stay readable even if their folder is removed meanwhile."""
+
+    files: Sequence[RawIOBase]
+    shapes: Sequence[Shape]
+
+    def read(self, array: int, start: int, stop: int) -> Tensor:
+        """Vectors start to stop of an array."""
+        shape = self.shapes[array]
+        buffer = bytearray((stop - start) * shape.row_bytes)
+        self.files[array].seek(start * shape.row_bytes)
+        if self.files[array].readinto(buffer) != len(buffer):
+            raise OSError(f"Array {array} ended before vector {stop}.")
+        if not buffer:
+            return torch.empty(0, shape.width, dtype=shape.dtype)
+        return torch.frombuffer(buffer, dtype=shape.dtype).reshape(-1, shape.width)
+
+    def gather(self, array: int, index: Int[Tensor, " n"]) -> Tensor:
+        """Single vectors of an array."""
+        vectors = [self.read(array, i, i + 1) for i in index.tolist()]
+        return torch.cat(vectors) if vectors else self.read(array, 0, 0)
+
+    def write(self, array: int, start: int, vectors: Tensor) -> None:
+        """Put vectors at a position."""
+        shape = self.shapes[array]
+        self.files[array].seek(start * shape.row_bytes)
+        data = vectors.to("cpu", shape.dtype).contiguous()
+        self.files[array].write(data.view(torch.uint8).numpy().data)
+
+    def close(self) -> None:
+        """Give the files back."""
+        for file in self.files:
+            file.close()
+
+
+def create(folder: Path, shapes: Sequence[Shape]) -> Arrays:
+    """New arrays in a folder, full of zeros."""
+    listing = [[s.rows, s.width, str(s.dtype).removeprefix("torch.")] for s in shapes]
+    (folder / _SHAPES).write_text(json.dumps(listing), encoding="utf-8")
+    files = [_raw(folder / f"{i}.bin", "w+b") for i in range(len(shapes))]
+    for file, shape in zip(files, shapes, strict=True):
+        file.truncate(shape.bytes)
+    return Arrays(files, shapes)
+
+
+def open_arrays(folder: Path) -> Arrays:
+    """The arrays of a folder, for reading."""
+    listing: list[Any] = json.loads((folder / _SHAPES).read_text(encoding="utf-8"))
+    shapes = [Shape(rows, width, getattr(torch, dtype)) for rows, width, dtype in listing]
+    return Arrays([_raw(folder / f"{i}.bin", "rb") for i in range(len(shapes))], shapes)
+
+
+def _raw(path: Path, mode: Literal["rb", "w+b"]) -> RawIOBase:
+    """Unbuffered, since slices are large."""
+    return path.open(mode, buffering=0)

@@ -1,0 +1,155 @@
+"""Texts -> token rows, by a stated policy for long texts and for BOS."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from saeval.activations.rows import TokenRows, check_ids, padded, trailing
+from saeval.errors import DataError, ModelError, UsageError
+from saeval.models import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+Overflow = Literal["error", "truncate", "pack"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How texts become rows."""
+
+    context: int
+    """Most tokens a row, BOS included; for packing, exactly so many."""
+    overflow: str
+    """What happens to longer texts: `error`, `truncate`, or `pack` (join all texts, cut rows)."""
+    begin: bool
+    """Whether rows begin with BOS; encoders then get all special tokens they were trained with."""
+
+
+def tokenize(model: LoadedModel, texts: Sequence[str], name: str, policy: Policy) -> TokenRows:
+    """Token rows of texts.
+
+    Raises:
+        DataError: if there is no text, an empty one, or one longer than the context allows.
+        ModelError: if the model has no tokenizer, or no BOS where one is asked for.
+        UsageError: if the policy is unknown.
+    """
+    if policy.overflow not in ("error", "truncate", "pack"):
+        raise UsageError(
+            f"'{policy.overflow}' is no way to treat long texts; choose error, truncate or pack."
+        )
+    if model.tokenizer is None:
+        raise ModelError(
+            f"{model.name} came without a tokenizer, so texts cannot be read. Put its tokenizer "
+            "files beside the model, or give ready token rows."
+        )
+    if policy.begin and model.bos_id is None:
+        raise ModelError(
+            f"{model.name} has no BOS token, but rows are to begin with one. Say "
+            "prepend_bos: false."
+        )
+    _check_texts(texts, name, policy)
+    documents = _documents(model, texts, policy)
+    if policy.overflow == "pack":
+        return padded(name, _packed(model, documents, name, policy), model.special_ids)
+    for i, ids in enumerate(documents):
+        if not ids:
+            raise DataError(
+                f"Text {i} of '{name}' gives no token: {texts[i][:40]!r}. Leave it out."
+            )
+        if len(ids) > policy.context:
+            raise DataError(
+                f"Text {i} of '{name}' has {len(ids)} tokens, more than the {policy.context} a row "
+                "may have. Shorten it, raise the context, or set overflow to truncate or pack."
+            )
+    return padded(name, documents, model.special_ids)
+
+
+def default_begin(model: LoadedModel) -> bool:
+    """Rows begin with BOS wherever the model has one, as is the field's habit."""
+    return model.bos_id is not None
+
+
+def ready_rows(model: LoadedModel, ids: np.ndarray, name: str, context: int) -> TokenRows:
+    """Token rows that somebody else made. Padding is a trailing run of the padding id.
+
+    Where the padding id is also BOS or EOS, nothing tells padding from text, so every position
+    is attended; special tokens do not count either way, and to their left nothing changes.
+
+    Raises:
+        DataError: if the rows do not fit the model.
+    """
+    ids = check_ids(name, ids, model.vocab_size, context)
+    ambiguous = model.pad_id in (model.bos_id, model.eos_id)
+    attention = trailing(ids, None if ambiguous else model.pad_id)
+    if not attention.any(1).all():
+        row = int(np.argmin(attention.any(1)))
+        raise DataError(f"Row {row} of '{name}' is padding throughout. Leave it out.")
+    mask = attention & ~np.isin(ids, list(model.special_ids))
+    return TokenRows(name, ids, attention, mask)
+
+
+def _check_texts(texts: Sequence[str], name: str, policy: Policy) -> None:
+    if isinstance(texts, str) or any(not isinstance(text, str) for text in texts):
+        raise DataError(f"'{name}' is no list of texts. Give a list of strings.")
+    if not texts:
+        raise DataError(f"'{name}' holds no texts. Give at least one.")
+    empty = [i for i, text in enumerate(texts) if not text.strip()]
+    if empty and policy.overflow == "pack" and len(empty) < len(texts):
+        logger.info("%d empty texts of '%s' add nothing to its packed rows.", len(empty), name)
+    elif empty:
+        raise DataError(
+            f"Text {empty[0]} of '{name}' is empty"
+            f"{f', as are {len(empty) - 1} more' if len(empty) > 1 else ''}. Leave it out."
+        )
+
+
+def _documents(model: LoadedModel, texts: Sequence[str], policy: Policy) -> list[list[int]]:
+    """Ids of each text, with what begins (and for encoders ends) a row unless rows are packed."""
+    tokenizer = model.tokenizer
+    whole = policy.begin and not model.has_logits and tokenizer.cls_token_id is not None
+    whole = whole and policy.overflow != "pack"
+    truncate = policy.overflow == "truncate"
+    if whole:
+        limit = {"truncation": True, "max_length": policy.context} if truncate else {}
+        return tokenizer(list(texts), verbose=False, **limit)["input_ids"]
+    documents = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    if policy.overflow == "pack":
+        return documents
+    start = [model.bos_id] if policy.begin else []
+    end = policy.context if truncate else None
+    return [[*start, *ids][:end] if ids else [] for ids in documents]
+
+
+def _packed(
+    model: LoadedModel, documents: Sequence[list[int]], name: str, policy: Policy
+) -> list[list[int]]:
+    """Documents end to end, one separator between two, cut into rows of equal length.
+
+    The separator is BOS, else EOS where the model has no BOS. With BOS first, every row begins
+    with one, and what a row cannot hold goes on in the next. The unfilled last row is dropped,
+    as the field does.
+    """
+    separator = model.eos_id if model.bos_id is None else model.bos_id
+    begin = [model.bos_id] if policy.begin and model.bos_id is not None else []
+    rows: list[list[int]] = []
+    row: list[int] = []
+    for number, document in enumerate(filter(None, documents)):
+        # A row that begins with BOS here needs no separator besides.
+        between = number > 0 and separator is not None and (row or not begin)
+        left = [separator, *document] if between else document
+        while left:
+            row = row or [*begin]
+            room = policy.context - len(row)
+            row, left = row + left[:room], left[room:]
+            if len(row) == policy.context:
+                rows.append(row)
+                row = []
+    if not rows:
+        raise DataError(
+            f"The texts of '{name}' together hold {len(row)} tokens, too few to fill one row of "
+            f"{policy.context}. Give more text, or a smaller context."
+        )
+    return rows
