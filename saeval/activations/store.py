@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from saeval.errors import UsageError
+from saeval.folders import cache_folder
+from saeval.hashes import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Store:
     """
 
     def __init__(self, root: str | Path | None = None, quota_bytes: int | None = None) -> None:
-        self.root = Path(root) if root is not None else default_root()
+        self.root = Path(root) if root is not None else cache_folder() / "activations"
         self.quota_bytes = default_quota() if quota_bytes is None else quota_bytes
         self._verified: set[str] = set()
 
@@ -129,7 +130,7 @@ class Store:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         for file, (size, checksum) in manifest["files"].items():
             path = folder / file
-            if path.stat().st_size != size or file_digest(path) != checksum:
+            if path.stat().st_size != size or file_sha256(path) != checksum:
                 raise ValueError(f"{file} is not what was written")
         self._verified.add(name)
 
@@ -145,7 +146,7 @@ class Store:
         try:
             make(work)
             files = {
-                path.name: (path.stat().st_size, file_digest(path))
+                path.name: (path.stat().st_size, file_sha256(path))
                 for path in sorted(work.iterdir())
             }
             manifest = {"key": key, "files": files}
@@ -194,23 +195,6 @@ def digest(key: Mapping[str, Any]) -> str:
     """
     text = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def default_root() -> Path:
-    """`$SAEVAL_CACHE`, else saeval's folder among the user's caches."""
-    if given := os.environ.get("SAEVAL_CACHE"):
-        return Path(given).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "saeval"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "saeval" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saeval"
 
 
 def default_quota() -> int:

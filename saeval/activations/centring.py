@@ -1,0 +1,42 @@
+"""Centred activations: less their mean over d_model, as TransformerLens processes models."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saeval.errors import ModelError
+from saeval.models import LoadedModel
+from saeval.sae import Site
+
+
+def centre(
+    x: Float[Tensor, "*rows d"],
+) -> tuple[Float[Tensor, "*rows d"], Float[Tensor, "*rows 1"]]:
+    """Vectors less their mean over d, and that mean."""
+    mean = x.mean(-1, keepdim=True)
+    return x - mean, mean
+
+
+def check_centring(model: LoadedModel, site: Site) -> None:
+    """See by trial that the mean over d_model at a site changes nothing behind it.
+
+    TransformerLens centres all weights that write to the residual stream of a model with layer
+    norms, which take the mean away again. So its activations are the model's own less their
+    mean, and a reconstruction gets the mean back before it is spliced in.
+
+    Raises:
+        ModelError: if the mean matters: the model normalises by RMS, or the site does not write
+            to the stream.
+    """
+    ids = torch.arange(8).reshape(1, 8) % model.vocab_size
+    attention = torch.ones_like(ids, dtype=torch.bool)
+    found, clean = model.clean([site], ids, attention)
+    moved = model.run_from(site, ids, attention, found[site] + found[site].abs().max())
+    # A shift as large as the activations themselves costs a layer norm some digits.
+    tolerance = 1000 * torch.finfo(model.dtype).eps * float(clean.abs().max())
+    if float((moved - clean).abs().max()) > tolerance:
+        raise ModelError(
+            f"Activations at '{site}' of {model.name} cannot be centred: their mean over d_model "
+            "matters behind it. Only what is written to the residual stream of a model with layer "
+            "norms can be. TransformerLens centres nothing else, so read it with centred: false."
+        )

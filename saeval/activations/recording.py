@@ -1,0 +1,163 @@
+"""Tensors that a model gives for token rows: recorded on disk in one pass, read in batches."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from saeval.activations import stored
+from saeval.activations.rows import TokenRows
+from saeval.activations.store import Store, digest
+from saeval.activations.stored import Arrays, Shape
+from saeval.models import LoadedModel
+from saeval.sae import Site
+
+_OPEN_SETS = 16
+"""Sets of rows whose files stay open; others are opened again when needed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recorder:
+    """Recordings of one model. Padding is neither run, where that is possible, nor stored."""
+
+    model: LoadedModel
+    store: Store
+    batch_tokens: int
+    _open: "OrderedDict[str, Arrays | None]" = field(default_factory=OrderedDict, repr=False)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides the tensors, rows and sites aside."""
+        # The library's code decides activations as much as the weights do.
+        from transformers import __version__
+
+        return {
+            "model": self.model.identity,
+            "dtype": str(self.model.dtype),
+            "transformers": __version__,
+        }
+
+    def activations(
+        self, rows: TokenRows, group: slice, sites: Sequence[Site]
+    ) -> dict[Site, Float[Tensor, "texts seq d"]]:
+        """Activations of some rows at the sites, 0 at padding."""
+        arrays = self._recorded(rows, sites)
+        if arrays is None:
+            return self._computed(rows, group, sites)
+        return {site: self._read(rows, group, arrays, i) for i, site in enumerate(sites)}
+
+    def at(
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"], sites: Sequence[Site]
+    ) -> Float[Tensor, "texts d"]:
+        """Activation at the first of the sites, at one position of each row."""
+        arrays = self._recorded(rows, sites)
+        if arrays is not None:
+            return arrays.gather(0, torch.from_numpy(rows.offsets[:-1] + positions))
+        found = []
+        for group in rows.groups(self.batch_tokens):
+            x = self._computed(rows, group, sites)[sites[0]]
+            found.append(x[torch.arange(len(x)), torch.from_numpy(positions[group])].cpu())
+        return torch.cat(found)
+
+    def finals(
+        self, rows: TokenRows, compute: Callable[[slice], Float[Tensor, "texts seq d_model"]]
+    ) -> Iterator[Float[Tensor, "texts seq d_model"]]:
+        """Final hidden states of each group of rows, computed once."""
+        groups = rows.groups(self.batch_tokens)
+
+        def write(arrays: Arrays) -> None:
+            for group in groups:
+                attention = torch.from_numpy(rows.attention[group])
+                arrays.write(0, int(rows.offsets[group.start]), compute(group).cpu()[attention])
+
+        key = {**self.key, "kind": "final hidden", "rows": rows.digest}
+        shape = Shape(int(rows.offsets[-1]), self.model.final_width, self.model.dtype)
+        arrays = self._stored(key, [shape], write)
+        for group in groups:
+            yield compute(group) if arrays is None else self._read(rows, group, arrays, 0)
+
+    def _recorded(self, rows: TokenRows, sites: Sequence[Site]) -> Arrays | None:
+        key = {
+            **self.key,
+            "kind": "activations",
+            "rows": rows.digest,
+            "sites": [str(site) for site in sites],
+        }
+        total = int(rows.offsets[-1])
+        shapes = [Shape(total, self.model.width(site), self.model.dtype) for site in sites]
+        return self._stored(key, shapes, lambda arrays: self._write(rows, sites, arrays))
+
+    def _stored(
+        self, key: dict[str, Any], shapes: list[Shape], write: Callable[[Arrays], None]
+    ) -> Arrays | None:
+        """Arrays of a key, written first where they are not there; None where they do not fit."""
+        name = digest(key)
+        if name not in self._open:
+
+            def make(folder: Path) -> None:
+                arrays = stored.create(folder, shapes)
+                write(arrays)
+                arrays.close()
+
+            size = sum(shape.bytes for shape in shapes)
+            self._open[name] = self.store.get(key, make, stored.open_arrays, size)
+        self._open.move_to_end(name)
+        if len(self._open) > _OPEN_SETS:
+            # Not closed here, as a caller may still read: files close when nobody holds them.
+            self._open.popitem(last=False)
+        return self._open[name]
+
+    def _write(self, rows: TokenRows, sites: Sequence[Site], arrays: Arrays) -> None:
+        """One pass of the model, rows of similar length together so that little is padding."""
+        lengths = rows.attention.sum(1)
+        order = np.argsort(-lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            stop = start + max(1, self.batch_tokens // max(1, int(lengths[order[start]])))
+            index = order[start:stop]
+            found = self._run(rows.take(index), sites)
+            for i, site in enumerate(sites):
+                for row, vectors, length in zip(index, found[site], lengths[index], strict=True):
+                    arrays.write(i, int(rows.offsets[row]), vectors[:length])
+            start = stop
+
+    def _computed(self, rows: TokenRows, group: slice, sites: Sequence[Site]) -> dict[Site, Tensor]:
+        """Activations of some rows straight from the model."""
+        padding = torch.from_numpy(~rows.attention[group])[..., None].to(self.model.device)
+        found = self._run(rows.take(group), sites)
+        return {site: widened(x, rows).masked_fill(padding, 0) for site, x in found.items()}
+
+    def _run(self, rows: TokenRows, sites: Sequence[Site]) -> dict[Site, Tensor]:
+        ids, attention = inputs(rows, slice(0, len(rows)))
+        return self.model.run_to(sites, ids, attention)
+
+    def _read(self, rows: TokenRows, group: slice, arrays: Arrays, number: int) -> Tensor:
+        """Stored vectors of some rows [texts, seq, d], 0 at padding."""
+        start, stop = rows.offsets[group.start], rows.offsets[group.stop]
+        vectors = arrays.read(number, int(start), int(stop)).to(self.model.device)
+        attention = torch.from_numpy(rows.attention[group]).to(self.model.device)
+        if len(vectors) == attention.numel():
+            return vectors.reshape(*attention.shape, -1)
+        whole = vectors.new_zeros(*attention.shape, vectors.shape[1])
+        whole[attention] = vectors
+        return whole
+
+
+def inputs(
+    rows: TokenRows, group: slice
+) -> tuple[Int[Tensor, "texts longest"], Bool[Tensor, "texts longest"]]:
+    """Ids and attention of some rows, cut to the longest of them."""
+    seq = int(rows.attention[group].sum(1).max())
+    ids = torch.from_numpy(rows.ids[group, :seq].astype(np.int64))
+    return ids, torch.from_numpy(rows.attention[group, :seq].copy())
+
+
+def widened(x: Float[Tensor, "texts longest d"], rows: TokenRows) -> Float[Tensor, "texts seq d"]:
+    """Zeros on the right, up to the length of all rows."""
+    return torch.nn.functional.pad(x, (0, 0, 0, rows.ids.shape[1] - x.shape[1]))
