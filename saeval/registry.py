@@ -1,9 +1,7 @@
 """All SAEs known here: saeval's own registry, the lab's and the user's, and what a name means."""
 
 import fnmatch
-import os
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TypeVar
 from saeval.configuration import suggestion
 from saeval.entries import BaseModel, Entry, EntrySet, FolderRef, Source
 from saeval.errors import RegistryError, UsageError
+from saeval.folders import config_folder
 from saeval.registry_file import read_registry_file
 
 T = TypeVar("T")
@@ -39,17 +38,6 @@ class Selection:
     """The set, if it names one. A glob forms none."""
     note: str | None = None
     """What the user should know about how the name was read."""
-
-
-def config_folder() -> Path:
-    """$SAEVAL_CONFIG, or the folder in which this system keeps users' configuration."""
-    if chosen := os.environ.get("SAEVAL_CONFIG"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", Path.home() / "AppData/Roaming")) / "saeval"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Application Support/saeval"
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "saeval"
 
 
 def registry_files() -> tuple[Path, ...]:
