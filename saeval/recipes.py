@@ -1,0 +1,108 @@
+"""Evidence on disk: parquet tables, and beside them what turns each into its number."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from saeval.errors import ResultError
+from saeval.evidence import Evidence, Units
+
+_FILE = re.compile(r"[a-z][a-z0-9_]{0,63}\.parquet")
+_RECIPE = (
+    "metric",
+    "part",
+    "columns",
+    "aggregator",
+    "parameters",
+    "unit",
+    "better",
+    "floor",
+    "ceiling",
+    "no_interval",
+)
+
+
+def distinct_tables(evidence: Iterable[Evidence]) -> dict[str, Units]:
+    """Each table once, by name.
+
+    Raises:
+        ResultError: if two different tables have one name, and so one file.
+    """
+    tables: dict[str, Units] = {}
+    for each in evidence:
+        table = each.units
+        known = tables.setdefault(table.name, table)
+        if known is not table and not (
+            known.unit == table.unit and known.table.equals(table.table)
+        ):
+            raise ResultError(
+                f"Two different evidence tables are named '{table.name}' (one with "
+                f"{len(known.table)} rows, {each.label} with {len(table.table)}); name them apart."
+            )
+    return tables
+
+
+def recipe(evidence: Evidence) -> dict[str, Any]:
+    """All that is needed, beside the table, to compute the metric again."""
+    found = {name: getattr(evidence, name) for name in _RECIPE}
+    return {**found, "parameters": evidence.settings, "table": evidence.units.name}
+
+
+def write_table(table: Units, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Store a table as parquet. Gives its file, and what result.json says about it."""
+    path = folder / f"{table.name}.parquet"
+    pq.write_table(
+        pa.Table.from_pandas(table.table, preserve_index=False), path, compression="zstd"
+    )
+    about = {"file": path.name, "unit": table.unit, "rows": len(table.table)}
+    return path, {**about, "sha256": _sha256(path)}
+
+
+def read_evidence(folder: Path, record: Mapping[str, Any]) -> tuple[Evidence, ...]:
+    """The evidence of every scored metric.
+
+    Args:
+        folder: Of the result.
+        record: Its result.json.
+
+    Raises:
+        ResultError: if a file is missing, was changed, or is not what result.json says.
+    """
+    try:
+        tables = {
+            name: _read_table(folder, name, about) for name, about in record["tables"].items()
+        }
+        return tuple(
+            Evidence(units=tables[each["table"]], **{name: each[name] for name in _RECIPE})
+            for each in record["metrics"]
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, pa.ArrowException) as error:
+        raise ResultError(
+            f"The evidence in '{folder}' cannot be read ({type(error).__name__}: {error}); "
+            "run the task again with --force."
+        ) from error
+
+
+def _read_table(folder: Path, name: str, about: Mapping[str, Any]) -> Units:
+    if not _FILE.fullmatch(about["file"]):
+        raise ResultError(f"'{folder}' names '{about['file']}' as evidence, which is no such file.")
+    path = folder / about["file"]
+    found = _sha256(path)
+    if found != about["sha256"]:
+        raise ResultError(
+            f"'{path}' was changed after it was written: its sha256 is {found}, result.json says "
+            f"{about['sha256']}. Run the task again with --force."
+        )
+    table: pd.DataFrame = pq.read_table(path).to_pandas(ignore_metadata=True)
+    return Units(name, about["unit"], table)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
