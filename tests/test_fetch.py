@@ -326,7 +326,7 @@ REFUSALS = [
     ("repo", (404, {"X-Error-Code": "RepoNotFound"}), "there is no repository .*org/repo"),
     ("repo", (404, {"X-Error-Code": "RevisionNotFound"}), "has no revision 'main'"),
     ("repo", (403, {}), "or it is private"),
-    ("repo", (500, {}), r"could not be downloaded: .*500.* Nothing partial was kept"),
+    ("repo", (500, {}), r"could not be downloaded: .*500.* Nothing incomplete is used"),
     ("repo", (429, {"Retry-After": "3600"}), r"limits how often it is asked\. Try again in 3600 s"),
 ]
 
@@ -402,7 +402,7 @@ def test_slow_hub_is_given_up(hub: Hub, tmp_path: Path, monkeypatch: pytest.Monk
     """A hub that accepts and then says nothing is given up after a time, with a reason."""
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.05)
     hub.stall = 0.3
-    with pytest.raises(FetchError, match=r"could not be downloaded: ReadTimeout"):
+    with pytest.raises(FetchError, match=r"could not be downloaded: .*(ReadTimeout|timed out)"):
         fetch(SOURCE)
     assert not _partials(tmp_path)
 
@@ -417,7 +417,7 @@ def test_hub_down_falls_back_to_cache(hub: Hub, caplog: pytest.LogCaptureFixture
     hub.instead = [("repo", (500, {}, b"{}"))] * 20
     with caplog.at_level(logging.WARNING):
         assert fetch(SOURCE) == path
-    assert "since the hub gave HfHubHTTPError: Server error" in caplog.text
+    assert "since the hub gave HfHubHTTPError: " in caplog.text
 
 
 def _no_room(*_: object, **__: object) -> Any:

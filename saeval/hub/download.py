@@ -74,12 +74,10 @@ def download(source: Source, commit: str | None) -> tuple[str, list[str]]:
 
 def _patiently(call: Callable[[], T]) -> T:
     """The call's result; waits where the hub says for how long, within reason."""
-    from huggingface_hub.errors import HfHubHTTPError
-
     for _ in range(_ATTEMPTS - 1):
         try:
             return call()
-        except HfHubHTTPError as error:
+        except Exception as error:
             wait = retry_after(error)
             if wait is None or wait > PATIENCE_SECONDS:
                 raise
@@ -90,8 +88,6 @@ def _patiently(call: Callable[[], T]) -> T:
 
 def _listing(api: Any, source: Source, commit: str) -> list[RemoteFile]:
     """Files of the source, hidden ones left out."""
-    from huggingface_hub import RepoFile
-
     items = _tree(api, source, commit, source.path, recursive=True)
     if not items and source.path:  # no folder: a file, perhaps
         parent = source.path.rpartition("/")[0]
@@ -105,7 +101,7 @@ def _listing(api: Any, source: Source, commit: str) -> list[RemoteFile]:
     files = [
         RemoteFile(item.path, item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
         for item in items
-        if isinstance(item, RepoFile) and not _is_hidden(item.path, source.path)
+        if hasattr(item, "blob_id") and not _is_hidden(item.path, source.path)  # no folder
     ]
     if not files:
         raise FetchError(f"{source} is an empty folder. Check the path.")
@@ -153,7 +149,9 @@ def _download_file(source: Source, commit: str, file: RemoteFile) -> None:
     from huggingface_hub import hf_hub_download
 
     try:
-        local = Path(hf_hub_download(source.repository, file.path, revision=commit))
+        local = Path(
+            _patiently(lambda: hf_hub_download(source.repository, file.path, revision=commit))
+        )
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

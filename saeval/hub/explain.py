@@ -10,7 +10,7 @@ def retry_after(error: Any) -> int | None:
     """Seconds that a 429 or 503 asks to wait; None if it is another error or does not say."""
     if _status(error) not in (429, 503):
         return None
-    text = error.response.headers.get("Retry-After", "")
+    text = _response(error).headers.get("Retry-After", "")
     return int(text) if text.isdecimal() else None
 
 
@@ -28,8 +28,13 @@ def in_a_line(error: Exception) -> str:
 
 
 def _status(error: Any) -> int | None:
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = getattr(_response(error), "status_code", None)
     return status if isinstance(status, int) else None
+
+
+def _response(error: Any) -> Any:
+    """What the hub answered; older versions of huggingface_hub wrap the error that holds it."""
+    return getattr(error, "response", None) or getattr(error.__cause__, "response", None)
 
 
 def explained(source: Source, commit: str | None, error: Exception) -> FetchError:
@@ -57,7 +62,7 @@ def explained(source: Source, commit: str | None, error: Exception) -> FetchErro
         text = f": the hub limits how often it is asked. Try again {again}, or {login}."
     else:
         text = (
-            f" could not be downloaded: {in_a_line(error)}. Nothing partial was kept. Check the "
+            f" could not be downloaded: {in_a_line(error)}. Nothing incomplete is used. Check the "
             "connection and try again."
         )
     return FetchError(f"{source}{text}")
