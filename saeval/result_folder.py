@@ -23,7 +23,9 @@ INTERVAL = {"level": 0.95, "replicates": 2000, "seed": 0}
 """How intervals are computed, recorded with every result."""
 HEAD = ("result_id", "sae", "set", "task", "task_version", "seed", "status", "reason")
 """Fields of a result that stand in result.json as they are."""
-FOLDER = re.compile(r".+-([0-9a-f]{20})")
+KEY = re.compile(r"[0-9a-f]{20}")
+"""A result id."""
+FOLDER = re.compile(rf".+-({KEY.pattern})")
 """Name of a result's folder."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LEFTOVER = (".tmp-", ".old-")

@@ -12,6 +12,7 @@ from saeval.result_folder import (
     FOLDER,
     HEAD,
     INTERVAL,
+    KEY,
     SCHEMA,
     check_writable,
     result_path,
@@ -155,8 +156,8 @@ def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def find_result(root: str | Path, result_id: str) -> Result | None:
     """The result of an id, by the name of its folder alone; a damaged one counts as none."""
-    folders = Path(root).glob(f"*/*-{result_id}")
-    whole = (_readable(folder) for folder in folders if FOLDER.fullmatch(folder.name))
+    folders = Path(root).glob(f"*/*-{result_id}") if KEY.fullmatch(result_id) else ()
+    whole = (_readable(folder) for folder in folders)
     return next((found for found in whole if found), None)
 
 
