@@ -25,6 +25,7 @@ FORMAT = 1
 """Part of every key: raised when what is stored changes its meaning."""
 DEFAULT_GB = 10.0
 _MANIFEST = "manifest.json"
+_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SPARE_BYTES = 64 << 20
 """Disk space left free for others."""
 _STALE_SECONDS = 24 * 3600
@@ -68,30 +69,27 @@ class Store:
             return found
         if size > self.quota_bytes:
             logger.warning(
-                "%.1f GB do not fit the cache's %.1f GB, so they are computed again for every "
+                "%.0f MB do not fit the cache's %.0f MB, so they are computed again for every "
                 "pass. Raise SAEVAL_CACHE_GB to keep them.",
-                size / 1e9,
-                self.quota_bytes / 1e9,
+                size / 1e6,
+                self.quota_bytes / 1e6,
             )
             return None
         try:
-            self._write(name, key, make, size)
+            work = self._workspace(size)
         except OSError as error:
-            if error.errno not in (
-                errno.ENOSPC,
-                errno.EDQUOT,
-                errno.EROFS,
-                errno.EACCES,
-                errno.EPERM,
-            ):
-                raise
-            logger.warning(
-                "The cache %s cannot be written (%s), so results are computed again for every "
-                "pass. Point SAEVAL_CACHE to a folder with room.",
-                self.root,
-                error.strerror,
-            )
+            self._without(error)
             return None
+        try:
+            make(work)
+            self._keep(name, key, work)
+        except OSError as error:
+            if error.errno not in _OUT_OF_SPACE:
+                raise
+            self._without(error)
+            return None
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         return self._load(name, load)
 
     def clear(self) -> None:
@@ -134,32 +132,38 @@ class Store:
                 raise ValueError(f"{file} is not what was written")
         self._verified.add(name)
 
-    def _write(
-        self, name: str, key: Mapping[str, Any], make: Callable[[Path], None], size: int
-    ) -> None:
-        unfinished = self.root / "unfinished"
-        unfinished.mkdir(parents=True, exist_ok=True)
+    def _workspace(self, size: int) -> Path:
+        """A new folder to write an entry of so many bytes in."""
+        (self.root / "unfinished").mkdir(parents=True, exist_ok=True)
         self._make_room(size)
         if shutil.disk_usage(self.root).free < size + _SPARE_BYTES:
             raise OSError(errno.ENOSPC, "the disk is full")
-        work = Path(tempfile.mkdtemp(dir=unfinished))
-        try:
-            make(work)
-            files = {
-                path.name: (path.stat().st_size, file_sha256(path))
-                for path in sorted(work.iterdir())
-            }
-            manifest = {"key": key, "files": files}
-            (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-            folder = self._folder(name)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            # Renaming fails where another process was faster: then its entry stays.
-            with contextlib.suppress(OSError):
-                work.rename(folder)
-                self._verified.add(name)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        return Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
+
+    def _keep(self, name: str, key: Mapping[str, Any], work: Path) -> None:
+        """Make a written folder an entry, unless it has grown past the quota."""
+        files = {
+            path.name: (path.stat().st_size, file_sha256(path)) for path in sorted(work.iterdir())
+        }
+        if sum(length for length, _ in files.values()) > self.quota_bytes:
+            return
+        manifest = {"key": key, "files": files}
+        (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        folder = self._folder(name)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Renaming fails where another process was faster: then its entry stays.
+        with contextlib.suppress(OSError):
+            work.rename(folder)
+            self._verified.add(name)
         self._make_room(0)
+
+    def _without(self, error: OSError) -> None:
+        logger.warning(
+            "The cache %s cannot be written (%s), so what it would hold is computed again for "
+            "every pass. Point SAEVAL_CACHE to a folder with room.",
+            self.root,
+            error.strerror or error,
+        )
 
     def _make_room(self, size: int) -> None:
         """Remove the least recently used entries until so many bytes fit the quota."""
