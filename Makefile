@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 .PHONY: test lint
 
 test: lint
-	$(BIN)/pytest -q -n $(JOBS) --durations=10
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=10
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
