@@ -1,11 +1,14 @@
 """Where an SAE reads and writes (`Site`), and what every SAE can do (`SAE`)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saeval.errors import UsageError
@@ -82,11 +85,33 @@ class Codes:
     @classmethod
     def from_dense(cls, acts: Float[Tensor, "tokens d_sae"]) -> "Codes":
         """Keep the non-zero entries of dense acts."""
-        mask = acts != 0
-        index = mask.nonzero()[:, 1]
-        offsets = torch.zeros(len(acts) + 1, dtype=torch.int64, device=acts.device)
-        torch.cumsum(mask.sum(1), 0, out=offsets[1:])
-        return cls(index, acts[mask], offsets, acts.shape[1])
+        return cls.from_mask(acts != 0, acts)
+
+    @classmethod
+    def from_mask(
+        cls, active: Bool[Tensor, "tokens d_sae"], acts: Float[Tensor, "tokens d_sae"]
+    ) -> "Codes":
+        """Keep the entries of dense acts that are active; none of these may be 0."""
+        tokens, d_sae = acts.shape
+        flat = _positions(active)
+        starts = torch.arange(tokens + 1, device=flat.device) * d_sae
+        return cls(
+            flat % max(d_sae, 1), acts.reshape(-1)[flat], torch.searchsorted(flat, starts), d_sae
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Codes"]) -> "Codes":
+        """Codes of consecutive token batches as one; at least one batch."""
+        if len(parts) == 1:
+            return parts[0]
+        bases = np.cumsum([0, *(len(part.value) for part in parts)]).tolist()
+        shifted = [part.offsets[1:] + base for part, base in zip(parts, bases, strict=False)]
+        return cls(
+            torch.cat([part.index for part in parts]),
+            torch.cat([part.value for part in parts]),
+            torch.cat([parts[0].offsets[:1], *shifted]),
+            parts[0].d_sae,
+        )
 
     @property
     def tokens(self) -> int:
@@ -105,7 +130,9 @@ class Codes:
 
     def dense(self) -> Float[Tensor, "tokens d_sae"]:
         """The dense form, for small batches only."""
-        acts = torch.zeros(self.tokens, self.d_sae, dtype=self.value.dtype, device=self.value.device)
+        acts = torch.zeros(
+            self.tokens, self.d_sae, dtype=self.value.dtype, device=self.value.device
+        )
         acts[self.token, self.index] = self.value
         return acts
 
@@ -113,7 +140,10 @@ class Codes:
         """Tokens start to stop, without copying values."""
         low, high = int(self.offsets[start]), int(self.offsets[stop])
         return Codes(
-            self.index[low:high], self.value[low:high], self.offsets[start : stop + 1] - low, self.d_sae
+            self.index[low:high],
+            self.value[low:high],
+            self.offsets[start : stop + 1] - low,
+            self.d_sae,
         )
 
     def matmul(self, W_dec: Float[Tensor, "d_sae d_out"]) -> Float[Tensor, "tokens d_out"]:
@@ -128,6 +158,13 @@ class Codes:
         )
 
 
+def _positions(mask: Bool[Tensor, "tokens d_sae"]) -> Int[Tensor, " nnz"]:
+    """Flat positions of what is true, ascending. On a CPU numpy finds them six times as fast."""
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.flatten().nonzero()[:, 0]
+
+
 @runtime_checkable
 class SAE(Protocol):
     """What every task may ask of an SAE. No state passes between calls.
@@ -136,10 +173,20 @@ class SAE(Protocol):
     the functions of the same name in this module serve any object.
     """
 
-    d_in: int
-    d_sae: int
-    W_dec: Tensor
-    """[d_sae, d_out], in the units of the library that wrote the file."""
+    @property
+    def d_in(self) -> int:
+        """Width of the activations it reads."""
+        ...
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        ...
+
+    @property
+    def W_dec(self) -> Tensor:  # noqa: N802, the papers' name
+        """[d_sae, d_out], in the units of the library that wrote the file."""
+        ...
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x."""
@@ -150,3 +197,102 @@ class SAE(Protocol):
     ) -> Float[Tensor, "tokens d_out"]:
         """Reconstruction, in raw units. x is the input that acts came from."""
         ...
+
+
+DENSE_BYTES = 64 * 2**20
+"""Dense acts that `encode_codes` and `decode_codes` hold at a time for an SAE without its own."""
+
+
+def d_out(sae: SAE) -> int:
+    """Width of the reconstruction; differs from d_in for some transcoders."""
+    return sae.W_dec.shape[1]
+
+
+def encode_codes(sae: SAE, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    """Sparse latent activations of x, by the SAE's own method or from bounded dense batches."""
+    own = getattr(sae, "encode_codes", None)
+    if own is not None:
+        return own(x)
+    step = _dense_step(sae, x)
+    return Codes.join([Codes.from_dense(sae.encode(part)) for part in _split(x, step)])
+
+
+def decode_codes(
+    sae: SAE, codes: Codes, x: Float[Tensor, "tokens d_in"]
+) -> Float[Tensor, "tokens d_out"]:
+    """Reconstruction of sparse codes of x, by the SAE's own method or in bounded dense batches."""
+    own = getattr(sae, "decode_codes", None)
+    if own is not None:
+        return own(codes, x)
+    step = _dense_step(sae, x)
+    parts = [
+        sae.decode(codes.rows(start, start + len(part)).dense(), part)
+        for start, part in zip(range(0, max(len(x), 1), step), _split(x, step), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def _dense_step(sae: SAE, x: Tensor) -> int:
+    return max(1, DENSE_BYTES // (x.element_size() * sae.d_sae))
+
+
+def _split(x: Tensor, step: int) -> Sequence[Tensor]:
+    """Batches of at most `step` rows; one empty batch if there are no rows."""
+    return torch.split(x, step) if len(x) else [x]
+
+
+def content_hash(sae: SAE) -> str:
+    """SHA-256 of all that decides what an SAE computes: tensors, their dtypes, and configuration.
+
+    Names, paths and devices do not enter. For an object that is not saeval's own, whatever it
+    holds enters, with what it answered when it was wrapped, which is exact only on one machine:
+    elsewhere the hash may differ, and then the SAE is evaluated again.
+    """
+    digest = hashlib.sha256()
+    _feed(digest, sae, seen=set())
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any, seen: set[int]) -> None:
+    """Add one value to the digest, each kind under a tag of its own."""
+    if isinstance(value, Tensor):
+        digest.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
+        _feed_bytes(digest, value)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"array {value.dtype} {value.shape};".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype):
+        digest.update(f"{type(value).__name__} {value!r};".encode())
+    elif isinstance(value, Origin):
+        digest.update(f"centred {value.centred};".encode())
+    elif isinstance(value, torch.device):
+        return
+    elif id(value) not in seen:
+        digest.update(f"{type(value).__qualname__} (".encode())
+        for name, part in _parts(value):
+            digest.update(f"{name!r}=".encode())
+            _feed(digest, part, seen | {id(value)})
+        digest.update(b");")
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """What a compound value consists of, in an order that does not depend on chance."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return [(one.name, getattr(value, one.name)) for one in fields(value)]
+    if isinstance(value, Mapping):
+        return sorted(value.items(), key=lambda item: repr(item[0]))
+    if isinstance(value, AbstractSet):
+        return [(repr(one), None) for one in sorted(value, key=repr)]
+    if isinstance(value, Sequence):
+        return list(enumerate(value))
+    if callable(value) and hasattr(value, "__qualname__"):
+        return [(value.__qualname__, None)]
+    return sorted(getattr(value, "__dict__", {}).items())
+
+
+def _feed_bytes(digest: Any, tensor: Tensor) -> None:
+    """A tensor's bytes, some rows at a time, wherever it lies and however it is strided."""
+    rows = tensor.detach().reshape(tensor.shape[0] if tensor.ndim else 1, -1)
+    step = max(1, DENSE_BYTES // max(1, rows.shape[1] * rows.element_size()))
+    for part in torch.split(rows, step):
+        digest.update(part.cpu().contiguous().view(torch.uint8).numpy())

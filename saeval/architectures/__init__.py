@@ -1,0 +1,54 @@
+"""Architectures by id: frozen dataclasses that encode and decode, one a file."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saeval.architectures.abstopk import AbsTopK
+from saeval.architectures.batchtopk import BatchTopK
+from saeval.architectures.gated import Gated
+from saeval.architectures.groupmax import GroupMax
+from saeval.architectures.hierarchical_topk import HierarchicalTopK
+from saeval.architectures.itda import ITDA
+from saeval.architectures.jumprelu import JumpReLU
+from saeval.architectures.matching_pursuit import MatchingPursuit
+from saeval.architectures.matryoshka import Matryoshka
+from saeval.architectures.neurons import Neurons
+from saeval.architectures.pca import PCA
+from saeval.architectures.relu import ReLU
+from saeval.architectures.topk import TopK
+from saeval.architectures.transcoder import Transcoder
+
+ARCHITECTURES: dict[str, type] = {
+    "abstopk": AbsTopK,
+    "batchtopk": BatchTopK,
+    "gated": Gated,
+    "groupmax": GroupMax,
+    "hierarchical_topk": HierarchicalTopK,
+    "itda": ITDA,
+    "jumprelu": JumpReLU,
+    "matching_pursuit": MatchingPursuit,
+    "matryoshka": Matryoshka,
+    "neurons": Neurons,
+    "pca": PCA,
+    "relu": ReLU,
+    "topk": TopK,
+    "transcoder": Transcoder,
+}
+"""Every architecture by the id that `Origin.architecture` and saeval's own format use."""
+
+
+def moved(
+    sae: Any, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Any:
+    """The same SAE with its tensors on another device, in another dtype, or both."""
+    changed = {}
+    for one in fields(sae):
+        value = getattr(sae, one.name)
+        if isinstance(value, Tensor):
+            changed[one.name] = value.to(device=device, dtype=dtype)
+        elif type(value) in ARCHITECTURES.values() and is_dataclass(value):
+            changed[one.name] = moved(value, device=device, dtype=dtype)
+    return replace(sae, **changed)

@@ -1,0 +1,271 @@
+"""Any Python object with encode and decode as an SAE: questioned once, when it is wrapped."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saeval.errors import LoadError
+from saeval.sae import Origin
+
+PROBE_TOKENS = 8
+"""Random activations that an object answers when it is wrapped."""
+TOLERANCE = 1e-3
+"""Relative difference above which two answers that should be equal count as different."""
+IDENTITY_BYTES = 2**26
+"""One-hot acts held at a time while decoder directions are recovered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """An object's two methods, fed in its own dtype on its own device."""
+
+    inner: Any
+    takes_x: bool
+    """Whether its decode asks for the input too."""
+    dtype: torch.dtype
+    device: torch.device
+
+    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Tensor:
+        """What encode answers, in x's dtype and where x is."""
+        return _tensor(self.inner.encode(self._cast(x)), "encode").to(x)
+
+    def decode(
+        self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
+    ) -> Tensor:
+        """What decode answers, in x's dtype and where x is."""
+        more = (self._cast(x),) if self.takes_x else ()
+        return _tensor(self.inner.decode(self._cast(acts), *more), "decode").to(x)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(device=self.device, dtype=self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Wrapped:
+    """An object of anybody's, behind the SAE protocol."""
+
+    foreign: Foreign
+    d_in: int
+    d_sae: int
+    W_dec: Float[Tensor, "d_sae d_out"]
+    answers: Float[Tensor, "probe_tokens both"]
+    """Acts and reconstructions of the probe, side by side: they enter the content hash."""
+    signed: bool = False
+    needs_grad: bool = False
+    variable_k: bool = False
+    origin: Origin = field(default_factory=Origin)
+
+    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
+        """Latent activations, as the object answers."""
+        return self.foreign.encode(x)
+
+    def decode(
+        self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
+    ) -> Float[Tensor, "tokens d_out"]:
+        """Reconstruction, as the object answers."""
+        return self.foreign.decode(acts, x)
+
+
+def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
+    """Make an SAE of an object with `encode(x)` and `decode(acts)` or `decode(acts, x)`.
+
+    Its input's width is read from it (`d_in`, `activation_dim`, `cfg.d_in`, `W_enc`, `W_dec`),
+    what model and site it belongs to likewise. Without a `W_dec` [d_sae, d_out] its decoder
+    directions are recovered by decoding, which needs a decode that is affine and ignores x.
+
+    Raises:
+        LoadError: if it lacks a method or a width, or answers with the wrong shape, with
+            something not finite, or with what depends on other tokens or on earlier calls.
+    """
+    for method in ("encode", "decode"):
+        if not callable(getattr(inner, method, None)):
+            raise LoadError(
+                f"{_name(inner)} has no method '{method}'. An SAE needs encode(x) and decode(acts) "
+                "or decode(acts, x)."
+            )
+    width = d_in or _d_in(inner)
+    held = next(_tensors_of(inner), torch.zeros(0))
+    foreign = Foreign(inner, takes_x=_takes_x(inner), dtype=held.dtype, device=held.device)
+    needs_grad = bool(getattr(inner, "needs_grad", False))
+    x = torch.randn(PROBE_TOKENS, width, generator=torch.Generator().manual_seed(0))
+    with torch.set_grad_enabled(needs_grad):
+        acts, x_hat = (one.detach() for one in _questioned(foreign, x))
+        W_dec = _directions(foreign, acts.shape[1], x).detach()
+    return Wrapped(
+        foreign,
+        d_in=width,
+        d_sae=acts.shape[1],
+        W_dec=W_dec,
+        answers=torch.cat([acts, x_hat], 1),
+        signed=bool(getattr(inner, "signed", False)),
+        needs_grad=needs_grad,
+        variable_k=bool(getattr(inner, "variable_k", False)),
+        origin=_origin(inner),
+    )
+
+
+def _questioned(foreign: Foreign, x: Float[Tensor, "tokens d_in"]) -> tuple[Tensor, Tensor]:
+    """Acts and reconstruction of x, once they have stood the tests.
+
+    Raises:
+        LoadError: as `wrap`.
+    """
+    acts = _answer(foreign, "encode", x)
+    x_hat = _answer(foreign, "decode", acts, x)
+    for method, answer in (("encode", acts), ("decode", x_hat)):
+        if answer.ndim != 2 or len(answer) != len(x) or not bool(answer.isfinite().all()):
+            raise LoadError(
+                f"{method} of {_name(foreign.inner)} answers {list(answer.shape)} to inputs "
+                f"{list(x.shape)}, or numbers that are not finite. A finite [tokens, width] is "
+                "needed."
+            )
+    if not _close(_answer(foreign, "encode", x[:1]), acts[:1]):
+        raise LoadError(
+            f"encode of {_name(foreign.inner)} changes with the tokens beside it, as batch top-k "
+            "does in training. Its inference form, with a threshold, is needed."
+        )
+    if not _close(_answer(foreign, "decode", acts, x), x_hat):
+        raise LoadError(
+            f"decode of {_name(foreign.inner)} changes with what was encoded last. Give it "
+            "decode(acts, x), so that it need remember nothing."
+        )
+    return acts, x_hat
+
+
+def _answer(foreign: Foreign, method: str, *arguments: Tensor) -> Tensor:
+    try:
+        return getattr(foreign, method)(*arguments)
+    except LoadError:
+        raise
+    except Exception as error:
+        raise LoadError(
+            f"{_name(foreign.inner)} cannot {method} {len(arguments[0])} tokens: "
+            f"{type(error).__name__}: {error}. Its methods must work on any number of tokens, and "
+            "again."
+        ) from error
+
+
+def _directions(foreign: Foreign, d_sae: int, x: Tensor) -> Float[Tensor, "d_sae d_out"]:
+    """W_dec as the object has it, or what each latent adds to a reconstruction.
+
+    Raises:
+        LoadError: if its W_dec is mis-shaped, or it has none and decode is not affine.
+    """
+    own = getattr(foreign.inner, "W_dec", None)
+    if own is not None:
+        W_dec = _tensor(own, "W_dec").detach().float().cpu()
+        if W_dec.ndim != 2 or len(W_dec) != d_sae:
+            raise LoadError(
+                f"W_dec of {_name(foreign.inner)} has shape {list(W_dec.shape)}, but must be "
+                f"[d_sae, d_out] with d_sae = {d_sae}."
+            )
+        return W_dec
+    zero = torch.zeros(1, d_sae)
+    bias = foreign.decode(zero, x[:1])
+    step = max(1, IDENTITY_BYTES // (4 * d_sae))
+    rows = []
+    for start in range(0, d_sae, step):
+        index = torch.arange(start, min(start + step, d_sae))
+        one_hot = torch.zeros(len(index), d_sae).scatter(1, index[:, None], 1.0)
+        rows.append(foreign.decode(one_hot, x[:1].expand(len(index), -1)) - bias)
+    W_dec = torch.cat(rows)
+    acts = torch.rand(len(x), d_sae, generator=torch.Generator().manual_seed(1))
+    if not _close(foreign.decode(acts, x), acts @ W_dec + bias):
+        raise LoadError(
+            f"{_name(foreign.inner)} has no W_dec, and none can be recovered: its decode is not "
+            "affine in acts, or depends on x. Give it an attribute W_dec [d_sae, d_out]."
+        )
+    return W_dec
+
+
+def _takes_x(inner: Any) -> bool:
+    """Whether decode has a second parameter that is required or called x."""
+    try:
+        parameters = list(inspect.signature(inner.decode).parameters.values())
+    except (TypeError, ValueError):
+        return False
+    positional = [
+        one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(positional) > 1 and (
+        positional[1].default is inspect.Parameter.empty or positional[1].name == "x"
+    )
+
+
+def _d_in(inner: Any) -> int:
+    """Input width as an object tells it in one of the usual ways.
+
+    Raises:
+        LoadError: if it tells none.
+    """
+    width = _told(inner, "d_in", "activation_dim", "act_size")
+    for name, axis in (("W_enc", 0), ("W_dec", 1)):
+        weight = getattr(inner, name, None)
+        if width is None and isinstance(weight, Tensor) and weight.ndim == 2:
+            width = weight.shape[axis]
+    if not isinstance(width, int) or width < 1:
+        raise LoadError(
+            f"{_name(inner)} does not tell the width of its input. Give it an attribute d_in."
+        )
+    return width
+
+
+def _origin(inner: Any) -> Origin:
+    own = getattr(inner, "origin", None)
+    if isinstance(own, Origin):
+        return own
+    model, site = _told(inner, "model_name", "lm_name"), _told(inner, "hook_name", "read_site")
+    bos, context = _told(inner, "prepend_bos"), _told(inner, "context_size")
+    return Origin(
+        model=model if isinstance(model, str) else None,
+        read_site=site if isinstance(site, str) else None,
+        prepend_bos=bos if isinstance(bos, bool) else None,
+        context_size=context if isinstance(context, int) else None,
+        metadata={"class": _name(inner)},
+    )
+
+
+def _told(inner: Any, *names: str) -> Any:
+    """The first of some attributes that an object, its `cfg` or its `cfg.metadata` has."""
+    cfg = getattr(inner, "cfg", None)
+    for holder in (inner, cfg, _get(cfg, "metadata")):
+        for name in names:
+            value = _get(holder, name)
+            if value is not None:
+                return value
+    return None
+
+
+def _get(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def _tensors_of(inner: Any) -> Any:
+    """Floating-point tensors an object holds: their dtype and device are those it computes in."""
+    held = inner.parameters() if isinstance(inner, torch.nn.Module) else vars(inner).values()
+    return (one for one in held if isinstance(one, Tensor) and one.is_floating_point())
+
+
+def _tensor(value: Any, what: str) -> Tensor:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value)
+    if not isinstance(value, Tensor):
+        raise LoadError(
+            f"{what} must be a tensor, but is {type(value).__name__}. Wrap the object so that "
+            "encode answers acts [tokens, d_sae] and decode answers [tokens, d_out]."
+        )
+    return value
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool((a - b).norm() <= TOLERANCE * b.norm() + 1e-6)
+
+
+def _name(inner: Any) -> str:
+    return type(inner).__name__
