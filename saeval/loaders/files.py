@@ -1,0 +1,125 @@
+"""Reading JSON and tensor files that may be damaged or hostile: whole and plain, or an error."""
+
+import json
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from saeval.errors import LoadError
+
+_CODE = re.compile(r"(?:GLOBAL|global|class) ([\w.]+\.[\w.]+)")
+"""How torch names what its restricted unpickler would not call."""
+SCANNED_BYTES = 2**20
+"""How much of a torch file is searched for names before it is read."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        LoadError: if there is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise LoadError(
+            f"{path} is no JSON: {error}. The file is damaged, or something else was saved there."
+        ) from error
+    if not isinstance(content, dict):
+        raise LoadError(f"{path} must hold a JSON object, but holds a {type(content).__name__}.")
+    return content
+
+
+def peek_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file, None if it cannot be read as one. For recognising formats."""
+    try:
+        return read_json(path)
+    except LoadError:
+        return None
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, by name.
+
+    Raises:
+        LoadError: if the file is missing, truncated or no safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+    except (OSError, SafetensorError, ValueError) as error:
+        raise LoadError(_damaged(path, "safetensors", error)) from error
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """Every array of an npz file, by name. Pickled objects in it are never read.
+
+    Raises:
+        LoadError: if the file is missing, truncated, no npz, or holds objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
+    except Exception as error:  # a damaged archive fails in whatever part of numpy meets it
+        raise LoadError(_damaged(path, "npz", error)) from error
+
+
+def read_torch(path: Path) -> Mapping[str, Any]:
+    """What `torch.save` wrote, as long as it is a mapping of tensors and plain values.
+
+    Pickled code is never executed: torch's restricted unpickler refuses it.
+
+    Raises:
+        LoadError: if the file is missing, truncated, holds code, or holds no mapping.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged archive fails in whatever part of torch meets it
+        code = _CODE.search(str(error))
+        if code:
+            raise LoadError(
+                f"{path} holds code ('{code[1]}') and not only tensors. It was not run. Save a "
+                "plain state dict instead: torch.save(module.state_dict(), path)."
+            ) from error
+        raise LoadError(_damaged(path, "torch", error)) from error
+    if not isinstance(content, Mapping):
+        raise LoadError(
+            f"{path} must hold a state dict, but holds a {type(content).__name__}. Save "
+            "module.state_dict()."
+        )
+    return content
+
+
+def mentions(path: Path, *names: str) -> bool:
+    """Whether the first part of a torch file holds all these names. Nothing is unpickled."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+                with archive.open(pickles[0]) as file:
+                    content = file.read(SCANNED_BYTES)
+        else:
+            with path.open("rb") as file:
+                content = file.read(SCANNED_BYTES)
+    except (OSError, IndexError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return False
+    return all(name.encode() in content for name in names)
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> str:
+    if not path.is_file():
+        return f"{path} does not exist. The folder is incomplete: fetch or copy it again."
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return (
+        f"{path} ({path.stat().st_size:,} bytes) cannot be read as {kind}: {reason}. It is "
+        "truncated or damaged: fetch or copy it again."
+    )

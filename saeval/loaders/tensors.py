@@ -1,0 +1,95 @@
+"""From a file's tensors to those an architecture needs: all of them, only them, and finite."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saeval.errors import LoadError
+
+
+def exactly(
+    content: Mapping[str, Any], path: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, Tensor]:
+    """The named tensors as float32 (integers as they are), none missing, none left over.
+
+    Raises:
+        LoadError: if a required one is missing, one has no meaning here, one is no tensor, or one
+            holds NaN or infinity.
+    """
+    missing = [name for name in required if name not in content]
+    if missing:
+        raise LoadError(
+            f"{path} lacks {_list(missing)}; it holds {_list(content)}. It is incomplete, or "
+            "belongs to another architecture than its configuration says."
+        )
+    extra = [name for name in content if name not in required and name not in optional]
+    if extra:
+        raise LoadError(
+            f"{path} holds {_list(extra)}, which has no meaning for this architecture. To leave "
+            "it out might change what the SAE computes, so the file is refused."
+        )
+    return {name: _finite(name, value, path) for name, value in content.items()}
+
+
+def _finite(name: str, value: Any, path: Path) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise LoadError(f"'{name}' in {path} must be a tensor, but is a {type(value).__name__}.")
+    tensor = value.detach()
+    if not tensor.is_floating_point():
+        return tensor
+    tensor = tensor.to(torch.float32)
+    # A sum in float64 cannot overflow, and any NaN or infinity shows in it: one pass, no copy.
+    if not bool(tensor.sum(dtype=torch.float64).isfinite()):
+        bad = int((~tensor.isfinite()).sum())
+        raise LoadError(
+            f"'{name}' in {path} holds {bad:,} values that are NaN or infinite, of "
+            f"{tensor.numel():,}. Training diverged or the file is damaged."
+        )
+    return tensor
+
+
+def matrix(tensor: Tensor, name: str, path: Path) -> Tensor:
+    """A tensor that must have two dimensions, so that it can be transposed.
+
+    Raises:
+        LoadError: if it has another number of them.
+    """
+    if tensor.ndim != 2:
+        raise LoadError(f"'{name}' in {path} has shape {list(tensor.shape)}; a matrix is needed.")
+    return tensor
+
+
+def transposed(tensor: Tensor, name: str, path: Path) -> Tensor:
+    """A matrix the other way round, laid out anew."""
+    return matrix(tensor, name, path).T.contiguous()
+
+
+def scalar(tensor: Tensor, name: str, path: Path) -> float:
+    """The one value of a tensor without extent.
+
+    Raises:
+        LoadError: if it has more than one.
+    """
+    if tensor.numel() != 1:
+        raise LoadError(f"'{name}' in {path} has shape {list(tensor.shape)}; one value is needed.")
+    return tensor.item()
+
+
+def check_width(expected: Any, found: int, what: str, path: Path) -> None:
+    """A width that a configuration states is the one that the tensors have.
+
+    Raises:
+        LoadError: if it is not.
+    """
+    if expected is not None and expected != found:
+        raise LoadError(
+            f"{path} says {what} = {expected!r}, but the tensors beside it have {found}. "
+            "Configuration and weights do not belong together."
+        )
+
+
+def _list(names: Any) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "nothing"
