@@ -1,5 +1,6 @@
 """A result's folder: its name, and how it is written whole or not at all."""
 
+import errno
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import time
 import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +90,7 @@ def write_result(
 
     Args:
         root: Folder of all results.
-        result: What to store. Its `evidence` is set to the files written.
+        result: What to store. What is read back also has the names of the files in `evidence`.
         evidence: What its scores were computed from, as yielded by the task.
 
     Returns:
@@ -154,15 +156,19 @@ def _into_place(temporary: Path, target: Path) -> None:
     """Rename a finished folder to its place, and drop what stood there."""
     target.parent.mkdir(exist_ok=True)
     aside = temporary.with_name(temporary.name.replace(*_LEFTOVER))
-    for attempt in range(100):  # another process may put the same result there in between
-        if target.exists():
-            target.rename(aside.with_suffix(f".{attempt}"))
+    for _ in range(1000):
+        with suppress(FileNotFoundError):
+            target.rename(aside)
         try:
             temporary.rename(target)
-            break
-        except OSError:
-            if not target.exists():
-                raise
-    _to_disk(target.parent)
-    for old in temporary.parent.glob(f"{aside.name}.*"):
-        shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker
+                shutil.rmtree(aside, ignore_errors=True)
+                continue
+            with suppress(FileNotFoundError):
+                aside.rename(target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+        _to_disk(target.parent)
+        return
+    raise OSError(errno.EBUSY, "other processes keep writing the same result")
