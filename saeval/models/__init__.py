@@ -42,7 +42,7 @@ class LoadedModel:
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return self.config.hidden_size
+        return self.parts.width
 
     @property
     def config(self) -> Any:
@@ -52,7 +52,10 @@ class LoadedModel:
     @property
     def context(self) -> int | None:
         """Most tokens a row may have, or None where the configuration sets no limit."""
-        return getattr(self.config, "max_position_embeddings", None)
+        for limit in ("max_position_embeddings", "max_seq_len"):
+            if isinstance(most := getattr(self.config, limit, None), int):
+                return most - self._reserved_positions(most)
+        return None
 
     @property
     def has_logits(self) -> bool:
@@ -175,10 +178,10 @@ class LoadedModel:
         """
         if not self.has_logits:
             raise ModelError(f"{self.name} has no output head, so there are no logits.")
-        form = self._once("head", lambda: execution.check_head(self.parts))
+        head = self._once("head", lambda: execution.find_head(self.parts))
         rows = hidden.to(self.device, self.dtype).flatten(0, -2)
         with torch.set_grad_enabled(torch.is_grad_enabled() and rows.requires_grad):
-            logits = execution.head_logits(self.parts, form, rows)
+            logits = execution.head_logits(self.parts, head, rows)
         return logits.float().unflatten(0, hidden.shape[:-1])
 
     def _restart(self, site: Site) -> Restart | None:
@@ -189,6 +192,14 @@ class LoadedModel:
 
     def _placed(self, ids: Tensor, attention: Tensor) -> tuple[Tensor, Bool[Tensor, "texts seq"]]:
         return ids.to(self.device, torch.int64), attention.to(self.device, torch.bool)
+
+    def _reserved_positions(self, most: int) -> int:
+        """Positions that RoBERTa's kin leave to padding at the start of their embedding."""
+        for name, module in self.net.named_modules():
+            padding = getattr(module, "padding_idx", None)
+            if "position" in name and padding is not None and module.num_embeddings == most:
+                return padding + 1
+        return 0
 
     def _special(self, *roles: str) -> int | None:
         return next((token for role in roles for token in self._ids(role)), None)

@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,9 +28,13 @@ class Anatomy:
     net: nn.Module
     base: str
     """The network without its output head; empty where the network has none."""
+    decoder: str
+    """The part that reads text: the base, or a module in it."""
     blocks: str
     """The list of blocks, such as `gpt_neox.layers`."""
     n_layers: int
+    width: int
+    """Of the residual stream."""
     embedding: str
     """The token embedding."""
 
@@ -89,43 +94,47 @@ def dissect(net: nn.Module) -> Anatomy:
         )
     base = getattr(net, "base_model", net)
     embedding = net.get_input_embeddings()  # type: ignore[operator]
-    return Anatomy(net, names[base], blocks, depth, names[embedding])
+    return Anatomy(
+        net, names[base], names[decoder], blocks, depth, _config(net).hidden_size, names[embedding]
+    )
 
 
-def attention_out(block: nn.Module) -> str:
+def attention_out(block: nn.Module, width: int) -> str:
     """Path inside a block of the module that emits what attention adds to the stream."""
     for norm_of_mlp, norm_of_attention in _NORMS_BEFORE_ADDING.items():
         if hasattr(block, norm_of_mlp) and hasattr(block, norm_of_attention):
             return norm_of_attention
     name, module = _attention(block)
-    return attention_projection(block) if _adds_residual(module) else name
+    return attention_projection(block, width) if _adds_residual(module) else name
 
 
-def attention_projection(block: nn.Module) -> str:
+def attention_projection(block: nn.Module, width: int) -> str:
     """Path inside a block of attention's output projection; its input is `hook_z`."""
     name, module = _attention(block)
-    return f"{name}.{_matrices(module)[-1]}"
+    return f"{name}.{_last(module, _matrices(module, width))}"
 
 
-def mlp_out(block: nn.Module) -> str:
+def mlp_out(block: nn.Module, width: int) -> str:
     """Path inside a block of the module that emits what the MLP adds to the stream."""
     for norm_of_mlp in _NORMS_BEFORE_ADDING:
         if hasattr(block, norm_of_mlp):
             return norm_of_mlp
     name, module = _mlp(block)
-    return mlp_projection(block) if module is None or _adds_residual(module) else name
+    return mlp_projection(block, width) if module is None or _adds_residual(module) else name
 
 
-def mlp_in(block: nn.Module) -> str:
+def mlp_in(block: nn.Module, width: int) -> str:  # noqa: ARG001
     """Path inside a block of the module whose input is the MLP's input."""
     name, module = _mlp(block)
     return name if module is not None else _outside_attention(block)[0]
 
 
-def mlp_projection(block: nn.Module) -> str:
+def mlp_projection(block: nn.Module, width: int) -> str:
     """Path inside a block of the MLP's last matrix; its input is the MLP's neurons."""
     name, module = _mlp(block)
-    return _outside_attention(block)[-1] if module is None else f"{name}.{_matrices(module)[-1]}"
+    if module is None:
+        return _last(block, _outside_attention(block, width))
+    return f"{name}.{_last(module, _matrices(module, width))}"
 
 
 def normalises_by_rms(block: nn.Module) -> bool:
@@ -133,9 +142,12 @@ def normalises_by_rms(block: nn.Module) -> bool:
     return any("rms" in type(module).__name__.lower() for module in block.modules())
 
 
+def _config(net: nn.Module) -> Any:
+    return net.config.get_text_config()  # type: ignore[union-attr,operator]
+
+
 def _depth(net: nn.Module) -> int:
-    config = net.config.get_text_config()  # type: ignore[union-attr,operator]
-    depth = getattr(config, "num_hidden_layers", None)
+    depth = getattr(_config(net), "num_hidden_layers", None)
     if not isinstance(depth, int):
         raise ModelError(
             f"The configuration of {type(net).__name__} does not say how many layers it has "
@@ -160,19 +172,35 @@ def _mlp(block: nn.Module) -> tuple[str, nn.Module | None]:
     return "", None
 
 
-def _matrices(module: nn.Module) -> list[str]:
-    """Linear maps in a module, in the order of definition (GPT-2's Conv1D is one too)."""
-    return [
-        name
-        for name, part in module.named_modules()
-        if name and isinstance(weight := getattr(part, "weight", None), nn.Parameter)
-        if weight.ndim == 2 and not isinstance(part, nn.Embedding)
-    ]
+def _matrices(module: nn.Module, width: int | None = None) -> list[str]:
+    """Linear maps in a module, in the order of definition; with a width, only those onto it."""
+    found = []
+    for name, part in module.named_modules():
+        weight = getattr(part, "weight", None)
+        if (
+            not isinstance(weight, nn.Parameter)
+            or weight.ndim != 2
+            or isinstance(part, nn.Embedding)
+        ):
+            continue
+        # GPT-2's Conv1D keeps its weight transposed, and its output width as `nf`.
+        if name and (width is None or getattr(part, "nf", weight.shape[0]) == width):
+            found.append(name)
+    return found
 
 
-def _outside_attention(block: nn.Module) -> list[str]:
+def _outside_attention(block: nn.Module, width: int | None = None) -> list[str]:
     attention = _attention(block)[0] + "."
-    return [name for name in _matrices(block) if not name.startswith(attention)]
+    return [name for name in _matrices(block, width) if not name.startswith(attention)]
+
+
+def _last(module: nn.Module, matrices: list[str]) -> str:
+    if not matrices:
+        raise ModelError(
+            f"{type(module).__name__} has no single matrix that writes to the residual stream, so "
+            "no site names its input. Use its output."
+        )
+    return matrices[-1]
 
 
 def _adds_residual(module: nn.Module) -> bool:

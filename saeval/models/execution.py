@@ -46,7 +46,7 @@ def capture(
     def keep(site: Site) -> _Edit:
         def look(x: Tensor) -> None:
             # A copy, since later modules may add to the same tensor in place.
-            seen.setdefault(site, x.detach().clone())
+            seen.setdefault(site, _by_token(x.detach(), ids).clone())
             if not whole and seen.keys() == wanted:
                 raise _Reached
 
@@ -87,14 +87,16 @@ def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
         x = _entering(args, kwargs)
         new = edit(x)
         if new is not None:
-            x.copy_(new)
+            x.copy_(new.reshape(x.shape))
 
     def leaving(_: nn.Module, __: tuple, output: Any) -> Any:
         x = output if isinstance(output, Tensor) else output[0]
         new = edit(x)
         if new is None:
             return None
-        return new.to(x) if isinstance(output, Tensor) else (new.to(x), *output[1:])
+        # A copy, since a block may add to what its parts return in place.
+        new = new.reshape(x.shape).to(x, copy=True)
+        return new if isinstance(output, Tensor) else (new, *output[1:])
 
     handle = (
         module.register_forward_pre_hook(entering, with_kwargs=True)
@@ -178,7 +180,13 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
                 lambda _, __, output, i=i: forms.update({i: _length(output)})
             )
             stack.callback(handle.remove)
-        found, _ = capture(parts, [site, *([entry] if entry else [])], ids, attention, whole=True)
+        try:
+            wanted = [site, entry] if entry else [site]
+            found, _ = capture(parts, wanted, ids, attention, whole=True)
+        except ModelError:
+            # Where the site itself holds no activations, this says so.
+            capture(parts, [site], ids, attention, whole=False)
+            return None
         x = found[site] * 1.25 + 0.1
         restart = Restart(site, boundary, tuple(forms[i] for i in range(boundary)), bool(inner))
         expected = hooked(parts, site, ids, attention, x)
@@ -194,23 +202,28 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
     return restart
 
 
-def head_logits(
-    parts: Anatomy, form: type, hidden: Float[Tensor, "tokens d_model"]
-) -> Float[Tensor, "tokens vocab"]:
-    """Logits by the model's own code, capping and scaling included.
+@dataclass(frozen=True)
+class Head:
+    """How logits come from hidden states: the network runs, but its base only hands them on."""
 
-    The whole network runs, but its base hands on the given hidden states in an output of the
-    type `form`, which is what it returns itself.
-    """
-    base = parts.module(parts.base)
+    base: str
+    """The module whose output the head reads."""
+    form: type
+    """Type of that output."""
+
+
+def head_logits(
+    parts: Anatomy, head: Head, hidden: Float[Tensor, "tokens d_model"]
+) -> Float[Tensor, "tokens vocab"]:
+    """Logits by the model's own code, capping and scaling included."""
     ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)
-    output = form(last_hidden_state=hidden[None])
-    with _shadowed(base, lambda *_, **__: output):
+    output = head.form(last_hidden_state=hidden[None])
+    with _shadowed(parts.module(head.base), lambda *_, **__: output):
         return parts.net(input_ids=ids, use_cache=False).logits[0]
 
 
-def check_head(parts: Anatomy) -> type:
-    """Type of the base's output, once its logits were seen to equal the model's own on a row.
+def find_head(parts: Anatomy) -> Head:
+    """The head, once its logits were seen to equal the model's own on a row.
 
     Raises:
         ModelError: if they differ, so that no logits can be had from hidden states.
@@ -218,15 +231,16 @@ def check_head(parts: Anatomy) -> type:
     device = parts.device
     ids = torch.arange(4, device=device)[None] % parts.vocab_size
     with torch.no_grad():
-        output = parts.module(parts.base)(input_ids=ids, use_cache=False)
         expected = parts.net(input_ids=ids, use_cache=False).logits[0]
-        actual = head_logits(parts, type(output), output.last_hidden_state[0])
-    if not _agree(actual, expected):
-        raise ModelError(
-            f"The logits of {type(parts.net).__name__} do not follow from its final hidden states, "
-            "so neither CE nor KL can be computed. Choose tasks without logits."
-        )
-    return type(output)
+        for path in dict.fromkeys([parts.base, parts.decoder]):
+            output = parts.module(path)(input_ids=ids, use_cache=False)
+            head = Head(path, type(output))
+            if _agree(head_logits(parts, head, output.last_hidden_state[0]), expected):
+                return head
+    raise ModelError(
+        f"The logits of {type(parts.net).__name__} do not follow from its final hidden states, "
+        "so neither CE nor KL can be computed. Choose tasks without logits."
+    )
 
 
 def _entering(args: tuple, kwargs: dict) -> Tensor:
@@ -235,6 +249,15 @@ def _entering(args: tuple, kwargs: dict) -> Tensor:
         if isinstance(value, Tensor):
             return value
     raise ModelError("A module at a site got no tensor as its input; choose another site.")
+
+
+def _by_token(x: Tensor, ids: Tensor) -> Tensor:
+    """One vector a token, where a module joins texts and tokens, or splits vectors into heads."""
+    if x.ndim == 2 and x.shape[0] == ids.numel():
+        return x.unflatten(0, ids.shape)
+    if x.ndim == 4 and x.shape[:2] == ids.shape:
+        return x.flatten(2)
+    return x
 
 
 def _check(site: Site, x: Tensor | None, ids: Tensor) -> None:

@@ -86,10 +86,12 @@ def _whole(side: str) -> _AliasRule:
     return lambda parts, layer: Site(parts.block(layer), "in" if side == "in" else "out")
 
 
-def _inside(find: Callable[[nn.Module], str], side: str) -> _AliasRule:
+def _inside(find: Callable[[nn.Module, int], str], side: str) -> _AliasRule:
     def rule(parts: Anatomy, layer: int) -> Site:
         block = parts.module(parts.block(layer))
-        return Site(f"{parts.block(layer)}.{find(block)}", "in" if side == "in" else "out")
+        return Site(
+            f"{parts.block(layer)}.{find(block, parts.width)}", "in" if side == "in" else "out"
+        )
 
     return rule
 
@@ -113,13 +115,15 @@ def _between(parts: Anatomy, layer: int) -> Site:
     """
     path = parts.block(layer)
     block = parts.module(path)
-    mlp = block.get_submodule(anatomy.mlp_in(block))
+    mlp = block.get_submodule(anatomy.mlp_in(block, parts.width))
     seen = _trace(parts, block)
     into_block = seen[block][0]
     into_mlp = seen[mlp][0]
     for name, module in block.named_modules():
         entering, leaving = seen.get(module, (None, None))
-        if leaving is into_mlp and entering is not None and entering is not into_block:
+        if "norm" not in type(module).__name__.lower() or entering is None:
+            continue
+        if leaving is into_mlp and entering is not into_block:
             return Site(f"{path}.{name}", "in")
     raise ModelError(
         f"Block {layer} of {type(parts.net).__name__} has no stream between attention and MLP "
