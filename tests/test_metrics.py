@@ -125,8 +125,7 @@ def test_density_histogram_counts_every_latent_once() -> None:
     histogram = metrics.density_histogram(counts, 1_000_000)
     assert histogram == {
         "dead": 1,
-        "below 1e-5": 3,
-        "1e-5 to 1e-4": 1,
+        "below 1e-4": 4,
         "1e-4 to 1e-3": 1,
         "1e-3 to 0.01": 1,
         "0.01 to 0.1": 1,

@@ -12,19 +12,18 @@ from saeval.sae import Codes
 
 DENSITY_BINS: Mapping[str, tuple[float, float]] = {
     "dead": (0.0, 0.0),
-    "below 1e-5": (0.0, 1e-5),
-    "1e-5 to 1e-4": (1e-5, 1e-4),
+    "below 1e-4": (0.0, 1e-4),
     "1e-4 to 1e-3": (1e-4, 1e-3),
     "1e-3 to 0.01": (1e-3, 1e-2),
     "0.01 to 0.1": (1e-2, 1e-1),
     "0.1 to 1": (1e-1, 1.0),
 }
-"""Bins of a latent's density (share of tokens on which it is active): above low, up to high."""
+"""Bins of a latent's density, its share of active tokens: above low, up to high."""
 
 
 def l0(codes: Codes) -> float:
     """Mean number of active latents (acts != 0) a token."""
-    return codes.l0.double().mean().item()
+    return int(codes.offsets[-1]) / codes.tokens
 
 
 def l1(codes: Codes) -> float:
@@ -33,14 +32,15 @@ def l1(codes: Codes) -> float:
 
 
 def token_l1(codes: Codes) -> Float[Tensor, " tokens"]:
-    """Sum of |acts| of each token, float64."""
+    """Sum of |acts| of each token."""
     return token_sums(codes, codes.value.abs())
 
 
 def token_sums(codes: Codes, value: Float[Tensor, " nnz"]) -> Float[Tensor, " tokens"]:
-    """Sum over each token's entries of one value an entry, float64."""
-    sums = torch.zeros(codes.tokens, dtype=torch.float64, device=value.device)
-    return sums.index_add_(0, codes.token, value.double())
+    """Sum over each token's entries of one value an entry, in at least float32."""
+    wide = torch.promote_types(value.dtype, torch.float32)
+    sums = torch.zeros(codes.tokens, dtype=wide, device=value.device)
+    return sums.index_add_(0, codes.token, value.to(wide))
 
 
 def active_counts(codes: Codes) -> Int[Tensor, " d_sae"]:
