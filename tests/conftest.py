@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 
 _user = tempfile.TemporaryDirectory(prefix="saeval-tests-")
 
@@ -15,6 +16,13 @@ os.environ["HF_HOME"] = f"{_user.name}/hub"
 os.environ["SAEVAL_CACHE"] = f"{_user.name}/cache"
 os.environ["SAEVAL_CONFIG"] = f"{_user.name}/config"
 os.environ.pop("HF_TOKEN", None)
+
+# Annotations hold at run time, shapes included. As for pyright, an int will do for a float.
+# (Not by jaxtyping's pytest option, which cannot take several packages and a configured checker.)
+install_import_hook(
+    ["saeval", "saeval_tasks"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 # Fixture -> the environment variable that names its folder.
 _REFERENCES = {"fixtures_dir": "SAEVAL_FIXTURES", "parity_dir": "SAEVAL_PARITY"}
