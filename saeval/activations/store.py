@@ -25,7 +25,7 @@ FORMAT = 1
 """Part of every key: raised when what is stored changes its meaning."""
 DEFAULT_GB = 10.0
 _MANIFEST = "manifest.json"
-_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OUT_OF_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _SPARE_BYTES = 64 << 20
 """Disk space left free for others."""
 _STALE_SECONDS = 24 * 3600

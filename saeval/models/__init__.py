@@ -179,10 +179,10 @@ class LoadedModel:
         if not self.has_logits:
             raise ModelError(f"{self.name} has no output head, so there are no logits.")
         head = self._once("head", lambda: execution.find_head(self.parts))
-        rows = hidden.to(self.device, self.dtype).flatten(0, -2)
+        rows = hidden.to(self.device, self.dtype).reshape(-1, hidden.shape[-1])
         with torch.set_grad_enabled(torch.is_grad_enabled() and rows.requires_grad):
             logits = execution.head_logits(self.parts, head, rows)
-        return logits.float().unflatten(0, hidden.shape[:-1])
+        return logits.float().reshape(*hidden.shape[:-1], -1)
 
     def _restart(self, site: Site) -> Restart | None:
         return self._once(("restart", site), lambda: execution.plan_restart(self.parts, site))
