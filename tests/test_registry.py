@@ -107,12 +107,15 @@ def test_families_expand(tmp_path: Path) -> None:
             each: {width: [4k, 16k]}
             kind: layers
             members: ["r/{width}/*"]
+        models:
+          org/{n}: {each: {n: [2]}, family: X, layers: "{n}", d_model: 8}
         """,
     )
     assert list(registry.entries) == ["r/4k/0", "r/16k/0", "r/4k/1", "r/16k/1", "s/0", "s/1"]
     assert registry.entries["r/16k/1"].source == "hf://org/r/2pow14/layer_1"
     assert registry.entries["s/1"].expected.l0 == 52.0
     assert registry.sets["r/16k"].members == ("r/16k/0", "r/16k/1")
+    assert registry.models["org/2"].layers == 2
 
 
 @pytest.mark.parametrize(

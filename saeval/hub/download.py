@@ -162,7 +162,6 @@ def _download_file(source: Source, commit: str, file: RemoteFile) -> None:
     found = file_sha256(local) if file.sha256 else _git_sha1(local)
     if found != file.name:
         local.resolve().unlink(missing_ok=True)
-        local.unlink(missing_ok=True)
         raise FetchError(
             f"{source}: '{file.path}' has hash {found}, but the hub lists {file.name}. It was "
             "damaged on the way or in the cache, and was deleted. Fetch again."
