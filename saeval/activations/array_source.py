@@ -42,9 +42,13 @@ class ArraySource:
     has_logits: bool = False
     context: int = 1
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """sha256 of the numbers."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         sha = hashlib.sha256()
         for array in [self.x] if self.y is self.x else [self.x, self.y]:
             sha.update(repr((array.shape, str(array.dtype))).encode())
@@ -62,9 +66,13 @@ class ArraySource:
         """Width of the vectors it reconstructs."""
         return self.y.shape[1]
 
-    @cached_property
+    @property
     def stored_rows(self) -> TokenRows:
         """One row a vector; its only id is the vector's number."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> TokenRows:
         ids = np.arange(len(self.x), dtype=np.int32)[:, None]
         there = np.ones(ids.shape, dtype=bool)
         return TokenRows(self.name, ids, there, there)
@@ -81,7 +89,7 @@ class ArraySource:
         """Refused: there is no model to read texts."""
         raise self._no_model()
 
-    def token_rows(self, ids: Int[np.ndarray, "texts seq"], *, name: str) -> NoReturn:
+    def token_rows(self, ids: np.ndarray, *, name: str) -> NoReturn:
         """Refused: there is no model to read tokens."""
         raise self._no_model()
 

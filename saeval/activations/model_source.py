@@ -39,7 +39,7 @@ class ModelSource:
     """Whether x and y are read less their mean over d_model, which `splice` adds back."""
     _memo: Memo = field(default_factory=Memo, repr=False)
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """sha256 of model, tokenizer, sites, dtype and centring."""
         return digest(
@@ -57,12 +57,12 @@ class ModelSource:
         """The model's name."""
         return self.model.name
 
-    @cached_property
+    @property
     def d_in(self) -> int:
         """Width at the read site."""
         return self.model.width(self.site)
 
-    @cached_property
+    @property
     def d_out(self) -> int:
         """Width at the write site."""
         return self.model.width(self.write_site)
@@ -103,7 +103,7 @@ class ModelSource:
         policy = tokens.Policy(context or self.context, overflow, begin)
         return tokens.tokenize(self.model, texts, name, policy)
 
-    def token_rows(self, ids: Int[np.ndarray, "texts seq"], *, name: str) -> TokenRows:
+    def token_rows(self, ids: np.ndarray, *, name: str) -> TokenRows:
         """Ready token rows, checked; see `ActivationSource.token_rows`."""
         return tokens.ready_rows(self.model, ids, name, self.context)
 

@@ -129,7 +129,7 @@ class ActivationSource(Protocol):
         """
         ...
 
-    def token_rows(self, ids: Int[np.ndarray, "texts seq"], *, name: str) -> TokenRows:
+    def token_rows(self, ids: np.ndarray, *, name: str) -> TokenRows:
         """Ready token rows, checked.
 
         Raises:

@@ -101,9 +101,7 @@ class Recorder:
         if name not in self._open:
 
             def make(folder: Path) -> None:
-                arrays = stored.create(folder, shapes)
-                write(arrays)
-                arrays.close()
+                write(stored.create(folder, shapes))
 
             size = sum(shape.bytes for shape in shapes)
             self._open[name] = self.store.get(key, make, stored.open_arrays, size)

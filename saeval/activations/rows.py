@@ -93,4 +93,5 @@ def trailing(ids: Int32[np.ndarray, "texts seq"], padding: int | None) -> np.nda
     """False at the run of padding that ends a row, True elsewhere."""
     if padding is None:
         return np.ones(ids.shape, dtype=bool)
-    return np.logical_or.accumulate((ids != padding)[:, ::-1], axis=1)[:, ::-1]
+    there = np.logical_or.accumulate((ids != padding)[:, ::-1], axis=1)[:, ::-1]
+    return np.ascontiguousarray(there)

@@ -1,6 +1,7 @@
 """Arrays on disk, written and read in slices, so that memory holds one batch at a time."""
 
 import json
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import RawIOBase
@@ -33,9 +34,12 @@ class Shape:
         return self.rows * self.row_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arrays:
-    """Open arrays. They stay readable even if their folder is removed meanwhile."""
+    """Open arrays, closed when nobody holds them.
+
+    They stay readable even if their folder is removed meanwhile.
+    """
 
     files: Sequence[RawIOBase]
     shapes: Sequence[Shape]
@@ -63,11 +67,6 @@ class Arrays:
         data = vectors.to("cpu", shape.dtype).contiguous()
         self.files[array].write(data.view(torch.uint8).numpy().data)
 
-    def close(self) -> None:
-        """Give the files back."""
-        for file in self.files:
-            file.close()
-
 
 def create(folder: Path, shapes: Sequence[Shape]) -> Arrays:
     """New arrays in a folder, full of zeros."""
@@ -76,14 +75,25 @@ def create(folder: Path, shapes: Sequence[Shape]) -> Arrays:
     files = [_raw(folder / f"{i}.bin", "w+b") for i in range(len(shapes))]
     for file, shape in zip(files, shapes, strict=True):
         file.truncate(shape.bytes)
-    return Arrays(files, shapes)
+    return _arrays(files, shapes)
 
 
 def open_arrays(folder: Path) -> Arrays:
     """The arrays of a folder, for reading."""
     listing: list[Any] = json.loads((folder / _SHAPES).read_text(encoding="utf-8"))
     shapes = [Shape(rows, width, getattr(torch, dtype)) for rows, width, dtype in listing]
-    return Arrays([_raw(folder / f"{i}.bin", "rb") for i in range(len(shapes))], shapes)
+    return _arrays([_raw(folder / f"{i}.bin", "rb") for i in range(len(shapes))], shapes)
+
+
+def _arrays(files: list[RawIOBase], shapes: Sequence[Shape]) -> Arrays:
+    arrays = Arrays(files, shapes)
+    weakref.finalize(arrays, _close, files)
+    return arrays
+
+
+def _close(files: list[RawIOBase]) -> None:
+    for file in files:
+        file.close()
 
 
 def _raw(path: Path, mode: Literal["rb", "w+b"]) -> RawIOBase:

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _UNUSED_WEIGHTS = ("pooler.",)
 """Weights off the path from tokens to hidden states: checkpoints may lack them."""
 
+_GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes that are nothing but a reader of tokenizer.json."""
 _OUT_OF_REACH = {
     "LocalEntryNotFoundError",
     "OfflineModeIsEnabled",
@@ -61,7 +63,7 @@ def fetch_network(
     """
     place = name if Path(name).is_dir() else canonical_name(name)
     with _quiet():
-        from transformers import AutoConfig, AutoTokenizer
+        from transformers import AutoConfig
 
         try:
             config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
@@ -81,15 +83,7 @@ def fetch_network(
         except (OSError, ValueError, RuntimeError) as error:
             raise _explained(name, place, revision, error) from error
         _refuse_gaps(name, report)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                place, revision=revision, trust_remote_code=False
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning(
-                "%s has no tokenizer that loads (%s); only token rows serve.", name, error
-            )
-            tokenizer = None
+        tokenizer = _fetch_tokenizer(name, place, revision)
     net = net.eval().requires_grad_(requires_grad=False).to(device)
     commit = getattr(net.config, "_commit_hash", None) or revision
     identity = f"local:{_digest(Path(place))}" if Path(place).is_dir() else f"{place}@{commit}"
@@ -104,6 +98,26 @@ def tokenizer_identity(tokenizer: Any, model_identity: str) -> str:
     content = backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True)
     special = json.dumps(tokenizer.special_tokens_map, sort_keys=True, default=str)
     return f"local:{hashlib.sha256((content + special).encode()).hexdigest()}"
+
+
+def _fetch_tokenizer(name: str, place: str, revision: str | None) -> Any:
+    """The tokenizer in a model's files, or None if they hold none."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    try:
+        saved = get_tokenizer_config(place, revision=revision).get("tokenizer_class")
+        # Where the files name no model's tokenizer, tokenizer.json is all there is to know. The
+        # auto class may put the tokenizer that is usual for the architecture in its place.
+        kind = PreTrainedTokenizerFast if saved in _GENERIC_TOKENIZERS else AutoTokenizer
+        tokenizer = kind.from_pretrained(
+            place, revision=revision or "main", trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("%s has no tokenizer that loads (%s); only token rows serve.", name, error)
+        return None
+    # Without files, the auto class makes a tokenizer that knows nothing but special tokens.
+    return tokenizer if len(tokenizer) > len(tokenizer.all_special_ids) else None
 
 
 def _network_class(name: str, config: Any) -> Any:
