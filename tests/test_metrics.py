@@ -178,7 +178,22 @@ def test_nearest_cosines_by_hand() -> None:
     assert metrics.nearest_cosines(torch.tensor([[1.0, 0.0], [-2.0, 0.0]])).tolist() == [-1, -1]
 
 
+def test_losses_in_place_are_the_losses() -> None:
+    """The fast pass gives what cross_entropy and kl_divergence give, and 0 for equal logits."""
+    generator = torch.Generator().manual_seed(3)
+    clean, logits = (torch.randn(7, 30, generator=generator) * 4 for _ in range(2))
+    targets = torch.arange(7)
+    log_probs = logits.log_softmax(1)
+    expected = (
+        metrics.cross_entropy(log_probs, targets),
+        metrics.kl_divergence(clean.log_softmax(1), log_probs),
+    )
+    assert metrics.losses_in_place(clean.clone(), clean.clone(), targets)[1].tolist() == [0] * 7
+    torch.testing.assert_close(metrics.losses_in_place(clean, logits, targets), expected)
+
+
 def test_logit_chunk_bounds_memory() -> None:
     """Large vocabularies get fewer positions at once, but never fewer than 64."""
-    assert metrics.logit_chunk(4096) == 512
+    assert metrics.logit_chunk(1024) == 256
     assert metrics.logit_chunk(256_000) == 64
+    assert metrics.logit_chunk(256_000, "cuda:0") == 262

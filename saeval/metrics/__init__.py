@@ -12,6 +12,7 @@ from saeval.metrics.loss import (
     kl_div_score,
     kl_divergence,
     logit_chunk,
+    losses_in_place,
 )
 from saeval.metrics.reconstruction import (
     cosine_similarity,
@@ -55,6 +56,7 @@ __all__ = [
     "l1",
     "l2_ratio",
     "logit_chunk",
+    "losses_in_place",
     "mse",
     "nearest_cosines",
     "relative_reconstruction_bias",

@@ -30,7 +30,7 @@ def token_dot(
     y: Float[Tensor, "tokens d_out"], y_hat: Float[Tensor, "tokens d_out"]
 ) -> Float[Tensor, " tokens"]:
     """Inner product of each token's two vectors."""
-    return torch.einsum("td,td->t", y, y_hat)
+    return torch.linalg.vecdot(y, y_hat)
 
 
 def token_cosines(

@@ -1,0 +1,72 @@
+"""What edits at a site cost the model, position by position: CE and KL against the clean model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from saeval import metrics
+from saeval.activations import Batch, TokenRows
+from saeval.models import LoadedModel
+
+from ._row_sums import RowSums
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where a batch's predictions are judged: at every counted token."""
+
+    mask: Bool[Tensor, "texts seq"]
+    """The counted tokens. KL is taken at each."""
+    row: Int[Tensor, " positions"]
+    """Absolute row of each."""
+    target: Int[Tensor, " positions"]
+    """The token that follows it."""
+    has_target: Bool[Tensor, " positions"]
+    """Whether one follows that is no padding. CE is taken at these."""
+
+
+def positions(rows: TokenRows, batch: Batch) -> Positions:
+    """The positions of one batch of rows."""
+    device = batch.mask.device
+    ids = torch.from_numpy(rows.ids[batch.rows].astype("int64")).to(device)
+    attention = torch.from_numpy(rows.attention[batch.rows].astype(bool)).to(device)
+    follows = torch.zeros_like(attention)
+    follows[:, :-1] = attention[:, 1:]
+    mask = batch.mask
+    return Positions(mask, batch.row_of_token, ids.roll(-1, 1)[mask], follows[mask])
+
+
+def add_losses(
+    sums: RowSums,
+    where: Positions,
+    model: LoadedModel,
+    clean: Float[Tensor, "texts seq d_model"],
+    edited: Mapping[str, Float[Tensor, "texts seq d_model"]],
+) -> None:
+    """Add `ce_<edit>` and `kl_<edit>`, in nats, and the number of positions of both kinds.
+
+    Args:
+        sums: Where to; CE counts 0 where no token follows.
+        where: The positions of these rows.
+        model: Its output head turns final hidden states into logits.
+        clean: Final hidden states of the untouched model.
+        edited: Name of an edit -> final hidden states under it.
+    """
+    sums.add(where.row, ce_positions=where.has_target, kl_positions=torch.ones_like(where.row))
+    hidden = {name: states[where.mask] for name, states in edited.items()}
+    clean = clean[where.mask]
+    losses: dict[str, list[Tensor]] = {name: [] for name in hidden}
+    step = metrics.logit_chunk(model.vocab_size, model.device)
+    for low in range(0, len(clean), step):
+        at = slice(low, low + step)
+        p = model.logits(clean[at])
+        for name, states in hidden.items():
+            q = model.logits(states[at])
+            ce, kl = metrics.losses_in_place(p.clone(), q, where.target[at])
+            losses[name].append(torch.stack([ce, kl]))
+    for name, found in losses.items():
+        ce, kl = torch.cat(found, 1) if found else torch.zeros(2, 0)
+        sums.add(where.row, **{f"ce_{name}": ce * where.has_target, f"kl_{name}": kl})

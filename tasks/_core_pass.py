@@ -1,0 +1,182 @@
+"""The passes over the rows: the model's own losses once, and all that one SAE does in one go."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from saeval import metrics
+from saeval.activations import ActivationSource, Batch, TokenRows
+from saeval.errors import NotApplicable
+from saeval.models import LoadedModel
+from saeval.sae import SAE, Codes, decode_codes
+
+from . import _saebench_core as saebench
+from ._core_losses import add_losses, positions
+from ._row_sums import RowSums, Statistics
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows serve what. Fixed before any SAE is seen."""
+
+    rows: TokenRows
+    rows_a_unit: int
+    ce_rows: int
+    """Rows, from the first, whose predictions are judged; 0 without a model."""
+    first: int | None = None
+    """Rows before it serve SAEBench's CE and KL, those from it on its other figures; or None."""
+
+    @property
+    def units(self) -> int:
+        """How many units the rows form."""
+        return -(-len(self.rows) // self.rows_a_unit)
+
+    @property
+    def n_spliced(self) -> int:
+        """How many rows, from the first, SAEs are spliced into."""
+        return max(self.ce_rows, self.first or 0)
+
+    @property
+    def spliced(self) -> TokenRows:
+        """The rows that SAEs are spliced into.
+
+        Apart from the others, since only these need the layers after the site; the two together
+        are all rows, so that each passes the model once.
+        """
+        return self.rows.take(slice(0, self.n_spliced))
+
+    @property
+    def unspliced(self) -> TokenRows:
+        """The other rows."""
+        return self.rows.take(slice(self.n_spliced, None))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one SAE did on the rows."""
+
+    rows: Statistics
+    """By unit."""
+    losses: Statistics
+    """`ce_sae` and `kl_sae` of each spliced row, with the positions of each; empty if none is."""
+    active: Int[np.ndarray, " d_sae"]
+    """Tokens on which each latent is not 0."""
+    positive: Int[np.ndarray, " d_sae"]
+    """Tokens of SAEBench's rows on which each latent is above 0."""
+
+
+def counted_activations(
+    source: ActivationSource, plan: Plan
+) -> Iterator[tuple[Int[Tensor, " tokens"], Float[Tensor, "tokens d_out"]]]:
+    """Unit and target activation of every counted token, batch by batch."""
+    for rows, start in ((plan.spliced, 0), (plan.unspliced, plan.n_spliced)):
+        for batch in source.batches(rows):
+            yield (batch.row_of_token + start) // plan.rows_a_unit, batch.y_tokens
+
+
+def measure_model(
+    source: ActivationSource, plan: Plan, mean: Float[Tensor, " d_out"]
+) -> Statistics:
+    """Losses of the clean and the ablated model in each row that SAEs are spliced into.
+
+    `zero` and `mean` ablate the counted tokens, which are those an SAE replaces; `zero_all`, as
+    in SAEBench, ablates special tokens too. There must be such rows.
+
+    Raises:
+        NotApplicable: if the source has no model.
+    """
+    rows = plan.spliced
+    sums = RowSums(len(rows))
+    for batch, clean in zip(source.batches(rows), source.final_hidden(rows), strict=True):
+        zeros = torch.zeros_like(batch.y)
+        edited = {
+            "clean": clean,
+            "zero": source.splice(rows, batch, replaced(batch, zeros[batch.mask])),
+            "mean": source.splice(rows, batch, replaced(batch, mean.to(zeros))),
+        }
+        if plan.first is not None:
+            edited["zero_all"] = source.splice(rows, batch, zeros)
+        add_losses(sums, positions(rows, batch), _model(source), clean, edited)
+    return sums.statistics()
+
+
+class Tally:
+    """What is added up of one SAE, batch by batch."""
+
+    def __init__(self, sae: SAE, plan: Plan, batch_means: Float[Tensor, "batches d_out"]) -> None:
+        self.sae, self.plan, self.batch_means = sae, plan, batch_means
+        self.rows = RowSums(plan.units)
+        self.active = torch.zeros(sae.d_sae, dtype=torch.int64)
+        self.positive = torch.zeros_like(self.active)
+
+    def add(self, batch: Batch, codes: Codes, start: int) -> Float[Tensor, "tokens d_out"]:
+        """Count one batch, whose rows are numbered from `start`; returns its reconstruction."""
+        y, row = batch.y_tokens, batch.row_of_token + start
+        x = y if batch.x is batch.y else batch.x_tokens
+        y_hat = decode_codes(self.sae, codes, x.to(self.sae.W_dec.device)).to(y)
+        self.rows.add(row // self.plan.rows_a_unit, **token_statistics(y, y_hat, codes))
+        self.active += metrics.active_counts(codes).cpu()
+        if self.plan.first is not None:
+            mean = self.batch_means.to(y)[saebench.batch_of(row, self.plan.first)]
+            self.rows.add(row, **saebench.token_statistics(y, y_hat, codes, mean))
+            self.positive += saebench.positive_counts(codes, row >= self.plan.first).cpu()
+        return y_hat
+
+
+def measure(
+    sae: SAE, source: ActivationSource, plan: Plan, batch_means: Float[Tensor, "batches d_out"]
+) -> Measured:
+    """One pass over the rows: codes, reconstructions, and splices where they are due.
+
+    Args:
+        sae: The SAE.
+        source: Activations, and the model that made them.
+        plan: Which rows serve what.
+        batch_means: Mean activation of each of SAEBench's batches; none without its figures.
+    """
+    tally, losses = Tally(sae, plan, batch_means), RowSums(plan.n_spliced)
+    rows = plan.spliced
+    hidden = source.final_hidden(rows) if len(rows) else ()
+    for (batch, codes), clean in zip(source.codes(sae, rows), hidden, strict=True):
+        new = replaced(batch, tally.add(batch, codes, 0))
+        edited = {"sae": source.splice(rows, batch, new)}
+        add_losses(losses, positions(rows, batch), _model(source), clean, edited)
+    for batch, codes in source.codes(sae, plan.unspliced):
+        tally.add(batch, codes, plan.n_spliced)
+    return Measured(
+        tally.rows.statistics(), losses.statistics(), tally.active.numpy(), tally.positive.numpy()
+    )
+
+
+def token_statistics(
+    y: Float[Tensor, "tokens d_out"], y_hat: Float[Tensor, "tokens d_out"], codes: Codes
+) -> dict[str, Tensor]:
+    """What every metric of reconstruction and sparsity adds up, token by token."""
+    return {
+        "l0": codes.l0,
+        "l1": metrics.token_l1(codes),
+        "sq_err": metrics.squared_error(y, y_hat),
+        "sq_norm_hat": metrics.squared_norm(y_hat),
+        "dot": metrics.token_dot(y, y_hat),
+        "cosine": metrics.token_cosines(y, y_hat),
+        "l2_ratio": metrics.token_l2_ratios(y, y_hat),
+    }
+
+
+def replaced(
+    batch: Batch, value: Float[Tensor, "*tokens d_out"]
+) -> Float[Tensor, "texts seq d_out"]:
+    """The target with its counted tokens replaced, by one vector each or one for all."""
+    new = batch.y.clone()
+    new[batch.mask] = value
+    return new
+
+
+def _model(source: ActivationSource) -> LoadedModel:
+    if source.model is None:
+        raise NotApplicable(f"{source.name} has no model, so there are no predictions to judge.")
+    return source.model

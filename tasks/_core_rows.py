@@ -1,0 +1,83 @@
+"""Which rows of tokens `core` reads, and which units they form."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from saeval.activations import ActivationSource, TokenRows
+from saeval.errors import DataError
+
+from ._corpus import Corpus
+
+Overflow = Literal["error", "truncate", "pack"]
+_CHARACTERS_A_TOKEN = 6
+# More than common tokenizers need of English, so that one try nearly always fills the rows.
+_BLOCK = 128
+_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows in use, and how to speak of them."""
+
+    rows: TokenRows
+    name: str
+    unit: str
+    """What a unit of evidence is: `row` of tokens, `document`, or `block` of vectors."""
+    rows_a_unit: int = 1
+    notice: str | None = None
+    """What a reader of the scores must know about the data; None: nothing."""
+
+
+def stored_vectors(rows: TokenRows, name: str, limit: int | None) -> Data:
+    """Vectors of an array, one a row.
+
+    Neighbours usually come from one text, so blocks of up to 128 are the units; smaller ones
+    where there would be fewer than 64.
+    """
+    rows = rows.take(slice(0, limit))
+    size = min(_BLOCK, max(1, len(rows) // _BLOCKS))
+    return Data(rows, name, "block" if size > 1 else "vector", size)
+
+
+def ready_rows(source: ActivationSource, path: str, limit: int | None) -> Data:
+    """Token rows of a .npy file, as they are.
+
+    Raises:
+        DataError: if the file cannot be read, or holds no token rows that fit the model.
+    """
+    try:
+        ids = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"Cannot read token rows from '{path}': {error}. Write them with numpy.save."
+        ) from error
+    name = Path(path).name
+    return Data(source.token_rows(ids[:limit], name=name), name, "row")
+
+
+def text_rows(
+    source: ActivationSource, corpus: Corpus, context: int, overflow: Overflow, limit: int | None
+) -> Data:
+    """Rows of a corpus: one a text, or all texts packed into full rows."""
+    if overflow == "pack":
+        rows = _packed(source, corpus, context, limit)
+        return Data(rows, corpus.name, "row", notice=corpus.notice)
+    texts = corpus.texts[:limit]
+    rows = source.tokenize(texts, name=corpus.name, context=context, overflow=overflow)
+    return Data(rows, corpus.name, "document", notice=corpus.notice)
+
+
+def _packed(source: ActivationSource, corpus: Corpus, context: int, limit: int | None) -> TokenRows:
+    """Full rows. Only as many texts as they need are tokenized."""
+    ends = np.cumsum([len(text) for text in corpus.texts])
+    wanted = int(ends[-1]) if limit is None else _CHARACTERS_A_TOKEN * context * limit
+    while True:
+        count = int(np.searchsorted(ends, wanted)) + 1
+        texts = corpus.texts[:count]
+        rows = source.tokenize(texts, name=corpus.name, context=context, overflow="pack")
+        if limit is None or len(rows) >= limit or count >= len(ends):
+            return rows.take(slice(0, limit))
+        wanted *= 2

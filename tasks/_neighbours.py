@@ -1,0 +1,66 @@
+"""How close each latent's nearest neighbour is, in the encoder and in the decoder."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from saeval import metrics
+from saeval.evidence import Evidence, Missing, units
+from saeval.sae import SAE
+
+from ._core_evidence import WEIGHTS_ONLY, Ratio, evidence, missing
+
+EXACT_UP_TO = 2**16
+"""Latents up to which every pair is compared."""
+SAMPLE = 4096
+"""Latents drawn from a wider SAE; each is still compared with all others."""
+
+
+def nearest_neighbours(
+    sae: SAE, seed: int, exact_up_to: int = EXACT_UP_TO
+) -> Iterator[Evidence | Missing]:
+    """Mean over latents of the largest cosine with another one, for encoder and decoder.
+
+    Above `exact_up_to` latents it is the mean over a seeded sample, which its unit says and
+    which gives it an interval; all latents together have none.
+    """
+    sample = _sample(sae.d_sae, seed) if sae.d_sae > exact_up_to else None
+    for end, directions in (("encoder", _encoder(sae)), ("decoder", sae.W_dec)):
+        ratio = Ratio(
+            f"average_max_{end}_cosine_sim",
+            "nearest_cosine",
+            None,
+            "cosine" if sample is None else f"cosine, {len(sample)} latents sampled",
+            no_interval=WEIGHTS_ONLY if sample is None else None,
+        )
+        if directions is None or sae.d_sae < 2:
+            lack = f"The SAE has no {end} matrix" if directions is None else "There is one latent"
+            yield from missing([ratio], f"{lack}, so nothing has a nearest neighbour.")
+            continue
+        table = units(
+            f"{end}_neighbours",
+            "latent" if sample is None else "sampled latent",
+            {"nearest_cosine": _nearest(directions, sample)},
+            unit_id=sample,
+        )
+        yield from evidence(table, [ratio])
+
+
+def _encoder(sae: SAE) -> Float[Tensor, "d_sae d_in"] | None:
+    """Encoder directions as rows; None for an object that has none by that name."""
+    W_enc = getattr(sae, "W_enc", None)
+    return W_enc.T if isinstance(W_enc, Tensor) and W_enc.shape == (sae.d_in, sae.d_sae) else None
+
+
+def _sample(d_sae: int, seed: int) -> Int[np.ndarray, " sample"]:
+    return np.sort(np.random.default_rng(seed).choice(d_sae, min(SAMPLE, d_sae), replace=False))
+
+
+def _nearest(
+    directions: Float[Tensor, "d_sae d"], sample: Int[np.ndarray, " sample"] | None
+) -> Float[np.ndarray, " latents"]:
+    at = None if sample is None else torch.from_numpy(sample).to(directions.device)
+    return metrics.nearest_cosines(directions.detach(), at).cpu().numpy()

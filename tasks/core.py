@@ -1,0 +1,196 @@
+"""Core: how faithfully an SAE rebuilds activations, how sparsely, and what it costs the model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+
+from saeval.activations import ActivationSource, TokenRows
+from saeval.errors import DataError, UsageError
+from saeval.evidence import Evidence, Missing
+from saeval.sae import SAE
+from saeval.task import Prepared
+
+from . import _core_evidence as reported
+from . import _saebench_core as saebench
+from ._core_pass import Plan, counted_activations, measure, measure_model
+from ._core_rows import Data, Overflow, ready_rows, stored_vectors, text_rows
+from ._corpus import default_corpus, read_texts
+from ._neighbours import EXACT_UP_TO, nearest_neighbours
+from ._row_sums import Statistics
+from ._site_sums import site_sums
+
+DEFAULT_ROWS = 1024
+"""Rows of the default text: 131,072 tokens at most."""
+NO_LOGITS = "Predictions need a model with an output head, and this source has none."
+
+
+@dataclass(frozen=True)
+class Core:
+    """Reconstruction, sparsity, loss and geometry of one SAE on one corpus.
+
+    Special tokens count nowhere and keep their own activation where the SAE is spliced in. The
+    seed draws only the latents that stand for a very wide SAE in the neighbour cosines.
+    """
+
+    name: ClassVar[str] = "core"
+    version: ClassVar[int] = 1
+
+    rows: int | None = None
+    """Rows read at most; None: all of `tokens` or `texts`, 1,024 of the default text."""
+    ce_rows: int = 128
+    """How many of them, from the first, serve cross-entropy and KL, which cost the most."""
+    context: int = 128
+    """Tokens a row at most, BOS included."""
+    texts: str | None = None
+    """File of texts: .txt (one a line), .jsonl, .csv or .parquet. None: see `tokens`."""
+    text_column: str = "text"
+    """Where the texts stand in a .jsonl, .csv or .parquet file."""
+    overflow: Overflow | None = None
+    """Texts longer than the context: `error`, `truncate`, or `pack` (all joined and cut into
+    full rows). None: `error` for a file of yours, `pack` for the default text."""
+    tokens: str | None = None
+    """File of ready token rows, .npy [rows, context]. None and no `texts`: the lab's text for a
+    lab model, else a sample of the Pile from the Hugging Face hub."""
+    exact_neighbours: int = EXACT_UP_TO
+    """Latents up to which neighbour cosines compare all pairs; above, a sample of 4,096."""
+    compat: str | None = None
+    """`saebench`: add SAEBench's own figures, named `saebench_*`."""
+    compat_reconstruction_rows: int | None = None
+    """Rows, from the first, that serve SAEBench's CE and KL; the rest serve its other figures.
+    None: a third of the rows."""
+    limit: int | None = None
+    """Read no more rows than this, whatever `rows` says."""
+
+    def __post_init__(self) -> None:
+        if self.texts and self.tokens:
+            raise UsageError(
+                f"core.texts '{self.texts}' and core.tokens '{self.tokens}' exclude each other."
+            )
+        if self.compat not in (None, "saebench"):
+            raise UsageError(f"core.compat '{self.compat}' is unknown; there is 'saebench'.")
+        least = {"rows": 1, "ce_rows": 0, "context": 2, "compat_reconstruction_rows": 1, "limit": 1}
+        for field, low in least.items():
+            value = getattr(self, field)
+            if value is not None and value < low:
+                raise UsageError(f"core.{field} must be at least {low}, not {value}.")
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Choose the rows; measure activations and the model's own losses on them."""
+        data = self._data(source)
+        plan = self._plan(data, source)
+        site = site_sums(counted_activations(source, plan), plan.units)
+        arrays = {"ids": data.rows.ids, "attention": data.rows.attention, "mask": data.rows.mask}
+        tables = {"site": pd.DataFrame(site.statistics)}
+        if plan.n_spliced:
+            losses = measure_model(source, plan, torch.from_numpy(site.mean).float())
+            tables["losses"] = pd.DataFrame(losses)
+        if plan.first is not None:
+            arrays["batch_means"] = saebench.batch_means(site, plan.first)
+        facts = {
+            "data": data.name,
+            "digest": data.rows.digest,
+            "notice": data.notice,
+            "unit": data.unit,
+            "rows_a_unit": plan.rows_a_unit,
+            "ce_rows": plan.ce_rows,
+            "first": plan.first,
+        }
+        return Prepared(arrays, tables, facts)
+
+    def score(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterator[Evidence | Missing]:
+        """Everything from one pass over the rows, and the cosines from the weights."""
+        plan, unit = _planned(prepared), prepared.facts["unit"]
+        with torch.no_grad():
+            measured = measure(sae, source, plan, _batch_means(prepared, source))
+        rows = _statistics(prepared, "site") | measured.rows
+        losses = _statistics(prepared, "losses") | measured.losses
+        yield from reported.reconstruction(rows, unit)
+        yield from reported.densities(measured.active, int(rows["tokens"].sum()))
+        if plan.ce_rows:
+            yield from reported.losses(_first(losses, plan.ce_rows), unit)
+        else:
+            yield from reported.missing(reported.LOSSES, _why_no_losses(source))
+        for neighbours in nearest_neighbours(sae, seed, self.exact_neighbours):
+            yield neighbours
+            if self.compat:
+                yield saebench.renamed(neighbours)
+        if plan.first is not None:
+            losses = _first(saebench.ablated_everywhere(losses), plan.first)
+            yield from saebench.figures(rows, losses, measured.positive, plan.first, source.d_out)
+        elif self.compat:
+            yield from saebench.without_model(NO_LOGITS)
+
+    def _data(self, source: ActivationSource) -> Data:
+        """The rows that the fields ask for."""
+        limits = [limit for limit in (self.rows, self.limit) if limit is not None]
+        most = min(limits, default=None)
+        if self.tokens:
+            return ready_rows(source, self.tokens, most)
+        if self.texts:
+            corpus = read_texts(self.texts, self.text_column)
+            return text_rows(source, corpus, self.context, self.overflow or "error", most)
+        if source.stored_rows is not None:
+            return stored_vectors(source.stored_rows, source.name, most)
+        most = min([*limits, DEFAULT_ROWS]) if self.rows is None else most
+        return text_rows(source, default_corpus(), self.context, self.overflow or "pack", most)
+
+    def _plan(self, data: Data, source: ActivationSource) -> Plan:
+        """How many rows serve what.
+
+        Raises:
+            DataError: if SAEBench's figures would be left without rows, or no token counts.
+        """
+        rows = data.rows
+        if not rows.mask.any():
+            raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
+        if not source.has_logits:
+            return Plan(rows, data.rows_a_unit, 0)
+        first = None
+        if self.compat:
+            first = self.compat_reconstruction_rows or max(1, len(rows) // 3)
+            if first >= len(rows):
+                raise DataError(
+                    f"core.compat_reconstruction_rows is {first}, but there are {len(rows)} rows "
+                    "in all: none is left for SAEBench's other figures. Lower it, or read more."
+                )
+        return Plan(rows, data.rows_a_unit, min(self.ce_rows, len(rows)), first)
+
+
+def _planned(prepared: Prepared) -> Plan:
+    """The plan as `prepare` wrote it down."""
+    arrays, facts = prepared.arrays, prepared.facts
+    rows = TokenRows(
+        facts["data"],
+        np.asarray(arrays["ids"], np.int32),
+        np.asarray(arrays["attention"], bool),
+        np.asarray(arrays["mask"], bool),
+    )
+    return Plan(rows, facts["rows_a_unit"], facts["ce_rows"], facts["first"])
+
+
+def _batch_means(
+    prepared: Prepared, source: ActivationSource
+) -> Float[torch.Tensor, "batches d_out"]:
+    means = prepared.arrays.get("batch_means")
+    return torch.zeros(0, source.d_out) if means is None else torch.from_numpy(means).float()
+
+
+def _statistics(prepared: Prepared, table: str) -> Statistics:
+    if table not in prepared.tables:
+        return {}
+    return {str(name): column.to_numpy() for name, column in prepared.tables[table].items()}
+
+
+def _first(rows: Statistics, count: int) -> Statistics:
+    return {name: sums[:count] for name, sums in rows.items()}
+
+
+def _why_no_losses(source: ActivationSource) -> str:
+    return "core.ce_rows is 0." if source.has_logits else NO_LOGITS
