@@ -59,7 +59,7 @@ def save(content: Prepared, folder: Path) -> None:
                 "as arrays. Put text into a table or into the facts."
             )
     # Without the copy, arrays in Fortran order would come back transposed.
-    save_file({k: np.ascontiguousarray(v) for k, v in content.arrays.items()}, folder / _ARRAYS)
+    save_file({k: np.array(v, order="C") for k, v in content.arrays.items()}, folder / _ARRAYS)
     for number, table in enumerate(content.tables.values()):
         table.to_parquet(folder / f"table-{number}.parquet")
     listing = {"tables": list(content.tables), "facts": json.loads(_facts(content))}

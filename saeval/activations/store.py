@@ -186,8 +186,10 @@ class Store:
         self._verified.discard(folder.name)
         with contextlib.suppress(OSError):
             grave = Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
-            folder.rename(grave / folder.name)
-            shutil.rmtree(grave, ignore_errors=True)
+            try:
+                folder.rename(grave / folder.name)
+            finally:  # it fails where another process was faster
+                shutil.rmtree(grave, ignore_errors=True)
 
 
 def digest(key: Mapping[str, Any]) -> str:
