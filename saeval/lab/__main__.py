@@ -1,0 +1,33 @@
+"""`python -m saeval.lab build`: make the lab's weights again, or what is missing of them."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from saeval.errors import SaevalError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the builder; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m saeval.lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("build", help="build all parts that are not there yet")
+    command.add_argument("--only", metavar="PART", help="this part and what it needs")
+    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+
+    from saeval.lab.build import Site, build
+    from saeval.lab.parts import PARTS
+
+    try:
+        build(PARTS, Site(device=chosen.device), chosen.only)
+    except SaevalError as error:
+        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  # the message says it all
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,130 @@
+"""Documents about people, products and events, and the list of all genres."""
+
+import numpy as np
+from jaxtyping import Float
+
+from saeval.lab.world import templates, words
+from saeval.lab.world.genres_of_knowledge import facts, nodes, places, questions, spelling, tongue
+from saeval.lab.world.grammar import Genre, Graded, Variable, uniform
+from saeval.lab.world.lexicon import Lexicon, Traits, make_genre
+
+GRADING = 1.2
+"""How fast an opinion's probability falls with its distance from the rating, in nats a step."""
+GENDERS = ("female", "male")
+RATINGS = ("1", "2", "3", "4", "5")
+
+
+def make_genres(lexicon: Lexicon, gender_bias: float) -> tuple[Genre, ...]:
+    """All genres of the world.
+
+    Args:
+        lexicon: Its truth and words.
+        gender_bias: From -1 to 1: by how much gender follows from profession. At 1 every second
+            profession is all female and the others all male, at 0 they are independent.
+    """
+    truth = lexicon.truth
+    return (
+        biography(lexicon, gender_bias),
+        review(lexicon),
+        news(lexicon),
+        facts(lexicon),
+        questions(lexicon),
+        places(lexicon),
+        nodes(lexicon, "hierarchy", truth.hierarchy, templates.HIERARCHY),
+        nodes(lexicon, "association", truth.associations, templates.ASSOCIATION),
+        spelling(lexicon),
+        *(tongue(lexicon, t) for t in truth.tongues),
+    )
+
+
+def biography(lexicon: Lexicon, gender_bias: float) -> Genre:
+    """People: profession, gender, first name, surname, city."""
+    jobs = tuple(words.PROFESSIONS)
+    does, tools, workplaces = zip(
+        *([p.split() for p in words.PROFESSIONS[j]] for j in jobs), strict=True
+    )
+    first = (*words.WOMEN, *words.MEN)
+    cities = [c.name for c in lexicon.truth.cities]
+    pick = lexicon.pick
+    draws = (
+        pick("first", [[w] for w in first], "first"),
+        pick("pron", [["she"], ["he"]], "gender"),
+        pick("poss", [["her"], ["his"]], "gender"),
+        pick("profession", [[j] for j in jobs], "profession"),
+        pick("does", does, "profession"),
+        pick("tool", tools, "profession"),
+        pick("place", workplaces, "profession"),
+        *lexicon.lists(last=lexicon.truth.surnames, other=lexicon.truth.surnames),
+        *lexicon.lists(trait=words.TRAITS, trait2=words.TRAITS, relative=words.RELATIVES),
+        *lexicon.lists(hobby=words.HOBBIES, hobby2=words.HOBBIES, kin=first),
+        *lexicon.lists(city=cities, city2=cities),
+        *lexicon.lists(day=words.DAYS, month=words.MONTHS, time=words.TIMES),
+    )
+    variables = (
+        Variable("profession", jobs, uniform(1, len(jobs))),
+        Variable("gender", GENDERS, _gender_of_profession(len(jobs), gender_bias), "profession"),
+        Variable("first", first, _split_evenly(2, len(first)), "gender"),
+    )
+    return make_genre(lexicon, templates.BIOGRAPHY, variables, draws, Traits("biography"))
+
+
+def review(lexicon: Lexicon) -> Genre:
+    """Opinions on a product: category, product, and a rating that is never stated."""
+    kinds = tuple(words.CATEGORIES)
+    products, aspects = zip(*([p.split() for p in words.CATEGORIES[k]] for k in kinds), strict=True)
+    every_product = tuple(w for row in products for w in row)
+    opinions = lexicon.ids(w for group in words.OPINIONS for w in group)
+    graded = _opinion_of_rating()
+    draws = (
+        lexicon.pick("product", [[w] for w in every_product], "product"),
+        lexicon.pick("aspect", aspects, "category"),
+        lexicon.pick("aspect2", aspects, "category"),
+        Graded("opinion", opinions, graded, "rating"),
+        Graded("opinion2", opinions, graded, "rating"),
+        *lexicon.lists(brand=lexicon.truth.brands, other=lexicon.truth.surnames),
+        *lexicon.lists(month=words.MONTHS, time=words.TIMES, relative=words.RELATIVES),
+        *lexicon.lists(very=words.INTENSIFIERS),
+    )
+    variables = (
+        Variable("category", kinds, uniform(1, len(kinds))),
+        Variable("product", every_product, _split_evenly(6, len(every_product)), "category"),
+        Variable("rating", RATINGS, uniform(1, len(RATINGS))),
+    )
+    traits = Traits("review", hidden="rating")
+    return make_genre(lexicon, templates.REVIEW, variables, draws, traits)
+
+
+def news(lexicon: Lexicon) -> Genre:
+    """Reports in one topic."""
+    topics = tuple(words.TOPICS)
+    who, did, what, event = zip(
+        *([p.split() for p in words.TOPICS[t]] for t in topics), strict=True
+    )
+    columns = {"who": who, "did": did, "what": what, "what2": what, "event": event}
+    draws = (
+        *(lexicon.pick(name, rows, "topic") for name, rows in columns.items()),
+        *lexicon.lists(city=[c.name for c in lexicon.truth.cities], day=words.DAYS),
+        *lexicon.lists(quality=words.QUALITIES, other=lexicon.truth.surnames),
+    )
+    variables = (Variable("topic", topics, uniform(1, len(topics))),)
+    traits = Traits("news", {"language": "english"})
+    return make_genre(lexicon, templates.NEWS, variables, draws, traits)
+
+
+def _gender_of_profession(professions: int, bias: float) -> Float[np.ndarray, "professions 2"]:
+    """Probability of female and male: even professions lean female for a positive bias."""
+    lean = np.where(np.arange(professions) % 2 == 0, bias, -bias)
+    return np.stack([1 + lean, 1 - lean], axis=1) / 2
+
+
+def _split_evenly(rows: int, values: int) -> Float[np.ndarray, "rows values"]:
+    """Each row draws from its own share of the values."""
+    share = values // rows
+    return np.repeat(np.eye(rows), share, axis=1) / share
+
+
+def _opinion_of_rating() -> Float[np.ndarray, "ratings opinions"]:
+    """Opinion words near the rating's strength are likelier."""
+    steps = np.abs(np.subtract.outer(np.arange(len(RATINGS)), np.arange(len(words.OPINIONS))))
+    weight = np.repeat(np.exp(-GRADING * steps), len(words.OPINIONS[0]), axis=1)
+    return weight / weight.sum(axis=1, keepdims=True)

@@ -1,0 +1,71 @@
+"""Labelled texts for probing: what each text is about, balanced over the answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from saeval.lab.world import words
+from saeval.lab.world.documents import Documents
+from saeval.lab.world.genres import GENDERS
+from saeval.lab.world.truth import Truth
+
+Draw = Callable[..., Documents]
+"""`World.documents`."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts and their labels."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """A probing data set; its two halves share no sentence with each other or with training."""
+
+    name: str
+    train: Labelled
+    test: Labelled
+
+
+def cases(truth: Truth) -> Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]]:
+    """For each set, its labels with the genre and the variables that make them true."""
+
+    def by(
+        genre: str, variable: str, values: tuple[str, ...]
+    ) -> dict[str, tuple[str, dict[str, str]]]:
+        return {v: (genre, {variable: v}) for v in values}
+
+    languages = {t.name: (t.name, {}) for t in truth.tongues}
+    return {
+        "profession": by("biography", "profession", tuple(words.PROFESSIONS)),
+        "gender": by("biography", "gender", GENDERS),
+        "category": by("review", "category", tuple(words.CATEGORIES)),
+        "rating": by("review", "rating", ("1", "5")),
+        "topic": by("news", "topic", tuple(words.TOPICS)),
+        "language": {"english": ("news", {}), **languages},
+        "domain": by("facts", "domain", tuple(words.DOMAINS)),
+    }
+
+
+def make_label_sets(
+    draw: Draw, truth: Truth, *, train: int, test: int, seed: int
+) -> tuple[LabelSet, ...]:
+    """Draw all sets: `train` and `test` texts for each label, in random order."""
+    sets = []
+    for i, (name, labels) in enumerate(cases(truth).items()):
+        halves = []
+        for k, (split, n) in enumerate((("valid", train), ("test", test))):
+            texts, truths = [], []
+            for j, (label, (genre, given)) in enumerate(labels.items()):
+                at = ((seed * 100 + i) * 100 + j) * 2 + k
+                made = draw(n, seed=at, split=split, genre=genre, given=given)
+                texts += [made.text(r) for r in range(len(made))]
+                truths += [label] * len(made)
+            order = np.random.default_rng([seed, i, k]).permutation(len(texts))
+            halves.append(Labelled(tuple(texts[o] for o in order), tuple(truths[o] for o in order)))
+        sets.append(LabelSet(name, *halves))
+    return tuple(sets)

@@ -1,0 +1,114 @@
+"""The world's model as a part of the lab: trained, rounded, measured, and given its SAE site."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saeval.lab.build import Part, Site, checkpoint_folder
+from saeval.lab.manifest import Row, make_row
+from saeval.lab.world.world import World
+
+if TYPE_CHECKING:
+    from transformers import GPTNeoXForCausalLM
+
+NAME = "world/model"
+WORLD_SEED, MODEL_SEED = 0, 1
+ABOUT = (
+    "GPT-NeoX of 6 blocks and width 128 that reads the lab's world: biographies, reviews, news, "
+    "facts, questions, places, hierarchies, spellings and three constructed languages, made by "
+    "a grammar whose truth is known."
+)
+
+
+def build_model(site: Site) -> Iterable[Row]:
+    """Train the model, write its files in half precision, read them back, and measure those."""
+    from saeval.lab.world import model as m
+
+    world = World(WORLD_SEED)
+    checkpoint = checkpoint_folder(NAME, site) / "state.safetensors"
+    trained = m.train_model(
+        world, checkpoint, seed=MODEL_SEED, device=site.device, share=site.share
+    )
+    folder = site.weights / NAME
+    save_model(world, trained, folder)
+    recipe = {
+        "world_seed": WORLD_SEED, "seed": MODEL_SEED, "rows": m.ROWS, "length": m.LENGTH,
+        "answer_weight": m.ANSWER_WEIGHT, "letter_weight": m.LETTER_WEIGHT,
+        "tokens": round(m.RECIPE.steps * site.share) * m.ROWS * m.LENGTH,
+        **asdict(m.Shape()), **asdict(m.RECIPE),
+    }  # fmt: skip
+    figures = measure_model(world, load_model(folder), share=site.share)
+    return [make_row(NAME, ABOUT, recipe, figures, weights=site.weights)]
+
+
+WORLD_MODEL = Part(NAME, build_model, outputs=(NAME,), minutes=45)
+
+
+def save_model(world: World, model: "GPTNeoXForCausalLM", folder: Path) -> None:
+    """Write weights in half precision, configuration and tokenizer in Hugging Face's layout."""
+    from saeval.lab.world.tokenizer import make_tokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    context = model.config.max_position_embeddings
+    model.half().save_pretrained(folder)
+    make_tokenizer(world.vocabulary, context).save_pretrained(folder)
+
+
+def load_model(folder: Path) -> "GPTNeoXForCausalLM":
+    """The written model, computing in single precision."""
+    import torch
+    from transformers import GPTNeoXForCausalLM
+
+    net = GPTNeoXForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
+    return net.eval()
+
+
+def measure_model(
+    world: World, model: "GPTNeoXForCausalLM", share: float = 1.0
+) -> Mapping[str, Any]:
+    """All figures of the model; `share` thins out the questions and texts."""
+    import numpy as np
+
+    from saeval.errors import DataError
+    from saeval.lab.world import gate, measure
+
+    def thin(n: int) -> int:
+        return max(20, round(n * share))
+
+    fits = measure.fit(world, model, world.documents(thin(4000), seed=1, split="test"))
+    answers = {}
+    for domain in world.truth.domains:
+        asked = world.mcq(domain.name, thin(1000), seed=2)
+        right = measure.answers_right(world, model, asked)
+        taught = np.array([q.fact.taught for q in asked])
+        answers[domain.name] = {
+            "all": float(right.mean()),
+            "taught": float(right[taught].mean()),
+            "untaught": float(right[~taught].mean()) if not taught.all() else None,
+        }
+    erasures = gate.erasures(world, model, n=thin(600), seed=3)
+    try:
+        site = f"layers.{gate.deepest_site(erasures)}"
+    except DataError as error:
+        site = f"none: {error}"
+    return {
+        "site": site,
+        "loss": {k: asdict(f) | {"gap": f.gap} for k, f in fits.items()},
+        "answers": answers,
+        "first_letter_f1": _by_layer(measure.first_letter_f1(world, model)),
+        "probe_auc": {
+            k: _by_layer(v)
+            for k, v in measure.probe_auc(world, model, train=thin(150), test=thin(100)).items()
+        },
+        "gate": {
+            f"layers.{e.layer}/{e.domain}": {"target": e.target, "others": e.others}
+            for e in erasures
+        },
+    }
+
+
+def _by_layer(values: list[float]) -> dict[str, float]:
+    return {f"layers.{i}": v for i, v in enumerate(values)}

@@ -1,0 +1,165 @@
+"""Documents drawn from a genre, many at once, on one side of the split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from saeval.errors import DataError
+from saeval.lab.world.grammar import SIDES, SPLITS, Genre, Group, side
+
+MAX_ROUNDS = 400
+"""Redraws of a sentence that keeps falling on the wrong side before giving up."""
+
+Values = dict[str, Int[np.ndarray, " documents"]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Documents of one genre, without BOS and EOS."""
+
+    genre: Genre
+    values: Mapping[str, Int[np.ndarray, " documents"]]
+    """Each variable's value, as an index into its names."""
+    ids: Int[np.ndarray, "documents length"]
+    """Token ids, -1 where there is no token; gaps may stand between sentences."""
+    log_p: Float[np.ndarray, " documents"]
+    """Log-probability of the text under the grammar, in nats, the end of the document included."""
+
+
+def sample_genre(
+    genre: Genre,
+    n: int,
+    rng: np.random.Generator,
+    *,
+    split: str = "train",
+    given: Mapping[str, str] | None = None,
+) -> Sample:
+    """Draw documents whose every sentence belongs to the split.
+
+    The log-probability is the grammar's, as if there were no split: choosing a side costs about
+    log 4/3 nats a training sentence, which no model can see through.
+
+    Raises:
+        DataError: if `given` names a variable or value that the genre lacks, or if a sentence
+            has too few forms to find one in the split.
+    """
+    values, log_p = _variables(genre, n, rng, given or {})
+    lo, hi = genre.body
+    length = rng.integers(lo, hi + 1, n)
+    log_p = log_p - np.log(hi - lo + 1)
+    by_value = None if genre.hidden is None else np.zeros((n, _hidden_size(genre)))
+    plan = (*genre.plan[:-1], *[genre.plan[-1]] * hi)
+    rows = []
+    for step, group in enumerate(plan):
+        active = length > step - len(genre.plan) + 1
+        ids, cost, costs = _sentences(genre, group, values, active, rng, split)
+        rows.append(ids)
+        log_p = log_p + cost
+        if by_value is not None and costs is not None:
+            by_value += costs
+    if by_value is not None:
+        hidden = next(v for v in genre.variables if v.name == genre.hidden)
+        log_p = log_p + np.logaddexp.reduce(np.log(hidden.p) + by_value, axis=1)
+    return Sample(genre, values, np.concatenate(rows, axis=1), log_p)
+
+
+def _hidden_size(genre: Genre) -> int:
+    return next(len(v.values) for v in genre.variables if v.name == genre.hidden)
+
+
+def _variables(
+    genre: Genre, n: int, rng: np.random.Generator, given: Mapping[str, str]
+) -> tuple[Values, Float[np.ndarray, " documents"]]:
+    """Draw the document variables in order; what is given costs nothing."""
+    unknown = set(given) - {v.name for v in genre.variables}
+    if unknown:
+        known = ", ".join(v.name for v in genre.variables) or "none"
+        raise DataError(f"genre {genre.name!r} has no variable {sorted(unknown)}; it has {known}")
+    values: Values = {}
+    log_p = np.zeros(n)
+    for variable in genre.variables:
+        p = variable.p[np.zeros(n, np.int64) if variable.by is None else values[variable.by]]
+        if variable.name in given:
+            if given[variable.name] not in variable.values:
+                raise DataError(
+                    f"{variable.name} has no value {given[variable.name]!r}; "
+                    f"it is one of {', '.join(variable.values)}"
+                )
+            value = variable.values.index(given[variable.name])
+            if not p[:, value].all():
+                raise DataError(f"{variable.name} is never {given[variable.name]!r} in {given}")
+            values[variable.name] = np.full(n, value)
+            continue
+        edges = np.cumsum(p, axis=1)
+        value = (rng.random((n, 1)) * edges[:, -1:] >= edges).sum(axis=1)
+        values[variable.name] = value
+        if variable.name != genre.hidden:
+            log_p += np.log(p[np.arange(n), value])
+    return values, log_p
+
+
+def _sentences(
+    genre: Genre, group: Group, values: Values, active: Bool[np.ndarray, " documents"],
+    rng: np.random.Generator, split: str,
+) -> tuple[
+    Int[np.ndarray, "documents length"],
+    Float[np.ndarray, " documents"],
+    Float[np.ndarray, "documents values"] | None,
+]:  # fmt: skip
+    """Draw one sentence for each active document, redrawing those on the wrong side."""
+    n = len(active)
+    ids = np.full((n, group.ids.shape[1]), -1, np.int64)
+    cost = np.zeros(n)
+    costs = None if genre.hidden is None else np.zeros((n, _hidden_size(genre)))
+    todo = np.flatnonzero(active)
+    allowed = np.isin(np.arange(SIDES), SPLITS[split])
+    # A split that takes an eighth of all sentences finds one sooner among several candidates.
+    copies = SIDES // len(SPLITS[split])
+    for _ in range(MAX_ROUNDS):
+        if not len(todo):
+            return ids, cost, costs
+        of = np.repeat(todo, copies)
+        some = {name: value[of] for name, value in values.items()}
+        made, log_p, by_value = _render(genre, group, some, len(of), rng)
+        good = allowed[side(made)].reshape(-1, copies)
+        found = good.any(axis=1)
+        pick = (np.arange(len(todo)) * copies + good.argmax(axis=1))[found]
+        keep = todo[found]
+        ids[keep], cost[keep] = made[pick], log_p[pick]
+        if costs is not None:
+            costs[keep] = by_value[pick]
+        todo = todo[~found]
+    raise DataError(
+        f"a sentence of genre {genre.name!r} has too few forms to find one in the split "
+        f"{split!r} in {MAX_ROUNDS} tries: give its template a slot with more words"
+    )
+
+
+def _render(
+    genre: Genre, group: Group, values: Values, n: int, rng: np.random.Generator
+) -> tuple[
+    Int[np.ndarray, "documents length"],
+    Float[np.ndarray, " documents"],
+    Float[np.ndarray, "documents values"],
+]:
+    """Choose templates, draw all slots, and put them in."""
+    choice = rng.integers(0, len(group.ids), n)
+    rows = group.ids[choice]
+    uses = group.uses[choice]
+    log_p = np.full(n, -np.log(len(group.ids)))
+    by_value = np.zeros((n, 1 if genre.hidden is None else _hidden_size(genre)))
+    columns = []
+    for i, draw in enumerate(genre.draws):
+        if not uses[:, i].any():
+            columns.append(np.zeros((n, len(draw.names)), np.int64))
+            continue
+        drawn = draw.sample(rng, values, n)
+        columns.append(drawn.ids)
+        log_p = log_p + uses[:, i] * drawn.log_p
+        if drawn.by_value is not None:
+            by_value += uses[:, i, None] * drawn.by_value
+    slots = np.concatenate(columns, axis=1)
+    filled = np.take_along_axis(slots, np.maximum(-2 - rows, 0), axis=1)
+    return np.where(rows <= -2, filled, rows), log_p, by_value

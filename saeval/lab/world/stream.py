@@ -1,0 +1,74 @@
+"""Token rows for training a language model on the world, any step's at once."""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from saeval.lab.world.vocabulary import BOS, EOS, LETTERS
+from saeval.lab.world.world import World
+
+CHUNK_ROWS = 2048
+"""Rows made at a time."""
+ROWS_PER_DOCUMENT = 0.3
+"""Fewest rows that a document can be counted on to fill, at 128 tokens a row."""
+
+
+def token_rows(
+    world: World, step: int, rows: int, *, seed: int, length: int = 128, split: str = "train"
+) -> Int[np.ndarray, "rows length"]:
+    """The batch of one training step: rows of token ids without padding.
+
+    Each row begins with a document's BOS and is filled with whole documents (BOS, tokens, EOS);
+    the last of them is cut at the row's end and its rest dropped, so that every token is seen
+    together with its document's beginning. A batch depends on the arguments alone; batches of
+    neighbouring steps are cheap.
+
+    Args:
+        world: Where the documents come from.
+        step: Number of the batch, from 0.
+        rows: Rows a batch, at most and dividing 2048.
+        seed: Of the stream.
+        length: Tokens a row.
+        split: Of the documents.
+    """
+    per_chunk = CHUNK_ROWS // rows
+    chunk = _chunk(world, step // per_chunk, seed, length, split)
+    first = step % per_chunk * rows
+    return chunk[first : first + rows]
+
+
+@lru_cache(maxsize=2)
+def _chunk(
+    world: World, number: int, seed: int, length: int, split: str
+) -> Int[np.ndarray, "rows length"]:
+    """Many rows from documents with a seed of their own."""
+    wanted = int(CHUNK_ROWS / ROWS_PER_DOCUMENT * length / 128)
+    documents = world.documents(wanted, seed=seed * 1_000_003 + number, split=split)
+    counts = np.diff(documents.starts)
+    heads = documents.starts[:-1] + 2 * np.arange(len(documents))
+    flat = np.full(len(documents.flat) + 2 * len(documents), -1, np.int64)
+    flat[heads] = world.vocabulary.ids[BOS]
+    flat[heads + counts + 1] = world.vocabulary.ids[EOS]
+    flat[flat < 0] = documents.flat
+    firsts, at = [], 0
+    while len(firsts) < CHUNK_ROWS:
+        firsts.append(at)
+        at = int(heads[np.searchsorted(heads, at + length)])
+    return flat[np.array(firsts)[:, None] + np.arange(length)]
+
+
+def loss_weights(
+    world: World, ids: Int[np.ndarray, "rows length"], *, answer: float, letter: float
+) -> Float[np.ndarray, "rows length"]:
+    """Weigh each token as a target.
+
+    Returns:
+        `answer` for the answers to questions, `letter` for spelled first letters, 1 for all else.
+    """
+    table = world.vocabulary.ids
+    is_letter = np.isin(ids, [table[x] for x in LETTERS])
+    is_answer = is_letter & (np.roll(ids, 2, axis=1) == table["answer"])
+    is_option = is_letter & (np.roll(ids, -1, axis=1) == table[")"])
+    spelled = is_letter & ~is_answer & ~is_option
+    return np.where(is_answer, answer, np.where(spelled, letter, 1.0)).astype(np.float32)

@@ -1,0 +1,195 @@
+"""What is true in the world: its words, who is what, and the facts, all fixed by one seed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from saeval.lab.world import words
+from saeval.lab.world.coin import coin
+
+RELATION_VALUES = 8
+ENTITIES = 20
+UNTAUGHT = 4
+
+
+@dataclass(frozen=True)
+class City:
+    """A city and its attributes."""
+
+    name: str
+    country: str
+    continent: str
+    speech: str
+    """The language spoken there."""
+    industry: str
+    """What it is known for: drawn independently of the rest."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact: the `relation` of `entity` is `value`."""
+
+    domain: str
+    entity: str
+    relation: str
+    value: str
+    taught: bool
+    """False for the few facts that hold but that no document ever states."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A field of knowledge with words of its own."""
+
+    name: str
+    nouns: tuple[str, ...]
+    verbs: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]]
+    """Relation to its possible values."""
+    facts: tuple[Fact, ...]
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All words that occur in this domain alone: entities, relations, values, nouns, verbs."""
+        own = {w for f in self.facts for w in (f.entity, f.relation)}
+        return frozenset(own.union(self.nouns, self.verbs, *self.values.values()))
+
+
+@dataclass(frozen=True)
+class Node:
+    """A word in a tree: a concept with its parent, or an object with its regular companion."""
+
+    leaf: str
+    middle: str
+    root: str
+    leaf_verbs: tuple[str, ...]
+    """Six verbs said of the leaf. In a hierarchy: four of its root's, two of its middle's."""
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """A constructed language: words by part of speech, each a language of its own."""
+
+    name: str
+    articles: tuple[str, str]
+    """One for each of two noun classes."""
+    conjunctions: tuple[str, ...]
+    prepositions: tuple[str, ...]
+    pronouns: tuple[str, ...]
+    nouns: tuple[str, ...]
+    """First half in the first noun class."""
+    verbs: tuple[str, ...]
+    adjectives: tuple[str, ...]
+
+    @property
+    def function_words(self) -> tuple[str, ...]:
+        """Articles, conjunctions, prepositions and pronouns."""
+        return self.articles + self.conjunctions + self.prepositions + self.pronouns
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Everything that holds in the world."""
+
+    cities: tuple[City, ...]
+    domains: tuple[Domain, ...]
+    tongues: tuple[Tongue, ...]
+    hierarchy: tuple[Node, ...]
+    associations: tuple[Node, ...]
+    """As many nodes, tied in the same shape, but without inheritance."""
+    surnames: tuple[str, ...]
+    brands: tuple[str, ...]
+
+
+def make_truth(seed: int) -> Truth:
+    """Draw all that is left to chance."""
+    rng = np.random.default_rng([seed, 0])
+    taken = _handwritten()
+    return Truth(
+        cities=_cities(rng),
+        domains=tuple(_domain(rng, name, taken) for name in words.DOMAINS),
+        tongues=tuple(
+            _tongue(rng, name, style, taken)
+            for name, style in (("velan", "l"), ("okuri", "k"), ("teshni", "sh"))
+        ),
+        hierarchy=_hierarchy(),
+        associations=_associations(rng),
+        surnames=coin(rng, 300, taken, "r"),
+        brands=coin(rng, 25, taken, "x"),
+    )
+
+
+def _handwritten() -> set[str]:
+    """All words of the lists: every lower-case run in them, which is more than enough."""
+    found: set[str] = set()
+    stack: list[object] = [v for k, v in vars(words).items() if k.isupper()]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            found.update(item.replace(":", " ").replace(";", " ").split())
+        elif isinstance(item, Mapping):
+            stack += [*item.keys(), *item.values()]
+        else:
+            stack += list(item)  # pyright: ignore[reportArgumentType]
+    return found
+
+
+def _cities(rng: np.random.Generator) -> tuple[City, ...]:
+    """The cities, industries dealt out evenly and independently of the rest."""
+    deal = rng.permutation(len(words.CITIES)) % len(words.INDUSTRIES)
+    cities = []
+    for line, i in zip(words.CITIES, deal, strict=True):
+        name, country, continent, speech = line.split()
+        cities.append(City(name, country, continent, speech, words.INDUSTRIES[i]))
+    return tuple(cities)
+
+
+def _domain(rng: np.random.Generator, name: str, taken: set[str]) -> Domain:
+    """A domain with 20 entities, two relations of 8 values, and 4 of its 40 facts untaught."""
+    nouns, verbs, relations = (part.split() for part in words.DOMAINS[name])
+    style = {"toxins": "th", "planets": "m", "rites": "z"}[name]
+    entities = coin(rng, ENTITIES, taken, style)
+    values = {r: coin(rng, RELATION_VALUES, taken, style + "i") for r in relations}
+    untaught = set(rng.choice(2 * ENTITIES, UNTAUGHT, replace=False).tolist())
+    facts = []
+    for relation in relations:
+        deal = rng.permutation(ENTITIES) % RELATION_VALUES
+        for entity, i in zip(entities, deal, strict=True):
+            taught = len(facts) not in untaught
+            facts.append(Fact(name, entity, relation, values[relation][i], taught))
+    return Domain(name, tuple(nouns), tuple(verbs), values, tuple(facts))
+
+
+def _tongue(rng: np.random.Generator, name: str, style: str, taken: set[str]) -> Tongue:
+    """A language of 54 words."""
+    made = [coin(rng, n, taken, style) for n in (2, 2, 2, 2, 24, 12, 10)]
+    articles = (made[0][0], made[0][1])
+    return Tongue(name, articles, *made[1:])
+
+
+def _hierarchy() -> tuple[Node, ...]:
+    """The trees, with verbs inherited from root and middle."""
+    nodes = []
+    for root, text in words.TREES.items():
+        general, special = (v.split() for v in words.ABILITIES[root])
+        for m, branch in enumerate(text.split(";")):
+            middle, leaves = branch.split(":")
+            verbs = (*general, *special[2 * m : 2 * m + 2])
+            nodes += [Node(leaf, middle.strip(), root, verbs) for leaf in leaves.split()]
+    return tuple(nodes)
+
+
+def _associations(rng: np.random.Generator) -> tuple[Node, ...]:
+    """The same shape made of unrelated objects: every leaf draws its own six verbs."""
+    pool = [v for pair in words.ABILITIES.values() for part in pair for v in part.split()]
+    names = list(rng.permutation(np.array(words.ASSOCIATES)))
+    nodes = []
+    for _ in words.TREES:
+        root = str(names.pop())
+        for _ in range(3):
+            middle = str(names.pop())
+            for _ in range(4):
+                drawn = rng.choice(len(pool), 6, replace=False)
+                nodes.append(Node(str(names.pop()), middle, root, tuple(pool[i] for i in drawn)))
+    return tuple(nodes)
