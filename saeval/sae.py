@@ -129,7 +129,7 @@ class Codes:
         return torch.repeat_interleave(self.l0)
 
     def dense(self) -> Float[Tensor, "tokens d_sae"]:
-        """The dense form, for small batches only."""
+        """Dense form, for small batches only."""
         acts = torch.zeros(
             self.tokens, self.d_sae, dtype=self.value.dtype, device=self.value.device
         )
@@ -208,6 +208,11 @@ def d_out(sae: SAE) -> int:
     return sae.W_dec.shape[1]
 
 
+def origin_of(sae: SAE) -> Origin:
+    """What an SAE says of where it comes from; nothing, if it is an object that says nothing."""
+    return getattr(sae, "origin", Origin())
+
+
 def encode_codes(sae: SAE, x: Float[Tensor, "tokens d_in"]) -> Codes:
     """Sparse latent activations of x, by the SAE's own method or from bounded dense batches."""
     own = getattr(sae, "encode_codes", None)
@@ -224,12 +229,11 @@ def decode_codes(
     own = getattr(sae, "decode_codes", None)
     if own is not None:
         return own(codes, x)
-    step = _dense_step(sae, x)
-    parts = [
-        sae.decode(codes.rows(start, start + len(part)).dense(), part)
-        for start, part in zip(range(0, max(len(x), 1), step), _split(x, step), strict=True)
-    ]
-    return torch.cat(parts)
+    step, decoded, start = _dense_step(sae, x), [], 0
+    for part in _split(x, step):
+        decoded.append(sae.decode(codes.rows(start, start + len(part)).dense(), part))
+        start += len(part)
+    return torch.cat(decoded)
 
 
 def _dense_step(sae: SAE, x: Tensor) -> int:
@@ -259,15 +263,12 @@ def _feed(digest: Any, value: Any, seen: set[int]) -> None:
         digest.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
         _feed_bytes(digest, value)
     elif isinstance(value, np.ndarray):
-        digest.update(f"array {value.dtype} {value.shape};".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
+        digest.update(f"array {value.dtype} {value.shape};".encode() + value.tobytes())
     elif value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype):
         digest.update(f"{type(value).__name__} {value!r};".encode())
     elif isinstance(value, Origin):
         digest.update(f"centred {value.centred};".encode())
-    elif isinstance(value, torch.device):
-        return
-    elif id(value) not in seen:
+    elif not isinstance(value, torch.device) and id(value) not in seen:
         digest.update(f"{type(value).__qualname__} (".encode())
         for name, part in _parts(value):
             digest.update(f"{name!r}=".encode())

@@ -1,13 +1,14 @@
 """Architectures by id: frozen dataclasses that encode and decode, one a file."""
 
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from saeval.architectures.abstopk import AbsTopK
 from saeval.architectures.batchtopk import BatchTopK
+from saeval.architectures.checks import check_fields
 from saeval.architectures.gated import Gated
 from saeval.architectures.groupmax import GroupMax
 from saeval.architectures.hierarchical_topk import HierarchicalTopK
@@ -38,6 +39,20 @@ ARCHITECTURES: dict[str, type] = {
     "transcoder": Transcoder,
 }
 """Every architecture by the id that `Origin.architecture` and saeval's own format use."""
+
+
+T = TypeVar("T")
+
+
+def build(architecture: type[T], **values: Any) -> T:
+    """An architecture from what a file holds, once that is seen to fit.
+
+    Raises:
+        LoadError: if a tensor's shape or a parameter's type is another than the architecture's,
+            or a parameter is out of its range.
+    """
+    check_fields(architecture, values)
+    return architecture(**values)
 
 
 def moved(

@@ -1,6 +1,6 @@
 """What every architecture checks of its own fields when it is made."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import fields
 from types import UnionType
 from typing import Any, get_args
@@ -11,40 +11,61 @@ from torch import Tensor
 from saeval.errors import LoadError
 
 
-def check_shapes(sae: Any) -> None:
-    """Every tensor field has the shape that its annotation states, the same sizes throughout.
+def check_fields(architecture: type, values: Mapping[str, Any]) -> None:
+    """Every value is what its field's annotation states, with sizes equal throughout.
 
     Raises:
-        LoadError: naming the field, its shape, and the shape that the other fields imply; or if
-            b_dec is to be subtracted from an input of another width.
+        LoadError: naming the field, its value or shape, and what is needed; or if b_dec is to be
+            subtracted from inputs of another width.
     """
     sizes: dict[str, int] = {}
-    for name, tensor, dims in annotated_tensors(sae):
-        expected = [sizes.get(dim, dim) for dim in dims]
-        fits = tensor.ndim == len(dims) and all(
-            sizes.setdefault(dim, size) == size
-            for dim, size in zip(dims, tensor.shape, strict=True)
-        )
-        if not fits:
-            raise LoadError(
-                f"{name} of this {type(sae).__name__} has shape {list(tensor.shape)}, but "
-                f"[{', '.join(str(one) for one in expected)}] is needed, given its other tensors. "
-                "The file is mis-shaped, or was read as the wrong format."
-            )
-    if getattr(sae, "subtract_b_dec", False) and sae.d_in != len(sae.b_dec):
-        raise LoadError(
-            f"b_dec has {len(sae.b_dec)} entries and cannot be subtracted from inputs of width "
-            f"{sae.d_in}. An SAE that writes elsewhere than it reads must not subtract it."
-        )
-
-
-def annotated_tensors(sae: Any) -> Iterator[tuple[str, Tensor, list[str]]]:
-    """Name, tensor and dimension names of each tensor field that is not None."""
-    for one in fields(sae):
-        value = getattr(sae, one.name)
+    for one in fields(architecture):
+        value = values.get(one.name)
         for kind in _arrays(one.type):
             if isinstance(value, Tensor):
-                yield one.name, value, kind.dim_str.split()
+                _check_shape(f"{one.name} of this {architecture.__name__}", value, kind, sizes)
+        if one.type in (int, float, bool) and one.name in values:
+            _check_type(one.name, value, one.type)
+    if values.get("subtract_b_dec") and sizes.get("d_in") != sizes.get("d_out"):
+        raise LoadError(
+            f"b_dec has {sizes.get('d_out')} entries and cannot be subtracted from inputs of width "
+            f"{sizes.get('d_in')}. An SAE that writes elsewhere than it reads must not do so."
+        )
+
+
+def _check_shape(what: str, tensor: Tensor, kind: Any, sizes: dict[str, int]) -> None:
+    """Compare a shape with an annotation; sizes not seen before are added to `sizes`."""
+    dims = kind.dim_str.split()
+    expected = [sizes.get(dim, dim) for dim in dims]
+    if tensor.ndim != len(dims) or not tensor.is_floating_point():
+        raise _misfit(what, tensor, expected)
+    for dim, size in zip(dims, tensor.shape, strict=True):
+        if sizes.setdefault(dim, size) != size:
+            raise _misfit(what, tensor, expected)
+
+
+def _misfit(what: str, tensor: Tensor, expected: list[Any]) -> LoadError:
+    needed = ", ".join(map(str, expected))
+    return LoadError(
+        f"{what} has shape {list(tensor.shape)} ({tensor.dtype}), but [{needed}] in floating point "
+        "is needed, given its other tensors. The file is mis-shaped, or was read as the wrong "
+        "format."
+    )
+
+
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise LoadError(f"'{name}' is {value!r}, but must be of type {kind.__name__}.")
+
+
+def check_shapes(sae: Any) -> None:
+    """The same for an architecture that is made.
+
+    Raises:
+        LoadError: as `check_fields`.
+    """
+    check_fields(type(sae), {one.name: getattr(sae, one.name) for one in fields(sae)})
 
 
 def tensor_fields(architecture: type) -> dict[str, bool]:

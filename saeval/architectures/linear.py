@@ -1,6 +1,6 @@
 """The affine parts that almost all architectures share: pre-activations and reconstruction."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from saeval.architectures.transforms import Transform
 from saeval.sae import Codes
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """What decoding needs of an architecture."""
 
@@ -29,6 +30,7 @@ class Decoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Affine(Decoder, Protocol):
     """What encoding needs besides."""
 

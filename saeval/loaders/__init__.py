@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import torch
 
 from saeval import plugins
-from saeval.architectures import moved
+from saeval.architectures import ARCHITECTURES, Transcoder, moved
 from saeval.entries import Entry
 from saeval.errors import LoadError
-from saeval.sae import SAE
+from saeval.sae import SAE, d_out
 
 LISTED = 8
 """Names that an error lists at most."""
@@ -25,7 +26,7 @@ def detect(folder: Path) -> str:
         LoadError: if the folder is missing or empty, or none or several recognise it.
     """
     _check_there(folder)
-    known = plugins.loaders()
+    known = _known(frozenset(plugins.find(plugins.LOADERS).values()))
     found = _matching(folder, known)
     if len(found) == 1:
         return found[0]
@@ -67,6 +68,8 @@ def load_folder(
     _check_there(folder)
     name = loader or (entry.loader if entry else None) or detect(folder)
     sae: Any = plugins.load_loader(name).load(folder, entry)
+    if type(sae) in ARCHITECTURES.values() and type(sae) is not Transcoder:
+        _check_square(sae, folder)
     if entry is not None:
         told = {
             "model": entry.model,
@@ -80,6 +83,20 @@ def load_folder(
     if dtype is None and torch.device(device).type == "cpu":
         return sae
     return moved(sae, device=device, dtype=dtype)
+
+
+def _check_square(sae: SAE, folder: Path) -> None:
+    if sae.d_in != d_out(sae):
+        raise LoadError(
+            f"{folder} reads activations of width {sae.d_in}, but W_dec has shape "
+            f"{list(sae.W_dec.shape)}: it reconstructs {d_out(sae)}, which only a transcoder may."
+        )
+
+
+@cache
+def _known(installed: frozenset[plugins.Plugin]) -> Mapping[str, ModuleType]:  # noqa: ARG001
+    """The loaders that are installed, imported and checked once for as long as these are they."""
+    return plugins.loaders()
 
 
 def _matching(folder: Path, known: Mapping[str, ModuleType]) -> list[str]:

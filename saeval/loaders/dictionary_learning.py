@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saeval.architectures import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK
+from saeval.architectures import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK, build
 from saeval.entries import Entry
 from saeval.errors import LoadError
 from saeval.loaders.dictionary_learning_file import Checkpoint, read_checkpoint
@@ -60,7 +60,7 @@ def _autoencoder(file: Checkpoint) -> SAE:
     Source: dictionary_learning, `AutoEncoder.normalize_decoder`.
     """
     found = file.tensors("encoder.weight", "encoder.bias", "decoder.weight", "bias")
-    sae = ReLU(**_weights(file, found, "bias"), origin=file.told("relu"))
+    sae = build(ReLU, **_weights(file, found, "bias"), origin=file.told("relu"))
     norm = sae.W_dec.norm(dim=1)
     if torch.allclose(norm, torch.ones_like(norm)):
         return sae
@@ -72,14 +72,16 @@ def _autoencoder_new(file: Checkpoint) -> SAE:
     """relu(E(x) + b), with a bias of the decoder's own that is not subtracted."""
     found = file.tensors("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias")
     weights = _weights(file, found, "decoder.bias")
-    return ReLU(**weights, subtract_b_dec=False, origin=file.told("relu"))
+    return build(ReLU, **weights, subtract_b_dec=False, origin=file.told("relu"))
 
 
 def _topk(file: Checkpoint) -> SAE:
     """Encoding uses k and not the threshold that may be stored beside it."""
     names = ("encoder.weight", "encoder.bias", "decoder.weight", "b_dec", "k")
     found = exactly(file.state, file.path, names, optional=("threshold",))
-    return TopK(**_weights(file, found, "b_dec"), k=_k(file, found), origin=file.told("topk"))
+    return build(
+        TopK, **_weights(file, found, "b_dec"), k=_k(file, found), origin=file.told("topk")
+    )
 
 
 def _batchtopk(file: Checkpoint) -> SAE:
@@ -89,7 +91,7 @@ def _batchtopk(file: Checkpoint) -> SAE:
     found = file.tensors(*names)
     _k(file, found)
     weights = _weights(file, found, "b_dec")
-    return BatchTopK(**weights, threshold=threshold, origin=file.told("batchtopk"))
+    return build(BatchTopK, **weights, threshold=threshold, origin=file.told("batchtopk"))
 
 
 def _matryoshka(file: Checkpoint) -> SAE:
@@ -103,7 +105,8 @@ def _matryoshka(file: Checkpoint) -> SAE:
             f"{file.path} has groups of {sizes} latents, but config.json beside it says "
             f"{file.trainer['group_sizes']}."
         )
-    return Matryoshka(
+    return build(
+        Matryoshka,
         **_plain(file, found),
         threshold=threshold,
         prefixes=tuple(accumulate(sizes)),
@@ -115,7 +118,8 @@ def _jumprelu(file: Checkpoint) -> SAE:
     """A threshold a latent; b_dec is not subtracted."""
     found = file.tensors("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
     threshold = found["threshold"] * file.bias_scale
-    return JumpReLU(
+    return build(
+        JumpReLU,
         **_plain(file, found),
         threshold=threshold,
         subtract_b_dec=False,
@@ -137,7 +141,8 @@ def _gated(file: Checkpoint) -> SAE:
     """Gate and magnitude share an encoder without bias."""
     names = ("encoder.weight", "r_mag", "gate_bias", "mag_bias", "decoder.weight", "decoder_bias")
     found = file.tensors(*names)
-    return Gated(
+    return build(
+        Gated,
         W_enc=transposed(found["encoder.weight"], "encoder.weight", file.path),
         b_gate=found["gate_bias"] * file.bias_scale,
         b_mag=found["mag_bias"] * file.bias_scale,

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from saeval.errors import LoadError
 
-_CODE = re.compile(r"(?:GLOBAL|global|class) ([\w.]+\.[\w.]+)")
+_CODE = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")
 """How torch names what its restricted unpickler would not call."""
+_REASON = re.compile(r"WeightsUnpickler error:? *(\S.*)")
+"""Where the reason stands in torch's advice on restricted unpickling."""
 SCANNED_BYTES = 2**20
 """How much of a torch file is searched for names before it is read."""
 
@@ -67,7 +69,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
         LoadError: if the file is missing, truncated, no npz, or holds objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
     except Exception as error:  # a damaged archive fails in whatever part of numpy meets it
         raise LoadError(_damaged(path, "npz", error)) from error
@@ -118,7 +120,9 @@ def mentions(path: Path, *names: str) -> bool:
 def _damaged(path: Path, kind: str, error: Exception) -> str:
     if not path.is_file():
         return f"{path} does not exist. The folder is incomplete: fetch or copy it again."
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    found = _REASON.search(str(error))
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = (found[1] if found else lines[0]).strip().rstrip(".")
     return (
         f"{path} ({path.stat().st_size:,} bytes) cannot be read as {kind}: {reason}. It is "
         "truncated or damaged: fetch or copy it again."

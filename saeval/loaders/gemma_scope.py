@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saeval.architectures import JumpReLU, Transcoder
+from saeval.architectures import JumpReLU, Transcoder, build
 from saeval.entries import Entry
 from saeval.errors import LoadError
 from saeval.loaders.config import choice, remaining, switch, text
@@ -72,13 +72,15 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     found: dict[str, Any] = {**exactly(content, path, required, optional=(SKIP,))}
     skip = found.pop(SKIP, None)
     origin = _origin(folder, config, f"{entry.source} " if entry else "")
-    inner = JumpReLU(**found, subtract_b_dec=False, origin=origin)
+    inner = build(JumpReLU, **found, subtract_b_dec=False, origin=origin)
     check_width(config.get("width"), inner.d_sae, "width", folder / "config.json")
     if _embeds(folder):
         inner = _rescaled(inner)
     if skip is None and origin.write_site is None:
         return inner
-    return Transcoder(inner, skip, origin=replace(origin, architecture="transcoder"))
+    return build(
+        Transcoder, inner=inner, W_skip=skip, origin=replace(origin, architecture="transcoder")
+    )
 
 
 def _present(name: str) -> str:

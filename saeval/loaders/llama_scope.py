@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saeval.architectures import JumpReLU, Transcoder
+from saeval.architectures import JumpReLU, Transcoder, build
 from saeval.entries import Entry
 from saeval.errors import LoadError
 from saeval.loaders.config import choice, count, number, remaining, switch, text
@@ -93,7 +93,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     found = exactly(content, weights, (*WEIGHTS, *log_threshold))
     scale_in, scale_out = _scales(config, norms, path)
     W_enc = transposed(found["encoder.weight"], "encoder.weight", weights)
-    sae = JumpReLU(
+    sae = build(
+        JumpReLU,
         W_enc=W_enc,
         b_enc=found["encoder.bias"],
         W_dec=transposed(found["decoder.weight"], "decoder.weight", weights),
@@ -175,7 +176,7 @@ def _folded(sae: JumpReLU, scale_in: float, scale_out: float) -> SAE:
     )
     if sae.origin.write_site is None:
         return raw
-    return Transcoder(raw, origin=replace(sae.origin, architecture="transcoder"))
+    return build(Transcoder, inner=raw, origin=replace(sae.origin, architecture="transcoder"))
 
 
 def _transcodes(config: Mapping[str, Any]) -> bool:

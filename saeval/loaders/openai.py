@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saeval.architectures import ReLU, TopK
+from saeval.architectures import ReLU, TopK, build
 from saeval.architectures.transforms import LayerNorm
 from saeval.entries import Entry
 from saeval.errors import LoadError
@@ -56,8 +56,9 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
         "b_dec": found["pre_bias"],
     }
     if activation == "ReLU":
-        return ReLU(**weights, origin=Origin(loader="openai", architecture="relu"))
-    return TopK(
+        return build(ReLU, **weights, origin=Origin(loader="openai", architecture="relu"))
+    return build(
+        TopK,
         **weights,
         k=_k(settings, path),
         transform=LayerNorm(),

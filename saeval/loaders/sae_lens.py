@@ -16,6 +16,7 @@ from saeval.architectures import (
     ReLU,
     TopK,
     Transcoder,
+    build,
 )
 from saeval.architectures.transforms import InputOnly
 from saeval.entries import Entry
@@ -47,20 +48,11 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
             configuration and tensors are damaged, incomplete or contradict each other.
     """
     settings = read_settings(folder)
-    if settings.architecture in REFUSED:
-        raise LoadError(
-            f"{settings.path} is a '{settings.architecture}': {REFUSED[settings.architecture]}"
-        )
-    if settings.architecture not in BUILDERS:
-        raise LoadError(
-            f"{settings.path} names the architecture {settings.architecture!r}, which saeval does "
-            f"not know. Known are {', '.join(sorted(BUILDERS))}."
-        )
     path = settings.path.with_name(WEIGHTS)
-    required, build = BUILDERS[settings.architecture]
+    required, make = BUILDERS[settings.architecture]
     tensors = exactly(read_safetensors(path), path, required, optional=FACTORS)
     factors = [tensors.pop(name) for name in FACTORS if name in tensors]
-    sae = build(settings, tensors)
+    sae = make(settings, tensors)
     check_width(settings.values.get("d_in"), sae.d_in, "d_in", settings.path)
     check_width(settings.values.get("d_sae"), sae.d_sae, "d_sae", settings.path)
     return _with_factors(sae, factors, settings)
@@ -105,7 +97,8 @@ def _told(settings: Settings, architecture: str) -> Origin:
 
 def _affine(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
     kind, name = (JumpReLU, "jumprelu") if "threshold" in tensors else (ReLU, "relu")
-    sae = kind(
+    sae = build(
+        kind,
         **tensors,
         subtract_b_dec=settings.subtract_b_dec,
         transform=settings.transform,
@@ -115,7 +108,8 @@ def _affine(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
 
 
 def _gated(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
-    sae = Gated(
+    sae = build(
+        Gated,
         **tensors,
         subtract_b_dec=settings.subtract_b_dec,
         transform=settings.transform,
@@ -130,7 +124,8 @@ def _topk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
     Acts are pre |W_dec| and decode through W_dec / |W_dec|: the same acts and reconstruction.
     """
     kind = AbsTopK if settings.architecture == "abstopk" else TopK
-    sae = kind(
+    sae = build(
+        kind,
         **tensors,
         k=whole(settings.values, "k", settings.path),
         subtract_b_dec=settings.subtract_b_dec,
@@ -154,7 +149,8 @@ def _matching_pursuit(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         raise LoadError(f"{settings.path} gives an input scale, which tied weights cannot hold.")
     values = settings.values
     steps = values.get("max_iterations")
-    return MatchingPursuit(
+    return build(
+        MatchingPursuit,
         **tensors | {"b_dec": tensors["b_dec"] * settings.subtract_b_dec},
         # Without a limit SAELens stops after as many steps as there are input dimensions.
         max_steps=whole(values, "d_in" if steps is None else "max_iterations", settings.path),
@@ -178,7 +174,8 @@ def _transcoder(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         )
     skip = tensors.pop("W_skip", None)
     kind, name = (JumpReLU, "jumprelu") if "threshold" in tensors else (ReLU, "relu")
-    inner = kind(
+    inner = build(
+        kind,
         **tensors,
         subtract_b_dec=False,
         transform=InputOnly(settings.transform),
@@ -187,7 +184,7 @@ def _transcoder(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
     check_width(settings.values.get("d_out"), len(inner.b_dec), "d_out", settings.path)
     if skip is not None:
         skip = transposed(skip, "W_skip", settings.path.with_name(WEIGHTS))
-    return Transcoder(inner, skip, origin=_told(settings, "transcoder"))
+    return build(Transcoder, inner=inner, W_skip=skip, origin=_told(settings, "transcoder"))
 
 
 Builder = Callable[[Settings, dict[str, Tensor]], SAE]
@@ -204,14 +201,3 @@ BUILDERS: dict[str, tuple[tuple[str, ...], Builder]] = {
     "jumprelu_skip_transcoder": ((*AFFINE, "threshold", "W_skip"), _transcoder),
 }
 """Tensors that each architecture needs, and what is made of them."""
-UNFINISHED = (
-    "a training checkpoint, whose latents depend on the whole batch. Save its inference form "
-    "(save_inference_model), which is a jumprelu."
-)
-REFUSED = {
-    "temporal": "its latents depend on earlier tokens of the text, so that it cannot be evaluated "
-    "token by token.",
-    "batchtopk": UNFINISHED,
-    "matryoshka_batchtopk": UNFINISHED,
-}
-"""Architectures that SAELens knows and saeval cannot evaluate, and why."""

@@ -46,12 +46,30 @@ UNDERSTOOD = {
     "context_size",
     "metadata",
 }
-OF_ARCHITECTURE = {
+OWN: dict[str, set[str]] = {
+    "standard": set(),
+    "jumprelu": set(),
+    "gated": set(),
     "topk": {"k", "rescale_acts_by_decoder_norm"},
     "abstopk": {"k", "rescale_acts_by_decoder_norm"},
     "matching_pursuit": {"residual_threshold", "max_iterations", "stop_on_duplicate_support"},
+    "transcoder": set(),
+    "skip_transcoder": set(),
+    "jumprelu_transcoder": set(),
+    "jumprelu_skip_transcoder": set(),
 }
-"""Keys that bear on the arithmetic of some architectures only."""
+"""Architectures that saeval reads, and the keys that bear on the arithmetic of each alone."""
+_UNFINISHED = (
+    "a training checkpoint, whose latents depend on the whole batch. Save its inference form "
+    "(save_inference_model), which is a jumprelu."
+)
+REFUSED = {
+    "temporal": "its latents depend on earlier tokens of the text, so that it cannot be evaluated "
+    "token by token.",
+    "batchtopk": _UNFINISHED,
+    "matryoshka_batchtopk": _UNFINISHED,
+}
+"""Architectures that SAELens knows and saeval cannot evaluate, and why."""
 HARMLESS = {
     "activations_mixing_fraction",
     "b_dec_init_method",
@@ -106,8 +124,7 @@ def read_settings(folder: Path) -> Settings:
         values["k"] = _keywords(values, path).get("k")
     kind = _normalisation(values, path)
     scale = _known_scale(values, folder) if kind == "expected_average_only_in" else None
-    understood = UNDERSTOOD | OF_ARCHITECTURE.get(architecture, set())
-    rest = remaining(values, path, understood, HARMLESS)
+    rest = remaining(values, path, UNDERSTOOD | OWN[architecture], HARMLESS)
     return Settings(
         path=path,
         values=values,
@@ -124,24 +141,28 @@ def _architecture(values: Mapping[str, Any], path: Path) -> str:
     """Its name; an older `standard` with a top-k activation is a topk.
 
     Raises:
-        LoadError: if the activation is another than the architecture's, or unknown.
+        LoadError: if it is unknown or cannot be evaluated, or its activation is another.
     """
     architecture = values.get("architecture", "standard")
-    activation = values.get("activation_fn", "relu")
-    keywords = _keywords(values, path)
-    if activation == "topk" and architecture in ("standard", "topk"):
-        if keywords.get("k", values.get("k")) is None:
-            raise LoadError(
-                f"{path} has a top-k activation, but no k: without it nothing is known."
-            )
-        return "topk"
-    unknown = set(keywords) - {"k"}
-    if activation != "relu" or unknown or (keywords and architecture != "topk"):
+    if architecture in REFUSED:
+        raise LoadError(f"{path} is a '{architecture}': {REFUSED[architecture]}")
+    activation, keywords = values.get("activation_fn", "relu"), _keywords(values, path)
+    if activation == "topk" and architecture == "standard":
+        architecture = "topk"
+    if architecture not in OWN:
+        raise LoadError(
+            f"{path} names the architecture {architecture!r}, which saeval does not know. Known "
+            f"are {', '.join(OWN)}."
+        )
+    fitting = ("topk", "relu") if architecture == "topk" else ("relu",)
+    if activation not in fitting or set(keywords) - ({"k"} if architecture == "topk" else set()):
         raise LoadError(
             f"{path} sets activation_fn to {activation!r} with {dict(keywords)} for the "
             f"architecture {architecture!r}, which saeval does not know. An unknown activation is "
             "never read as relu."
         )
+    if architecture == "topk" and keywords.get("k", values.get("k")) is None:
+        raise LoadError(f"{path} has a top-k activation, but no k: without it nothing is known.")
     return architecture
 
 

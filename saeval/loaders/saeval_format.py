@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from saeval.architectures import ARCHITECTURES
+from saeval.architectures import ARCHITECTURES, build
 from saeval.architectures.checks import tensor_fields
 from saeval.architectures.transforms import TRANSFORMS, Transform
 from saeval.entries import Entry
@@ -163,7 +163,7 @@ def _build(
             values[name] = _parameter(name, config[name], one.type, path)
         elif one.default is MISSING and one.default_factory is MISSING:
             raise LoadError(f"{path} lacks '{name}', which the architecture needs.")
-    return kind(**values)
+    return build(kind, **values)
 
 
 def _parameter(name: str, value: Any, kind: Any, path: Path) -> Any:

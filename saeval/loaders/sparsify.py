@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from saeval.architectures import ARCHITECTURES, Transcoder
+from saeval.architectures import ARCHITECTURES, Transcoder, build
 from saeval.entries import Entry
 from saeval.errors import LoadError
 from saeval.loaders.config import choice, count, remaining, switch, text, whole
@@ -54,7 +54,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     architecture = _architecture(config, path)
     required = ("encoder.weight", "encoder.bias", "W_dec", "b_dec", *("W_skip",) * skip)
     found = exactly(read_safetensors(weights), weights, required)
-    sae = ARCHITECTURES[architecture](
+    sae = build(
+        ARCHITECTURES[architecture],
         W_enc=transposed(found["encoder.weight"], "encoder.weight", weights),
         b_enc=found["encoder.bias"],
         W_dec=found["W_dec"],
@@ -68,7 +69,9 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     if not (transcode or skip):
         return sae
     W_skip = transposed(found["W_skip"], "W_skip", weights) if skip else None
-    return Transcoder(sae, W_skip, origin=replace(sae.origin, architecture="transcoder"))
+    return build(
+        Transcoder, inner=sae, W_skip=W_skip, origin=replace(sae.origin, architecture="transcoder")
+    )
 
 
 def _architecture(config: Mapping[str, Any], path: Path) -> str:
