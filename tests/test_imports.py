@@ -18,8 +18,8 @@ ORDER = (
     *("units", "aggregators", "bootstrap", "replicates", "evidence"),
     *("scores", "recipes", "result_folder", "results", "tables", "leaderboard"),
     *("sae", "architectures", "loaders", "models", "activations", "metrics", "task"),
-    *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "provenance"),
-    *("training", "lab", "run", "cli"),
+    *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "passages"),
+    *("provenance", "progress", "jobs", "scoring", "training", "lab", "run", "cli"),
 )
 LIGHT = ORDER[: ORDER.index("sae")]
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}
