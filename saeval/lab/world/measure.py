@@ -179,14 +179,18 @@ def _auc(x: np.ndarray, y: np.ndarray, z: np.ndarray, truth: np.ndarray) -> floa
     return float(roc_auc_score(truth, probe.decision_function((z - mean) / scale)))
 
 
-def first_letter_f1(world: World, model: GPTNeoXForCausalLM, *, seed: int = 0) -> list[float]:
+def first_letter_f1(
+    world: World, model: GPTNeoXForCausalLM, *, share: float = 1.0, seed: int = 0
+) -> list[float]:
     """Weighted F1 of linear first-letter probes at a word's own position, one value a block.
 
     A word stands after three spelled words. A fifth of the words is held out from the probe (the
-    model was taught to spell them all); letters of fewer than ten words are left out.
+    model was taught to spell them all); letters of fewer than ten words are left out, as are all
+    words but the `share` asked for.
     """
     rng = np.random.default_rng([seed, 7])
     words = np.array(world.spelling_words())
+    words = words[rng.permutation(len(words)) < max(200, share * len(words))]
     initial = np.array([w[0] for w in words])
     names, counts = np.unique(initial, return_counts=True)
     common = np.isin(initial, names[counts >= 10])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -89,7 +90,7 @@ def train_model(
         share: Share of the recipe's steps, at least one step.
     """
     model = new_model(world, Shape(), seed)
-    module: torch.nn.Module = model
+    module = cast("torch.nn.Module", model)  # whose `to` and `cpu` the checker understands
     module.to(device)
     recipe = replace(RECIPE, steps=max(1, round(share * RECIPE.steps)))
     pretrain(module, batches(world, seed), weighted_loss, recipe, checkpoint=checkpoint)

@@ -98,7 +98,7 @@ def measure_model(
         "site": site,
         "loss": {k: asdict(f) | {"gap": f.gap} for k, f in fits.items()},
         "answers": answers,
-        "first_letter_f1": _by_layer(measure.first_letter_f1(world, model)),
+        "first_letter_f1": _by_layer(measure.first_letter_f1(world, model, share=share)),
         "probe_auc": {
             k: _by_layer(v)
             for k, v in measure.probe_auc(world, model, train=thin(150), test=thin(100)).items()

@@ -103,7 +103,7 @@ class World:
     def label_sets(
         self, *, train: int = 100, test: int = 50, seed: int = 0
     ) -> tuple[LabelSet, ...]:
-        """Probing sets: profession, gender, category, rating, topic, language, domain.
+        """Draw probing sets: profession, gender, category, rating, topic, language, domain.
 
         Args:
             train: Texts a label to train probes on; held out from the lab's model too.
