@@ -19,7 +19,7 @@ ORDER = (
     *("scores", "recipes", "result_folder", "results", "tables", "leaderboard"),
     *("sae", "architectures", "loaders", "models", "activations", "metrics", "task"),
     *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "passages"),
-    *("provenance", "progress", "jobs", "scoring", "training", "lab", "run", "cli"),
+    *("provenance", "progress", "jobs", "scoring", "meeting", "training", "lab", "run", "cli"),
 )
 LIGHT = ORDER[: ORDER.index("sae")]
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}

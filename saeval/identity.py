@@ -1,0 +1,69 @@
+"""What a result depends on, by content: never by name, path, device or batch size."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from saeval.configuration import plain
+from saeval.hashes import file_sha256
+from saeval.models.places import locate
+
+_MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+"""Files of a model folder that decide what it computes: weights, configuration, tokenizer."""
+
+
+def by_content(value: Any) -> Any:
+    """The value as JSON, with the hash of a file in the place of its path."""
+    if isinstance(value, Mapping):
+        return {str(key): by_content(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [by_content(item) for item in value]
+    if isinstance(value, str | Path) and _is_file(value):
+        return {"sha256": file_sha256(Path(value))}
+    return plain(value)
+
+
+def _is_file(value: str | Path) -> bool:
+    try:
+        return Path(value).is_file()
+    except (OSError, ValueError):  # a text too long for a path, or with a null character
+        return False
+
+
+def task_identity(task: Any) -> dict[str, Any]:
+    """What of a task decides its scores: name, version, every field, every file it names.
+
+    A task that finds data of its own, unnamed by its fields, tells them apart by an optional
+    method `inputs()`, whose JSON-like answer enters too.
+    """
+    inputs = getattr(task, "inputs", None)
+    return {
+        "task": task.name,
+        "version": task.version,
+        "fields": {
+            item.name: by_content(getattr(task, item.name)) for item in dataclasses.fields(task)
+        },
+        "inputs": plain(inputs()) if callable(inputs) else None,
+    }
+
+
+def model_files(name: str) -> str:
+    """Identity of a model from its files alone, without loading it.
+
+    A local folder's is the hash of its weights, configuration and tokenizer; a hub model's its
+    id at the commit that would be loaded now.
+
+    Raises:
+        ModelError: if there is no such model.
+    """
+    name, _, revision = name.partition("@")
+    place = locate(name, revision or None)
+    if not place.is_local:
+        return f"{place.root}@{place.commit}"
+    digest = hashlib.sha256()
+    for path in sorted(Path(place.root).iterdir()):
+        if path.suffix in _MODEL_SUFFIXES and path.is_file():
+            digest.update(f"{path.name}\0{file_sha256(path)}\n".encode())
+    return f"local:{digest.hexdigest()}"

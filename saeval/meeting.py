@@ -1,0 +1,263 @@
+"""SAEs meet the activations they read: checked against them, then scored, one result at a time."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from saeval.activations import ActivationSource, TokenRows
+from saeval.calibration import Check, take_sample
+from saeval.configuration import Configuration, to_mapping
+from saeval.errors import ModelError, NotApplicable
+from saeval.evidence import Evidence, Missing
+from saeval.jobs import Job
+from saeval.passages import PASSAGES
+from saeval.preflight import Claims, claims_of, preflight, prepared_rows, refuse, warnings_of
+from saeval.preparation import prepared
+from saeval.progress import Clock, Progress, Step
+from saeval.provenance import provenance
+from saeval.results import find_result
+from saeval.sae import SAE, content_hash, d_out, origin_of
+from saeval.scores import Labels, Result, result_key
+from saeval.scoring import attempt, keep
+from saeval.sources import Opening, Place, Sources
+from saeval.subjects import Subject
+from saeval.task import Prepared
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_CONTEXT = 128
+"""Tokens a passage at most, where a task brings no rows to look at."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """All that stays the same throughout a run."""
+
+    jobs: Sequence[Job]
+    sources: Sources
+    opening: Opening
+    configuration: Configuration
+    """Options as given. SAEs, tasks, model, site and data are filled in for each result."""
+    data: str | None
+    """File of activations that takes the place of a model."""
+    tell: Progress
+    warned: set[str]
+    """Warnings that were given; each is given once."""
+
+    @property
+    def root(self) -> Path:
+        """Folder of all results."""
+        return Path(self.configuration.output_path)
+
+    def warn(self, messages: Iterable[str]) -> None:
+        """Log what has not been said yet."""
+        for message in messages:
+            if message not in self.warned:
+                self.warned.add(message)
+                logger.warning("%s", message)
+
+
+@dataclass
+class Meeting:
+    """One SAE, or the members of a set, at the place where they read."""
+
+    subjects: Sequence[Subject]
+    saes: Sequence[SAE]
+    hashes: Sequence[str]
+    claims: Sequence[Claims]
+    place: Place | None
+    identity: str
+    """Of the source at that place, known without opening it."""
+    session: Session
+    clock: Clock
+    checks: tuple[Check, ...] = ()
+    """Of the preflight, once it was held on real activations."""
+
+
+def meet(subjects: Sequence[Subject], label: str, session: Session) -> Meeting:
+    """Load SAEs and find out where they read. No model is loaded if its files are known.
+
+    Raises:
+        NotApplicable: if the members of a set read at different places.
+        SaevalError: if an SAE or the source cannot be had.
+    """
+    clock = Clock(label, session.tell)
+    with clock.phase("load"):
+        saes = [subject.load(session.opening.device) for subject in subjects]
+        hashes = [content_hash(sae) for sae in saes]
+    pairs = zip(saes, subjects, strict=True)
+    claims = [claims_of(sae, subject.expected) for sae, subject in pairs]
+    places = {session.sources.place(claim) for claim in claims}
+    if len(places) != 1:
+        raise NotApplicable(f"The members of '{label}' read at {len(places)} different places.")
+    place = places.pop()
+    with clock.phase("model"):
+        identity = session.sources.identity(place)
+    return Meeting(subjects, saes, hashes, claims, place, identity, session, clock)
+
+
+def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
+    """The result of one job: found if its inputs were scored before, else computed and kept.
+
+    Raises:
+        ResultError: if it cannot be written.
+    """
+    session, label = meeting.session, labels.sae or labels.set or ""
+    inputs = {
+        "saes": list(meeting.hashes),
+        "source": meeting.identity,
+        "seed": job.seed,
+        **job.identity,
+    }
+    labels = replace(labels, result_id=result_key(inputs))
+    found = (
+        None if session.configuration.force else find_result(session.root, str(labels.result_id))
+    )
+    if found is not None and found.status != "failed":
+        warnings = tuple(found.provenance.get("warnings", ()))
+        session.warn(warnings)
+        session.tell(Step("found", label, labels.task, labels.seed))
+        return found.renamed(sae=labels.sae, set=labels.set)
+    clock = Clock(label, session.tell)
+    record: dict[str, Any] = {"key": inputs}
+    outcome = attempt(labels, clock, lambda: _evidence(meeting, job, clock, record))
+    record["phases"] = {**meeting.clock.timer.record(), **clock.timer.record()}
+    record["warnings"] = [
+        *warnings_of(meeting.checks),
+        *filter(None, [record.get("data", {}).get("notice")]),
+    ]
+    session.warn(record["warnings"])
+    kept = keep(
+        session.root,
+        labels,
+        outcome,
+        provenance={**record, **_provenance(meeting)},
+        run=_configuration(meeting, job),
+    )
+    session.tell(Step("computed", label, labels.task, labels.seed))
+    return kept
+
+
+def _evidence(
+    meeting: Meeting, job: Job, clock: Clock, record: dict[str, Any]
+) -> Iterator[Evidence | Missing]:
+    """Prepare, check, score. What is learnt on the way enters the record."""
+    with meeting.clock.phase("model"):
+        source = meeting.session.sources.open(meeting.place)
+    if not meeting.checks:
+        _check(meeting, source, None)
+    with clock.phase("prepare", job.task.name, job.seed) as phase:
+        ready, fresh = _prepared(meeting, job, source)
+        rows = prepared_rows(ready)
+        tokens = 0 if rows is None else int(rows.mask.sum())
+        phase.tokens += tokens if fresh else 0
+    record["data"] = dict(ready.facts)
+    if not meeting.checks:
+        with meeting.clock.phase("preflight"):
+            meeting.checks = _check(meeting, source, rows or _rows_to_look_at(source))
+    refuse(meeting.checks)
+    with clock.phase("score", job.task.name, job.seed) as phase:
+        phase.tokens += tokens
+        if job.is_group:
+            yield from job.task.score_group(meeting.saes, ready, source, job.seed)
+        else:
+            yield from job.task.score(meeting.saes[0], ready, source, job.seed)
+
+
+def _prepared(meeting: Meeting, job: Job, source: ActivationSource) -> tuple[Prepared, bool]:
+    """What the task prepared, and whether that was computed now."""
+    key = {"source": meeting.identity, "seed": job.seed, **job.identity}
+    computed: list[bool] = []
+
+    def make() -> Prepared:
+        computed.append(True)
+        return job.task.prepare(source, job.seed)
+
+    return prepared(meeting.session.opening.store, key, make), bool(computed)
+
+
+def _check(meeting: Meeting, source: ActivationSource, rows: TokenRows | None) -> tuple[Check, ...]:
+    """Preflight of every member: without rows, what needs no activations.
+
+    Raises:
+        PreflightError: if an SAE does not belong here.
+    """
+    sample = None if rows is None else take_sample(source, rows)
+    checks: list[Check] = []
+    for sae, claims in zip(meeting.saes, meeting.claims, strict=True):
+        checks += preflight(sae, claims, source, sample)
+    refuse(checks)
+    return tuple(checks)
+
+
+def _rows_to_look_at(source: ActivationSource) -> TokenRows | None:
+    """Rows for the preflight where the task prepared none."""
+    if source.stored_rows is not None:
+        return source.stored_rows
+    context = min(SAMPLE_CONTEXT, source.context)
+    try:
+        return source.tokenize(PASSAGES, name="passages", context=context, overflow="truncate")
+    except ModelError:  # without a tokenizer there is nothing to look at
+        return None
+
+
+def _provenance(meeting: Meeting) -> dict[str, Any]:
+    opening = meeting.session.opening
+    source = meeting.session.sources.opened(meeting.place)
+    model = source.model if source else None
+    members = [
+        _about(*member)
+        for member in zip(meeting.subjects, meeting.saes, meeting.hashes, strict=True)
+    ]
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "saes": members,
+        "source": {
+            "identity": meeting.identity,
+            "name": source.name if source else None,
+            "model": model.identity if model else None,
+            "site": str(source.site) if source and source.site else None,
+            "write_site": str(source.write_site) if source and source.write_site else None,
+            "centred": meeting.place.centred if meeting.place else False,
+        },
+        "preflight": [check.row() for check in meeting.checks],
+        **provenance(device=opening.device, dtype=str(opening.dtype).removeprefix("torch.")),
+    }
+
+
+def _about(subject: Subject, sae: SAE, digest: str) -> dict[str, Any]:
+    origin = origin_of(sae)
+    shown = ("architecture", "loader", "model", "read_site", "write_site", "prepend_bos")
+    return {
+        "label": subject.label,
+        "hash": digest,
+        **subject.source(),
+        **{name: getattr(origin, name) for name in shown},
+        "d_in": sae.d_in,
+        "d_out": d_out(sae),
+        "d_sae": sae.d_sae,
+    }
+
+
+def _configuration(meeting: Meeting, job: Job) -> dict[str, Any]:
+    """The run that gives this result again: given to `--config`, it finds or repeats it."""
+    session, place = meeting.session, meeting.place
+    names = [subject.label for subject in meeting.subjects]
+    if job.is_group and meeting.subjects[0].set:
+        names = [meeting.subjects[0].set]
+    alone = replace(
+        session.configuration,
+        saes=tuple(names),
+        tasks={job.task.name: job.settings},
+        model=place.model if place else None,
+        site=place.read_site if place else None,
+        data=session.data,
+        seeds=(job.seed,),
+        limit=None,
+        compat=None,
+        force=False,
+    )
+    return to_mapping(alone)

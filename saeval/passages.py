@@ -1,0 +1,46 @@
+"""A page of plain English and code, for looking at activations where a run brings no text."""
+
+PASSAGES = tuple(
+    """\
+The ferry left the harbour a little after six, when the lamps along the quay were still lit. Maria
+counted eleven passengers, most of them carrying baskets for the market on the other side of the
+bay. She had taken this boat every Thursday for nine years and knew each of the islands by the
+shape of its trees.
+
+Interest rates rose again in March, for the third time in a year. Analysts at two large banks had
+expected a pause, since prices of food and fuel fell slightly over the winter. The ministry said
+that it would publish a new forecast before the end of the month, and that wages in the public
+sector would follow it.
+
+To make the dough, mix five hundred grams of flour with a spoonful of salt and a little yeast. Add
+warm water slowly, stirring with one hand, until nothing sticks to the bowl. Cover it and leave it
+in a warm place for two hours. Bake at 220 degrees until the crust sounds hollow.
+
+A cell copies its genetic material before it divides. Proteins unwind the double strand, and an
+enzyme moves along each half, adding the matching bases one after another. Mistakes are rare, about
+one in ten million, and most of them are found and repaired within minutes.
+
+def mean(values):
+    total = 0.0
+    for value in values:
+        total += value
+    if not values:
+        raise ValueError("no values")
+    return total / len(values)
+
+print(mean([1.5, 2.5, 8]))  # prints 4.0; for i in range(3): print(i, mean([i, 2 * i]))
+
+The second half began badly for the visitors. A long pass from the left found Okafor alone in front
+of the goal, and he scored his fourteenth of the season. Ten minutes later the referee sent off a
+defender, and from then on the home side hardly lost the ball.
+
+Dear Mr. Lindqvist, thank you for your letter of 12 April. We regret that the chairs arrived
+damaged, and will collect them at our own cost. Please let us know which day suits you best; our
+driver is in your part of the city on Mondays and Wednesdays. Yours sincerely, H. Brandt
+
+In 1872 the council decided to drain the marsh south of the old wall. The work took eleven years
+and cost four times what had been planned, but the fever that had returned every summer was gone.
+Streets were laid out in straight lines, and the first school opened in 1886.
+""".split("\n\n")
+)
+"""Short texts, some six hundred tokens in all."""

@@ -1,0 +1,49 @@
+"""What a run tells while it goes on: phases that begin and end, results that are there."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from saeval.provenance import Phase, PhaseTimer
+
+What = Literal["load", "model", "prepare", "preflight", "score", "summarise", "found", "computed"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happened."""
+
+    what: What
+    """A phase; or a result that was found or has been computed."""
+    sae: str
+    task: str = ""
+    seed: int | None = None
+    seconds: float | None = None
+    """What the phase took; None where it only begins."""
+    warnings: tuple[str, ...] = ()
+
+
+Progress = Callable[[Step], None]
+
+
+def silent(_: Step) -> None:
+    """Tell nothing."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Times phases of one SAE's scoring and tells of them."""
+
+    sae: str
+    tell: Progress
+    timer: PhaseTimer = field(default_factory=PhaseTimer)
+
+    @contextmanager
+    def phase(self, what: What, task: str = "", seed: int | None = None) -> Iterator[Phase]:
+        """Measure what happens inside."""
+        self.tell(Step(what, self.sae, task, seed))
+        with self.timer.phase(what) as phase:
+            before = phase.seconds
+            yield phase
+        self.tell(Step(what, self.sae, task, seed, seconds=phase.seconds - before))

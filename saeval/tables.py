@@ -1,0 +1,231 @@
+"""Scores and lists as text: digits that the standard error supports, one block a task."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from saeval.results import Score
+
+ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
+PARTS_SHOWN = 6
+"""Parts listed of a metric that has no figure over all of them."""
+
+Column = tuple[str, int]
+"""One SAE (or set) under one seed."""
+
+
+def printable(text: object) -> str:
+    """The text without control characters, which could steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def number(value: float | None, stderr: float | None = None) -> str:
+    """A value to two significant digits of its standard error; without one, to four of its own.
+
+    None gives the empty text.
+    """
+    if value is None:
+        return ""
+    if value == int(value) and abs(value) < 1e6 and not stderr:
+        return f"{int(value)}"
+    size = stderr or value / 100
+    decimals = 1 - math.floor(math.log10(abs(size))) if size else 4
+    if not -4 <= decimals <= 8 or abs(value) >= 1e7:
+        return f"{value:.4g}"
+    return f"{value:.{max(decimals, 0)}f}"
+
+
+def score_tables(scores: Iterable[Score], *, width: int = 100) -> str:
+    """One block a task; several SAEs or seeds stand side by side, as many as the width holds."""
+    tasks: dict[tuple[str, int], list[Score]] = {}
+    for score in scores:
+        tasks.setdefault((score.task, score.task_version), []).append(score)
+    return "\n\n".join(
+        _block(f"{task} v{version}", found, width) for (task, version), found in tasks.items()
+    )
+
+
+def _block(title: str, scores: Sequence[Score], width: int) -> str:
+    columns = list(dict.fromkeys(_column(score) for score in scores))
+    scored = [score for score in scores if score.status == "scored"]
+    shown = _headline(scored)
+    single = len(columns) == 1
+    heads = _heads(columns)
+    lines = [printable(f"{title} · {heads[columns[0]]}" if single else title)]
+    if shown:
+        lines.append(_detailed(shown) if single else _compared(shown, columns, heads, width))
+    hidden = len({(s.metric, s.part) for s in scored}) - len({(s.metric, s.part) for s in shown})
+    if hidden:
+        lines.append(f"{hidden} figures of parts are not shown; --json has them.")
+    lines += _without_interval(shown)
+    lines += [
+        printable(f"{score.status.replace('_', ' ')}: {_subject(score, heads)}: {score.reason}")
+        for score in scores
+        if score.status != "scored"
+    ]
+    return "\n".join(lines)
+
+
+def _column(score: Score) -> Column:
+    return score.sae or score.set or "", score.seed
+
+
+def _headline(scores: Sequence[Score]) -> list[Score]:
+    """Figures over everything; a metric that has none keeps its first parts."""
+    whole = {score.metric for score in scores if score.part is None}
+    parts: dict[str | None, list[str | None]] = {}
+    for score in scores:
+        if score.metric not in whole and score.part not in parts.setdefault(score.metric, []):
+            parts[score.metric].append(score.part)
+    return [
+        score
+        for score in scores
+        if score.part is None
+        or (score.metric in parts and score.part in parts[score.metric][:PARTS_SHOWN])
+    ]
+
+
+def _heads(columns: Sequence[Column]) -> dict[Column, str]:
+    """Short names that still tell the columns apart: what all paths share is left out."""
+    saes = list(dict.fromkeys(sae for sae, _ in columns))
+    seeds = {seed for _, seed in columns}
+    split = [sae.split("/") for sae in saes]
+    shared = 0
+    if len(saes) > 1:
+        while all(len(s) > shared + 1 for s in split) and len({s[shared] for s in split}) == 1:
+            shared += 1
+    short = {sae: "/".join(parts[shared:]) for sae, parts in zip(saes, split, strict=True)}
+    return {
+        (sae, seed): (" · " if len(columns) == 1 else " ").join(
+            ([short[sae]] if len(saes) > 1 or len(columns) == 1 else [])
+            + ([f"seed {seed}"] if len(seeds) > 1 or len(columns) == 1 else [])
+        )
+        for sae, seed in columns
+    }
+
+
+def _name(score: Score) -> str:
+    part = f"  {score.part}" if score.part is not None else ""
+    return printable(f"{score.metric}{part} {ARROWS[score.better or 'none']}".rstrip())
+
+
+def _counted(score: Score) -> str:
+    if score.n is None:
+        return ""
+    many = "" if score.n == 1 or not score.unit_of_n else "s"
+    return printable(f"{score.n} {score.unit_of_n or ''}{many}".strip())
+
+
+def _detailed(scores: Sequence[Score]) -> str:
+    rows = [
+        {
+            "metric": _name(score),
+            "value": number(score.value, score.stderr),
+            "95 % interval": _interval(score),
+            "unit": printable(score.unit or ""),
+            "n": _counted(score),
+            "floor": number(score.floor, score.stderr),
+            "ceiling": number(score.ceiling, score.stderr),
+        }
+        for score in scores
+    ]
+    return listing(rows, right=("value", "n", "floor", "ceiling"))
+
+
+def _interval(score: Score) -> str:
+    if score.ci_low is None or score.ci_high is None:
+        return f"± {number(score.stderr, score.stderr)}" if score.stderr else ""
+    return f"[{number(score.ci_low, score.stderr)}, {number(score.ci_high, score.stderr)}]"
+
+
+def _compared(
+    scores: Sequence[Score], columns: Sequence[Column], heads: Mapping[Column, str], width: int
+) -> str:
+    """Metrics down, SAEs across, in as many tables as the width asks for."""
+    rows: dict[str, dict[Column, Score]] = {}
+    for score in scores:
+        rows.setdefault(_name(score), {})[_column(score)] = score
+    cells = {column: [_cell(found.get(column)) for found in rows.values()] for column in columns}
+    sizes = {column: max(map(len, [heads[column], *cells[column]])) + 2 for column in columns}
+    some = [next(iter(found.values())) for found in rows.values()]
+    left = {
+        "metric": list(rows),
+        "unit": [printable(score.unit or "") for score in some],
+        "floor": [_common(found, "floor") for found in rows.values()],
+        "ceiling": [_common(found, "ceiling") for found in rows.values()],
+    }
+    room = width - sum(max(map(len, [name, *texts])) + 2 for name, texts in left.items())
+    tables = []
+    for group in _packed(columns, sizes, max(room, 1)):
+        table = {"metric": left["metric"], "unit": left["unit"]}
+        table |= {printable(heads[column]): cells[column] for column in group}
+        table |= {"floor": left["floor"], "ceiling": left["ceiling"]}
+        lines = [dict(zip(table, line, strict=True)) for line in zip(*table.values(), strict=True)]
+        names = [printable(heads[column]) for column in group]
+        tables.append(listing(lines, right=(*names, "floor", "ceiling")))
+    return "\n\n".join([*tables, "Values ± standard error."])
+
+
+def _packed(
+    columns: Sequence[Column], sizes: Mapping[Column, int], room: int
+) -> list[list[Column]]:
+    groups: list[list[Column]] = [[]]
+    used = 0
+    for column in columns:
+        if groups[-1] and used + sizes[column] > room:
+            groups.append([])
+            used = 0
+        groups[-1].append(column)
+        used += sizes[column]
+    return groups
+
+
+def _cell(score: Score | None) -> str:
+    if score is None:
+        return ""
+    error = f" ± {number(score.stderr, score.stderr)}" if score.stderr else ""
+    return number(score.value, score.stderr) + error
+
+
+def _common(found: Mapping[Column, Score], field: str) -> str:
+    """A floor or ceiling that all columns share; their range where they differ."""
+    values = [getattr(score, field) for score in found.values()]
+    values = sorted({value for value in values if value is not None})
+    return (
+        "" if not values else " to ".join(number(v) for v in dict.fromkeys((values[0], values[-1])))
+    )
+
+
+def _without_interval(scores: Sequence[Score]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for score in scores:
+        if score.ci_low is None and score.reason:
+            reasons.setdefault(score.reason, []).append(str(score.metric))
+    return [
+        printable(f"No interval for {', '.join(dict.fromkeys(metrics))}: {reason}")
+        for reason, metrics in reasons.items()
+    ]
+
+
+def _subject(score: Score, heads: Mapping[Column, str]) -> str:
+    names = [heads[_column(score)], score.metric or "", score.part or ""]
+    return " ".join(name for name in names if name)
+
+
+def listing(rows: Sequence[Mapping[str, Any]], *, right: Sequence[str] = ()) -> str:
+    """Rows as a table. Columns that are empty throughout are left out.
+
+    Args:
+        rows: The same keys in each.
+        right: Columns whose texts end in line.
+    """
+    names = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
+    return tabulate(
+        [[row[name] for name in names] for row in rows],
+        headers=names,
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["right" if name in right else "left" for name in names],
+    )
