@@ -78,7 +78,7 @@ class PCA:
     decode_codes = reconstruct_codes
 
 
-def fit_pca(batches: Iterable[Float[Tensor, "tokens d_in"]], k: int) -> PCA:
+def fit_pca(batches: Iterable[Float[Tensor, "_ d_in"]], k: int) -> PCA:
     """All principal components of some activations, their mean taken off.
 
     Sums are kept in float64 about the first token, since the mean may dwarf the variance.

@@ -17,6 +17,8 @@ PROBE_TOKENS = 8
 """Random activations that an object answers when it is wrapped."""
 TOLERANCE = 1e-3
 """Relative difference above which two answers that should be equal count as different."""
+ROUNDINGS = 8
+"""The same in steps of the object's dtype, where these are coarser."""
 IDENTITY_BYTES = 2**26
 """One-hot acts held at a time while decoder directions are recovered."""
 
@@ -118,19 +120,12 @@ def _questioned(foreign: Foreign, x: Float[Tensor, "tokens d_in"]) -> tuple[Tens
     """
     acts = _answer(foreign, "encode", x)
     x_hat = _answer(foreign, "decode", acts, x)
-    for method, answer in (("encode", acts), ("decode", x_hat)):
-        if answer.ndim != 2 or len(answer) != len(x) or not bool(answer.isfinite().all()):
-            raise LoadError(
-                f"{method} of {_name(foreign.inner)} answers {list(answer.shape)} to inputs "
-                f"{list(x.shape)}, or numbers that are not finite. A finite [tokens, width] is "
-                "needed."
-            )
-    if not _close(_answer(foreign, "encode", x[:1]), acts[:1]):
+    if not _close(_answer(foreign, "encode", x[:1]), acts[:1], foreign.dtype):
         raise LoadError(
             f"encode of {_name(foreign.inner)} changes with the tokens beside it, as batch top-k "
             "does in training. Its inference form, with a threshold, is needed."
         )
-    if not _close(_answer(foreign, "decode", acts, x), x_hat):
+    if not _close(_answer(foreign, "decode", acts, x), x_hat, foreign.dtype):
         raise LoadError(
             f"decode of {_name(foreign.inner)} changes with what was encoded last. Give it "
             "decode(acts, x), so that it need remember nothing."
@@ -139,16 +134,27 @@ def _questioned(foreign: Foreign, x: Float[Tensor, "tokens d_in"]) -> tuple[Tens
 
 
 def _answer(foreign: Foreign, method: str, *arguments: Tensor) -> Tensor:
+    """What a method answers to the probe, if it is a finite [tokens, width].
+
+    Raises:
+        LoadError: if it is not, or the method fails.
+    """
+    tokens = len(arguments[0])
     try:
-        return getattr(foreign, method)(*arguments)
+        answer = getattr(foreign, method)(*arguments)
     except LoadError:
         raise
     except Exception as error:
         raise LoadError(
-            f"{_name(foreign.inner)} cannot {method} {len(arguments[0])} tokens: "
-            f"{type(error).__name__}: {error}. Its methods must work on any number of tokens, and "
-            "again."
+            f"{_name(foreign.inner)} cannot {method} {tokens} tokens: {type(error).__name__}: "
+            f"{error}. Its methods must work on any number of tokens, and again."
         ) from error
+    if answer.ndim != 2 or len(answer) != tokens or not bool(answer.isfinite().all()):
+        raise LoadError(
+            f"{method} of {_name(foreign.inner)} answers {list(answer.shape)} to {tokens} tokens, "
+            "or numbers that are not finite. A finite [tokens, width] is needed."
+        )
+    return answer
 
 
 def _directions(foreign: Foreign, d_sae: int, x: Tensor) -> Float[Tensor, "d_sae d_out"]:
@@ -176,7 +182,7 @@ def _directions(foreign: Foreign, d_sae: int, x: Tensor) -> Float[Tensor, "d_sae
         rows.append(foreign.decode(one_hot, x[:1].expand(len(index), -1)) - bias)
     W_dec = torch.cat(rows)
     acts = torch.rand(len(x), d_sae, generator=torch.Generator().manual_seed(1))
-    if not _close(foreign.decode(acts, x), acts @ W_dec + bias):
+    if not _close(foreign.decode(acts, x), acts @ W_dec + bias, foreign.dtype):
         raise LoadError(
             f"{_name(foreign.inner)} has no W_dec, and none can be recovered: its decode is not "
             "affine in acts, or depends on x. Give it an attribute W_dec [d_sae, d_out]."
@@ -263,8 +269,10 @@ def _tensor(value: Any, what: str) -> Tensor:
     return value
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and bool((a - b).norm() <= TOLERANCE * b.norm() + 1e-6)
+def _close(a: Tensor, b: Tensor, dtype: torch.dtype) -> bool:
+    """Whether two answers are equal but for rounding in the dtype that they were computed in."""
+    tolerance = max(TOLERANCE, ROUNDINGS * torch.finfo(dtype).eps)
+    return a.shape == b.shape and bool((a - b).norm() <= tolerance * b.norm() + 1e-6)
 
 
 def _name(inner: Any) -> str:
