@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from saeval.architectures import ARCHITECTURES
 from saeval.architectures.checks import tensor_fields
 from saeval.architectures.random import random_topk
 from saeval.architectures.transforms import (
+    TRANSFORMS,
     Centre,
     ConstantNorm,
     Identity,
@@ -189,3 +190,41 @@ def test_a_foreign_tensor_is_refused(tmp_path: Path) -> None:
     save_file(load_file(path) | {"gate": torch.ones(8)}, path)
     with pytest.raises(LoadError, match="'gate', which has no meaning"):
         load_folder(tmp_path)
+
+
+def table(title: str) -> dict[str, list[str]]:
+    """Rows of a table in docs/format.md by the name in their first cell."""
+    text = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+    section = text.split(f"### {title}\n")[1].split("\n#")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+def test_the_documentation_names_every_architecture() -> None:
+    """The table of docs/format.md has exactly the tensors and parameters that are read."""
+    rows = table("Architectures")
+    assert rows.keys() == ARCHITECTURES.keys()
+    for name, kind in ARCHITECTURES.items():
+        tensors, parameters = rows[name][0].split(), rows[name][1].split()
+        assert {one for one in tensors if one != "inner.*"} == set(tensor_fields(kind)), name
+        told = {one.name for one in fields(kind)} - set(tensor_fields(kind))
+        assert set(parameters) == told - {"origin", "transform", "subtract_b_dec"}, name
+
+
+def test_the_documentation_names_every_transform() -> None:
+    """Likewise the table of transforms and their constants."""
+    rows = table("Transforms")
+    assert rows.keys() == TRANSFORMS.keys()
+    for name, kind in TRANSFORMS.items():
+        assert set(rows[name][0].split()) == {one.name for one in fields(kind)}, name
+
+
+def test_the_documented_example_loads(tmp_path: Path) -> None:
+    """The configuration shown in docs/format.md is one that saeval reads."""
+    text = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+    shown = text.split("```json\n")[1].split("```")[0]
+    save(random_topk(torch.zeros(128), 1024, 32, seed=0), tmp_path)
+    (tmp_path / "saeval.json").write_text(shown)
+    sae: Any = load_folder(tmp_path)
+    assert (sae.k, sae.transform) == (32, LayerNorm())
+    assert sae.origin.read_site == "layers.8"
