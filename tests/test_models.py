@@ -4,11 +4,13 @@ import functools
 import json
 import shutil
 import sys
+import unittest.mock
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import HfApi, constants
 from torch import Tensor
 
 from saeval.errors import ModelError
@@ -377,8 +379,45 @@ def test_models_that_are_not_there_say_what_was_tried() -> None:
         load_model("no-one/nothing@step3")
 
 
+def test_models_in_the_hubs_cache_are_known_by_their_commit() -> None:
+    """Without a connection the cached commit of a branch is loaded, and named in the identity."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cache = Path(constants.HF_HUB_CACHE) / "models--someone--tiny"
+    tiny_models.build("gpt2", cache / "snapshots" / commit)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "step3").write_text(commit)
+    for name, revision in (
+        ("someone/tiny@step3", None),
+        ("someone/tiny", "step3"),
+        ("someone/tiny", commit),
+    ):
+        model = load_model(name, revision=revision)
+        assert (model.name, model.revision) == ("someone/tiny", commit)
+        assert model.identity == model.tokenizer_identity == f"someone/tiny@{commit}"
+        assert not model.is_local
+        assert model.tokenizer is not None
+    with pytest.raises(ModelError, match=r"'someone/tiny'.*HF_HUB_OFFLINE"):
+        load_model("someone/tiny")
+
+
+def test_a_hub_that_says_no_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such repository or revision, and gated ones, each say what to do; nothing is retried."""
+    for kind, message in (
+        ("RepositoryNotFoundError", r"Check the spelling.*hf auth login"),
+        ("RevisionNotFoundError", "no such revision"),
+        ("GatedRepoError", r"is gated\. Accept its licence"),
+    ):
+        asked = unittest.mock.Mock(side_effect=type(kind, (OSError,), {})("no"))
+        monkeypatch.setattr(HfApi, "model_info", asked)
+        with pytest.raises(ModelError, match=message):
+            load_model("someone/else", revision="main")
+        assert asked.call_count == 1
+
+
 def test_folders_that_hold_no_safe_model_are_refused(tmp_path: Path) -> None:
     """Pickled weights are not read, and weights that are missing are not made up."""
+    with pytest.raises(ModelError, match="There is no folder"):
+        load_model(str(tmp_path / "nowhere"))
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ModelError, match=r"config\.json and safetensors"):

@@ -9,11 +9,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saeval.errors import ModelError
-from saeval.models import execution, sites
+from saeval.models import execution, head, sites
 from saeval.models.anatomy import Anatomy, dissect
 from saeval.models.execution import Restart
-from saeval.models.loading import fetch_network, pick_device, tokenizer_identity
+from saeval.models.loading import fetch_network, identity_of, pick_device, tokenizer_identity
 from saeval.models.names import canonical_name
+from saeval.models.places import locate
 from saeval.sae import Site
 
 __all__ = ["LoadedModel", "canonical_name", "load_model"]
@@ -178,10 +179,10 @@ class LoadedModel:
         """
         if not self.has_logits:
             raise ModelError(f"{self.name} has no output head, so there are no logits.")
-        head = self._once("head", lambda: execution.find_head(self.parts))
+        found = self._once("head", lambda: head.find_head(self.parts))
         rows = hidden.to(self.device, self.dtype).reshape(-1, hidden.shape[-1])
         with torch.set_grad_enabled(torch.is_grad_enabled() and rows.requires_grad):
-            logits = execution.head_logits(self.parts, head, rows)
+            logits = head.head_logits(self.parts, found, rows)
         return logits.float().reshape(*hidden.shape[:-1], -1)
 
     def _restart(self, site: Site) -> Restart | None:
@@ -232,8 +233,16 @@ def load_model(
     Raises:
         ModelError: if the model cannot be loaded, with what was tried and what to do.
     """
-    if revision is None and "@" in name:
-        name, revision = name.rsplit("@", 1)
     device = pick_device(device)
-    net, tokenizer, commit, identity = fetch_network(name, revision, device, dtype)
-    return LoadedModel(name, commit, net, tokenizer, device, dtype, identity, dissect(net))
+    place = locate(name, revision)
+    net, tokenizer = fetch_network(place, dtype)
+    return LoadedModel(
+        place.name,
+        place.commit,
+        net.to(device),
+        tokenizer,
+        device,
+        dtype,
+        identity_of(place),
+        dissect(net),
+    )

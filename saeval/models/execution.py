@@ -196,51 +196,10 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             logger.info("Restarting at %s fails (%s); hooks take its place.", site, error)
             return None
-    if not _agree(actual[attention], expected[attention]):
+    if not agree(actual[attention], expected[attention]):
         logger.info("Restarting at %s gives other hidden states; hooks take its place.", site)
         return None
     return restart
-
-
-@dataclass(frozen=True)
-class Head:
-    """How logits come from hidden states: the network runs, but its base only hands them on."""
-
-    base: str
-    """The module whose output the head reads."""
-    form: type
-    """Type of that output."""
-
-
-def head_logits(
-    parts: Anatomy, head: Head, hidden: Float[Tensor, "tokens d_model"]
-) -> Float[Tensor, "tokens vocab"]:
-    """Logits by the model's own code, capping and scaling included."""
-    ids = torch.zeros(1, len(hidden), dtype=torch.int64, device=hidden.device)
-    output = head.form(last_hidden_state=hidden[None])
-    with _shadowed(parts.module(head.base), lambda *_, **__: output):
-        return parts.net(input_ids=ids, use_cache=False).logits[0]
-
-
-def find_head(parts: Anatomy) -> Head:
-    """The head, once its logits were seen to equal the model's own on a row.
-
-    Raises:
-        ModelError: if they differ, so that no logits can be had from hidden states.
-    """
-    device = parts.device
-    ids = torch.arange(4, device=device)[None] % parts.vocab_size
-    with torch.no_grad():
-        expected = parts.net(input_ids=ids, use_cache=False).logits[0]
-        for path in dict.fromkeys([parts.base, parts.decoder]):
-            output = parts.module(path)(input_ids=ids, use_cache=False)
-            head = Head(path, type(output))
-            if _agree(head_logits(parts, head, output.last_hidden_state[0]), expected):
-                return head
-    raise ModelError(
-        f"The logits of {type(parts.net).__name__} do not follow from its final hidden states, "
-        "so neither CE nor KL can be computed. Choose tasks without logits."
-    )
 
 
 def _entering(args: tuple, kwargs: dict) -> Tensor:
@@ -281,7 +240,7 @@ def _length(output: Any) -> int:
     return len(output)
 
 
-def _agree(actual: Tensor, expected: Tensor) -> bool:
+def agree(actual: Tensor, expected: Tensor) -> bool:
     """Equal up to the rounding of the dtype, relative to the largest value."""
     scale = expected.abs().max().float().clamp(min=1e-30)
     return bool(
@@ -297,12 +256,12 @@ def _handing_on(
     with ExitStack() as stack:
         for block, length in zip(blocks, lengths, strict=True):
             output = (given, *[None] * (length - 1)) if length else given
-            stack.enter_context(_shadowed(block, lambda *_, output=output, **__: output))
+            stack.enter_context(shadowed(block, lambda *_, output=output, **__: output))
         yield
 
 
 @contextmanager
-def _shadowed(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+def shadowed(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """While open, a module runs another forward; all its attributes stay in reach."""
     own = vars(module)
     before = own.get("forward")

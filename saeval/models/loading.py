@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from saeval.errors import ModelError
-from saeval.models.names import canonical_name
+from saeval.models.places import Place, explained
 
 logger = logging.getLogger(__name__)
 
@@ -21,13 +20,6 @@ _UNUSED_WEIGHTS = ("pooler.",)
 
 _GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes that are nothing but a reader of tokenizer.json."""
-_OUT_OF_REACH = {
-    "LocalEntryNotFoundError",
-    "OfflineModeIsEnabled",
-    "ConnectError",
-    "ConnectionError",
-}
-"""Exceptions, by name, of a hub that does not answer."""
 
 
 def pick_device(device: str) -> str:
@@ -52,42 +44,44 @@ def pick_device(device: str) -> str:
     return device
 
 
-def fetch_network(
-    name: str, revision: str | None, device: str, dtype: torch.dtype
-) -> tuple[Any, Any, str | None, str]:
-    """Network, tokenizer (None where the files hold none), revision and identity.
+def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Network in eval mode, and tokenizer (None where the files hold none).
 
     Raises:
-        ModelError: if the model is missing, gated, out of reach, without safetensors, of a kind
-            that cannot be run here, or its files lack weights.
+        ModelError: if the files are gated, out of reach, no safetensors, of a kind that cannot be
+            run here, or lack weights.
     """
-    place = name if Path(name).is_dir() else canonical_name(name)
+    options = {
+        "revision": place.commit,
+        "trust_remote_code": False,
+        "local_files_only": place.cached_only,
+    }
     with _quiet():
         from transformers import AutoConfig
 
         try:
-            config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise _explained(name, place, revision, error) from error
-        auto = _network_class(name, config)
-        try:
+            config = AutoConfig.from_pretrained(place.root, **options)
+            auto = _network_class(place.name, config)
             net, report = auto.from_pretrained(
-                place,
+                place.root,
                 config=config,
-                revision=revision,
                 dtype=dtype,
                 use_safetensors=True,
-                trust_remote_code=False,
                 output_loading_info=True,
+                **options,
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise _explained(name, place, revision, error) from error
-        _refuse_gaps(name, report)
-        tokenizer = _fetch_tokenizer(name, place, revision)
-    net = net.eval().requires_grad_(requires_grad=False).to(device)
-    commit = getattr(net.config, "_commit_hash", None) or revision
-    identity = f"local:{_digest(Path(place))}" if Path(place).is_dir() else f"{place}@{commit}"
-    return net, tokenizer, commit, identity
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise explained(place, error) from error
+        _refuse_gaps(place.name, report)
+        tokenizer = _fetch_tokenizer(place)
+    return net.eval().requires_grad_(requires_grad=False), tokenizer
+
+
+def identity_of(place: Place) -> str:
+    """What tells this model from any other: `id@commit`, or a hash of the folder's content."""
+    return (
+        f"local:{_digest(Path(place.root))}" if place.is_local else f"{place.root}@{place.commit}"
+    )
 
 
 def tokenizer_identity(tokenizer: Any, model_identity: str) -> str:
@@ -100,21 +94,22 @@ def tokenizer_identity(tokenizer: Any, model_identity: str) -> str:
     return f"local:{hashlib.sha256((content + special).encode()).hexdigest()}"
 
 
-def _fetch_tokenizer(name: str, place: str, revision: str | None) -> Any:
+def _fetch_tokenizer(place: Place) -> Any:
     """The tokenizer in a model's files, or None if they hold none."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
+    options: dict[str, Any] = {"local_files_only": place.cached_only}
+    if place.commit is not None:
+        options["revision"] = place.commit
     try:
-        saved = get_tokenizer_config(place, revision=revision).get("tokenizer_class")
+        saved = get_tokenizer_config(place.root, **options).get("tokenizer_class")
         # Where the files name no model's tokenizer, tokenizer.json is all there is to know. The
         # auto class may put the tokenizer that is usual for the architecture in its place.
         kind = PreTrainedTokenizerFast if saved in _GENERIC_TOKENIZERS else AutoTokenizer
-        tokenizer = kind.from_pretrained(
-            place, revision=revision or "main", trust_remote_code=False
-        )
+        tokenizer = kind.from_pretrained(place.root, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("%s has no tokenizer that loads (%s); only token rows serve.", name, error)
+        logger.warning("%s has no tokenizer that loads (%s).", place, error)
         return None
     # Without files, the auto class makes a tokenizer that knows nothing but special tokens.
     return tokenizer if len(tokenizer) > len(tokenizer.all_special_ids) else None
@@ -150,54 +145,6 @@ def _refuse_gaps(name: str, report: dict[str, Any]) -> None:
             f"({', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}). They are damaged, or "
             "were saved from another kind of model."
         )
-
-
-def _explained(name: str, place: str, revision: str | None, error: Exception) -> ModelError:
-    """What went wrong and what to do, from the library's exception and what caused it."""
-    chain, cause = [], error
-    while cause is not None and len(chain) < 8:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    kinds = {type(link).__name__ for link in chain}
-    text = " ".join(str(link) for link in chain)
-    at = f" at revision '{revision}'" if revision else ""
-    tried = f"'{name}'" if place == name else f"'{name}' (Hugging Face id '{place}')"
-    reason = str(error).strip().split("\n")[0]
-    if Path(place).is_dir():
-        return ModelError(
-            f"The folder '{place}' holds no model that loads: {reason} Needed are config.json and "
-            "safetensors weights (pickled weights are never read), as save_pretrained writes them."
-        )
-    offline = " (HF_HUB_OFFLINE is set)" if _offline() else ""
-    if "GatedRepoError" in kinds or "gated repo" in text.lower():
-        advice = (
-            "is gated. Accept its licence on its page at the hub and log in with `hf auth login` "
-            "or set HF_TOKEN; or give a local folder."
-        )
-    elif "RevisionNotFoundError" in kinds:
-        advice = "has no such revision. Give a branch, a tag or a commit."
-    elif "does not appear to have a file named" in text:
-        advice = (
-            "has no safetensors weights, and pickled weights are never read. Give a revision that "
-            "has them, or a folder written by save_pretrained."
-        )
-    elif offline or kinds & _OUT_OF_REACH:
-        advice = (
-            "is neither a local folder nor in the local cache, and the hub is out of reach"
-            f"{offline}. Check the name, give a local folder, or run once where there is a network."
-        )
-    elif "RepositoryNotFoundError" in kinds or "not a valid model identifier" in text:
-        advice = (
-            "is neither a local folder nor a public repository at the hub. Check the spelling; "
-            "for a private one log in with `hf auth login`."
-        )
-    else:
-        advice = f"does not load: {reason}"
-    return ModelError(f"The model {tried}{at} {advice}")
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def _digest(folder: Path) -> str:
