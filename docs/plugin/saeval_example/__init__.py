@@ -1,0 +1,1 @@
+"""An example of what others can add to saeval: one loader, `tied`, and one task, `strongest`."""
