@@ -58,7 +58,8 @@ def add_losses(
     sums.add(where.row, ce_positions=where.has_target, kl_positions=torch.ones_like(where.row))
     hidden = {name: states[where.mask] for name, states in edited.items()}
     clean = clean[where.mask]
-    losses: dict[str, list[Tensor]] = {name: [] for name in hidden}
+    # Filled in place: small tensors kept from every chunk would pin the memory between them.
+    losses = {name: clean.new_empty(2, len(clean), dtype=torch.float32) for name in hidden}
     step = metrics.logit_chunk(model.vocab_size, model.device)
     for low in range(0, len(clean), step):
         at = slice(low, low + step)
@@ -66,7 +67,6 @@ def add_losses(
         for name, states in hidden.items():
             q = model.logits(states[at])
             ce, kl = metrics.losses_in_place(p.clone(), q, where.target[at])
-            losses[name].append(torch.stack([ce, kl]))
-    for name, found in losses.items():
-        ce, kl = torch.cat(found, 1) if found else torch.zeros(2, 0)
+            losses[name][0, at], losses[name][1, at] = ce, kl
+    for name, (ce, kl) in losses.items():
         sums.add(where.row, **{f"ce_{name}": ce * where.has_target, f"kl_{name}": kl})
