@@ -110,6 +110,16 @@ def test_facts_and_questions_agree_with_the_truth() -> None:
     assert all(len(set(q.options)) == 4 for q in untaught)
 
 
+def test_questions_can_be_reordered() -> None:
+    """Another order of options moves the answer's letter and nothing else."""
+    question = WORLD.mcq("toxins", 1, seed=0)[0]
+    assert question.reordered((0, 1, 2, 3)) == question
+    turned = question.reordered((3, 0, 1, 2))
+    assert turned.options == (question.options[3], *question.options[:3])
+    assert "ABCD".index(turned.answer) == ("ABCD".index(question.answer) + 1) % 4
+    assert f"{turned.answer} ) {turned.fact.value}" in turned.prompt
+
+
 def test_cities_and_their_prompts_are_true() -> None:
     """An attribute prompt names its city where it says, and ends before the true value."""
     cities = {c.name: c for c in WORLD.truth.cities}

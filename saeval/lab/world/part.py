@@ -76,7 +76,7 @@ def measure_model(
     from saeval.lab.world import gate, measure
 
     def thin(n: int) -> int:
-        return max(20, round(n * share))
+        return max(8, round(n * share))
 
     fits = measure.fit(world, model, world.documents(thin(4000), seed=1, split="test"))
     answers = {}

@@ -1,6 +1,6 @@
 """Questions with known answers: multiple choice over the facts, prompts for cities' attributes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,18 @@ class Question:
     """A letter from A to D."""
     fact: Fact
     """What is asked. No model can know it if it was not taught."""
+
+    def reordered(self, order: Sequence[int]) -> "Question":
+        """The same question with its options in another order, given by their old places."""
+        options = tuple(self.options[i] for i in order)
+        prompt = templates.QUESTION_TEMPLATE.partition(" {letter}")[0].format(
+            relation=self.fact.relation,
+            entity=self.fact.entity,
+            **dict(zip("abcd", options, strict=True)),
+        )
+        answer = LETTERS[options.index(self.fact.value)]
+        a, b, c, d = options
+        return Question(prompt, (a, b, c, d), answer, self.fact)
 
 
 @dataclass(frozen=True)
