@@ -44,6 +44,8 @@ class Session:
     data: str | None
     """File of activations that takes the place of a model."""
     tell: Progress
+    total: int
+    """Results that will be told of."""
     warned: set[str]
     """Warnings that were given; each is given once."""
 
@@ -84,7 +86,7 @@ def meet(subjects: Sequence[Subject], label: str, session: Session) -> Meeting:
         NotApplicable: if the members of a set read at different places.
         SaevalError: if an SAE or the source cannot be had.
     """
-    clock = Clock(label, session.tell)
+    clock = Clock(label, session.tell, session.total)
     with clock.phase("load"):
         saes = [subject.load(session.opening.device) for subject in subjects]
         hashes = [content_hash(sae) for sae in saes]
@@ -119,9 +121,9 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
     if found is not None and found.status != "failed":
         warnings = tuple(found.provenance.get("warnings", ()))
         session.warn(warnings)
-        session.tell(Step("found", label, labels.task, labels.seed))
+        session.tell(Step("found", label, labels.task, labels.seed, total=session.total))
         return found.renamed(sae=labels.sae, set=labels.set)
-    clock = Clock(label, session.tell)
+    clock = Clock(label, session.tell, session.total)
     record: dict[str, Any] = {"key": inputs}
     outcome = attempt(labels, clock, lambda: _evidence(meeting, job, clock, record))
     record["phases"] = {**meeting.clock.timer.record(), **clock.timer.record()}
@@ -137,7 +139,7 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
         provenance={**record, **_provenance(meeting)},
         run=_configuration(meeting, job),
     )
-    session.tell(Step("computed", label, labels.task, labels.seed))
+    session.tell(Step("computed", label, labels.task, labels.seed, total=session.total))
     return kept
 
 
@@ -157,7 +159,7 @@ def _evidence(
     record["data"] = dict(ready.facts)
     if not meeting.checks:
         with meeting.clock.phase("preflight"):
-            meeting.checks = _check(meeting, source, rows or _rows_to_look_at(source))
+            meeting.checks = _check(meeting, source, rows or rows_to_look_at(source))
     refuse(meeting.checks)
     with clock.phase("score", job.task.name, job.seed) as phase:
         phase.tokens += tokens
@@ -193,8 +195,8 @@ def _check(meeting: Meeting, source: ActivationSource, rows: TokenRows | None) -
     return tuple(checks)
 
 
-def _rows_to_look_at(source: ActivationSource) -> TokenRows | None:
-    """Rows for the preflight where the task prepared none."""
+def rows_to_look_at(source: ActivationSource) -> TokenRows | None:
+    """Rows for the preflight where a task prepared none; None where nothing can be read."""
     if source.stored_rows is not None:
         return source.stored_rows
     context = min(SAMPLE_CONTEXT, source.context)

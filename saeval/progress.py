@@ -21,7 +21,8 @@ class Step:
     seed: int | None = None
     seconds: float | None = None
     """What the phase took; None where it only begins."""
-    warnings: tuple[str, ...] = ()
+    total: int = 0
+    """Results that the run will give."""
 
 
 Progress = Callable[[Step], None]
@@ -37,13 +38,15 @@ class Clock:
 
     sae: str
     tell: Progress
+    total: int = 0
     timer: PhaseTimer = field(default_factory=PhaseTimer)
 
     @contextmanager
     def phase(self, what: What, task: str = "", seed: int | None = None) -> Iterator[Phase]:
         """Measure what happens inside."""
-        self.tell(Step(what, self.sae, task, seed))
+        self.tell(Step(what, self.sae, task, seed, total=self.total))
         with self.timer.phase(what) as phase:
             before = phase.seconds
             yield phase
-        self.tell(Step(what, self.sae, task, seed, seconds=phase.seconds - before))
+        spent = phase.seconds - before
+        self.tell(Step(what, self.sae, task, seed, spent, self.total))

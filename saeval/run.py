@@ -93,7 +93,10 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     sources = Sources(opening)
     sources.check()
     file = given.array if isinstance(given.array, str) else None
-    session = Session(jobs, sources, opening, configuration, file, progress or silent, set())
+    alone = sum(not job.is_group for job in jobs)
+    sets = max(1, len({subject.set for subject in subjects if subject.set}))
+    total = alone * len(subjects) + (len(jobs) - alone) * sets
+    session = Session(jobs, sources, opening, configuration, file, progress or silent, total, set())
     return _evaluated(subjects, session)
 
 
@@ -184,5 +187,5 @@ def _labels(job: Job, *, sae: str | None = None, group: EntrySet | None = None) 
 
 def _told(result: Result, session: Session) -> Result:
     label = result.sae or result.set or ""
-    session.tell(Step("computed", label, result.task, result.seed))
+    session.tell(Step("computed", label, result.task, result.seed, total=session.total))
     return result

@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from tabulate import tabulate
-
+from saeval.layout import listing, printable
 from saeval.results import Score
 
 ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
@@ -14,11 +12,6 @@ PARTS_SHOWN = 6
 
 Column = tuple[str, int]
 """One SAE (or set) under one seed."""
-
-
-def printable(text: object) -> str:
-    """The text without control characters, which could steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def number(value: float | None, stderr: float | None = None) -> str:
@@ -212,20 +205,3 @@ def _without_interval(scores: Sequence[Score]) -> list[str]:
 def _subject(score: Score, heads: Mapping[Column, str]) -> str:
     names = [heads[_column(score)], score.metric or "", score.part or ""]
     return " ".join(name for name in names if name)
-
-
-def listing(rows: Sequence[Mapping[str, Any]], *, right: Sequence[str] = ()) -> str:
-    """Rows as a table. Columns that are empty throughout are left out.
-
-    Args:
-        rows: The same keys in each.
-        right: Columns whose texts end in line.
-    """
-    names = [name for name in (rows[0] if rows else ()) if any(row[name] != "" for row in rows)]
-    return tabulate(
-        [[row[name] for name in names] for row in rows],
-        headers=names,
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["right" if name in right else "left" for name in names],
-    )

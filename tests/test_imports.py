@@ -16,10 +16,20 @@ ORDER = (
     *("errors", "conform", "configuration", "folders", "hashes"),
     *("plugins", "descriptions", "entries", "registry_file", "registry", "hub", "fetch"),
     *("units", "aggregators", "bootstrap", "replicates", "evidence"),
-    *("scores", "recipes", "result_folder", "results", "tables", "leaderboard"),
+    *(
+        "scores",
+        "recipes",
+        "result_folder",
+        "results",
+        "layout",
+        "tables",
+        "catalogue",
+        "leaderboard",
+    ),
     *("sae", "architectures", "loaders", "models", "activations", "metrics", "task"),
     *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "passages"),
-    *("provenance", "progress", "jobs", "scoring", "meeting", "training", "lab", "run", "cli"),
+    *("provenance", "progress", "display", "jobs", "scoring", "meeting", "validation"),
+    *("training", "lab", "run", "cli"),
 )
 LIGHT = ORDER[: ORDER.index("sae")]
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}

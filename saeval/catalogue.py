@@ -1,0 +1,246 @@
+"""What `ls` and `describe` show: the registry, plugins and results, read without running them."""
+
+import fnmatch
+import json
+import struct
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from saeval.configuration import suggestion
+from saeval.descriptions import Description, describe_loaders, describe_tasks
+from saeval.entries import Entry
+from saeval.errors import UsageError
+from saeval.registry import Registry, load_registry
+from saeval.results import read_results
+
+Row = dict[str, Any]
+
+
+def list_saes(_: Path) -> list[Row]:
+    """Every registry entry."""
+    return [
+        {
+            "id": entry.id,
+            "model": entry.model,
+            "site": entry.site,
+            "loader": entry.loader,
+            "l0": entry.expected.l0,
+            "source": entry.source,
+        }
+        for entry in load_registry().entries.values()
+    ]
+
+
+def list_sets(_: Path) -> list[Row]:
+    """Every named set."""
+    return [
+        {"name": group.name, "kind": group.kind, "saes": len(group.members), "notes": group.notes}
+        for group in load_registry().sets.values()
+    ]
+
+
+def list_tasks(_: Path) -> list[Row]:
+    """Every installed task."""
+    return [
+        {
+            "name": task.plugin.name,
+            "version": task.version,
+            "does": task.broken or task.summary,
+            "package": task.plugin.distribution,
+        }
+        for task in describe_tasks()
+    ]
+
+
+def list_loaders(_: Path) -> list[Row]:
+    """Every installed loader."""
+    return [
+        {
+            "name": loader.plugin.name,
+            "format": loader.broken or loader.format,
+            "package": loader.plugin.distribution,
+        }
+        for loader in describe_loaders()
+    ]
+
+
+def list_models(_: Path) -> list[Row]:
+    """Every base model that the registry knows, and how many of its SAEs read it."""
+    registry = load_registry()
+    counts = _readers(registry)
+    known = {model.id: asdict(model) for model in registry.models.values()}
+    blank = {"family": None, "layers": None, "d_model": None, "license": None, "notes": None}
+    unlisted = {name: {"id": name, **blank} for name in counts if name not in known}
+    return [{**row, "saes": counts[name]} for name, row in {**known, **unlisted}.items()]
+
+
+def registry_counts(path: Path) -> dict[str, int]:
+    """How many SAEs, sets and models a registry file lists, all well formed.
+
+    Raises:
+        RegistryError: naming file, line and fault.
+    """
+    found = load_registry([path])
+    return {"saes": len(found.entries), "sets": len(found.sets), "models": len(found.models)}
+
+
+def _readers(registry: Registry) -> Counter[str]:
+    return Counter(e.model.partition("@")[0] for e in registry.entries.values() if e.model)
+
+
+def list_results(root: Path) -> list[Row]:
+    """Every result under a folder."""
+    shown = ("sae", "set", "task", "task_version", "seed", "status", "result_id")
+    return [
+        {
+            **{name: getattr(result, name) for name in shown},
+            "scores": sum(score.status == "scored" for score in result.scores),
+            "created": result.provenance.get("created"),
+            "reason": result.reason,
+        }
+        for result in read_results(root)
+    ]
+
+
+KINDS: Mapping[str, Callable[[Path], list[Row]]] = {
+    "saes": list_saes,
+    "sets": list_sets,
+    "tasks": list_tasks,
+    "loaders": list_loaders,
+    "results": list_results,
+    "models": list_models,
+}
+
+
+def rows_of(kind: str, pattern: str | None, root: Path) -> list[Row]:
+    """Rows of a kind, those whose name holds or matches a pattern.
+
+    Args:
+        kind: One of `KINDS`.
+        pattern: Part of a name, or a glob; None: all.
+        root: Folder of results.
+
+    Raises:
+        UsageError: if there is no such kind.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"There is no list of '{kind}'.{suggestion(kind, KINDS)}")
+    rows = KINDS[kind](root)
+    if pattern is None:
+        return rows
+    return [row for row in rows if _matches(str(next(iter(row.values()))), pattern)]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    if any(character in pattern for character in "*?["):
+        return fnmatch.fnmatchcase(name, pattern)
+    return pattern in name
+
+
+def describe(name: str) -> list[Row]:
+    """All that is known under a name: SAE, set, model, task, loader, folder, or a part of ids.
+
+    Raises:
+        UsageError: if nothing is; the nearest names are offered.
+    """
+    registry = load_registry()
+    tasks = {one.plugin.name: one for one in describe_tasks()}
+    loaders = {one.plugin.name: one for one in describe_loaders()}
+    found: list[Row] = []
+    if entry := registry.entries.get(name):
+        found.append({"SAE": name, **_entry(entry, registry)})
+    if group := registry.sets.get(name):
+        found.append({"set": name, **_without(asdict(group), "name")})
+    if name in {*registry.models, *_readers(registry)}:
+        listed = {row["id"]: row for row in list_models(Path())}
+        found.append({"model": name, **_without(listed[name], "id")})
+    if name in tasks:
+        found.append({"task": name, **_plugin(tasks[name])})
+    if name in loaders:
+        found.append({"loader": name, **_plugin(loaders[name])})
+    if not found and Path(name).is_dir():
+        found.append({"folder": name, **_folder(Path(name))})
+    if not found:
+        found = _below(name, registry)
+    if not found:
+        everything = [*registry.entries, *registry.sets, *registry.models, *tasks, *loaders]
+        near = suggestion(name, everything)
+        raise UsageError(f"Nothing is called '{name}'.{near} `saeval ls saes` and others list all.")
+    return found
+
+
+def _entry(entry: Entry, registry: Registry) -> Row:
+    row = _without(asdict(entry), "id", "file")
+    sets = [group.name for group in registry.sets.values() if entry.id in group.members]
+    return {**row, "expected": asdict(entry.expected), "sets": sets, "listed_in": str(entry.file)}
+
+
+def _plugin(one: Description) -> Row:
+    return {
+        "version": one.version,
+        "format": one.format,
+        "does": one.broken or one.doc,
+        "fields": [asdict(item) for item in one.fields],
+        "package": one.plugin.distribution,
+        "defined_in": one.plugin.target,
+    }
+
+
+def _below(name: str, registry: Registry) -> list[Row]:
+    """Ids and sets under a common beginning, such as `saebench/pythia-160m`."""
+    start = name.rstrip("/") + "/"
+    members = [one for one in registry.entries if one.startswith(start)]
+    sets = [one for one in registry.sets if one.startswith(start)]
+    if not members and not sets:
+        return []
+    entries = [registry.entries[one] for one in members]
+    return [
+        {
+            "all of": name,
+            "models": sorted({entry.model for entry in entries if entry.model}),
+            "sites": sorted({entry.site for entry in entries if entry.site}),
+            "sets": sets,
+            "saes": members,
+        }
+    ]
+
+
+def _folder(folder: Path) -> Row:
+    """Files of a folder, and what the headers of safetensors say. Nothing is loaded."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    tensors = [
+        {"file": path.name, "tensor": name, "holds": holds}
+        for path in files
+        if path.suffix == ".safetensors"
+        for name, holds in _header(path).items()
+    ]
+    sizes = [{"file": path.name, "bytes": path.stat().st_size} for path in files]
+    return {
+        "files": sizes,
+        "tensors": tensors,
+        "next": f"`saeval validate {folder}` loads and checks it",
+    }
+
+
+def _header(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        head = file.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        if not 0 < length <= path.stat().st_size - 8:
+            return {"damaged": "its header is cut off"}
+        try:
+            tensors = json.loads(file.read(length))
+        except ValueError:
+            return {"damaged": "its header is no JSON"}
+    return {
+        name: f"{about.get('dtype')} {about.get('shape')}"
+        for name, about in tensors.items()
+        if name != "__metadata__"
+    }
+
+
+def _without(row: Row, *names: str) -> Row:
+    return {key: value for key, value in row.items() if key not in names}
