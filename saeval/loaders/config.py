@@ -70,12 +70,12 @@ def number(config: Mapping[str, Any], name: str, path: Path) -> float:
 
 
 def switch(config: Mapping[str, Any], name: str, path: Path, *, default: bool) -> bool:
-    """A yes or no, the format's own default where it is absent.
+    """A yes or no, the format's own default where it is absent or null.
 
     Raises:
         LoadError: if it is something else.
     """
-    value = config.get(name, default)
+    value = default if config.get(name) is None else config[name]
     if not isinstance(value, bool):
         raise LoadError(f"{path} must give '{name}' as true or false, but gives {value!r}.")
     return value
@@ -84,12 +84,12 @@ def switch(config: Mapping[str, Any], name: str, path: Path, *, default: bool) -
 def choice(
     config: Mapping[str, Any], name: str, path: Path, allowed: Collection[str], default: str
 ) -> str:
-    """One of some words, the format's own default where it is absent.
+    """One of some words, the format's own default where it is absent or null.
 
     Raises:
         LoadError: if it is something else: an unknown word is never read as a known one.
     """
-    value = config.get(name, default)
+    value = default if config.get(name) is None else config[name]
     if value not in allowed:
         raise LoadError(
             f"{path} sets '{name}' to {value!r}, which saeval does not know. Known are "

@@ -18,6 +18,7 @@ WEIGHTS = "ae.pt"
 CLASSES = {
     "StandardTrainer": ("AutoEncoder", "AutoEncoderNew"),
     "StandardTrainerAprilUpdate": ("AutoEncoder", "AutoEncoderNew"),
+    "StandardTrainerNew": ("AutoEncoderNew",),
     "PAnnealTrainer": ("AutoEncoder", "AutoEncoderNew"),
     "TopKTrainer": ("AutoEncoderTopK",),
     "BatchTopKTrainer": ("BatchTopKSAE",),
@@ -98,19 +99,21 @@ def _dictionary_class(trainer: Mapping[str, Any], path: Path) -> str:
     Raises:
         LoadError: if the trainer is unknown, or trains no such class.
     """
-    name = trainer.get("trainer_class")
+    name, said = trainer.get("trainer_class"), trainer.get("dict_class")
+    known = sorted({one for classes in CLASSES.values() for one in classes})
+    if name is None and said in known:
+        return str(said)
     if name not in CLASSES:
         raise LoadError(
             f"{path} names the trainer {name!r}, which saeval does not know. Known are "
             f"{', '.join(sorted(CLASSES))}."
         )
     allowed = CLASSES[name]
-    said = trainer.get("dict_class", allowed[0])
-    if said not in allowed:
+    if said is not None and said not in allowed:
         raise LoadError(
             f"{path} names dict_class {said!r} for {name}, which trains {' or '.join(allowed)}."
         )
-    return said
+    return said or allowed[0]
 
 
 def _state(content: Mapping[str, Any], path: Path) -> tuple[Mapping[str, Any], float]:

@@ -16,6 +16,8 @@ from saeval.sae import SAE, Origin
 FORMAT = "one .pt file with pre_bias and latent_bias (OpenAI)"
 
 REQUIRED = ("pre_bias", "encoder.weight", "latent_bias", "decoder.weight")
+REPEATED = "activation."
+"""Before the names of settings that torch repeats from within the module."""
 STATISTICS = ("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
 
 
@@ -47,6 +49,9 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     content = dict(read_torch(path))
     activation = choice(content, "activation", path, ("TopK", "ReLU"), "")
     settings = content.pop("activation_state_dict", {})
+    repeated = {name: content.pop(name) for name in list(content) if name.startswith(REPEATED)}
+    if any(_differs(settings, name.removeprefix(REPEATED), one) for name, one in repeated.items()):
+        raise LoadError(f"{path} gives {repeated}, which contradict its {settings}.")
     del content["activation"]
     found = exactly(content, path, REQUIRED, optional=STATISTICS)
     weights: dict[str, Any] = {
@@ -64,6 +69,10 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
         transform=LayerNorm(),
         origin=Origin(loader="openai", architecture="topk"),
     )
+
+
+def _differs(settings: Any, name: str, value: Any) -> bool:
+    return not isinstance(settings, Mapping) or name not in settings or settings[name] != value
 
 
 def _k(settings: Any, path: Path) -> int:

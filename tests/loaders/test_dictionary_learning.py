@@ -131,11 +131,12 @@ def test_a_normalised_decoder_is_left_alone(
     assert np.array_equal(load_folder(folder).W_dec.numpy(), tiny.W_dec)
 
 
+@pytest.mark.parametrize("trainer", ["StandardTrainer", "StandardTrainerNew", None])
 def test_autoencoder_new_subtracts_nothing(
-    tiny: SimpleNamespace, write: Write, agrees: Agrees, tmp_path: Path
+    tiny: SimpleNamespace, write: Write, agrees: Agrees, tmp_path: Path, trainer: str | None
 ) -> None:
-    """The decoder's own bias is added, and never taken off the input."""
-    cfg = config("StandardTrainer", dict_class="AutoEncoderNew")
+    """The decoder's own bias is added, and never taken off the input; the class decides."""
+    cfg = config("", trainer_class=trainer, dict_class="AutoEncoderNew")
     folder = folder_of(write, tmp_path, cfg, linear(tiny, "decoder.bias"))
     w = wide(tiny)
     f = relu(w.x @ w.W_enc + w.b_enc)
@@ -244,6 +245,7 @@ def test_interrupted_runs_have_their_biases_scaled(
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("FancyTrainer", {}, "'FancyTrainer'.*Known are"),
     ("CrossCoderTrainer", {}, "'CrossCoderTrainer'"),
+    ("", {"trainer_class": None, "dict_class": "CrossCoder"}, "trainer None"),
     ("StandardTrainer", {"dict_class": "GatedAutoEncoder"}, "dict_class 'GatedAutoEncoder'"),
     ("StandardTrainer", {"dict_class": "IdentityDict"}, "dict_class 'IdentityDict'"),
     ("StandardTrainer", {"activation_dim": 7}, "activation_dim = 7"),

@@ -49,6 +49,17 @@ def test_topk_is_layer_normalised(
     agrees(load_folder(folder / "8.pt"), tiny.x, f, x_hat)
 
 
+def test_settings_that_torch_repeats(tiny: SimpleNamespace, write: Write, tmp_path: Path) -> None:
+    """The module's own k may stand twice, as torch saves it, but must be the same."""
+    again = {"activation.k": 3, "activation.postact_fn": "ReLU"}
+    folder = write(tmp_path / "a", {"8.pt": state(tiny, **again)})
+    assert load_folder(folder).d_sae == 16
+    for name, value in (("activation.k", 4), ("activation.slope", 1)):
+        folder = write(tmp_path / name, {"8.pt": state(tiny, **{name: value})})
+        with pytest.raises(LoadError, match="contradict"):
+            load_folder(folder)
+
+
 def test_relu_is_not_normalised(
     tiny: SimpleNamespace, write: Write, agrees: Agrees, tmp_path: Path
 ) -> None:
