@@ -208,6 +208,19 @@ def test_streamed_equals_stored(load: Callable[[str], LoadedModel], tmp_path: Pa
     assert not list((tmp_path / "0" / "entries").glob("??/*"))
 
 
+def test_activations_that_overflow_are_refused(tmp_path: Path) -> None:
+    """A model that gives NaN is named with the site, the texts and the dtype."""
+    model = load_model(str(tiny_models.build("llama", tmp_path / "m")))
+    with torch.no_grad():
+        model.net.get_input_embeddings().weight[tiny_models.VOCABULARY["w2"]] = torch.inf
+    source = model_source(model, "layers.1", store=Store(tmp_path / "store"))
+    assert len(all_x(source, source.tokenize(["w1 w3"], name="good"))) == 2
+    with pytest.raises(
+        ModelError, match=r"NaN or infinity at 'model\.layers\.1:out'.*'bad'.*float32"
+    ):
+        all_x(source, source.tokenize(["w1", "w1 w2"], name="bad"))
+
+
 def test_special_tokens_do_not_count_and_silent_ones_do(tmp_path: Path) -> None:
     """Masks come from ids: BOS never counts, and a token whose activation is all 0 does."""
     model = load_model(str(tiny_models.build("llama", tmp_path / "m")))
@@ -295,9 +308,9 @@ def test_a_packed_row_that_ends_with_a_text_begins_with_one_bos(gpt2: ModelSourc
 
 def test_ready_token_rows_are_checked(gpt2: ModelSource) -> None:
     """Padding at the end is no text; ids, shapes and lengths that do not fit are refused."""
-    rows = gpt2.token_rows(np.array([[1, 5, 6], [1, 7, 3], [3, 8, 3]]), name="ready")
-    assert rows.attention.tolist() == [[True] * 3, [True, True, False], [True, True, False]]
-    assert rows.mask.tolist() == [[False, True, True], [False, True, False], [False, True, False]]
+    rows = gpt2.token_rows(np.array([[1, 5, 6], [1, 7, 3], [5, 3, 8]]), name="ready")
+    assert rows.attention.tolist() == [[True] * 3, [True, True, False], [True] * 3]
+    assert rows.mask.tolist() == [[False, True, True], [False, True, False], [True, False, True]]
     for ids, message in (
         (np.array([[1, 64]]), "id 64 at row 0, position 1, outside the model's vocabulary of 64"),
         (np.array([[1, -1]]), "id -1"),
@@ -305,6 +318,7 @@ def test_ready_token_rows_are_checked(gpt2: ModelSource) -> None:
         (np.array([1, 2]), r"shape \[2\], not token rows"),
         (np.array([[1.0, 2.0]]), "float64"),
         (np.ones((0, 4), dtype=int), "holds no tokens"),
+        (np.array([[5, 6], [3, 6]]), "Row 1 of 'ready' begins with padding"),
         (np.array([[5, 6], [3, 3]]), "Row 1 of 'ready' is padding throughout"),
     ):
         with pytest.raises(DataError, match=message):

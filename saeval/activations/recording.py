@@ -15,6 +15,7 @@ from saeval.activations import stored
 from saeval.activations.rows import TokenRows
 from saeval.activations.store import Store, digest
 from saeval.activations.stored import Arrays, Shape
+from saeval.errors import ModelError
 from saeval.models import LoadedModel
 from saeval.sae import Site
 
@@ -133,7 +134,15 @@ class Recorder:
 
     def _run(self, rows: TokenRows, sites: Sequence[Site]) -> dict[Site, Tensor]:
         ids, attention = inputs(rows, slice(0, len(rows)))
-        return self.model.run_to(sites, ids, attention)
+        found = self.model.run_to(sites, ids, attention)
+        for site, x in found.items():
+            if not x.isfinite().all() and not x[attention.to(x.device)].isfinite().all():
+                raise ModelError(
+                    f"{self.model.name} gives NaN or infinity at '{site}' for a text of "
+                    f"'{rows.name}', computing in {self.model.dtype}. Use --dtype float32, or "
+                    "check the model's weights."
+                )
+        return found
 
     def _read(self, rows: TokenRows, group: slice, arrays: Arrays, number: int) -> Tensor:
         """Stored vectors of some rows [texts, seq, d], 0 at padding."""

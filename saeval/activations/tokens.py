@@ -87,6 +87,9 @@ def ready_rows(model: LoadedModel, ids: np.ndarray, name: str, context: int) -> 
     if not attention.any(1).all():
         row = int(np.argmin(attention.any(1)))
         raise DataError(f"Row {row} of '{name}' is padding throughout. Leave it out.")
+    if not ambiguous and (ids[:, 0] == model.pad_id).any():
+        row = int(np.argmax(ids[:, 0] == model.pad_id))
+        raise DataError(f"Row {row} of '{name}' begins with padding. Put padding at the end.")
     mask = attention & ~np.isin(ids, list(model.special_ids))
     return TokenRows(name, ids, attention, mask)
 

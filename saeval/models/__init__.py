@@ -28,9 +28,9 @@ class LoadedModel:
     """As the user gave it."""
     revision: str | None
     """Commit of the files where it is known."""
-    net: Any
+    net: Any = field(repr=False)
     """The transformers network: with its head for decoders, without for encoders."""
-    tokenizer: Any
+    tokenizer: Any = field(repr=False)
     """None where the files hold none."""
     device: str
     dtype: torch.dtype

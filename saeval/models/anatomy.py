@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ the MLP, so only the first tells."""
 class Anatomy:
     """A network and the paths of its parts."""
 
-    net: nn.Module
+    net: nn.Module = field(repr=False)
     base: str
     """The network without its output head; empty where the network has none."""
     decoder: str

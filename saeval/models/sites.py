@@ -163,7 +163,6 @@ _HOOKS: dict[str, _AliasRule] = {
     "attn.hook_z": _inside(anatomy.attention_projection, "in"),
     "hook_mlp_out": _inside(anatomy.mlp_out, "out"),
     "mlp.hook_in": _inside(anatomy.mlp_in, "in"),
-    "mlp.hook_out": _inside(anatomy.mlp_out, "out"),
     "mlp.hook_post": _inside(anatomy.mlp_projection, "in"),
     "ln2.hook_normalized": _normalised,
 }
