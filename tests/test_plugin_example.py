@@ -16,21 +16,25 @@ DOCS = Path(__file__).parents[1] / "docs"
 BUILT = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
 
 LOAD_AND_SCORE = """
-import json, sys
+import json
 from pathlib import Path
 import numpy as np
 import torch
 from saeval import plugins
 from saeval.activations import array_source
 from saeval.descriptions import describe_loaders, describe_tasks
+from saeval.errors import LoadError
 from saeval.evidence import Missing, summarise
 from saeval.loaders import detect, load_folder
 
-found = {group: plugins.find(group) for group in (plugins.LOADERS, plugins.TASKS)}
-sae = load_folder(Path("random"))
+sae, refused = load_folder(Path("random")), ""
 x = torch.from_numpy(np.load("x.npy"))
 acts = sae.encode(x)
 np.savez("coded.npz", acts=acts, y=sae.decode(acts, x))
+try:
+    load_folder(Path("more"))
+except LoadError as error:
+    refused = str(error)
 
 task, source, scores = plugins.load_task("strongest")(), array_source("planted.npy"), {}
 prepared = task.prepare(source, 0)
@@ -39,31 +43,50 @@ for name in ("planted", "silent"):
         gone = isinstance(one, Missing)
         scores[f"{name} {one.metric}"] = one.reason if gone else summarise(one).value
 print(json.dumps({
-    "loader": str(found[plugins.LOADERS]["tied"]),
-    "task": str(found[plugins.TASKS]["strongest"]),
+    "loader": str(plugins.find(plugins.LOADERS)["tied"]),
+    "task": str(plugins.find(plugins.TASKS)["strongest"]),
     "broken": [one.broken for one in [*describe_loaders(), *describe_tasks()] if one.broken],
     "detected": detect(Path("random")),
+    "refused": refused,
     "scores": scores,
     "inputs": [list(task.inputs()), list(type(task)(texts="mine.txt").inputs())],
 }))
 """
 
-REFUSED = """
+READ_SENTENCES = """
+import json
 from pathlib import Path
-from saeval.errors import LoadError
+import torch
+from saeval import plugins
+from saeval.activations import Store, model_source
+from saeval.evidence import summarise
 from saeval.loaders import load_folder
-try:
-    load_folder(Path("more"))
-except LoadError as error:
-    print(error)
+from saeval.models import load_model
+from saeval.preflight import prepared_rows
+import tiny_models
+
+model = load_model(str(tiny_models.build("gpt2", Path("model"))))
+source = model_source(model, model.resolve("layers.1"), store=Store(Path("store")))
+sae, task = load_folder(Path("wide")), plugins.load_task("strongest")()
+prepared = task.prepare(source, 0)
+first = summarise(next(iter(task.score(sae, prepared, source, 0))))
+
+rows = prepared_rows(prepared)
+x = torch.cat([batch.x_tokens for batch in source.batches(rows)])
+acts = sae.encode(x)
+alone = torch.zeros_like(acts).scatter(1, acts.argmax(1, keepdim=True), acts.amax(1, keepdim=True))
+left = (x - sae.decode(alone, x)).double().square().sum() / (x - x.mean(0)).double().square().sum()
+print(json.dumps({"n": first.n, "value": first.value, "dense": 1 - left.item()}))
 """
+
+COMMAND = "from saeval.cli import main; main()"
 
 
 def _run(site: Path, cwd: Path, *command: str | Path) -> str:
     done = subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{Path(__file__).parent}"},
         capture_output=True,
         text=True,
         check=False,
@@ -97,6 +120,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     axes = {"dictionary": np.eye(2), "centre": np.zeros(2), "k": 2}
     _save(folder / "planted", **axes, bias=np.zeros(2))
     _save(folder / "silent", **axes, bias=np.full(2, -9.0))
+    wide = {"dictionary": rng.normal(size=(32, 16)), "bias": np.zeros(32), "centre": np.zeros(16)}
+    _save(folder / "wide", **wide, k=4)
     np.save(folder / "x.npy", rng.normal(size=(40, 6)).astype(np.float32))
     np.save(folder / "planted.npy", np.array([[3, 1], [1, 3], [2, 0], [0, 2]], np.float32))
     return folder
@@ -133,9 +158,9 @@ def test_loader_does_what_the_format_says(report: dict[str, Any], files: Path) -
     np.testing.assert_allclose(coded["y"], acts @ file["dictionary"] + file["centre"], atol=1e-5)
 
 
-def test_loader_refuses_what_it_does_not_understand(site: Path, files: Path) -> None:
+def test_loader_refuses_what_it_does_not_understand(report: dict[str, Any]) -> None:
     """An array that the format does not have is an error that names it."""
-    assert "'scale', which has no meaning" in _run(site, files, "-c", REFUSED)
+    assert "'scale', which has no meaning" in report["refused"]
 
 
 def test_task_scores_a_planted_sae(report: dict[str, Any]) -> None:
@@ -143,6 +168,24 @@ def test_task_scores_a_planted_sae(report: dict[str, Any]) -> None:
     scores = report["scores"]
     assert scores["planted strongest_explained_variance"] == pytest.approx(0.8, abs=1e-9)
     assert scores["planted strongest_share"] == pytest.approx(10 / 12, abs=1e-9)
+
+
+def test_command_line_scores_it_too(site: Path, files: Path) -> None:
+    """`saeval run` with the task's and the folder's names gives the same two values."""
+    run = ("run", "--sae", "planted", "--data", "planted.npy", "--tasks", "strongest", "--json")
+    rows = [json.loads(line) for line in _run(site, files, "-c", COMMAND, *run).splitlines()]
+    assert {row["metric"]: row["value"] for row in rows} == {
+        "strongest_explained_variance": pytest.approx(0.8, abs=1e-9),
+        "strongest_share": pytest.approx(10 / 12, abs=1e-9),
+    }
+    assert {(row["status"], row["n"], row["unit_of_n"]) for row in rows} == {("scored", 4, "row")}
+
+
+def test_task_reads_its_own_sentences(site: Path, files: Path) -> None:
+    """On a model the eight sentences are the units, and the score is that of dense arithmetic."""
+    found = json.loads(_run(site, files, "-c", READ_SENTENCES))
+    assert found["n"] == 8
+    assert found["value"] == pytest.approx(found["dense"], rel=1e-5)
 
 
 def test_task_says_why_it_has_no_score(report: dict[str, Any]) -> None:
