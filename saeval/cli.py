@@ -2,7 +2,6 @@
 
 import functools
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -124,7 +123,7 @@ def run(  # noqa: PLR0917  one parameter an option
 ) -> None:
     """Score SAEs on tasks. What was scored before, from equal inputs, is not computed again."""
     from saeval.configuration import merged, read_configuration
-    from saeval.display import Display
+    from saeval.display import Display, warnings_shown
 
     options = {
         "saes": sae or None,
@@ -143,9 +142,9 @@ def run(  # noqa: PLR0917  one parameter an option
     }
     chosen = merged(read_configuration(config) if config else {}, options, set_ or [])
     display = Display(moving=sys.stderr.isatty() and not as_json)
-    _log_to(display)
     try:
-        results = _evaluate(chosen, display)
+        with warnings_shown(display):
+            results = _evaluate(chosen, display)
     except KeyboardInterrupt:
         display.clear()
         _complain(
@@ -240,21 +239,21 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Load an SAE and check it; with --model, or activations as --data, against these too."""
-    from saeval.display import Display
-
-    _log_to(Display(moving=False))
     if Path(source).suffix in (".yaml", ".yml"):
         from saeval.catalogue import registry_counts
 
         counts = {"registry": source, **registry_counts(Path(source))}
         _print_json([counts]) if as_json else _print_record(counts)
         return
+    from saeval.display import Display, warnings_shown
     from saeval.validation import validated
 
     failed = False
-    for verdict in validated(source, model=model, site=site, data=data, device=device or "auto"):
-        failed |= verdict.failed
-        _print_json([verdict.row()]) if as_json else _print_verdict(verdict)
+    with warnings_shown(Display(moving=False)):
+        found = validated(source, model=model, site=site, data=data, device=device or "auto")
+        for verdict in found:
+            failed |= verdict.failed
+            _print_json([verdict.row()]) if as_json else _print_verdict(verdict)
     if failed:
         raise typer.Exit(FAILED)
 
@@ -273,12 +272,6 @@ def _print_verdict(verdict: Any) -> None:
 def _numbers(text: str) -> list[Any]:
     """`0,1,2` as numbers; what is none is left for the configuration to refuse."""
     return [int(part) if part.strip().isdigit() else part for part in text.split(",")]
-
-
-def _log_to(display: Any) -> None:
-    from saeval.display import Warnings
-
-    logging.getLogger().addHandler(Warnings(display))
 
 
 def _print_json(rows: Iterable[Mapping[str, Any]]) -> None:

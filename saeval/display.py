@@ -3,6 +3,8 @@
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -56,7 +58,7 @@ class Display:
     def summary(self, folder: str) -> str:
         """Where results are, what was found and computed, and where the time went."""
         whole = time.perf_counter() - self.began
-        counts = f"{self.computed} computed, {self.found} found there"
+        counts = f"{self.computed} computed, {self.found} found"
         parts = [f"{name} {spent:.1f}" for name, spent in self.seconds.items() if spent >= 0.05]
         split = f" ({', '.join(parts)})" if parts else ""
         return f"Results in {folder}: {counts}. {whole:.1f} s{split}."
@@ -83,3 +85,14 @@ class Warnings(logging.Handler):
         """Write one record."""
         self.display.clear()
         sys.stderr.write(f"{record.levelname.lower()}: {printable(record.getMessage())}\n")
+
+
+@contextmanager
+def warnings_shown(display: Display) -> Iterator[None]:
+    """While open, log records from WARNING on are shown."""
+    handler = Warnings(display)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)

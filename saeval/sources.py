@@ -14,10 +14,12 @@ import torch
 
 from saeval import __version__
 from saeval.activations import ActivationSource, Store, array_source, model_source
+from saeval.configuration import suggestion
 from saeval.errors import ModelError, UsageError
 from saeval.identity import model_files
 from saeval.models import LoadedModel, load_model
 from saeval.preflight import Claims
+from saeval.registry import load_registry
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class Sources:
             try:
                 self._model_files(name)
             except ModelError as error:
-                raise UsageError(str(error)) from error
+                raise UsageError(f"{error}{_near(name)}") from error
 
     def place(self, claims: Claims) -> Place | None:
         """Where an SAE is to be read; None for stored activations.
@@ -168,6 +170,12 @@ class Sources:
             loaded = load_model(name, device=self._opening.device, dtype=self._opening.dtype)
             self._model = (name, loaded)
         return self._model[1]
+
+
+def _near(name: str) -> str:
+    """Listed models of a similar name; nothing for paths, or where none is similar."""
+    near = suggestion(name, load_registry().models)
+    return near if near.startswith(" Did") and not name.startswith((".", "/", "~")) else ""
 
 
 def as_model(model: Any) -> str | LoadedModel | None:

@@ -19,6 +19,10 @@ from saeval.sae import SAE, content_hash
 
 logger = logging.getLogger(__name__)
 
+_PATHS = ("/", "./", "../", "~")
+"""How texts begin that can only be paths: no registry need be read for them."""
+NOTHING = Registry({}, {}, {}, ())
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -106,9 +110,11 @@ def find_subjects(saes: Any) -> list[Subject]:
     registry: Registry | None = None
     subjects: dict[tuple[str, str | None], Subject] = {}
     for label, one in pairs:
-        if isinstance(one, str | Path):
+        if isinstance(one, Path) or (isinstance(one, str) and one.startswith(_PATHS)):
+            named = _named(_path(one), NOTHING)
+        elif isinstance(one, str):
             registry = registry or load_registry()
-            named = _named(str(one), registry)
+            named = _named(one, registry)
         else:
             named = [_object(one)]
         if label is not None and len(named) == 1:
@@ -118,6 +124,12 @@ def find_subjects(saes: Any) -> list[Subject]:
     if not subjects:
         raise UsageError("No SAE was named. Give --sae; `saeval ls saes` lists what is known.")
     return list(subjects.values())
+
+
+def _path(given: str | Path) -> str:
+    """A path as typed, in a form that no registry name has."""
+    text = str(given)
+    return text if text.startswith(_PATHS) else f"./{text}"
 
 
 def _named(text: str, registry: Registry) -> list[Subject]:
