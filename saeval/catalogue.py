@@ -14,7 +14,6 @@ from saeval.descriptions import Description, describe_loaders, describe_tasks
 from saeval.entries import Entry
 from saeval.errors import UsageError
 from saeval.registry import Registry, load_registry
-from saeval.results import read_results
 
 Row = dict[str, Any]
 
@@ -93,6 +92,8 @@ def _readers(registry: Registry) -> Counter[str]:
 
 def list_results(root: Path) -> list[Row]:
     """Every result under a folder."""
+    from saeval.results import read_results
+
     shown = ("sae", "set", "task", "task_version", "seed", "status", "result_id")
     return [
         {

@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -14,7 +15,9 @@ def conform(value: Any, hint: Any) -> Any:
     Raises:
         ValueError: whose text says what the type asks for, such as `a whole number`.
     """
-    origin, arguments = get_origin(hint), get_args(hint)
+    if type(value) is hint and hint in _EXACT:
+        return value
+    origin, arguments = _parts(hint)
     if origin in (Union, types.UnionType):
         return _one_of(value, arguments)
     if origin is Literal:
@@ -25,6 +28,11 @@ def conform(value: Any, hint: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return _sequence(value, origin, arguments)
     return _plain(value, hint)
+
+
+@cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return get_origin(hint), get_args(hint)
 
 
 def _sequence(value: Any, origin: type, arguments: Sequence[Any]) -> Any:
@@ -52,6 +60,8 @@ def _plain(value: Any, hint: Any) -> Any:
         raise ValueError(asked) from error
 
 
+_EXACT = {bool, int, str, type(None)}
+"""Types whose values are what their hint asks for, without a further look."""
 _PLAIN: Mapping[Any, tuple[str, tuple[type, ...]]] = {
     bool: ("true or false", (bool,)),
     int: ("a whole number", (int,)),
@@ -63,9 +73,10 @@ _PLAIN: Mapping[Any, tuple[str, tuple[type, ...]]] = {
 
 
 def _one_of(value: Any, members: Sequence[Any]) -> Any:
+    if type(value) in members and type(value) in _EXACT:
+        return value
     asked = []
-    exact = [member for member in members if member is type(value)]
-    for member in [*exact, *members]:
+    for member in members:
         try:
             return conform(value, member)
         except ValueError as error:

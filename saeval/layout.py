@@ -11,7 +11,10 @@ _LONG_NAME = 24
 
 def printable(text: object) -> str:
     """The text without control characters, which could steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)
 
 
 def listing(rows: Sequence[Mapping[str, str]], *, right: Sequence[str] = ()) -> str:

@@ -82,23 +82,30 @@ def test_quick_commands_import_nothing_slow(arguments: str) -> None:
     assert done.stdout.strip()
 
 
-def test_help_takes_under_three_tenths_of_a_second_of_cpu() -> None:
-    """The best of three calls, by its own CPU time, so that a busy machine does not matter."""
-    script = """
+_CPU_SECONDS = """
 import contextlib, resource, sys
 from saeval.cli import main
-with contextlib.suppress(SystemExit):
-    main()
+if len(sys.argv) > 1:
+    with contextlib.suppress(SystemExit):
+        main()
+else:
+    import tabulate, yaml
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, file=sys.stderr)
 """
-    for arguments in (["--help"], ["ls", "saes"], ["describe", "core"]):
-        command = [sys.executable, "-c", script, *arguments]
-        spent = [
-            float(subprocess.run(command, check=True, capture_output=True).stderr.split()[-1])
-            for _ in range(3)
-        ]
-        assert min(spent) < 0.3, arguments
+
+
+def _cpu_seconds(*arguments: str) -> float:
+    """The least that any of three calls took; without arguments, that imports alone took."""
+    command = [sys.executable, "-c", _CPU_SECONDS, *arguments]
+    calls = [subprocess.run(command, check=True, capture_output=True) for _ in range(3)]
+    return min(float(call.stderr.split()[-1]) for call in calls)
+
+
+@pytest.mark.parametrize("arguments", ["--help", "ls saes", "describe core"])
+def test_quick_commands_answer_in_under_three_tenths_of_a_second(arguments: str) -> None:
+    """By CPU time; on a machine so busy that imports alone take 0.1 s, by a multiple of that."""
+    assert _cpu_seconds(*arguments.split()) < max(0.3, 3 * _cpu_seconds())
 
 
 def test_a_run_prints_a_table_that_explains_itself(gpt2: Path, tmp_path: Path) -> None:
