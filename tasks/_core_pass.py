@@ -84,7 +84,8 @@ def measure_model(
     """Losses of the clean and the ablated model in each row that SAEs are spliced into.
 
     `zero` and `mean` ablate the counted tokens, which are those an SAE replaces; `zero_all`, as
-    in SAEBench, ablates special tokens too. There must be such rows.
+    in SAEBench, ablates special tokens too. Each is there for the rows that it serves. There
+    must be some.
 
     Raises:
         NotApplicable: if the source has no model.
@@ -93,12 +94,12 @@ def measure_model(
     sums = RowSums(len(rows))
     for batch, clean in zip(source.batches(rows), source.final_hidden(rows), strict=True):
         zeros = torch.zeros_like(batch.y)
-        edited = {
-            "clean": clean,
-            "zero": source.splice(rows, batch, replaced(batch, zeros[batch.mask])),
-            "mean": source.splice(rows, batch, replaced(batch, mean.to(zeros))),
-        }
-        if plan.first is not None:
+        edited = {"clean": clean}
+        if batch.rows.start < plan.ce_rows:
+            zero, average = replaced(batch, zeros[batch.mask]), replaced(batch, mean.to(zeros))
+            edited["zero"] = source.splice(rows, batch, zero)
+            edited["mean"] = source.splice(rows, batch, average)
+        if batch.rows.start < (plan.first or 0):
             edited["zero_all"] = source.splice(rows, batch, zeros)
         add_losses(sums, positions(rows, batch), _model(source), clean, edited)
     return sums.statistics()

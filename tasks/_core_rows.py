@@ -12,7 +12,7 @@ from saeval.errors import DataError
 from ._corpus import Corpus
 
 Overflow = Literal["error", "truncate", "pack"]
-_CHARACTERS_A_TOKEN = 6
+CHARACTERS_A_TOKEN = 6
 # More than common tokenizers need of English, so that one try nearly always fills the rows.
 _BLOCK = 128
 _BLOCKS = 64
@@ -73,7 +73,7 @@ def text_rows(
 def _packed(source: ActivationSource, corpus: Corpus, context: int, limit: int | None) -> TokenRows:
     """Full rows. Only as many texts as they need are tokenized."""
     ends = np.cumsum([len(text) for text in corpus.texts])
-    wanted = int(ends[-1]) if limit is None else _CHARACTERS_A_TOKEN * context * limit
+    wanted = int(ends[-1]) if limit is None else CHARACTERS_A_TOKEN * context * limit
     while True:
         count = int(np.searchsorted(ends, wanted)) + 1
         texts = corpus.texts[:count]

@@ -1,5 +1,7 @@
-"""The text that `core` reads: a file of yours, a sample of the Pile, or Python's own manual."""
+"""The text that `core` reads: a file of yours, the lab's, the Pile's, or Python's own manual."""
 
+import functools
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from saeval import lab
 from saeval.errors import DataError
+from saeval.hub.cache import is_offline
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +22,8 @@ HUB_FILE = "data/train-00000-of-00001-4746b8785c874cc7.parquet"
 # interpretability work commonly reads.
 HUB_SECONDS = 5.0
 # How long the hub may take to answer before the text at hand is taken.
+_CHARACTERS_A_LAB_DOCUMENT = 200
+# They have 236 on average.
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Corpus:
 
     name: str
     texts: Sequence[str]
+    """At least one."""
     notice: str | None = None
     """What a reader of the scores must know about this choice; None: nothing."""
 
@@ -66,44 +73,80 @@ def _read(path: Path, column: str) -> list[str]:
     return values
 
 
-def default_corpus() -> Corpus:
-    """The Pile sample from the hub or its cache; where neither has it, Python's manual.
+def lab_corpus(model: str, characters: int) -> Corpus | None:
+    """Text for a model of the lab, at least so much of it; None for any other model.
+
+    Args:
+        model: Name or folder of the model.
+        characters: How much text.
 
     Raises:
-        DataError: if not even the manual is installed.
+        UsageError: if that part of the lab reads no text.
     """
+    weights = Path(lab.__file__).parent / "weights"
+    folder = Path(model).absolute()
+    if not folder.is_relative_to(weights):
+        return None
+    part = folder.relative_to(weights).parts[0]
+    documents = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT
+    return Corpus(f"lab/{part}", lab.text(part, documents=documents))
+
+
+def default_corpus() -> Corpus:
+    """The Pile sample where the hub or its cache has it, else Python's manual.
+
+    Raises:
+        DataError: if neither can be read.
+    """
+    return _pile() if is_pile_in_reach() else _manual()
+
+
+def default_identity() -> str:
+    """What `default_corpus` will give, by content, without loading more than is needed."""
+    if is_pile_in_reach():
+        return f"{HUB_ID}@{HUB_REVISION}"
+    return hashlib.sha256("\0".join(_manual().texts).encode()).hexdigest()
+
+
+@functools.cache
+def is_pile_in_reach() -> bool:
+    """Whether the cache has the Pile sample, or the hub answers. Found out once a process."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    place = {"repo_type": "dataset", "revision": HUB_REVISION}
+    if isinstance(try_to_load_from_cache(HUB_ID, HUB_FILE, **place), str):
+        return True
+    if is_offline():
+        return False
     try:
-        return _pile()
-    except OSError as error:
-        # All that huggingface_hub raises when it cannot be reached derives from OSError.
-        logger.debug("%s is out of reach: %s", HUB_ID, error)
-    corpus = _manual()
-    logger.warning("%s", corpus.notice)
-    return corpus
+        get_hf_file_metadata(hf_hub_url(HUB_ID, HUB_FILE, **place), timeout=HUB_SECONDS)
+    except Exception as error:  # noqa: BLE001  whose errors arrive depends on huggingface_hub
+        logger.info("%s is out of reach: %s", HUB_ID, error)
+        return False
+    return True
 
 
 def _pile() -> Corpus:
     from huggingface_hub import hf_hub_download
 
-    path = hf_hub_download(
-        HUB_ID,
-        HUB_FILE,
-        repo_type="dataset",
-        revision=HUB_REVISION,
-        etag_timeout=HUB_SECONDS,
-    )
+    try:
+        path = hf_hub_download(HUB_ID, HUB_FILE, repo_type="dataset", revision=HUB_REVISION)
+    except Exception as error:
+        raise DataError(
+            f"The default text, {HUB_ID}, did not arrive: {error}. Try again, pass a file with "
+            "--set core.texts=FILE, or set HF_HUB_OFFLINE=1 to do without."
+        ) from error
     return Corpus(f"{HUB_ID}@{HUB_REVISION[:7]}", read_texts(path).texts)
 
 
 def _manual() -> Corpus:
-    """The language reference that `help()` shows: English prose, some code, in every Python."""
+    """The language reference that `help()` shows: English prose and some code."""
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
         raise DataError(
-            f"No text to score on: the hub cannot be reached for {HUB_ID}, and this Python lacks "
-            "pydoc_data. Pass a file with --set core.texts=FILE, or token rows with "
-            "--set core.tokens=FILE.npy."
+            f"No text to score on: {HUB_ID} is out of reach, and this Python lacks pydoc_data. "
+            "Pass a file with --set core.texts=FILE, or token rows with --set core.tokens=FILE."
         ) from error
     notice = (
         f"{HUB_ID} is out of reach, so the text is the manual that ships with Python: good for a "

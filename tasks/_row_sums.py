@@ -7,7 +7,7 @@ from torch import Tensor
 
 from saeval.errors import DataError
 
-Statistics = dict[str, Float[np.ndarray, " units"]]
+Statistics = dict[str, Float[np.ndarray, "_"]]
 """Name of a statistic -> its sum in each unit."""
 
 

@@ -1,6 +1,6 @@
 """SAEBench's own core figures, faults included, so that they can be compared on the same tokens."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -96,7 +96,7 @@ def token_statistics(
 ) -> dict[str, Float[Tensor, " tokens"]]:
     """What SAEBench averages over tokens and `core` does not have already."""
     norm, norm_hat = metrics.squared_norm(y).sqrt(), metrics.squared_norm(y_hat).sqrt()
-    unexplained = metrics.squared_error(y, y_hat) / metrics.squared_deviation(y, batch_mean)
+    unexplained = metrics.squared_error(y, y_hat) / metrics.squared_error(y, batch_mean)
     return {
         "signed_l1": token_sums(codes, codes.value),
         "norm": norm,
@@ -113,7 +113,7 @@ def positive_counts(codes: Codes, counted: Bool[Tensor, " tokens"]) -> Int[Tenso
 
 
 def figures(
-    rows: Mapping[str, Float[np.ndarray, " rows"]],
+    rows: Statistics,
     losses: Statistics,
     active: Int[np.ndarray, " d_sae"],
     first: int,

@@ -18,8 +18,8 @@ from saeval.task import Prepared
 from . import _core_evidence as reported
 from . import _saebench_core as saebench
 from ._core_pass import Plan, counted_activations, measure, measure_model
-from ._core_rows import Data, Overflow, ready_rows, stored_vectors, text_rows
-from ._corpus import default_corpus, read_texts
+from ._core_rows import CHARACTERS_A_TOKEN, Data, Overflow, ready_rows, stored_vectors, text_rows
+from ._corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
 from ._neighbours import EXACT_UP_TO, nearest_neighbours
 from ._row_sums import Statistics
 from ._site_sums import site_sums
@@ -127,6 +127,10 @@ class Core:
         elif self.compat:
             yield from saebench.without_model(NO_LOGITS)
 
+    def inputs(self) -> str | None:
+        """The text that no field names, by content."""
+        return None if self.texts or self.tokens else default_identity()
+
     def _data(self, source: ActivationSource) -> Data:
         """The rows that the fields ask for."""
         limits = [limit for limit in (self.rows, self.limit) if limit is not None]
@@ -138,8 +142,14 @@ class Core:
             return text_rows(source, corpus, self.context, self.overflow or "error", most)
         if source.stored_rows is not None:
             return stored_vectors(source.stored_rows, source.name, most)
-        most = min([*limits, DEFAULT_ROWS]) if self.rows is None else most
-        return text_rows(source, default_corpus(), self.context, self.overflow or "pack", most)
+        if self.rows is None:
+            most = min([*limits, DEFAULT_ROWS])
+        return text_rows(source, self._own(source), self.context, self.overflow or "pack", most)
+
+    def _own(self, source: ActivationSource) -> Corpus:
+        """Text that no field names."""
+        characters = CHARACTERS_A_TOKEN * self.context * (self.rows or DEFAULT_ROWS)
+        return lab_corpus(source.name, characters) or default_corpus()
 
     def _plan(self, data: Data, source: ActivationSource) -> Plan:
         """How many rows serve what.

@@ -1,0 +1,257 @@
+"""`core` reads the rows it is told to, and says what is wrong with those it cannot read."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from saeval_tasks import _corpus
+from saeval_tasks.core import Core
+
+from saeval import lab
+from saeval.activations import ModelSource
+from saeval.errors import DataError, NotApplicable, UsageError
+from saeval.task import Prepared
+
+sys.path.insert(0, str(Path(__file__).parent))
+from core_oracles import evidence_of, random_topk, tiny_source, values
+
+TEXTS = ["w1 w2 w3", "w4 w5 w6 w7", "w8 w9"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
+    """A tiny GPT-2, read after its second block."""
+    return tiny_source(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def undecided() -> Iterator[None]:
+    """Forget whether the hub was in reach, before and after."""
+    forget = _corpus.is_pile_in_reach.cache_clear
+    forget()
+    yield
+    forget()
+
+
+def prepared(source: ModelSource, **fields: object) -> Prepared:
+    """What `core` prepares under these fields."""
+    return Core(**{"context": 16, "ce_rows": 0, **fields}).prepare(source, 0)  # type: ignore[arg-type]
+
+
+def written(folder: Path, kind: str, texts: list[str], column: str = "text") -> str:
+    """The texts as a file of some kind."""
+    path, table = folder / f"texts.{kind}", pd.DataFrame({column: texts})
+    if kind == "txt":
+        path.write_text("\n\n".join(texts), encoding="utf-8")
+    elif kind == "jsonl":
+        table.to_json(path, orient="records", lines=True)
+    elif kind == "csv":
+        table.to_csv(path)
+    else:
+        table.to_parquet(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "csv", "parquet"])
+def test_every_kind_of_file_gives_the_same_rows(
+    source: ModelSource, tmp_path: Path, kind: str
+) -> None:
+    """One text a line or row becomes one row of tokens, whatever holds it."""
+    found = prepared(source, texts=written(tmp_path, kind, TEXTS))
+    assert found.facts["digest"] == source.tokenize(TEXTS, name="texts").digest
+    assert found.facts["unit"] == "document"
+    assert found.tables["site"]["tokens"].tolist() == [3, 4, 2]
+
+
+def test_another_column_can_be_named(source: ModelSource, tmp_path: Path) -> None:
+    """text_column says where the texts stand; a wrong one is answered with those there are."""
+    path = written(tmp_path, "csv", TEXTS, column="body")
+    assert len(prepared(source, texts=path, text_column="body").arrays["ids"]) == 3
+    with pytest.raises(DataError, match=r"no column 'text', only .*body"):
+        prepared(source, texts=path)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("none.txt", None, "No such file"),
+        ("empty.txt", "\n \n", "holds no text"),
+        ("texts.doc", "x", "its ending is none of .txt, .jsonl, .csv, .parquet"),
+        ("texts.csv", 'text\nw1\n7.5\n""\n', "is .*, no text"),
+        ("texts.jsonl", "{", "Cannot read texts"),
+        ("texts.parquet", "x", "Cannot read texts"),
+    ],
+)
+def test_unreadable_texts_are_one_clear_error(
+    source: ModelSource, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    """Missing, empty, foreign and damaged files are refused by name, with the reason."""
+    if content is not None:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message) as caught:
+        prepared(source, texts=str(tmp_path / name))
+    assert name in str(caught.value)
+
+
+def test_long_texts_are_refused_cut_or_packed(source: ModelSource, tmp_path: Path) -> None:
+    """Texts beyond the context are an error unless overflow says what to do with them."""
+    path = written(tmp_path, "txt", [" ".join(f"w{i}" for i in range(30))] * 2)
+    with pytest.raises(DataError, match=r"31 tokens, more than the 16 .* truncate or pack"):
+        prepared(source, texts=path)
+    cut = prepared(source, texts=path, overflow="truncate")
+    assert cut.arrays["ids"].shape == (2, 16)
+    packed = prepared(source, texts=path, overflow="pack")
+    assert packed.arrays["ids"].shape == (4, 16)
+    assert (cut.facts["unit"], packed.facts["unit"]) == ("document", "row")
+
+
+def test_packing_reads_no_more_text_than_it_needs(source: ModelSource, tmp_path: Path) -> None:
+    """The first rows are those of the whole corpus, though few of its texts are tokenized."""
+    path = written(tmp_path, "txt", [f"w{i % 60} w{i % 7}" for i in range(4000)])
+    whole = prepared(source, texts=path, overflow="pack").arrays["ids"]
+    few = prepared(source, texts=path, overflow="pack", rows=20).arrays["ids"]
+    assert few.tolist() == whole[:20].tolist()
+
+
+def test_limits_only_ever_lower(source: ModelSource, tmp_path: Path) -> None:
+    """The smaller of rows and limit counts, for texts, tokens and arrays alike."""
+    path = written(tmp_path, "txt", TEXTS)
+    assert len(prepared(source, texts=path, rows=2, limit=5).arrays["ids"]) == 2
+    assert len(prepared(source, texts=path, rows=5, limit=1).arrays["ids"]) == 1
+    np.save(tmp_path / "rows.npy", np.full((6, 8), 9, dtype=np.int32))
+    tokens = str(tmp_path / "rows.npy")
+    assert len(prepared(source, tokens=tokens).arrays["ids"]) == 6
+    assert len(prepared(source, tokens=tokens, limit=4).arrays["ids"]) == 4
+
+
+def test_ready_rows_are_read_as_they_are(source: ModelSource, tmp_path: Path) -> None:
+    """A .npy file's rows are the rows, named after the file, with special tokens masked."""
+    ids = np.array([[1, 5, 6, 2, 7], [1, 8, 9, 10, 11]], dtype=np.int64)
+    np.save(tmp_path / "rows.npy", ids)
+    found = prepared(source, tokens=str(tmp_path / "rows.npy"))
+    assert found.arrays["ids"].tolist() == ids.tolist()
+    assert found.tables["site"]["tokens"].tolist() == [3, 4]
+    assert (found.facts["data"], found.facts["unit"]) == ("rows.npy", "row")
+
+
+@pytest.mark.parametrize(
+    "array, message",
+    [
+        (None, "Cannot read token rows"),
+        (np.zeros((2, 3)), "not token rows"),
+        (np.zeros(4, dtype=int), "not token rows"),
+        (np.array([[object()]]), "Cannot read token rows"),
+        (np.full((2, 4), 999), "vocabulary of 64"),
+        (np.full((2, 4), 1), "all are special tokens or padding"),
+    ],
+)
+def test_unfit_token_rows_are_one_clear_error(
+    source: ModelSource, tmp_path: Path, array: np.ndarray | None, message: str
+) -> None:
+    """No file, floats, one dimension, pickles, foreign ids, nothing that counts: all refused."""
+    if array is not None:
+        np.save(tmp_path / "rows.npy", array, allow_pickle=True)
+    with pytest.raises(DataError, match=message):
+        prepared(source, tokens=str(tmp_path / "rows.npy"))
+
+
+def test_without_a_hub_the_manual_serves(source: ModelSource) -> None:
+    """Offline, the default text is Python's own manual; the facts say so, and how to do better."""
+    task = Core(context=16, rows=5, ce_rows=2)
+    facts = task.prepare(source, 0).facts
+    assert facts["data"] == "pydoc topics"
+    assert "--set core.texts=FILE" in facts["notice"]
+    assert len(str(task.inputs())) == 64
+    assert values(evidence_of(task, random_topk(), source))["l0"] == 5
+
+
+def test_a_cached_pile_serves_offline(
+    source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Pile sample is read from the hub's cache, and its commit is what a result depends on."""
+    path = written(tmp_path, "parquet", ["w1 w2 w3 w4 w5 w6 w7 w8 w9"] * 9)
+    folder = tmp_path / "datasets--NeelNanda--pile-10k" / "snapshots" / _corpus.HUB_REVISION
+    (folder / "data").mkdir(parents=True)
+    Path(path).rename(folder / _corpus.HUB_FILE)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path), raising=False)
+    task = Core(context=16, ce_rows=0)
+    facts = task.prepare(source, 0).facts
+    assert (facts["data"], facts["notice"]) == (
+        f"NeelNanda/pile-10k@{_corpus.HUB_REVISION[:7]}",
+        None,
+    )
+    assert task.inputs() == f"NeelNanda/pile-10k@{_corpus.HUB_REVISION}"
+
+
+def test_a_hub_that_does_not_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Online but out of reach is as offline, and asked only once."""
+
+    def unreachable(url: str, timeout: float) -> None:
+        assert _corpus.HUB_REVISION in url
+        raise ConnectionError(f"nobody after {timeout} s")
+
+    monkeypatch.setattr(_corpus, "is_offline", lambda: False)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
+    with caplog.at_level(logging.INFO, logger=_corpus.__name__):
+        assert not _corpus.is_pile_in_reach()
+        assert _corpus.default_corpus().name == "pydoc topics"
+    assert caplog.text.count("nobody after 5.0 s") == 1
+
+
+def test_a_download_that_fails_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once the Pile was promised, no other text takes its place unasked."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(_corpus, "is_pile_in_reach", lambda: True)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
+    with pytest.raises(DataError, match=r"did not arrive: connection lost\. .*HF_HUB_OFFLINE=1"):
+        _corpus.default_corpus()
+
+
+def test_without_any_text_the_error_says_how_to_pass_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A Python without its manual gets told about core.texts and core.tokens."""
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(DataError, match=r"core\.texts=FILE, or .* core\.tokens=FILE"):
+        _corpus.default_corpus()
+
+
+def test_lab_models_read_the_labs_text() -> None:
+    """A model among the lab's weights reads its own world's held-out text; others do not."""
+    weights = Path(lab.__file__).parent / "weights"
+    corpus = _corpus.lab_corpus(str(weights / "world" / "model"), 2000)
+    assert corpus is not None
+    assert corpus.name == "lab/world"
+    assert sum(map(len, corpus.texts)) >= 2000
+    assert _corpus.lab_corpus("gpt2", 2000) is None
+    with pytest.raises(UsageError, match="reads no text"):
+        _corpus.lab_corpus(str(weights / "othello" / "model"), 2000)
+
+
+def test_identity_covers_only_text_that_no_field_names() -> None:
+    """Files are told apart by their content elsewhere; the default text needs a name here."""
+    assert Core(texts="a.txt").inputs() is None
+    assert Core(tokens="a.npy").inputs() is None
+    assert Core().inputs() is not None
+
+
+def test_arrays_do_not_read_texts(tmp_path: Path) -> None:
+    """Texts or tokens together with stored activations are answered, not ignored."""
+    from saeval.activations import array_source
+
+    stored = array_source(np.ones((4, 16), dtype=np.float32))
+    path = written(tmp_path, "txt", TEXTS)
+    with pytest.raises(NotApplicable):
+        Core(texts=path).prepare(stored, 0)
