@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -71,8 +72,10 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             _complain(str(error))
             usage = isinstance(error, UsageError | RegistryError)
             raise typer.Exit(USAGE if usage else FAILED) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:  # the reader has seen enough, as with `| head`
-            sys.stderr.close()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit from None
 
     return guarded
@@ -140,11 +143,15 @@ def run(  # noqa: PLR0917  one parameter an option
         "output_path": output_path,
         "force": force or None,
     }
-    chosen = merged(read_configuration(config) if config else {}, options, set_ or [])
+    base = read_configuration(config) if config else {}
+    _check_asked(merged(base, options, []))
+    chosen = merged(base, options, set_ or [])
     display = Display(moving=sys.stderr.isatty() and not as_json)
     try:
         with warnings_shown(display):
-            results = _evaluate(chosen, display)
+            from saeval.run import run_configuration
+
+            results = run_configuration(chosen, display)
     except KeyboardInterrupt:
         display.clear()
         _complain(
@@ -165,33 +172,19 @@ def run(  # noqa: PLR0917  one parameter an option
         raise typer.Exit(FAILED)
 
 
-def _evaluate(chosen: Any, display: Any) -> Any:
+def _check_asked(chosen: Any) -> None:
+    from saeval.configuration import suggestion
     from saeval.errors import UsageError
     from saeval.plugins import TASKS, find
 
+    known = find(TASKS)
     if not chosen.saes:
         raise UsageError("Nothing to score: give --sae. `saeval ls saes` lists what is known.")
     if not chosen.tasks:
-        raise UsageError(f"Nothing to run: give --tasks, of {', '.join(find(TASKS))}.")
-    from saeval.run import evaluate
-
-    return evaluate(
-        list(chosen.saes),
-        list(chosen.tasks),
-        model=chosen.model,
-        site=chosen.site,
-        data=chosen.data,
-        seeds=chosen.seeds,
-        config=chosen.tasks,
-        limit=chosen.limit,
-        batch_size=chosen.batch_size,
-        device=chosen.device,
-        dtype=chosen.dtype,
-        compat=chosen.compat,
-        force=chosen.force,
-        output_path=chosen.output_path,
-        progress=display,
-    )
+        raise UsageError(f"Nothing to run: give --tasks, of {', '.join(known)}.")
+    for name in chosen.tasks:
+        if name not in known:
+            raise UsageError(f"No task is called '{name}'.{suggestion(name, known)}")
 
 
 @app.command()

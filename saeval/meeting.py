@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from saeval.activations import ActivationSource, TokenRows
 from saeval.calibration import Check, take_sample
 from saeval.configuration import Configuration, to_mapping
-from saeval.errors import ModelError, NotApplicable
+from saeval.errors import ModelError, NotApplicable, SaevalError
 from saeval.evidence import Evidence, Missing
 from saeval.jobs import Job
 from saeval.passages import PASSAGES
@@ -21,7 +21,7 @@ from saeval.provenance import provenance
 from saeval.results import find_result
 from saeval.sae import SAE, content_hash, d_out, origin_of
 from saeval.scores import Labels, Result, result_key
-from saeval.scoring import attempt, keep
+from saeval.scoring import attempt, failed_result, keep
 from saeval.sources import Opening, Place, Sources
 from saeval.subjects import Subject
 from saeval.task import Prepared
@@ -119,10 +119,7 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
         None if session.configuration.force else find_result(session.root, str(labels.result_id))
     )
     if found is not None and found.status != "failed":
-        warnings = tuple(found.provenance.get("warnings", ()))
-        session.warn(warnings)
-        session.tell(Step("found", label, labels.task, labels.seed, total=session.total))
-        return found.renamed(sae=labels.sae, set=labels.set)
+        return _found(meeting, labels, found)
     clock = Clock(label, session.tell, session.total)
     record: dict[str, Any] = {"key": inputs}
     outcome = attempt(labels, clock, lambda: _evidence(meeting, job, clock, record))
@@ -143,6 +140,34 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
     return kept
 
 
+def _found(meeting: Meeting, labels: Labels, found: Result) -> Result:
+    """A result that was there. Equal weights may come with other claims, which are then checked."""
+    session, label = meeting.session, labels.sae or labels.set or ""
+    session.tell(Step("found", label, labels.task, labels.seed, total=session.total))
+    warnings = found.provenance.get("warnings", ())
+    if found.provenance.get("claims") != _claimed(meeting):
+        try:
+            hold_preflight(meeting, None)
+        except SaevalError as error:
+            return failed_result(labels, error, session.root)
+        warnings = warnings_of(meeting.checks)
+    session.warn(warnings)
+    return found.renamed(sae=labels.sae, set=labels.set)
+
+
+def hold_preflight(meeting: Meeting, rows: TokenRows | None) -> None:
+    """Check the SAEs against activations of some rows, once.
+
+    Raises:
+        PreflightError: if one does not belong here.
+    """
+    if not meeting.checks:
+        source = meeting.session.sources.open(meeting.place)
+        with meeting.clock.phase("preflight"):
+            meeting.checks = _check(meeting, source, rows or rows_to_look_at(source))
+    refuse(meeting.checks)
+
+
 def _evidence(
     meeting: Meeting, job: Job, clock: Clock, record: dict[str, Any]
 ) -> Iterator[Evidence | Missing]:
@@ -150,17 +175,14 @@ def _evidence(
     with meeting.clock.phase("model"):
         source = meeting.session.sources.open(meeting.place)
     if not meeting.checks:
-        _check(meeting, source, None)
+        refuse(_check(meeting, source, None))
     with clock.phase("prepare", job.task.name, job.seed) as phase:
         ready, fresh = _prepared(meeting, job, source)
         rows = prepared_rows(ready)
         tokens = 0 if rows is None else int(rows.mask.sum())
         phase.tokens += tokens if fresh else 0
     record["data"] = dict(ready.facts)
-    if not meeting.checks:
-        with meeting.clock.phase("preflight"):
-            meeting.checks = _check(meeting, source, rows or rows_to_look_at(source))
-    refuse(meeting.checks)
+    hold_preflight(meeting, rows)
     with clock.phase("score", job.task.name, job.seed) as phase:
         phase.tokens += tokens
         if job.is_group:
@@ -182,17 +204,16 @@ def _prepared(meeting: Meeting, job: Job, source: ActivationSource) -> tuple[Pre
 
 
 def _check(meeting: Meeting, source: ActivationSource, rows: TokenRows | None) -> tuple[Check, ...]:
-    """Preflight of every member: without rows, what needs no activations.
-
-    Raises:
-        PreflightError: if an SAE does not belong here.
-    """
+    """Preflight of every member: without rows, what needs no activations."""
     sample = None if rows is None else take_sample(source, rows)
     checks: list[Check] = []
     for sae, claims in zip(meeting.saes, meeting.claims, strict=True):
         checks += preflight(sae, claims, source, sample)
-    refuse(checks)
     return tuple(checks)
+
+
+def _claimed(meeting: Meeting) -> list[dict[str, Any]]:
+    return [asdict(claims) for claims in meeting.claims]
 
 
 def rows_to_look_at(source: ActivationSource) -> TokenRows | None:
@@ -225,6 +246,7 @@ def _provenance(meeting: Meeting) -> dict[str, Any]:
             "write_site": str(source.write_site) if source and source.write_site else None,
             "centred": meeting.place.centred if meeting.place else False,
         },
+        "claims": _claimed(meeting),
         "preflight": [check.row() for check in meeting.checks],
         **provenance(device=opening.device, dtype=str(opening.dtype).removeprefix("torch.")),
     }

@@ -21,7 +21,7 @@ from saeval.scoring import failed_result, inapplicable_result
 from saeval.sources import Opening, Sources, as_model
 from saeval.subjects import Subject, find_subjects, load_sae
 
-__all__ = ["evaluate", "load_sae"]
+__all__ = ["evaluate", "load_sae", "run_configuration"]
 
 
 def evaluate(  # noqa: PLR0913  the whole of the public API stands here
@@ -98,6 +98,27 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     total = alone * len(subjects) + (len(jobs) - alone) * sets
     session = Session(jobs, sources, opening, configuration, file, progress or silent, total, set())
     return _evaluated(subjects, session)
+
+
+def run_configuration(chosen: Configuration, progress: Progress | None = None) -> Results:
+    """Score what a configuration says; see `evaluate`."""
+    return evaluate(
+        list(chosen.saes),
+        list(chosen.tasks),
+        model=chosen.model,
+        site=chosen.site,
+        data=chosen.data,
+        seeds=chosen.seeds,
+        config=chosen.tasks,
+        limit=chosen.limit,
+        batch_size=chosen.batch_size,
+        device=chosen.device,
+        dtype=chosen.dtype,
+        compat=chosen.compat,
+        force=chosen.force,
+        output_path=chosen.output_path,
+        progress=progress,
+    )
 
 
 def _opening(

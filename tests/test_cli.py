@@ -1,5 +1,6 @@
 """The command line: quick where nothing is computed, exit codes, tables and JSON."""
 
+import contextlib
 import json
 import os
 import signal
@@ -212,6 +213,48 @@ def test_warnings_are_given_once_and_on_stderr(gpt2: Path, tmp_path: Path) -> No
     (record, _) = [json.loads(p.read_text()) for p in tmp_path.glob("results/*/*/result.json")]
     assert any("pythia-70m" in text for text in record["provenance"]["warnings"])
     assert call(*arguments).stderr.count(line) == 1
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    """`saeval ls saes | head -1` ends quietly."""
+    command = f"{sys.executable} -c 'from saeval.cli import main; main()' ls saes | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("id")
+    assert not done.stderr
+
+
+def test_progress_is_drawn_on_a_terminal_only(gpt2: Path, tmp_path: Path) -> None:
+    """On a terminal a line tells what goes on, and is taken away; elsewhere there is none."""
+    arguments = list(map(str, core(sae_folder(tmp_path / "a"), gpt2)))
+    primary, secondary = os.openpty()
+    command = [sys.executable, "-c", "from saeval.cli import main; main()", *arguments]
+    with subprocess.Popen(command, stderr=secondary, stdout=subprocess.PIPE) as process:
+        os.close(secondary)
+        seen = b""
+        # Linux answers with an error once the other end is closed, other systems with nothing.
+        with contextlib.suppress(OSError):
+            while more := os.read(primary, 4096):
+                seen += more
+        os.close(primary)
+    assert process.returncode == 0
+    assert b"loading the model" in seen
+    assert b"core: scoring" in seen
+    assert seen.rstrip(b" ").endswith(b"\r")
+    assert "scoring" not in call(*arguments, "--force").stderr
+
+
+def test_parity_command(parity_dir: Path) -> None:
+    """The command that the documentation shows works on a real model and SAE."""
+    done = call(
+        *("run", "--sae", parity_dir / "saes" / "sae_lens" / "topk"),
+        *("--model", parity_dir / "model", "--tasks", "core"),
+        *("--set", f"core.tokens={parity_dir / 'core_tokens.npy'}", "--limit", 24),
+    )
+    assert done.exit_code == 0, done.output
+    (fvu,) = [line for line in done.stdout.splitlines() if line.startswith("fvu ")]
+    assert 0.05 < float(fvu.split()[2]) < 0.2
+    assert "24 rows" in fvu
+    assert done.stderr.count("warning: ") == 1
 
 
 _SLOW_TASK = """

@@ -1,0 +1,254 @@
+"""Every mistake a user is likely to make: one clear error on stderr, the right exit code."""
+
+import json
+import pickle
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+from typer.testing import CliRunner, Result
+
+from saeval import sources
+from saeval.cli import app
+from saeval.results import read_results
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny_models
+from tiny_runs import TEXTS, sae_folder, texts_file, topk
+
+COMMIT = "c" * 40
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny model."""
+    return tiny_models.build("gpt2", tmp_path_factory.mktemp("gpt2"))
+
+
+@pytest.fixture
+def hub_model(gpt2: Path) -> str:
+    """The tiny model in the hub's cache, as if it had been downloaded."""
+    repository = Path(constants.HF_HUB_CACHE) / "models--tiny--gpt2"
+    shutil.copytree(gpt2, repository / "snapshots" / COMMIT, dirs_exist_ok=True)
+    (repository / "refs").mkdir(exist_ok=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    return "tiny/gpt2"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpt2: Path) -> Callable[..., Result]:
+    """A run of core, right in all that the caller does not change (None leaves an option out)."""
+    monkeypatch.chdir(tmp_path)
+    sae_folder(tmp_path / "sae")
+    texts_file(tmp_path)
+
+    def call(**changed: Any) -> Result:
+        options = {
+            "sae": "./sae",
+            "model": gpt2,
+            "tasks": "core",
+            "data": "texts.txt",
+            "set": f"core.context={tiny_models.CONTEXT}",
+            **changed,
+        }
+        arguments = [
+            str(part)
+            for name, value in options.items()
+            if value is not None
+            for part in (f"--{name}", value)
+        ]
+        return CliRunner().invoke(app, ["run", *arguments])
+
+    return call
+
+
+def refused(done: Result, code: int, *says: str) -> None:
+    """The run ended with this exit code, and one error that says all of this."""
+    assert done.exit_code == code, (done.output, done.exception)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    for text in says:
+        assert text in errors[0]
+    assert "Traceback" not in done.output
+
+
+def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
+    """The run that all others spoil succeeds."""
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert "error" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "changed, says",
+    [
+        ({"sae": "saebench/pythia-160m/4k/topk-9"}, "Did you mean 'saebench/pythia-160m/4k/topk-"),
+        ({"sae": "./nowhere"}, "There is no folder './nowhere'"),
+        ({"sae": None}, "Nothing to score: give --sae"),
+        ({"tasks": "cor"}, "No task is called 'cor'. Did you mean 'core'?"),
+        ({"tasks": None}, "Nothing to run: give --tasks, of core"),
+        ({"set": "core.contxt=3"}, "Did you mean 'context'"),
+        ({"set": "core.context=long"}, "core.context must be a whole number, not 'long'"),
+        ({"set": "cor.context=3"}, "Did you mean 'core'"),
+        ({"model": "./nowhere"}, "There is no folder './nowhere'"),
+        ({"model": "EleutherAI/pythia-160"}, "Did you mean 'EleutherAI/pythia-160m'"),
+        ({"site": "layers.7"}, "There is no layer 7"),
+        ({"site": "transformer.h.1.mpl"}, "transformer.h.1.mlp"),
+        ({"device": "tpu"}, "device 'tpu' is none of auto, cpu, cuda, mps"),
+        ({"dtype": "float8"}, "dtype 'float8' is none of"),
+        ({"batch-size": "huge"}, "'batch_size' must be a whole number or one of auto"),
+        ({"seeds": "a,b"}, "'seeds' must be a whole number"),
+        ({"limit": 0}, "limit must be at least 1"),
+        ({"config": "nowhere.yaml"}, "Cannot read the configuration 'nowhere.yaml'"),
+        ({"compat": "other"}, "compat 'other' is none of saebench"),
+    ],
+)
+def test_wrong_usage_exits_with_2(
+    changed: dict[str, Any], says: str, run: Callable[..., Result]
+) -> None:
+    """Names and options that are off end the run before anything is scored, the nearest offered."""
+    refused(run(**changed), 2, says)
+    assert not read_results("results")
+
+
+def test_unknown_options_exit_with_2() -> None:
+    """A misspelt option is refused with the nearest."""
+    done = CliRunner().invoke(app, ["run", "--sea", "x"])
+    assert done.exit_code == 2
+    assert "--sae" in done.stderr
+
+
+def test_an_sae_of_another_width(run: Callable[..., Result], tmp_path: Path) -> None:
+    """The widths of both are named, and the options that choose model and site."""
+    sae_folder(tmp_path / "wide", width=24)
+    refused(run(sae="./wide"), 1, "d_in 24", "d_in 16", "--model and --site")
+
+
+def test_an_sae_for_another_model(
+    run: Callable[..., Result], tmp_path: Path, hub_model: str
+) -> None:
+    """Two hub ids that differ are refused, with the way to do it on purpose; equal ones pass."""
+    sae_folder(tmp_path / "own", model=hub_model)
+    assert run(sae="./own", model=hub_model).exit_code == 0
+    assert run(sae="./own", model=None).exit_code == 0
+    sae_folder(tmp_path / "other", model="tiny/gpt2-medium")
+    done = run(sae="./other", model=hub_model)
+    refused(done, 1, "trained on 'tiny/gpt2-medium', not on 'tiny/gpt2'", "registry.yaml")
+
+
+def test_an_sae_whose_model_is_nowhere(run: Callable[..., Result], tmp_path: Path) -> None:
+    """The model that the files name cannot be had: a failure that names it."""
+    sae_folder(tmp_path / "own", model="tiny/absent")
+    refused(run(sae="./own", model=None), 1, "'tiny/absent'")
+
+
+def test_an_sae_that_names_no_model(run: Callable[..., Result]) -> None:
+    """Without --model, and without one in the files, the option is asked for."""
+    refused(run(model=None), 2, "name no model. Give one with --model")
+
+
+def test_weights_that_are_not_finite(run: Callable[..., Result], tmp_path: Path) -> None:
+    """NaN in a tensor is refused, and the tensor named."""
+    from safetensors.torch import load_file, save_file
+
+    path = sae_folder(tmp_path / "nan") / "saeval.safetensors"
+    tensors = load_file(path)
+    tensors["W_dec"][3, 2] = torch.nan
+    save_file(tensors, path)
+    refused(run(sae="./nan"), 1, "W_dec")
+
+
+def test_a_pickle_with_code_is_never_run(run: Callable[..., Result], tmp_path: Path) -> None:
+    """A pickle that would make a folder is refused, and the folder is not made."""
+    target = tmp_path / "made"
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.mkdir, (target,)
+
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    sae = topk()
+    trainer = {
+        "activation_dim": sae.d_in,
+        "dict_size": sae.d_sae,
+        "dict_class": "AutoEncoderTopK",
+        "k": 4,
+        "layer": 1,
+        "lm_name": "tiny/gpt2",
+        "submodule_name": "resid_post_layer_1",
+        "trainer_class": "TopKTrainer",
+    }
+    (folder / "config.json").write_text(json.dumps({"trainer": trainer}))
+    with (folder / "ae.pt").open("wb") as file:
+        pickle.dump({"encoder.weight": Evil()}, file)
+    refused(run(sae="./evil"), 1, "ae.pt")
+    assert not target.exists()
+
+
+def test_a_truncated_file(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Weights that were cut off are refused, and the file named."""
+    path = sae_folder(tmp_path / "cut") / "saeval.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(run(sae="./cut"), 1, "saeval.safetensors")
+
+
+def test_a_folder_that_is_no_sae(run: Callable[..., Result], tmp_path: Path) -> None:
+    """What is there and what was looked for are both said."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "readme.md").write_text("nothing")
+    done = run(sae="./notes")
+    assert done.exit_code == 1
+    assert "readme.md" in done.stderr
+    assert "cfg.json" in done.stderr
+
+
+def test_empty_texts(run: Callable[..., Result], tmp_path: Path) -> None:
+    """A file without texts, and a missing one, are errors that name the file."""
+    (tmp_path / "empty.txt").write_text("\n\n")
+    refused(run(data="empty.txt"), 1, "empty.txt")
+    refused(run(data="missing.txt"), 1, "There is no file 'missing.txt'")
+    (tmp_path / "texts.doc").write_text("x")
+    refused(run(data="texts.doc"), 1, "'texts.doc' is no data")
+
+
+def test_texts_longer_than_the_context(run: Callable[..., Result], tmp_path: Path) -> None:
+    """A text that does not fit is named, with the ways to treat it; none is cut unasked."""
+    texts_file(tmp_path, [*TEXTS, " ".join(["w1"] * 40)])
+    done = run()
+    refused(done, 1, str(tiny_models.CONTEXT), "truncate")
+    assert "12" in done.stderr
+
+
+def test_activations_that_are_not_finite(run: Callable[..., Result], tmp_path: Path) -> None:
+    """NaN in stored activations is refused, and the row named."""
+    vectors = np.ones((5, 16), np.float32)
+    vectors[3, 1] = np.nan
+    np.save(tmp_path / "x.npy", vectors)
+    refused(run(data="x.npy", model=None), 1, "row 3")
+
+
+def test_a_folder_that_cannot_be_written(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results that could not be kept are not computed: no model is loaded, no SAE read."""
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(sources, "load_model", None)
+    refused(run(**{"output-path": "file/results"}), 1, "'file/results'", "--output-path")
+
+
+def test_one_bad_sae_among_good_ones(run: Callable[..., Result], tmp_path: Path) -> None:
+    """The good one is scored and shown, the bad one is an error and a line below the table."""
+    sae_folder(tmp_path / "wide", width=24)
+    (tmp_path / "run.yaml").write_text("saes: [./sae, ./wide]\n")
+    done = run(config="run.yaml", sae=None)
+    refused(done, 1, "./wide", "d_in 24")
+    assert "failed: " in done.stdout
+    assert "fvu" in done.stdout
+    assert [result.status for result in read_results("results")].count("scored") == 1
