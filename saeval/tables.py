@@ -119,8 +119,8 @@ def _detailed(scores: Sequence[Score]) -> str:
             "95 % interval": _interval(score),
             "unit": printable(score.unit or ""),
             "n": _counted(score),
-            "floor": number(score.floor, score.stderr),
-            "ceiling": number(score.ceiling, score.stderr),
+            "floor": number(score.floor),
+            "ceiling": number(score.ceiling),
         }
         for score in scores
     ]
