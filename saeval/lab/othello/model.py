@@ -5,14 +5,16 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from saeval.lab.othello.games import BOS, MOVES, VOCABULARY, random_games
+from saeval.lab.othello.games import BOS, MOVES, VOCABULARY, Games, random_games
 from saeval.lab.pretrain import Batch, Recipe
 
 TRAIN, TEST, PROBE = 0, 1, 2
 """Spawn keys that keep the games of training, test and probes apart."""
 RECIPE = Recipe(steps=2700)
 BATCH_GAMES = 128
-"""Games a step: 7,680 tokens, 20.7 M tokens in all."""
+"""Games a step."""
+BATCH_TOKENS = BATCH_GAMES * MOVES
+"""Tokens a step, before incomplete games are dropped: 7,680, so 20.7 M in all."""
 
 
 def build(seed: int = 0) -> GPTNeoXForCausalLM:
@@ -26,7 +28,11 @@ def build(seed: int = 0) -> GPTNeoXForCausalLM:
             num_attention_heads=4,
             intermediate_size=512,
             max_position_embeddings=MOVES,
-            rotary_pct=1.0,
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 1.0,
+            },
             bos_token_id=BOS,
             eos_token_id=None,
             pad_token_id=BOS,
@@ -66,3 +72,41 @@ def legality(net: GPTNeoXForCausalLM, *, games: int = 1000, seed: int = 0) -> di
         top += legal[part].gather(-1, chosen).sum().item()
         mass += (logits.softmax(-1) * legal[part]).sum().item()
     return {"top1_legal": top / ids.numel(), "legal_mass": mass / ids.numel()}
+
+
+@torch.inference_mode()
+def block_outputs(net: GPTNeoXForCausalLM, games: Games) -> dict[str, Tensor]:
+    """Activations [games, 60, d] after the embedding (`embed`) and after each block."""
+    ids = torch.from_numpy(games.tokens).to(net.device)
+    parts = [
+        net(input_ids=ids[start : start + 250], output_hidden_states=True, use_cache=False)
+        for start in range(0, len(ids), 250)
+    ]
+    joined = [
+        torch.cat([part.hidden_states[i].float().cpu() for part in parts])
+        for i in range(net.config.num_hidden_layers)
+    ]
+    # The last of transformers' hidden states is normalised, so the last block's is left out.
+    return {("embed" if i == 0 else f"layers.{i - 1}"): x for i, x in enumerate(joined)}
+
+
+def board_accuracy(
+    net: GPTNeoXForCausalLM, *, games: int = 1500, steps: int = 300, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """What linear probes read of the board after each block, on games they were not fitted on.
+
+    Shares of squares, over all positions but BOS's; `majority` is the floor. Three quarters of
+    the games fit the probes, the rest test them.
+    """
+    from saeval.lab.othello import board
+
+    played = random_games(games, np.random.SeedSequence(seed, spawn_key=(PROBE, 0)))
+    states = torch.from_numpy(played.boards())[:, 1:]
+    cut = 3 * len(played) // 4
+    train, test = (states[part].flatten(0, 1).long() for part in (slice(cut), slice(cut, None)))
+    found = {}
+    for name, x in block_outputs(net, played).items():
+        rows = [x[part, 1:].flatten(0, 1) for part in (slice(cut), slice(cut, None))]
+        W, b = board.probe(rows[0], train, steps=steps)
+        found[name] = board.accuracy(W, b, rows[1], test)
+    return {**found, "majority": {"all": board.majority(train, test)}}

@@ -1,0 +1,33 @@
+"""Othello moves as words: `d3 c5 d6`, in the usual Hugging Face files."""
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
+
+from saeval.lab.othello.games import BOS, MOVES, TOKEN_SQUARES
+
+BOS_TOKEN = "<bos>"  # noqa: S105  a token of text, no secret
+
+
+def move_names() -> list[str]:
+    """Name of each token: BOS, then the sixty squares, column letter and row number."""
+    squares = [f"{'abcdefgh'[square % 8]}{square // 8 + 1}" for square in TOKEN_SQUARES]
+    return [BOS_TOKEN, *squares]
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word; a word that is no move of this game is BOS, which counts nowhere."""
+    vocabulary = {name: number for number, name in enumerate(move_names())}
+    words = Tokenizer(WordLevel(vocabulary, unk_token=BOS_TOKEN))
+    words.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        bos_token=BOS_TOKEN,
+        pad_token=BOS_TOKEN,
+        unk_token=BOS_TOKEN,
+        model_max_length=MOVES,
+    )
+    if tokenizer.bos_token_id != BOS:
+        raise ValueError(f"{BOS_TOKEN} must be token {BOS}, not {tokenizer.bos_token_id}.")
+    return tokenizer
