@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -52,14 +53,11 @@ class Sample:
 
 
 def take_sample(source: ActivationSource, rows: TokenRows) -> Sample:
-    """The first `SAMPLE_TOKENS` activations of some rows."""
-    xs, ys, count = [], [], 0
-    for batch in source.batches(rows):
-        xs.append(batch.x_tokens.float())
-        ys.append(batch.y_tokens.float())
-        count += len(xs[-1])
-        if count >= SAMPLE_TOKENS:
-            break
+    """The first `SAMPLE_TOKENS` activations of some rows, of which no more than needed are read."""
+    enough = int(np.searchsorted(np.cumsum(rows.mask.sum(1)), SAMPLE_TOKENS)) + 1
+    batches = list(source.batches(rows.take(slice(0, enough))))
+    xs = [batch.x_tokens.float() for batch in batches]
+    ys = [batch.y_tokens.float() for batch in batches]
     bos = source.model.bos_id if source.model else None
     first = (
         None if source.model is None else bos is not None and bool((rows.ids[:, 0] == bos).all())
