@@ -1,65 +1,32 @@
 """SAEs meet the activations they read: checked against them, then scored, one result at a time."""
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from saeval.activations import ActivationSource, TokenRows
 from saeval.calibration import Check, take_sample
-from saeval.configuration import Configuration, to_mapping
+from saeval.configuration import to_mapping
 from saeval.errors import ModelError, NotApplicable, SaevalError
 from saeval.evidence import Evidence, Missing
 from saeval.jobs import Job
 from saeval.passages import PASSAGES
 from saeval.preflight import Claims, claims_of, preflight, prepared_rows, refuse, warnings_of
 from saeval.preparation import prepared
-from saeval.progress import Clock, Progress, Step
+from saeval.progress import Clock, Step
 from saeval.provenance import provenance
 from saeval.results import find_result
 from saeval.sae import SAE, content_hash, d_out, origin_of
 from saeval.scores import Labels, Result, result_key
 from saeval.scoring import attempt, failed_result, keep
-from saeval.sources import Opening, Place, Sources
+from saeval.session import Session
+from saeval.sources import Place
 from saeval.subjects import Subject
 from saeval.task import Prepared
 
-logger = logging.getLogger(__name__)
-
 SAMPLE_CONTEXT = 128
 """Tokens a passage at most, where a task brings no rows to look at."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """All that stays the same throughout a run."""
-
-    jobs: Sequence[Job]
-    sources: Sources
-    opening: Opening
-    configuration: Configuration
-    """Options as given. SAEs, tasks, model, site and data are filled in for each result."""
-    data: str | None
-    """File of activations that takes the place of a model."""
-    tell: Progress
-    total: int
-    """Results that will be told of."""
-    warned: set[str]
-    """Warnings that were given; each is given once."""
-
-    @property
-    def root(self) -> Path:
-        """Folder of all results."""
-        return Path(self.configuration.output_path)
-
-    def warn(self, messages: Iterable[str]) -> None:
-        """Log what has not been said yet."""
-        for message in messages:
-            if message not in self.warned:
-                self.warned.add(message)
-                logger.warning("%s", message)
 
 
 @dataclass
@@ -71,10 +38,10 @@ class Meeting:
     hashes: Sequence[str]
     claims: Sequence[Claims]
     place: Place | None
-    identity: str
-    """Of the source at that place, known without opening it."""
     session: Session
     clock: Clock
+    identity: str = ""
+    """Of the source at that place, known without opening it; empty until they have met."""
     checks: tuple[Check, ...] = ()
     """Of the preflight, once it was held on real activations."""
 
@@ -86,6 +53,18 @@ def meet(subjects: Sequence[Subject], label: str, session: Session) -> Meeting:
         NotApplicable: if the members of a set read at different places.
         SaevalError: if an SAE or the source cannot be had.
     """
+    meeting = gather(subjects, label, session)
+    identify(meeting)
+    return meeting
+
+
+def gather(subjects: Sequence[Subject], label: str, session: Session) -> Meeting:
+    """Load SAEs, and see which place they name.
+
+    Raises:
+        NotApplicable: if they name different ones.
+        SaevalError: if an SAE cannot be had.
+    """
     clock = Clock(label, session.tell, session.total)
     with clock.phase("load"):
         saes = [subject.load(session.opening.device) for subject in subjects]
@@ -95,10 +74,27 @@ def meet(subjects: Sequence[Subject], label: str, session: Session) -> Meeting:
     places = {session.sources.place(claim) for claim in claims}
     if len(places) != 1:
         raise NotApplicable(f"The members of '{label}' read at {len(places)} different places.")
-    place = places.pop()
-    with clock.phase("model"):
-        identity = session.sources.identity(place)
-    return Meeting(subjects, saes, hashes, claims, place, identity, session, clock)
+    return Meeting(subjects, saes, hashes, claims, places.pop(), session, clock)
+
+
+def identify(meeting: Meeting) -> None:
+    """Find out what is to be read at the place, by content.
+
+    Raises:
+        SaevalError: if it cannot be had.
+    """
+    with meeting.clock.phase("model"):
+        meeting.identity = meeting.session.sources.identity(meeting.place)
+
+
+def prepared_key(meeting: Meeting, job: Job) -> dict[str, Any]:
+    """All that decides what the task prepares there."""
+    return {"source": meeting.identity, "seed": job.seed, **job.identity}
+
+
+def key_inputs(meeting: Meeting, job: Job) -> dict[str, Any]:
+    """All that decides the result of a job."""
+    return {"saes": list(meeting.hashes), **prepared_key(meeting, job)}
 
 
 def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
@@ -108,12 +104,7 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
         ResultError: if it cannot be written.
     """
     session, label = meeting.session, labels.sae or labels.set or ""
-    inputs = {
-        "saes": list(meeting.hashes),
-        "source": meeting.identity,
-        "seed": job.seed,
-        **job.identity,
-    }
+    inputs = key_inputs(meeting, job)
     labels = replace(labels, result_id=result_key(inputs))
     found = (
         None if session.configuration.force else find_result(session.root, str(labels.result_id))
@@ -193,7 +184,7 @@ def _evidence(
 
 def _prepared(meeting: Meeting, job: Job, source: ActivationSource) -> tuple[Prepared, bool]:
     """What the task prepared, and whether that was computed now."""
-    key = {"source": meeting.identity, "seed": job.seed, **job.identity}
+    key = prepared_key(meeting, job)
     computed: list[bool] = []
 
     def make() -> Prepared:

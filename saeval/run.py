@@ -4,21 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from saeval.activations import Store
-from saeval.configuration import Configuration, from_mapping
+from saeval.configuration import Configuration
 from saeval.entries import EntrySet
 from saeval.errors import NotApplicable, UsageError
-from saeval.jobs import Job, make_jobs, read_data
-from saeval.meeting import Session, meet, result_of
-from saeval.models.loading import pick_device
+from saeval.jobs import Job
+from saeval.meeting import meet, result_of
 from saeval.progress import Progress, Step, silent
 from saeval.results import check_writable
 from saeval.scores import Labels, Result, Results
 from saeval.scoring import failed_result, inapplicable_result
-from saeval.sources import Opening, Sources, as_model
+from saeval.session import Request, Session, begin
 from saeval.subjects import Subject, find_subjects, load_sae
 
 __all__ = ["evaluate", "load_sae", "run_configuration"]
@@ -71,79 +69,44 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         UsageError: if the request is off: an unknown name, a bad option.
         SaevalError: if nothing could be scored: no such model, no such data, no room for results.
     """
-    configuration = from_mapping(
-        {
-            "seeds": list(seeds),
-            "limit": limit,
-            "batch_size": batch_size,
-            "device": device,
-            "dtype": str(dtype).removeprefix("torch.") if dtype else None,
-            "compat": compat,
-            "force": force,
-            "output_path": str(output_path),
-        },
-        "evaluate",
+    request = Request(
+        saes,
+        tasks,
+        model,
+        site,
+        data,
+        seeds,
+        config,
+        limit,
+        batch_size,
+        device,
+        dtype,
+        compat,
+        force,
+        output_path,
     )
-    subjects = find_subjects(saes)
-    check_writable(output_path)
-    given = read_data(data, Path(output_path) / "inputs")
-    common = {"limit": limit, "compat": compat, "texts": given.texts}
-    jobs = make_jobs(tasks, config or {}, common, configuration.seeds)
-    opening = _opening(configuration, as_model(model), site, given.array)
-    sources = Sources(opening)
-    sources.check()
-    file = given.array if isinstance(given.array, str) else None
-    alone = sum(not job.is_group for job in jobs)
-    sets = max(1, len({subject.set for subject in subjects if subject.set}))
-    total = alone * len(subjects) + (len(jobs) - alone) * sets
-    session = Session(jobs, sources, opening, configuration, file, progress or silent, total, set())
-    return _evaluated(subjects, session)
+    return _run(request, progress or silent)
 
 
 def run_configuration(chosen: Configuration, progress: Progress | None = None) -> Results:
     """Score what a configuration says; see `evaluate`."""
-    return evaluate(
-        list(chosen.saes),
-        list(chosen.tasks),
-        model=chosen.model,
-        site=chosen.site,
-        data=chosen.data,
-        seeds=chosen.seeds,
-        config=chosen.tasks,
-        limit=chosen.limit,
-        batch_size=chosen.batch_size,
-        device=chosen.device,
-        dtype=chosen.dtype,
-        compat=chosen.compat,
-        force=chosen.force,
-        output_path=chosen.output_path,
-        progress=progress,
-    )
+    return _run(Request.of(chosen), progress or silent)
 
 
-def _opening(
-    configuration: Configuration, model: Any, site: str | None, array: str | np.ndarray | None
-) -> Opening:
-    if array is not None and model is not None:
-        raise UsageError(
-            "Stored activations take the place of a model: give --model or an array, not both."
-        )
-    size = configuration.batch_size
-    return Opening(
-        model,
-        site,
-        array,
-        pick_device(configuration.device),
-        getattr(torch, configuration.dtype or "float32"),
-        None if isinstance(size, str) else size,
-        Store(),
-    )
+def _run(request: Request, progress: Progress) -> Results:
+    request.configuration()
+    subjects = find_subjects(request.saes)
+    check_writable(request.output_path)
+    inputs = Path(request.output_path) / "inputs"
+    session = begin(request, subjects, inputs=inputs, store=Store(), tell=progress)
+    session.sources.check()
+    return _evaluated(subjects, session)
 
 
 def _evaluated(subjects: Sequence[Subject], session: Session) -> Results:
     """All results in the order of the request, though SAEs of one model are scored together."""
     done: dict[tuple[int, int], Result] = {}
-    together = sorted(range(len(subjects)), key=lambda i: _neighbourhood(subjects[i]))
+    together = sorted(range(len(subjects)), key=lambda i: neighbourhood(subjects[i]))
     for i in together:
         for j, result in _score_sae(subjects[i], session):
             done[i, j] = result
@@ -151,7 +114,8 @@ def _evaluated(subjects: Sequence[Subject], session: Session) -> Results:
     return Results([*results, *_score_sets(subjects, session)])
 
 
-def _neighbourhood(subject: Subject) -> tuple[str, str]:
+def neighbourhood(subject: Subject) -> tuple[str, str]:
+    """By what to sort SAEs, so that those of one model and site follow each other."""
     member = subject.member
     return (getattr(member, "model", None) or "", getattr(member, "site", None) or "")
 

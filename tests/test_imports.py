@@ -26,9 +26,9 @@ ORDER = (
         "catalogue",
         "leaderboard",
     ),
-    *("sae", "architectures", "loaders", "models", "activations", "metrics", "task"),
+    *("sae", "architectures", "loaders", "models", "activations", "glimpse", "metrics", "task"),
     *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "passages"),
-    *("provenance", "progress", "display", "jobs", "scoring", "meeting", "validation"),
+    *("provenance", "progress", "display", "jobs", "scoring", "session", "meeting", "validation"),
     *("training", "lab", "run", "cli"),
 )
 LIGHT = ORDER[: ORDER.index("sae")]

@@ -39,9 +39,19 @@ class Store:
     leave by renaming it away, so nobody ever reads half an entry.
     """
 
-    def __init__(self, root: str | Path | None = None, quota_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        quota_bytes: int | None = None,
+        *,
+        writable: bool = True,
+    ) -> None:
         self.root = Path(root) if root is not None else cache_folder() / "activations"
         self.quota_bytes = default_quota() if quota_bytes is None else quota_bytes
+        self.writable = writable
+        self.lacking: dict[str, int] = {}
+        """Bytes, as far as known before, of entries that a store not to be written was asked for
+        and has not."""
         self._verified: set[str] = set()
 
     def get(
@@ -61,12 +71,16 @@ class Store:
 
         Returns:
             None where the entry cannot be kept (larger than the quota, disk full or read-only);
-            the reason is logged, and the caller does without.
+            the reason is logged, and the caller does without. Also where it is not there, and the
+            store is not to be written.
         """
         name = digest({"format": FORMAT, **key})
         found = self._load(name, load)
         if found is not None:
             return found
+        if not self.writable:
+            self.lacking[name] = size
+            return None
         if size > self.quota_bytes:
             logger.warning(
                 "%.0f MB do not fit the cache's %.0f MB, so they are computed again for every "

@@ -12,11 +12,11 @@ from saeval.entries import Source
 from saeval.errors import FetchError
 from saeval.hashes import content_sha256
 from saeval.hub.cache import cached_commit, is_offline, repository_cache, snapshot
-from saeval.hub.download import download
+from saeval.hub.download import bytes_missing, download
 from saeval.hub.explain import explained, in_a_line, is_unreachable
 from saeval.hub.pins import Pin, new_pin, pin_path, read_pin, write_pin
 
-__all__ = ["Pin", "fetch_hub", "pin_path", "read_pin"]
+__all__ = ["Pin", "bytes_to_fetch", "fetch_hub", "pin_path", "read_pin"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,31 @@ def fetch_hub(source: Source, sha256: str | None = None) -> Path:
     if wanted is None:
         write_pin(source, new_pin(source, commit, found, files))
     return path
+
+
+def bytes_to_fetch(source: Source, sha256: str | None = None) -> int | None:
+    """Bytes that `fetch_hub` would download now; 0 if none, None where only the hub could tell.
+
+    Nothing is downloaded: the hub is asked for its listing.
+
+    Raises:
+        FetchError: if the hub refuses, or has no such path.
+    """
+    pin = read_pin(source)
+    commit = _known_commit(source, pin)
+    wanted = sha256 or (pin.sha256 if pin else None)
+    held = cached_commit(source, commit)
+    if held and wanted and content_sha256(snapshot(source, held)) == wanted:
+        return 0
+    without_hub = 0 if held and not wanted else None
+    if is_offline():
+        return without_hub
+    try:
+        return bytes_missing(source, commit)
+    except Exception as error:
+        if is_unreachable(error):
+            return without_hub
+        raise explained(source, commit, error) from error
 
 
 def _known_commit(source: Source, pin: Pin | None) -> str | None:

@@ -1,5 +1,7 @@
 """Where huggingface_hub's own cache keeps a source, whatever put it there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from saeval.entries import Source
@@ -10,6 +12,19 @@ def is_offline() -> bool:
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """While open, nothing in this process connects to the hub: there is only the cache."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def repository_cache(source: Source) -> Path:

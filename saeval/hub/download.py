@@ -62,14 +62,36 @@ def download(source: Source, commit: str | None) -> tuple[str, list[str]]:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    if commit is None:
-        info = _patiently(lambda: api.model_info(source.repository, revision=source.revision))
-        commit = str(info.sha)
+    commit = commit or _newest(api, source)
     files = _listing(api, source, commit)
     _check_room(source, files)
     for file in files:
         _download_file(source, commit, file)
     return commit, [file.path for file in files]
+
+
+def bytes_missing(source: Source, commit: str | None) -> int:
+    """Bytes that `download` would bring, by the hub's listing alone.
+
+    Raises:
+        FetchError: if the path does not exist.
+        Exception: whatever huggingface_hub raises where the hub refuses or does not answer.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    return _missing(source, _listing(api, source, commit or _newest(api, source)))
+
+
+def _newest(api: Any, source: Source) -> str:
+    info = _patiently(lambda: api.model_info(source.repository, revision=source.revision))
+    return str(info.sha)
+
+
+def _missing(source: Source, files: Iterable[RemoteFile]) -> int:
+    """Bytes of the files that the cache does not hold."""
+    blobs = repository_cache(source) / "blobs"
+    return sum(file.size for file in files if not (blobs / file.name).exists())
 
 
 def _patiently(call: Callable[[], T]) -> T:
@@ -131,7 +153,7 @@ def _is_hidden(path: str, base: str) -> bool:
 
 def _check_room(source: Source, files: Iterable[RemoteFile]) -> None:
     cache = repository_cache(source)
-    missing = sum(file.size for file in files if not (cache / "blobs" / file.name).exists())
+    missing = _missing(source, files)
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     if missing and free < missing + _SPARE_BYTES:

@@ -74,7 +74,7 @@ def locate(name: str, revision: str | None) -> Place:
     except Exception as error:
         # Which library's errors arrive depends on the version of huggingface_hub.
         commit = _commit_in_cache(root, revision)
-        if _is_refusal(error) or commit is None:
+        if is_refusal(error) or commit is None:
             raise explained(Place(name, root, revision, cached_only=True), error) from error
         logger.info("%s: taken from the cache at %s, since %s.", root, commit[:7], error)
         return Place(name, root, commit, cached_only=True)
@@ -141,7 +141,7 @@ def _commit_in_cache(root: str, revision: str | None) -> str | None:
     return reference.read_text(encoding="utf-8").strip() if reference.is_file() else None
 
 
-def _is_refusal(error: Exception) -> bool:
+def is_refusal(error: BaseException) -> bool:
     """Whether the hub answered, and the answer is no."""
     no = {"GatedRepoError", "RevisionNotFoundError", "RepositoryNotFoundError", "HFValidationError"}
     return isinstance(error, ModelError) or bool(

@@ -1,0 +1,79 @@
+"""What of a hub model's files is not in the local cache yet, and how large it is."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from saeval.errors import ModelError
+from saeval.hub.cache import is_offline
+from saeval.models.places import Place, is_refusal, locate
+
+_WEIGHTS = "model.safetensors"
+_INDEX = f"{_WEIGHTS}.index.json"
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+_BESIDES = {".json", ".txt", ".model", ".jinja"}
+"""Files of configuration and tokenizer."""
+
+
+def bytes_to_load(name: str) -> int | None:
+    """Bytes that loading a model would download now: 0 if none, None where only the hub could tell.
+
+    Nothing is downloaded: the hub is asked for its listing.
+
+    Raises:
+        ModelError: if there is no such folder, or the hub refuses the model.
+    """
+    name, _, revision = name.partition("@")
+    try:
+        place = locate(name, revision or None)
+    except ModelError as error:
+        if error.__cause__ is None or is_refusal(error.__cause__):
+            raise
+        return None
+    if place.is_local or _is_whole(place):
+        return 0
+    return None if place.cached_only or is_offline() else _listed(place)
+
+
+def _is_whole(place: Place) -> bool:
+    """Whether the cache holds configuration and all weights."""
+    if _cached(place, "config.json") is None:
+        return False
+    if _cached(place, _WEIGHTS):
+        return True
+    index = _cached(place, _INDEX)
+    if index is None:
+        return False
+    shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    return all(_cached(place, shard) for shard in set(shards))
+
+
+def _cached(place: Place, file: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(place.root, file, revision=place.commit)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _listed(place: Place) -> int | None:
+    """Bytes at the hub of what transformers would load and the cache lacks."""
+    from huggingface_hub import HfApi
+
+    try:
+        info = HfApi().model_info(place.root, revision=place.commit, files_metadata=True)
+    except Exception:  # noqa: BLE001  which errors arrive depends on huggingface_hub
+        return None
+    files: list[Any] = list(info.siblings or ())
+    whole = any(file.rfilename == _WEIGHTS for file in files)
+    wanted = [file for file in files if _is_loaded(file.rfilename, whole=whole)]
+    lacking = [file.size for file in wanted if _cached(place, file.rfilename) is None]
+    return None if None in lacking else sum(lacking)
+
+
+def _is_loaded(name: str, *, whole: bool) -> bool:
+    if "/" in name:
+        return False
+    weights = name == _WEIGHTS if whole else bool(_SHARD.fullmatch(name))
+    other = Path(name).suffix in _BESIDES and not (whole and name == _INDEX)
+    return weights or other
