@@ -4,7 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: test lint
+.PHONY: test lint bench
 
 test: lint
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=10
@@ -13,6 +13,13 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# What core costs, on inputs of yours or on small ones made on the spot; then for wide SAEs.
+# make bench MODEL=folder SAES='folder folder' TOKENS=rows.npy FIRST=480 SITE=layers.2
+bench: $(STAMP)
+	$(BIN)/python benchmarks/core.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
+	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
+	$(BIN)/python benchmarks/wide.py
 
 # The link lets pyright resolve saeval_tasks, which the editable install maps to tasks/ at run time.
 $(STAMP): pyproject.toml constraints.txt

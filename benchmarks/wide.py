@@ -1,0 +1,71 @@
+"""What `core` costs for wide SAEs: CPU seconds and memory beyond the weights, one thread.
+
+    python benchmarks/wide.py [--log2 12 14 16 18 20] [--vectors 4096] [--d 128]
+
+Each width runs in a process of its own, so that its peak is its own.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+from peak import peak_megabytes
+from saeval_tasks.core import Core
+
+from saeval.activations import array_source
+from saeval.architectures import TopK
+from saeval.evidence import Evidence, summarise_all
+
+
+def main() -> None:
+    """One line a width."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--log2", nargs="+", type=int, default=[12, 14, 16, 18, 20])
+    parser.add_argument("--vectors", type=int, default=4096)
+    parser.add_argument("--d", type=int, default=128)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.alone:
+        _measure(2 ** asked.log2[0], asked.d, asked.vectors)
+        return
+    print(f"TopK, k 32, d {asked.d}, {asked.vectors} vectors")
+    print("  latents  weights  beyond them  CPU seconds")
+    for log2 in asked.log2:
+        size = [str(each) for each in ("--vectors", asked.vectors, "--d", asked.d)]
+        command = [sys.executable, __file__, "--alone", "--log2", str(log2), *size]
+        subprocess.run(command, check=True)
+
+
+def _measure(d_sae: int, d: int, vectors: int) -> None:
+    torch.set_num_threads(1)
+    x = np.random.default_rng(0).normal(size=(vectors, d)).astype(np.float32)
+    sae = _made(d_sae, d)
+    task: Any = Core()
+    source = array_source(x)
+    begun = time.process_time()
+    found = list(task.score(sae, task.prepare(source, 0), source, 0))
+    summarise_all([one for one in found if isinstance(one, Evidence)])
+    seconds = time.process_time() - begun
+    weights = sum(each.nbytes for each in (sae.W_enc, sae.W_dec, sae.b_enc, sae.b_dec)) / 1e6
+    print(f"{d_sae:9} {weights:5.0f} MB {peak_megabytes() - weights:9.0f} MB {seconds:12.1f}")
+
+
+def _made(d_sae: int, d: int) -> TopK:
+    """Random unit directions, drawn in place: copies would count as memory."""
+    generator = torch.Generator().manual_seed(0)
+    W_dec = torch.empty(d_sae, d).normal_(generator=generator)
+    W_dec /= W_dec.norm(dim=1, keepdim=True)
+    W_enc = torch.empty(d, d_sae)
+    W_enc.copy_(W_dec.T)
+    return TopK(W_enc, torch.zeros(d_sae), W_dec, torch.zeros(d), 32)
+
+
+if __name__ == "__main__":
+    main()

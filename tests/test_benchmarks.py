@@ -1,0 +1,32 @@
+"""Benchmarks run and print what they promise; how fast is for people to judge."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def printed(script: str, *options: str) -> str:
+    """What a benchmark prints."""
+    command = [sys.executable, str(FOLDER / script), *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_core_splits_the_cost_of_each_sae() -> None:
+    """The first SAE and each further one have their seconds by phase, and memory its peak."""
+    lines = printed("core.py").splitlines()
+    assert lines[0].split() == ["CPU", "seconds", "model", "encode", "decode", "rest", "all"]
+    assert [line.split(":")[0] for line in lines[1:4]] == ["first", "further", "further"]
+    for line in lines[1:4]:
+        *parts, everything = map(float, line.split()[-5:])
+        assert abs(sum(parts) - everything) < 0.03
+    assert re.fullmatch(r"peak memory \d+ MB", lines[4])
+
+
+def test_wide_measures_each_width() -> None:
+    """Each width has its weights, the memory beyond them and its time."""
+    lines = printed("wide.py", "--log2", "8", "10", "--vectors", "64", "--d", "16").splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["256", "1024"]
+    assert all(re.search(r"\d+ MB +\d+ MB +\d+\.\d$", line) for line in lines[2:])
