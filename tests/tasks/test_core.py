@@ -9,8 +9,8 @@ import torch
 from saeval_tasks.core import Core
 from torch import Tensor
 
-from saeval import metrics, preparation
-from saeval.activations import ModelSource, TokenRows, array_source
+from saeval import metrics
+from saeval.activations import ModelSource, TokenRows
 from saeval.architectures import AbsTopK
 from saeval.errors import DataError, UsageError
 from saeval.evidence import Evidence, Missing, compare
@@ -165,37 +165,6 @@ def test_losses_count_tokens_that_are_followed_by_one(task: Core, source: ModelS
     assert table["kl_positions"].tolist() == list(range(4, 12))
 
 
-class Recording(Linear):
-    """An exact SAE that keeps what it was given to encode."""
-
-    seen: list[Tensor]
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Remember, and pass on."""
-        self.seen.append(x.clone())
-        return x
-
-
-def test_special_tokens_are_never_encoded(task: Core, source: ModelSource, rows: TokenRows) -> None:
-    """What an SAE encodes is exactly the activations of the words: no BOS, no padding."""
-    Recording.seen = []
-    evidence_of(task, Recording(WIDTH), source)
-    seen = torch.cat(Recording.seen)
-    assert len(seen) == rows.mask.sum() == sum(4 + i % 12 for i in range(12))
-    torch.testing.assert_close(seen, whole(source, rows)[0])
-
-
-@pytest.mark.parametrize("batch_tokens", [1, 40, 10_000])
-def test_batches_change_nothing(
-    task: Core, source: ModelSource, folder: Path, batch_tokens: int
-) -> None:
-    """Scores are the same whether rows come one by one or all at once."""
-    sae = random_topk()
-    expected = values(evidence_of(task, sae, source))
-    other = tiny_source(folder, batch_tokens=batch_tokens)
-    assert values(evidence_of(task, sae, other)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
-
-
 def test_units_are_documents_and_pair_between_saes(task: Core, source: ModelSource) -> None:
     """Two SAEs are compared over the same documents, those spliced into being the first."""
     first, second = (evidence_of(task, random_topk(seed=seed), source) for seed in (0, 1))
@@ -217,73 +186,6 @@ def test_every_number_has_its_evidence(task: Core, source: ModelSource) -> None:
         else:
             assert one.no_interval is None
             assert len(one.units.table) in (8, 12)
-
-
-def test_scores_survive_the_store(task: Core, source: ModelSource, tmp_path: Path) -> None:
-    """What was prepared gives the same scores once it was written and read."""
-    prepared = task.prepare(source, 0)
-    preparation.save(prepared, tmp_path)
-    sae = random_topk()
-    again = values(task.score(sae, preparation.load(tmp_path), source, 0))
-    assert again == values(task.score(sae, prepared, source, 0))
-
-
-def test_another_sae_needs_no_layer_before_the_site(task: Core, folder: Path) -> None:
-    """The model's first block runs over each token once, however many SAEs are scored."""
-    source = tiny_source(folder / "fresh")
-    assert source.d_in == WIDTH
-    source.model.logits(torch.zeros(1, WIDTH))
-    source.model.needs_resume(source.write_site)  # all that is tried out beforehand is done
-    tokens = []
-    first = source.model.net.get_submodule(f"{source.model.parts.block(0)}.mlp")
-    first.register_forward_hook(lambda _, __, y: tokens.append(y.shape[:-1].numel()))
-    prepared = task.prepare(source, 0)
-    ran = sum(tokens)
-    for seed in range(2):
-        list(task.score(random_topk(seed=seed), prepared, source, 0))
-    assert sum(tokens) == ran
-    assert ran <= 8 * 12 + 4 * 16 + 1  # two sets of rows, each padded to its longest; one trial
-
-
-def test_stored_activations_have_no_losses(source: ModelSource, rows: TokenRows) -> None:
-    """An array gives the same reconstruction figures, and a reason in the place of each loss."""
-    x = whole(source, rows)[0].numpy()
-    found = evidence_of(Core(compat="saebench"), random_topk(), array_source(x))
-    told = {one.metric: one.reason for one in found if isinstance(one, Missing)}
-    assert "ce_loss_score" in told
-    assert "saebench_ce_loss_score" in told
-    assert all("output head" in reason for reason in told.values())
-    model = values(evidence_of(Core(texts=None, ce_rows=0, rows=3), random_topk(), array_source(x)))
-    assert model["l0"] == 5
-    everything = values(found)
-    codes = random_topk().encode_codes(torch.from_numpy(x))
-    assert everything["l1"] == pytest.approx(metrics.l1(codes), rel=1e-5)
-
-
-def test_vectors_form_blocks() -> None:
-    """Neighbouring vectors of a long array are one unit, so that intervals are not too narrow."""
-    x = np.random.default_rng(0).normal(size=(640, WIDTH)).astype(np.float32)
-    found = evidence_of(Core(), random_topk(), array_source(x))
-    units = next(one.units for one in found if one.metric == "fvu" and isinstance(one, Evidence))
-    assert (units.unit, len(units.table)) == ("block", 64)
-
-
-def test_transcoders_are_judged_by_what_they_predict(task: Core, folder: Path) -> None:
-    """FVU and splices of a transcoder are about the write site, not the read site."""
-    path = tiny_source(folder).model.parts.block(1)
-    source = tiny_source(folder, site=f"{path}.mlp:in", write_site=f"{path}.mlp:out")
-
-    class Perfect(Linear):
-        """The MLP itself, given as a dictionary of unit vectors."""
-
-        def decode(self, acts: Tensor, x: Tensor) -> Tensor:
-            """What the MLP makes of its input."""
-            return source.model.net.get_submodule(f"{path}.mlp")(x[None])[0]
-
-    found = values(evidence_of(task, Perfect(WIDTH), source))
-    assert found["fvu"] == pytest.approx(0, abs=1e-8)
-    assert found["kl_div_with_sae"] == pytest.approx(0, abs=1e-5)
-    assert found["ce_loss_with_ablation"] != found["ce_loss_without_sae"]
 
 
 def test_signed_latents_count_by_size(task: Core, source: ModelSource, rows: TokenRows) -> None:
