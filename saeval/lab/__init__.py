@@ -65,12 +65,19 @@ def _described(row: Row) -> str:
 
 
 def _lines(value: Any, indent: str) -> list[str]:
-    """Nested figures, one a line."""
+    """Nested figures: what holds only numbers or words on one line, all else indented."""
     out = []
     for key, item in value.items():
-        if isinstance(item, dict):
+        if not isinstance(item, dict):
+            out.append(f"{indent}{key}: {_shown(item)}")
+        elif any(isinstance(inner, dict) for inner in item.values()):
             out += [f"{indent}{key}:", *_lines(item, indent + "  ")]
         else:
-            shown = f"{item:.4g}" if isinstance(item, float) else item
-            out.append(f"{indent}{key}: {shown}")
+            inline = ", ".join(f"{name} {_shown(inner)}" for name, inner in item.items())
+            out.append(f"{indent}{key}: {inline}")
     return out
+
+
+def _shown(value: Any) -> str:
+    """A figure to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
