@@ -1,4 +1,4 @@
-"""What a task is: a frozen configuration, with `prepare` (once a site) and `score` (once an SAE)."""
+"""What a task is: a frozen configuration with `prepare` (once a site) and `score` (once an SAE)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
