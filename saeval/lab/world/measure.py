@@ -119,7 +119,6 @@ def answers_right(
     return np.array(right, bool)
 
 
-@torch.inference_mode()
 def block_outputs(
     model: GPTNeoXForCausalLM, ids: Int[np.ndarray, "rows seq"]
 ) -> Iterator[tuple[slice, Float[Tensor, "layers rows seq d_model"]]]:
@@ -133,7 +132,8 @@ def block_outputs(
     try:
         for i in range(0, len(ids), BATCH):
             seen.clear()
-            model.gpt_neox(torch.from_numpy(ids[i : i + BATCH]))
+            with torch.inference_mode():
+                model.gpt_neox(torch.from_numpy(ids[i : i + BATCH]))
             yield slice(i, min(i + BATCH, len(ids))), torch.stack(seen)
     finally:
         for handle in handles:
