@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -93,7 +94,7 @@ def pretrain(
     return net.eval()
 
 
-def _optimizers(net: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+def _optimizers(net: Any, lr: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for embeddings, head, norms and biases."""
     embeddings = {
         id(p)
