@@ -1,6 +1,7 @@
 """The command line: a thin layer over the Python API. Imports nothing slow until it must."""
 
 import functools
+import inspect
 import json
 import os
 import sys
@@ -125,38 +126,22 @@ def run(  # noqa: PLR0917  one parameter an option
     as_json: AsJson = False,
 ) -> None:
     """Score SAEs on tasks. What was scored before, from equal inputs, is not computed again."""
-    from saeval.configuration import merged, read_configuration
+    given = locals()
     from saeval.display import Display, warnings_shown
+    from saeval.options import chosen
 
-    options = {
-        "saes": sae or None,
-        "tasks": tasks,
-        "model": model,
-        "site": site,
-        "data": data,
-        "seeds": None if seeds is None else _numbers(seeds),
-        "limit": limit,
-        "batch_size": int(batch_size) if batch_size and batch_size.isdigit() else batch_size,
-        "device": device,
-        "dtype": dtype,
-        "compat": compat,
-        "output_path": output_path,
-        "force": force or None,
-    }
-    base = read_configuration(config) if config else {}
-    _check_asked(merged(base, options, []))
-    chosen = merged(base, options, set_ or [])
+    configuration = chosen(given)
     display = Display(moving=sys.stderr.isatty() and not as_json)
     try:
         with warnings_shown(display):
             from saeval.run import run_configuration
 
-            results = run_configuration(chosen, display)
+            results = run_configuration(configuration, display)
     except KeyboardInterrupt:
         display.clear()
         _complain(
-            f"interrupted. What was finished is kept in {chosen.output_path}: the same command "
-            "goes on from there."
+            f"interrupted. What was finished is kept in {configuration.output_path}: the same "
+            "command goes on from there."
         )
         raise typer.Exit(INTERRUPTED) from None
     finally:
@@ -164,7 +149,7 @@ def run(  # noqa: PLR0917  one parameter an option
     if as_json:
         _print_json(score.row() for score in results.scores)
     else:
-        _print_tables(results, display.summary(chosen.output_path))
+        _print_tables(results, display.summary(configuration.output_path))
     failures = {(r.sae or r.set, r.task, r.reason) for r in results if r.status == "failed"}
     for label, task, reason in sorted(failures, key=str):
         _complain(f"{label}, {task}: {reason}")
@@ -172,19 +157,31 @@ def run(  # noqa: PLR0917  one parameter an option
         raise typer.Exit(FAILED)
 
 
-def _check_asked(chosen: Any) -> None:
-    from saeval.configuration import suggestion
-    from saeval.errors import UsageError
-    from saeval.plugins import TASKS, find
+def _with_options_of(other: Callable[..., None]) -> Callable[[Any], Any]:
+    """Give a command the options of another."""
 
-    known = find(TASKS)
-    if not chosen.saes:
-        raise UsageError("Nothing to score: give --sae. `saeval ls saes` lists what is known.")
-    if not chosen.tasks:
-        raise UsageError(f"Nothing to run: give --tasks, of {', '.join(known)}.")
-    for name in chosen.tasks:
-        if name not in known:
-            raise UsageError(f"No task is called '{name}'.{suggestion(name, known)}")
+    def adopt(command: Any) -> Any:
+        command.__signature__ = inspect.signature(other)
+        command.__annotations__ = other.__annotations__
+        return command
+
+    return adopt
+
+
+@app.command()
+@_guarded
+@_with_options_of(run)
+def plan(**given: Any) -> None:
+    """Say what run would compute, find and download, and what it would take."""
+    from saeval.display import Display, warnings_shown
+    from saeval.options import chosen
+
+    configuration = chosen(given)
+    with warnings_shown(Display(moving=False)):
+        from saeval.plan import plan_configuration
+
+        planned = plan_configuration(configuration)
+    _print_json(planned.rows()) if given["as_json"] else typer.echo(planned.text())
 
 
 @app.command()
@@ -260,11 +257,6 @@ def _print_verdict(verdict: Any) -> None:
     for check in checks:
         if check["message"]:
             typer.echo(f"{check['status']}: {check['message']}")
-
-
-def _numbers(text: str) -> list[Any]:
-    """`0,1,2` as numbers; what is none is left for the configuration to refuse."""
-    return [int(part) if part.strip().isdigit() else part for part in text.split(",")]
 
 
 def _print_json(rows: Iterable[Mapping[str, Any]]) -> None:

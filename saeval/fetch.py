@@ -6,7 +6,7 @@ from saeval.configuration import suggestion
 from saeval.entries import Entry, FolderRef, Source
 from saeval.errors import FetchError, UsageError
 from saeval.hashes import content_sha256, files_below
-from saeval.hub import fetch_hub
+from saeval.hub import bytes_to_fetch, fetch_hub
 
 
 def fetch_member(member: Entry | FolderRef) -> Path:
@@ -18,6 +18,23 @@ def fetch_member(member: Entry | FolderRef) -> Path:
     if isinstance(member, FolderRef):
         return fetch(member.source)
     return fetch(member.source, member.revision, member.sha256, root=member.file.parent)
+
+
+def bytes_to_fetch_member(member: Entry | FolderRef) -> int | None:
+    """Bytes that `fetch_member` would download now; 0 if none, None where only the hub could tell.
+
+    Raises:
+        FetchError: if the source is malformed, or the hub refuses it.
+    """
+    if not member.source.startswith("hf://"):
+        return 0
+    entry = member if isinstance(member, Entry) else None
+    try:
+        source = Source.parse(member.source)
+    except UsageError as error:
+        raise FetchError(str(error)) from error
+    revision, sha256 = (entry.revision, entry.sha256) if entry else (None, None)
+    return bytes_to_fetch(_at(source, revision), sha256)
 
 
 def fetch(

@@ -1,11 +1,11 @@
 """A source that shows a task one batch of whatever it reads, and times what the rest would take."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,6 +16,8 @@ from saeval.activations import ActivationSource, Batch, TokenRows
 from saeval.activations.pooling import MEMO_BYTES, Encoder, Memo, pooled_x
 from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, Site
+
+T = TypeVar("T")
 
 
 class OutOfTime(Exception):
@@ -39,14 +41,21 @@ class Meter:
     seconds: float = 0.0
     """Extrapolated."""
     spent: float = 0.0
-    """On the clock."""
+    """On the clock, in all that was timed."""
     _open: list[Share] = field(default_factory=list)
     _since: float = 0.0
 
-    def start(self) -> None:
-        """Begin to count, with nothing counted yet."""
-        self.seconds = self.spent = 0.0
-        self._since = time.perf_counter()
+    def timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """What `work` gives, and the seconds it would take with all batches.
+
+        Raises:
+            OutOfTime: if time is up before it is done.
+        """
+        self._open.clear()
+        self.seconds, self._since = 0.0, time.perf_counter()
+        made = work()
+        self._count()
+        return made, self.seconds
 
     def settle(self) -> None:
         """Count what has passed.
@@ -68,7 +77,8 @@ class Meter:
             yield share
         finally:  # also where a loop is left before its end
             self._count()
-            self._open.remove(share)
+            if share in self._open:
+                self._open.remove(share)
 
     def _count(self) -> None:
         """Loops side by side share their time, which counts once."""

@@ -44,6 +44,11 @@ def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared])
     return Prepared(kept.arrays, kept.tables, json.loads(_facts(kept)))
 
 
+def held(store: Store, key: Mapping[str, Any]) -> bool:
+    """Whether the store has what was prepared under the key."""
+    return store.holds({**key, "kind": "prepared"})
+
+
 def save(content: Prepared, folder: Path) -> None:
     """Write into a folder: one file of arrays, one a table, one of facts.
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports only what stands above it. Packages stand for all of their modules.
 ORDER = (
     *("errors", "conform", "configuration", "folders", "hashes"),
-    *("plugins", "descriptions", "entries", "registry_file", "registry", "hub", "fetch"),
+    *("plugins", "options", "descriptions", "entries", "registry_file", "registry", "hub", "fetch"),
     *("units", "aggregators", "bootstrap", "replicates", "evidence"),
     *(
         "scores",
@@ -29,7 +29,7 @@ ORDER = (
     *("sae", "architectures", "loaders", "models", "activations", "glimpse", "metrics", "task"),
     *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "passages"),
     *("provenance", "progress", "display", "jobs", "scoring", "session", "meeting", "validation"),
-    *("training", "lab", "run", "cli"),
+    *("training", "lab", "run", "rehearsal", "forecast", "plan_rows", "plan", "cli"),
 )
 LIGHT = ORDER[: ORDER.index("sae")]
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}

@@ -106,6 +106,10 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
         return self._load(name, load)
 
+    def holds(self, key: Mapping[str, Any]) -> bool:
+        """Whether there is an entry under the key; whether it is whole shows when it is read."""
+        return self._folder(digest({"format": FORMAT, **key})).exists()
+
     def clear(self) -> None:
         """Remove every entry."""
         for folder in self._entries():
