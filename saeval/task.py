@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from saeval.activations import ActivationSource
-from saeval.evidence import Evidence
+from saeval.evidence import Evidence, Missing
 from saeval.sae import SAE
 
 
@@ -44,7 +44,7 @@ class Task(Protocol):
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
-    ) -> Iterable[Evidence]:
+    ) -> Iterable[Evidence | Missing]:
         """Yield the evidence of every metric.
 
         Raises:
@@ -66,6 +66,6 @@ class GroupTask(Protocol):
 
     def score_group(
         self, saes: Sequence[SAE], prepared: Prepared, source: ActivationSource, seed: int
-    ) -> Iterable[Evidence]:
+    ) -> Iterable[Evidence | Missing]:
         """Yield the evidence of every metric over the whole set."""
         ...

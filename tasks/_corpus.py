@@ -85,9 +85,12 @@ def lab_corpus(model: str, characters: int) -> Corpus | None:
     """
     weights = Path(lab.__file__).parent / "weights"
     folder = Path(model).absolute()
-    if not folder.is_relative_to(weights):
+    if model.startswith(("lab/", "lab://")):
+        part = model.removeprefix("lab").lstrip(":/").split("/")[0]
+    elif folder.is_relative_to(weights):
+        part = folder.relative_to(weights).parts[0]
+    else:
         return None
-    part = folder.relative_to(weights).parts[0]
     documents = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT
     return Corpus(f"lab/{part}", lab.text(part, documents=documents))
 

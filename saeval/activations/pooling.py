@@ -16,7 +16,7 @@ from saeval.activations.rows import TokenRows
 from saeval.errors import UsageError
 from saeval.sae import SAE, Codes, encode_codes
 
-MEMO_BYTES = 256 << 20
+MEMO_BYTES = 64 << 20
 """Memory for codes. What does not fit is encoded again for every task that asks."""
 
 

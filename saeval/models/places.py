@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from saeval.errors import ModelError
+from saeval.errors import FetchError, ModelError
+from saeval.fetch import lab_path
 from saeval.hub.cache import is_offline
 from saeval.models.names import canonical_name
 
@@ -48,13 +49,15 @@ class Place:
 
 
 def locate(name: str, revision: str | None) -> Place:
-    """The folder of that name, else the commit the hub, or failing that the cache, has for it.
+    """The lab's or a local folder of that name, else the commit that hub or cache has for it.
 
     A hub id may carry its revision: `id@revision`.
 
     Raises:
         ModelError: if neither has the model, or the hub refuses it.
     """
+    if name.startswith(("lab/", "lab://")):
+        return Place(name, str(_in_the_lab(name)), None, cached_only=True)
     folder = Path(name).expanduser()
     pathlike = name.startswith((".", "~", os.sep)) or name.count("/") > 1 or folder.is_absolute()
     if folder.is_dir() and (pathlike or (folder / "config.json").is_file()):
@@ -78,6 +81,15 @@ def locate(name: str, revision: str | None) -> Place:
             raise explained(Place(name, root, revision, cached_only=True), error) from error
         logger.info("%s: taken from the cache at %s, since %s.", root, commit[:7], error)
         return Place(name, root, commit, cached_only=True)
+
+
+def _in_the_lab(name: str) -> Path:
+    """Folder of one of the lab's models: `lab/world` and `lab://world/model` are the same."""
+    path = name.removeprefix("lab://") if "://" in name else f"{name.removeprefix('lab/')}/model"
+    try:
+        return lab_path(path.replace("/model/model", "/model"))
+    except FetchError as error:
+        raise ModelError(str(error)) from error
 
 
 def explained(place: Place, error: Exception) -> ModelError:
