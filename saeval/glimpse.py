@@ -43,7 +43,7 @@ class Meter:
     spent: float = 0.0
     """On the clock, in all that was timed."""
     _open: list[Share] = field(default_factory=list)
-    _since: float = 0.0
+    _since: float = field(default_factory=time.perf_counter)
 
     def timed(self, work: Callable[[], T]) -> tuple[T, float]:
         """What `work` gives, and the seconds it would take with all batches.
