@@ -120,29 +120,43 @@ class Forecast:
         """All phases, downloads aside."""
         return sum(self.seconds.values())
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is; what waits for files or data is never guessed."""
+        return self.compute > self.unpredicted or not (self.unpredicted or self.unknown)
+
     def row(self) -> dict[str, Any]:
-        """As one JSON object."""
-        rounded = {name: round(spent, 3) for name, spent in self.seconds.items()}
-        known = {**asdict(self), "seconds": round(self.total_seconds, 3), "phases": rounded}
-        return {**known, "memory_bytes": round(self.memory_bytes)}
+        """As one JSON object; null where nothing is known."""
+        row = {
+            **asdict(self),
+            "seconds": round(self.total_seconds, 3),
+            "phases": {name: round(spent, 3) for name, spent in self.seconds.items()},
+            "memory_bytes": round(self.memory_bytes),
+        }
+        figures = ("seconds", "phases", "memory_bytes", "cache_bytes", "results_bytes")
+        return row if self.is_known else row | dict.fromkeys(figures)
 
     def lines(self) -> list[str]:
         """For people."""
         counts = [f"{self.compute} to compute", f"{self.found} found"]
         counts += [f"{self.unknown} unknown"] * bool(self.unknown)
-        parts = [
-            f"{name} {duration(self.seconds[name])}" for name in PHASES if name in self.seconds
-        ]
         least = "at least " if self.unpredicted or self.unknown else ""
+        return [
+            f"{', '.join(counts)}.",
+            *(self._figures(least) if self.is_known else ["Time, memory and disk: unknown."]),
+            f"Downloads: {size(self.download_bytes)}.",
+            f"Method: {self.method}",
+        ]
+
+    def _figures(self, least: str) -> list[str]:
+        known = {name: self.seconds.get(name, 0.0) for name in PHASES}
+        parts = [f"{name} {duration(spent)}" for name, spent in known.items() if spent]
         disk = size(self.cache_bytes + self.results_bytes)
         split = f"{size(self.cache_bytes)} of cache, {size(self.results_bytes)} of results"
         return [
-            f"{', '.join(counts)}.",
             f"Time: {least}{duration(self.total_seconds)} ({', '.join(parts)}).",
             f"Memory: {least}{size(self.memory_bytes)} at most at a time.",
             f"Disk: {least}{disk} ({split}).",
-            f"Downloads: {size(self.download_bytes)}.",
-            f"Method: {self.method}",
         ]
 
 
@@ -151,13 +165,11 @@ def method(shown: int, asked: int, recorded: int, rehearsed: int) -> str:
     parts = []
     if rehearsed:
         part = f" ({shown:,} of {asked:,} tokens)" if asked else ""
-        parts.append(
-            f"{_results(rehearsed)} by trying the task on one batch{part}, within about 2x"
-        )
+        parts.append(f"{_results(rehearsed)} by trying the task on one batch{part}, within 2x")
     if recorded:
         parts.append(f"{_results(recorded)} from recorded times of equal work, within 1.5x")
     if not parts:
-        return "nothing to predict but loading, which was timed just now."
+        return "only what is here was loaded and timed; what is unknown is not guessed."
     return f"{'; '.join(parts)}; other programs add to it, downloads are not timed."
 
 

@@ -111,10 +111,12 @@ def test_nothing_is_written(gpt2: str, tmp_path: Path) -> None:
 
 
 def test_what_would_fail_says_why(gpt2: str, tmp_path: Path) -> None:
-    """Damaged files, a task's refusal and a failed check are told; the others are planned."""
+    """Damaged files and a failed check are told; what can be is planned, a sum of at least so much."""
     (tmp_path / "bad").mkdir()
     folders = [tmp_path / "bad", sae_folder(tmp_path / "a"), sae_folder(tmp_path / "w", width=8)]
-    bad, good, wide = plan(folders, Error(), model=gpt2).results
+    made = plan(folders, Error(), model=gpt2)
+    assert "Time: at least" in made.text()
+    bad, good, wide = made.results
     assert (bad.state, good.state, wide.state) == ("fails", "compute", "compute")
     assert "bad" in str(bad.reason)
     assert good.reason is None
@@ -189,14 +191,14 @@ def test_an_sae_of_another_shape_is_rehearsed(gpt2: str, tmp_path: Path) -> None
 
 
 def test_time_is_bounded(gpt2: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once rehearsals took their time, what is left is not predicted, and the sum says so."""
+    """Once rehearsals took their time, what is left is not predicted."""
     monkeypatch.setattr(planning, "REHEARSAL_SECONDS", 0.0)
     made = plan(sae_folder(tmp_path / "a"), Error(), model=gpt2)
     assert _states(made) == ["compute"]
     assert made.results[0].seconds is None
     assert "rehearsals took more than 0 s" in str(made.results[0].reason)
     assert made.forecast.unpredicted == 1
-    assert "Time: at least" in made.text()
+    assert "Time, memory and disk: unknown." in made.text()
 
 
 def test_what_only_preparing_tells_is_unknown(
@@ -237,7 +239,8 @@ def test_downloads_without_network(gpt2: str, tmp_path: Path) -> None:
     ]
     assert made.forecast.download_bytes is None
     assert (made.forecast.unknown, made.forecast.compute) == (2, 0)
-    assert "Downloads: unknown." in made.text()
+    assert "Time, memory and disk: unknown.\nDownloads: unknown." in made.text()
+    assert made.forecast.row()["seconds"] is None
     first = plan(["hf://org/repo/sae", str(folders[1])], Error(), model=gpt2)
     assert _states(first) == ["unknown", "compute"]
 
