@@ -111,7 +111,7 @@ def test_nothing_is_written(gpt2: str, tmp_path: Path) -> None:
 
 
 def test_what_would_fail_says_why(gpt2: str, tmp_path: Path) -> None:
-    """Damaged files and a failed check are told; what can be is planned, a sum of at least so much."""
+    """Damaged files and a failed check are told; the sum is then at least what the others take."""
     (tmp_path / "bad").mkdir()
     folders = [tmp_path / "bad", sae_folder(tmp_path / "a"), sae_folder(tmp_path / "w", width=8)]
     made = plan(folders, Error(), model=gpt2)
