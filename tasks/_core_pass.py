@@ -28,7 +28,9 @@ class Plan:
     ce_rows: int
     """Rows, from the first, whose predictions are judged; 0 without a model."""
     first: int | None = None
-    """Rows before it serve SAEBench's CE and KL, those from it on its other figures; or None."""
+    """Rows before it serve SAEBench's CE and KL, those from it on its other figures; or None.
+
+    0 where there are no predictions: only then may a unit be of several rows."""
 
     @property
     def units(self) -> int:
@@ -119,11 +121,12 @@ class Tally:
         y, row = batch.y_tokens, batch.row_of_token + start
         x = y if batch.x is batch.y else batch.x_tokens
         y_hat = decode_codes(self.sae, codes, x.to(self.sae.W_dec.device)).to(y)
-        self.rows.add(row // self.plan.rows_a_unit, **token_statistics(y, y_hat, codes))
+        unit = row // self.plan.rows_a_unit
+        self.rows.add(unit, **token_statistics(y, y_hat, codes))
         self.active += metrics.active_counts(codes).cpu()
         if self.plan.first is not None:
-            mean = self.batch_means.to(y)[saebench.batch_of(row, self.plan.first)]
-            self.rows.add(row, **saebench.token_statistics(y, y_hat, codes, mean))
+            mean = self.batch_means.to(y)[saebench.batch_of(unit, self.plan.first)]
+            self.rows.add(unit, **saebench.token_statistics(y, y_hat, codes, mean))
             self.positive += saebench.positive_counts(codes, row >= self.plan.first).cpu()
         return y_hat
 

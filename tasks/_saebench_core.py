@@ -27,7 +27,8 @@ from ._row_sums import Statistics
 from ._site_sums import SiteSums
 
 BATCH_ROWS = 16
-"""Rows a batch in SAEBench's canonical run. Three of its figures depend on it."""
+"""Rows (of a long array: blocks) a batch in SAEBench's canonical run. Three of its figures depend
+on it."""
 TINY_NORM = 1e-4
 """Below this SAEBench divides by 1 instead of by |x|."""
 FORMULA = "SAEBench's formula is no sum over units"
@@ -70,9 +71,9 @@ _LOSSES = tuple(
 _DENSITIES = tuple(replace(ratio, metric=f"saebench_{ratio.metric}") for ratio in DENSITIES)
 
 
-def batch_of(row: Int[Tensor, " tokens"], first: int) -> Int[Tensor, " tokens"]:
-    """SAEBench's batch of each row, counted from the first row that serves these figures."""
-    return (row - first).clamp(min=0) // BATCH_ROWS
+def batch_of(unit: Int[Tensor, " tokens"], first: int) -> Int[Tensor, " tokens"]:
+    """SAEBench's batch of each row or block, counted from the first that serves these figures."""
+    return (unit - first).clamp(min=0) // BATCH_ROWS
 
 
 def batch_means(site: SiteSums, first: int) -> Float[np.ndarray, "batches d_out"]:
@@ -112,30 +113,43 @@ def positive_counts(codes: Codes, counted: Bool[Tensor, " tokens"]) -> Int[Tenso
     return torch.bincount(codes.index[kept], minlength=codes.d_sae)
 
 
+def losses(rows: Statistics) -> Iterator[Evidence | Missing]:
+    """CE and KL.
+
+    Args:
+        rows: Losses of the rows that serve them; `ce_zero` and `kl_zero` with every position
+            ablated, special tokens too.
+    """
+    columns = used(with_shares(rows), _LOSSES)
+    table = units("saebench_ce_rows", "row", columns, weight=rows["kl_positions"] > 0)
+    yield from evidence(table, _LOSSES)
+
+
+def missing_losses(reason: str) -> Iterator[Missing]:
+    """CE and KL declared absent."""
+    yield from missing(_LOSSES, reason)
+
+
 def figures(
     rows: Statistics,
-    losses: Statistics,
     active: Int[np.ndarray, " d_sae"],
     first: int,
     d_out: int,
+    unit: str,
 ) -> Iterator[Evidence | Missing]:
-    """All of SAEBench's figures but the cosines.
+    """All of SAEBench's figures but the losses and the cosines.
 
     Args:
-        rows: Statistics of every row.
-        losses: Losses of the rows before `first`; `ce_zero` and `kl_zero` with every position
-            ablated, special tokens too.
-        active: Tokens from row `first` on where each latent is above 0.
-        first: First row that serves the figures without logits.
+        rows: Statistics of every unit.
+        active: Tokens from unit `first` on where each latent is above 0.
+        first: First unit that serves these figures.
         d_out: Dimensions of the activation.
+        unit: What a unit is called.
     """
-    columns = used(with_shares(losses), _LOSSES)
-    table = units("saebench_ce_rows", "row", columns, weight=losses["kl_positions"] > 0)
-    yield from evidence(table, _LOSSES)
     after = {name: sums[first:] for name, sums in rows.items()}
     ids = np.arange(first, first + len(after["tokens"]))
     columns, weight = used(after, _ROWS), after["tokens"] > 0
-    table = units("saebench_rows", "row", columns, unit_id=ids, weight=weight)
+    table = units("saebench_rows", unit, columns, unit_id=ids, weight=weight)
     yield from evidence(table, _ROWS)
     yield from _of_batches(after, d_out)
     tokens = int(after["tokens"].sum())
@@ -171,8 +185,3 @@ def ablated_everywhere(losses: Statistics) -> Statistics:
     """Losses in which zero ablation means every position, and mean ablation is left out."""
     kept = {name: sums for name, sums in losses.items() if not name.endswith("_mean")}
     return kept | {f"{loss}_zero": losses[f"{loss}_zero_all"] for loss in ("ce", "kl")}
-
-
-def without_model(reason: str) -> Iterator[Missing]:
-    """Every figure declared absent."""
-    yield from missing((*_LOSSES, *_ROWS, _BIAS, _VARIANCE, *_DENSITIES, *_MASS), reason)

@@ -62,7 +62,7 @@ class Core:
     """`saebench`: add SAEBench's own figures, named `saebench_*`."""
     compat_reconstruction_rows: int | None = None
     """Rows, from the first, that serve SAEBench's CE and KL; the rest serve its other figures.
-    None: a third of the rows."""
+    None: a third of the rows. A source without predictions gives all rows to the other figures."""
     limit: int | None = None
     """Read no more rows than this, whatever `rows` says."""
 
@@ -121,11 +121,12 @@ class Core:
             yield neighbours
             if self.compat:
                 yield saebench.renamed(neighbours)
+        if plan.first:
+            yield from saebench.losses(_first(saebench.ablated_everywhere(losses), plan.first))
+        elif plan.first is not None:
+            yield from saebench.missing_losses(NO_LOGITS)
         if plan.first is not None:
-            losses = _first(saebench.ablated_everywhere(losses), plan.first)
-            yield from saebench.figures(rows, losses, measured.positive, plan.first, source.d_out)
-        elif self.compat:
-            yield from saebench.without_model(NO_LOGITS)
+            yield from saebench.figures(rows, measured.positive, plan.first, source.d_out, unit)
 
     def inputs(self) -> str | None:
         """The text that no field names, by content."""
@@ -161,7 +162,7 @@ class Core:
         if not rows.mask.any():
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
         if not source.has_logits:
-            return Plan(rows, data.rows_a_unit, 0)
+            return Plan(rows, data.rows_a_unit, 0, 0 if self.compat else None)
         first = None
         if self.compat:
             first = self.compat_reconstruction_rows or max(1, len(rows) // 3)

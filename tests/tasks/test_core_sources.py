@@ -118,8 +118,33 @@ def test_stored_activations_have_no_losses(source: ModelSource, rows: TokenRows)
     assert "ce_loss_score" in told
     assert "saebench_ce_loss_score" in told
     assert all("output head" in reason for reason in told.values())
+    assert all("ce_loss" in name or "kl_div" in name for name in told)
     codes = random_topk().encode_codes(torch.from_numpy(x))
     assert values(found)["l1"] == pytest.approx(metrics.l1(codes), rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [40, 640])
+def test_saebench_figures_of_stored_activations(count: int) -> None:
+    """An array gives SAEBench's figures over all its vectors, in blocks too, 16 units a batch."""
+    x = np.random.default_rng(0).normal(size=(count, WIDTH)).astype(np.float32)
+    sae = random_topk()
+    found = values(evidence_of(Core(compat="saebench"), sae, array_source(x)))
+    vectors = torch.from_numpy(x)
+    acts = sae.encode(vectors)
+    x_hat = sae.decode(acts, vectors)
+    size = 16 * (10 if count == 640 else 1)
+    means = torch.cat([part.mean(0).expand_as(part) for part in vectors.split(size)])
+    error = (vectors - x_hat).square().sum(1)
+    expected = {
+        "l0": (acts != 0).sum(1).float().mean(),
+        "cossim": torch.cosine_similarity(vectors, x_hat).mean(),
+        "l2_ratio": (x_hat.norm(dim=1) / vectors.norm(dim=1)).mean(),
+        "explained_variance_legacy": (1 - error / (vectors - means).square().sum(1)).mean(),
+        "frac_alive": (acts > 0).any(0).float().mean(),
+    }
+    named = {name: found[f"saebench_{name}"] for name in expected}
+    assert named == pytest.approx({k: float(v) for k, v in expected.items()}, rel=1e-4)
+    assert "saebench_explained_variance" in found
 
 
 def test_vectors_form_blocks() -> None:
