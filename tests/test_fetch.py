@@ -407,6 +407,24 @@ def test_slow_hub_is_given_up(hub: Hub, tmp_path: Path, monkeypatch: pytest.Monk
     assert not _partials(tmp_path)
 
 
+@pytest.mark.parametrize("revision", [None, COMMIT])
+@pytest.mark.usefixtures("hub")
+def test_unreachable_hub_is_one_quick_error(
+    revision: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody at the hub's address: no attempt is repeated or reported, and one error says it."""
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    library = logging.getLogger("huggingface_hub")
+    level = library.level
+    with caplog.at_level(logging.WARNING), pytest.raises(FetchError, match="Check the connection"):
+        fetch(SOURCE, revision=revision)
+    assert not waits
+    assert not caplog.records
+    assert library.level == level
+
+
 def test_hub_down_falls_back_to_cache(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
     """Where the hub only answers with errors, what the cache holds serves, and that is said."""
     path = fetch(SOURCE)

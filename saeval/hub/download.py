@@ -5,7 +5,8 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 60
 """Longest wait that is granted where the hub asks to come back later."""
 _ATTEMPTS = 3
+_SECONDS = 10.0
+"""How long the hub may take over the first question."""
 _SPARE_BYTES = 64 << 20
 """Disk space left free for others."""
 
@@ -62,11 +65,12 @@ def download(source: Source, commit: str | None) -> tuple[str, list[str]]:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    commit = commit or _newest(api, source)
-    files = _listing(api, source, commit)
-    _check_room(source, files)
-    for file in files:
-        _download_file(source, commit, file)
+    with _quiet():
+        commit = _reached(api, source, commit)
+        files = _listing(api, source, commit)
+        _check_room(source, files)
+        for file in files:
+            _download_file(source, commit, file)
     return commit, [file.path for file in files]
 
 
@@ -80,12 +84,33 @@ def bytes_missing(source: Source, commit: str | None) -> int:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    return _missing(source, _listing(api, source, commit or _newest(api, source)))
+    with _quiet():
+        return _missing(source, _listing(api, source, _reached(api, source, commit)))
 
 
-def _newest(api: Any, source: Source) -> str:
-    info = _patiently(lambda: api.model_info(source.repository, revision=source.revision))
-    return str(info.sha)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """While open, huggingface_hub does not report each of its attempts: the error at last does."""
+    library = logging.getLogger("huggingface_hub")
+    before = library.level
+    library.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        library.setLevel(before)
+
+
+def _reached(api: Any, source: Source, commit: str | None) -> str:
+    """The commit, or the newest of the source's revision, from a hub that answers.
+
+    Asked in this way, a hub that cannot be reached is an error at once. Listings and files would
+    be tried for half a minute.
+    """
+    revision = None if commit else source.revision
+    info = _patiently(
+        lambda: api.model_info(source.repository, revision=revision, timeout=_SECONDS)
+    )
+    return commit or str(info.sha)
 
 
 def _missing(source: Source, files: Iterable[RemoteFile]) -> int:
