@@ -53,11 +53,7 @@ def _block(title: str, scores: Sequence[Score], width: int) -> str:
     if hidden:
         lines.append(f"{hidden} figures of parts are not shown; --json has them.")
     lines += _without_interval(shown)
-    lines += [
-        printable(f"{score.status.replace('_', ' ')}: {_subject(score, heads)}: {score.reason}")
-        for score in scores
-        if score.status != "scored"
-    ]
+    lines += _not_scored(scores, heads)
     return "\n".join(lines)
 
 
@@ -81,15 +77,10 @@ def _headline(scores: Sequence[Score]) -> list[Score]:
 
 
 def _heads(columns: Sequence[Column]) -> dict[Column, str]:
-    """Short names that still tell the columns apart: what all paths share is left out."""
+    """Names that tell the columns apart, as short as that allows."""
     saes = list(dict.fromkeys(sae for sae, _ in columns))
     seeds = {seed for _, seed in columns}
-    split = [sae.split("/") for sae in saes]
-    shared = 0
-    if len(saes) > 1:
-        while all(len(s) > shared + 1 for s in split) and len({s[shared] for s in split}) == 1:
-            shared += 1
-    short = {sae: "/".join(parts[shared:]) for sae, parts in zip(saes, split, strict=True)}
+    short = _short(saes)
     return {
         (sae, seed): (" · " if len(columns) == 1 else " ").join(
             ([short[sae]] if len(saes) > 1 or len(columns) == 1 else [])
@@ -97,6 +88,28 @@ def _heads(columns: Sequence[Column]) -> dict[Column, str]:
         )
         for sae, seed in columns
     }
+
+
+def _short(saes: Sequence[str]) -> dict[str, str]:
+    """Names without the folders that all share.
+
+    Of absolute paths their ends, no longer than it takes to tell them apart: half an absolute
+    path would be another path.
+    """
+    split = [sae.split("/") for sae in saes]
+    least = min(map(len, split), default=1)
+    if len(saes) == 1:
+        return {sae: sae for sae in saes}
+    if all(sae.startswith("/") for sae in saes):
+        for kept in range(1, least - 1):
+            ends = ["/".join(parts[-kept:]) for parts in split]
+            if len(set(ends)) == len(saes):
+                return dict(zip(saes, ends, strict=True))
+        return {sae: sae for sae in saes}
+    shared = 0
+    while shared + 1 < least and len({parts[shared] for parts in split}) == 1:
+        shared += 1
+    return {sae: "/".join(parts[shared:]) for sae, parts in zip(saes, split, strict=True)}
 
 
 def _name(score: Score) -> str:
@@ -202,6 +215,20 @@ def _without_interval(scores: Sequence[Score]) -> list[str]:
     ]
 
 
-def _subject(score: Score, heads: Mapping[Column, str]) -> str:
-    names = [heads[_column(score)], score.metric or "", score.part or ""]
-    return " ".join(name for name in names if name)
+def _not_scored(scores: Sequence[Score], heads: Mapping[Column, str]) -> list[str]:
+    """One line a reason: which columns, and which of their metrics."""
+    found: dict[tuple[str, str | None], dict[Column, list[str]]] = {}
+    for score in scores:
+        if score.status != "scored":
+            columns = found.setdefault((score.status, score.reason), {})
+            named = columns.setdefault(_column(score), [])
+            named.append(" ".join(name for name in (score.metric, score.part) if name))
+    lines = []
+    for (status, reason), columns in found.items():
+        alike: dict[str, list[str]] = {}
+        for column, metrics in columns.items():
+            told = ", ".join(dict.fromkeys(metric for metric in metrics if metric))
+            alike.setdefault(told, []).append(heads[column])
+        subjects = "; ".join(f"{', '.join(c)} {told}".rstrip() for told, c in alike.items())
+        lines.append(printable(f"{status.replace('_', ' ')}: {subjects}: {reason}"))
+    return lines

@@ -79,6 +79,22 @@ def test_several_saes_stand_side_by_side() -> None:
     assert "± standard error" in text
 
 
+@pytest.mark.parametrize(
+    "saes, heads",
+    [
+        (("/home/x/a", "/home/x/b"), "a b"),
+        (("/home/x/a", "/home/y/a"), "x/a y/a"),
+        (("/x/a", "/y/a"), "/x/a /y/a"),
+        (("/home/x/saes/a", "org/k/a"), "/home/x/saes/a org/k/a"),
+        (("org/4k/a", "org/16k/b"), "4k/a 16k/b"),
+    ],
+)
+def test_no_half_of_an_absolute_path(saes: tuple[str, str], heads: str) -> None:
+    """Absolute paths show the end that tells them apart, or all of themselves."""
+    text = score_tables([score("m", sae) for sae in saes], width=200)
+    assert text.splitlines()[1].split()[2:] == heads.split()
+
+
 def test_seeds_and_width() -> None:
     """Seeds are columns too; what the width does not hold goes into a further table."""
     scores = [score("m", sae, seed) for sae in ("a", "b") for seed in (0, 1)]
@@ -123,6 +139,20 @@ def test_what_was_not_scored_says_why() -> None:
     missing = score("ce", **bare, status="not_applicable", reason="no logits")
     text = score_tables([score("m"), missing])
     assert text.splitlines()[-1] == "not applicable: org/a · seed 0 ce: no logits"
+
+
+def test_reasons_are_said_once() -> None:
+    """What shares a reason shares a line, with its SAEs and their metrics."""
+    bare = dict.fromkeys(
+        ("value", "stderr", "ci_low", "ci_high", "n", "unit_of_n", "unit", "better")
+    )
+    bare |= {"status": "not_applicable", "reason": "no logits"}
+    missing = [score(metric, sae, **bare) for sae in ("a", "b") for metric in ("ce", "kl")]
+    text = score_tables([score("m", "a"), *missing])
+    assert text.splitlines()[-1] == "not applicable: a, b ce, kl: no logits"
+    text = score_tables([score("m", "a"), *missing[:3]])
+    assert text.splitlines()[-1] == "not applicable: a ce, kl; b ce: no logits"
+    assert text.count("no logits") == 1
 
 
 def test_values_without_an_interval_say_why() -> None:
