@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ from saeval.errors import LoadError
 
 _CODE = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")
 """How torch names what its restricted unpickler would not call."""
-_REASON = re.compile(r"WeightsUnpickler error:? *(\S.*)")
+_REASON = re.compile(r"WeightsUnpickler error(?:: *| +)(\S.*)")
 """Where the reason stands in torch's advice on restricted unpickling."""
+_PICKLE = b"\x80"
+"""First byte of a pickle that stands by itself, of protocol 2 or later."""
 SCANNED_BYTES = 2**20
 """How much of a torch file is searched for names before it is read."""
 
@@ -84,13 +87,21 @@ def read_torch(path: Path) -> Mapping[str, Any]:
         LoadError: if the file is missing, truncated, holds code, or holds no mapping.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch thinks of old pickles, errors say below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive fails in whatever part of torch meets it
         code = _CODE.search(str(error))
         if code:
             raise LoadError(
                 f"{path} holds code ('{code[1]}') and not only tensors. It was not run. Save a "
                 "plain state dict instead: torch.save(module.state_dict(), path)."
+            ) from error
+        if _is_bare_pickle(path):
+            raise LoadError(
+                f"{path} is a bare pickle, not a zip archive as torch.save writes since torch 1.6, "
+                "and does not hold only tensors. It may hold code, and was not run. Save "
+                "module.state_dict() with torch.save of torch 1.6 or later, or as safetensors."
             ) from error
         raise LoadError(_damaged(path, "torch", error)) from error
     if not isinstance(content, Mapping):
@@ -117,12 +128,19 @@ def mentions(path: Path, *names: str) -> bool:
     return all(name.encode() in content for name in names)
 
 
+def _is_bare_pickle(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) == _PICKLE
+
+
 def _damaged(path: Path, kind: str, error: Exception) -> str:
     if not path.is_file():
         return f"{path} does not exist. The folder is incomplete: fetch or copy it again."
     found = _REASON.search(str(error))
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = (found[1] if found else lines[0]).strip().rstrip(".")
+    reason = (found[1] if found else lines[0].partition(". In PyTorch")[0]).strip().rstrip(".")
     return (
         f"{path} ({path.stat().st_size:,} bytes) cannot be read as {kind}: {reason}. It is "
         "truncated or damaged: fetch or copy it again."
