@@ -1,15 +1,19 @@
 """The command line: a thin layer over the Python API. Imports nothing slow until it must."""
 
-import functools
-import inspect
-import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any
 
-import typer
+try:  # Ctrl-C counts from the start, and of a short command these are the longest part
+    import functools
+    import inspect
+    import json
+    import os
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+    from typing import Annotated, Any
+
+    import typer
+except KeyboardInterrupt:
+    sys.exit(130)
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -148,11 +152,11 @@ def run(  # noqa: PLR0917  one parameter an option
         display.clear()
     if as_json:
         _print_json(score.row() for score in results.scores)
-    else:
+        failures = {(r.sae or r.set, r.task, r.reason) for r in results if r.status == "failed"}
+        for label, task, reason in sorted(failures, key=str):
+            _complain(f"{label}, {task}: {reason}")
+    else:  # the tables say what failed
         _print_tables(results, display.summary(configuration.output_path))
-    failures = {(r.sae or r.set, r.task, r.reason) for r in results if r.status == "failed"}
-    for label, task, reason in sorted(failures, key=str):
-        _complain(f"{label}, {task}: {reason}")
     if results.failed:
         raise typer.Exit(FAILED)
 

@@ -318,6 +318,32 @@ def test_ctrl_c_keeps_finished_results(tmp_path: Path) -> None:
     assert "1 computed, 1 found" in again.stdout
 
 
+def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
+    """SIGINT during the first imports, before main is called: exit 130, and not a word."""
+    (tmp_path / "typer.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from saeval.cli import main; main()"
+    )
+    command = [sys.executable, "-c", script, "ls", "saes"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_failure_is_said_once(tmp_path: Path) -> None:
+    """The table says what failed; with --json, stderr does, since stdout holds rows alone."""
+    np.save(tmp_path / "x.npy", np.ones((9, 24), np.float32))
+    arguments = ("run", "--sae", sae_folder(tmp_path / "a"), "--tasks", "core", "--data", "x.npy")
+    done = call(*arguments)
+    assert done.exit_code == 1
+    assert (done.stdout.count("failed: "), done.stderr) == (1, "")
+    done = call(*arguments, "--json")
+    assert done.exit_code == 1
+    assert done.stderr.count("error: ") == 1
+    assert all(json.loads(line) for line in done.stdout.splitlines())
+
+
 def _wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
     for _ in range(1200):
         if path.exists():
