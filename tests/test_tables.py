@@ -143,9 +143,8 @@ def test_what_was_not_scored_says_why() -> None:
 
 def test_reasons_are_said_once() -> None:
     """What shares a reason shares a line, with its SAEs and their metrics."""
-    bare = dict.fromkeys(
-        ("value", "stderr", "ci_low", "ci_high", "n", "unit_of_n", "unit", "better")
-    )
+    names = ("value", "stderr", "ci_low", "ci_high", "n", "unit_of_n", "unit", "better")
+    bare: dict[str, Any] = dict.fromkeys(names)
     bare |= {"status": "not_applicable", "reason": "no logits"}
     missing = [score(metric, sae, **bare) for sae in ("a", "b") for metric in ("ce", "kl")]
     text = score_tables([score("m", "a"), *missing])
