@@ -1,0 +1,94 @@
+"""What a synthetic world is made of, and the named worlds."""
+
+from dataclasses import dataclass, replace
+
+from saeval.errors import UsageError
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """Parameters of a world. Rates are nominal here; a world measures its own."""
+
+    name: str
+    seed: int = 0
+    """Of the world itself. Give a private world one of your own."""
+    d: int = 128
+    """Width of the activations."""
+    features: int = 256
+    """Directions planted."""
+    max_cosine: float = 0.2
+    """Largest |cosine| between two of them, up to `child_cosine` for a child and its parent."""
+    child_cosine: float = 0.0
+    """Cosine that a child's direction is given with its parent's; 0 leaves it to `max_cosine`."""
+    l0: float = 8.0
+    """Features active at a time, on average."""
+    zipf: float = 0.7
+    """Rates of the features without parents fall as rank to the power of minus this."""
+    roots: int = 16
+    """Features that have children."""
+    children: int = 4
+    """Children of each of them."""
+    depth: int = 2
+    """Levels of the hierarchy, the roots included."""
+    child_rate: float = 0.25
+    """Chance that a child wants to fire, given that its parent does. Of the siblings that want
+    to, one does: they exclude each other."""
+    correlation: float = 0.4
+    """Correlation, in the Gaussian copula, of features without parents in the same group."""
+    groups: int = 16
+    """Groups of such features."""
+    magnitude: float = 1.0
+    """Mean magnitude of the rarest feature; that of the most frequent is a quarter larger."""
+    spread: float = 0.2
+    """Standard deviation of magnitudes, on average over features; of their logarithm if
+    `heavy_tail`."""
+    heavy_tail: bool = False
+    """Log-normal magnitudes in place of normal ones."""
+    noise: float = 0.02
+    """Standard deviation of the noise in each dimension."""
+    bias: float = 0.5
+    """Norm of the constant added to all activations."""
+
+    def __post_init__(self) -> None:
+        if self.hierarchical > self.features:
+            raise UsageError(
+                f"World '{self.name}' has {self.features} features, but its hierarchy needs "
+                f"{self.hierarchical}."
+            )
+
+    @property
+    def hierarchical(self) -> int:
+        """Features that are roots or descend from them."""
+        return self.roots * sum(self.children**level for level in range(self.depth))
+
+
+_BASE = WorldSpec("base")
+
+WORLDS: dict[str, WorldSpec] = {
+    spec.name: spec
+    for spec in (
+        _BASE,
+        replace(_BASE, name="flat", zipf=0.0, roots=0, correlation=0.0),
+        replace(_BASE, name="dense", l0=24.0),
+        replace(_BASE, name="rare", zipf=1.3, l0=4.0),
+        replace(_BASE, name="superposed", d=64, max_cosine=0.35, l0=10.0),
+        replace(_BASE, name="noisy", noise=0.1),
+        replace(_BASE, name="correlated", correlation=0.8, groups=8),
+        replace(_BASE, name="deep", roots=8, depth=3, child_rate=0.35),
+        replace(_BASE, name="heavy-tail", heavy_tail=True, spread=0.75),
+        replace(_BASE, name="overlapping", child_cosine=0.5),
+    )
+}
+"""The worlds by name. Each differs from `base`, the easiest to recover of those with structure,
+in what its name says."""
+
+
+def world_spec(name: str) -> WorldSpec:
+    """The named world's parameters.
+
+    Raises:
+        UsageError: naming the worlds there are.
+    """
+    if name not in WORLDS:
+        raise UsageError(f"There is no synthetic world '{name}'. There are: {', '.join(WORLDS)}.")
+    return WORLDS[name]

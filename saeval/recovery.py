@@ -1,0 +1,189 @@
+"""How well an SAE recovers a known dictionary: by its directions, and by when its latents fire.
+
+Functions return one number a latent, pair or feature, so that a task can store them as evidence;
+a score is their mean, or the ratio of two sums of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from saeval.errors import DataError
+
+RECOVERED = 0.8
+"""|cosine| from which a feature counts as covered. Source: arXiv 2602.14111."""
+
+
+def cosines(
+    W_dec: Float[np.ndarray, "d_sae d"], dictionary: Float[np.ndarray, "features d"]
+) -> Float[np.ndarray, "d_sae features"]:
+    """|cosine| of each latent's direction with each feature's, 0 to 1; 0 for a row of zeros.
+
+    Raises:
+        DataError: if the two have different widths.
+    """
+    if W_dec.shape[1] != dictionary.shape[1]:
+        raise DataError(
+            f"The SAE writes {W_dec.shape[1]} dimensions, but the truth has {dictionary.shape[1]}. "
+            "It belongs to another world."
+        )
+    return np.minimum(np.abs(_unit(W_dec) @ _unit(dictionary).T), 1.0)
+
+
+def _unit(rows: Float[np.ndarray, "rows d"]) -> Float[np.ndarray, "rows d"]:
+    rows = rows.astype(np.float64)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Latents and features paired one to one."""
+
+    latent: Int[np.ndarray, " pairs"]
+    feature: Int[np.ndarray, " pairs"]
+    cosine: Float[np.ndarray, " pairs"]
+    """|cosine| of each pair. Their mean is the MCC."""
+
+
+def match(cosine: Float[np.ndarray, "d_sae features"]) -> Matching:
+    """The pairing with the largest sum of |cosine|, of as many pairs as there can be.
+
+    Source: the MCC of nonlinear ICA and of SynthSAEBench, arXiv 2602.14687 (Hungarian algorithm).
+    """
+    latent, feature = linear_sum_assignment(cosine, maximize=True)
+    return Matching(latent, feature, cosine[latent, feature])
+
+
+def mcc(cosine: Float[np.ndarray, "d_sae features"]) -> float:
+    """Mean |cosine| over the best pairing, 0 to 1; 1 if every pair is parallel."""
+    return float(match(cosine).cosine.mean())
+
+
+def nearest_feature(cosine: Float[np.ndarray, "d_sae features"]) -> Int[np.ndarray, " d_sae"]:
+    """Feature that each latent's direction comes closest to. Several latents may share one."""
+    return cosine.argmax(1)
+
+
+def uniqueness(cosine: Float[np.ndarray, "d_sae features"]) -> float:
+    """Different features nearest to some latent, as a share of the latents, above 0 to 1.
+
+    Random directions score high: read it only beside its floor.
+    """
+    return len(np.unique(nearest_feature(cosine))) / len(cosine)
+
+
+def covered(
+    cosine: Float[np.ndarray, "d_sae features"], least: float = RECOVERED
+) -> Float[np.ndarray, " features"]:
+    """1 for each feature that some latent comes close to, else 0. Their mean is the coverage."""
+    return (cosine.max(0) >= least).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Firing:
+    """How each latent's firing agrees with a feature's. Fires means not 0, whatever the sign."""
+
+    both: Int[np.ndarray, " d_sae"]
+    """Tokens on which latent and feature fire: true positives."""
+    latent_only: Int[np.ndarray, " d_sae"]
+    """False positives."""
+    feature_only: Int[np.ndarray, " d_sae"]
+    """False negatives."""
+
+    @property
+    def f1(self) -> Float[np.ndarray, " d_sae"]:
+        """2 TP / (2 TP + FP + FN), 0 to 1; 0 where neither ever fires."""
+        double = 2 * self.both
+        return double / np.maximum(double + self.latent_only + self.feature_only, 1)
+
+    @property
+    def dead(self) -> Float[np.ndarray, " d_sae"]:
+        """1 for each latent that never fires, else 0."""
+        return (self.both + self.latent_only == 0).astype(np.float64)
+
+
+def firing(acts: sp.csr_matrix, truth: sp.csr_matrix, feature: Int[np.ndarray, " d_sae"]) -> Firing:
+    """Compare each latent with the feature assigned to it.
+
+    Args:
+        acts: Latent activations [tokens, d_sae]; no zeros are stored.
+        truth: Magnitudes of the features [tokens, features].
+        feature: Feature of each latent, such as `nearest_feature`.
+    """
+    fires, active = _indicator(acts), _indicator(truth)
+    both = _totals(fires.multiply(active[:, feature]))
+    latent_total, feature_total = _totals(fires), _totals(active)[feature]
+    return Firing(both, latent_total - both, feature_total - both)
+
+
+def _totals(counts: sp.csr_matrix) -> Int[np.ndarray, " columns"]:
+    return np.asarray(counts.sum(0)).ravel().astype(np.int64)
+
+
+def _indicator(codes: sp.csr_matrix) -> sp.csr_matrix:
+    return sp.csr_matrix((np.ones(codes.nnz), codes.indices, codes.indptr), shape=codes.shape)
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """Sums over the tokens on which a latent and its feature both fire."""
+
+    act: Float[np.ndarray, " d_sae"]
+    """What the latent adds along its direction: |act| times the norm of its decoder row."""
+    truth: Float[np.ndarray, " d_sae"]
+    """What the feature adds in truth."""
+
+    @property
+    def shrinkage(self) -> float:
+        """1 less the ratio of the two totals: 0 if right on average, 1 if all is lost.
+
+        Negative where latents exceed their features.
+
+        Raises:
+            DataError: if no latent ever fires together with its feature.
+        """
+        if not self.truth.sum() > 0:
+            raise DataError("No latent ever fires with its feature, so nothing could shrink.")
+        return 1 - float(self.act.sum() / self.truth.sum())
+
+
+def magnitudes(
+    acts: sp.csr_matrix,
+    truth: sp.csr_matrix,
+    feature: Int[np.ndarray, " d_sae"],
+    W_dec: Float[np.ndarray, "d_sae d"],
+) -> Magnitudes:
+    """Compare sizes of latents with those of the features assigned to them."""
+    target = truth[:, feature]
+    norm = np.linalg.norm(W_dec.astype(np.float64), axis=1)
+    act = np.asarray(abs(acts).astype(np.float64).multiply(_indicator(target)).sum(0)).ravel()
+    true = np.asarray(target.astype(np.float64).multiply(_indicator(acts)).sum(0)).ravel()
+    return Magnitudes(act * norm, true)
+
+
+@dataclass(frozen=True)
+class Floors:
+    """What random directions score, on average over draws."""
+
+    mcc: float
+    uniqueness: float
+    coverage: float
+
+
+def random_floors(
+    dictionary: Float[np.ndarray, "features d"], d_sae: int, *, seed: int, draws: int = 10
+) -> Floors:
+    """Scores of unit directions drawn uniformly, as many as the SAE has latents."""
+    scores = []
+    for draw in range(draws):
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_FLOOR_KEY, draw)))
+        cosine = cosines(rng.standard_normal((d_sae, dictionary.shape[1])), dictionary)
+        scores.append((mcc(cosine), uniqueness(cosine), float(covered(cosine).mean())))
+    return Floors(*np.mean(scores, axis=0).tolist())
+
+
+_FLOOR_KEY = 0xF1008
+"""Spawn key of random directions, so that an equal seed elsewhere draws others."""

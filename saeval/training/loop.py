@@ -1,0 +1,213 @@
+"""Training itself: one streaming loop for all architectures."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saeval.architectures import moved
+from saeval.errors import DataError
+from saeval.training.figures import Figures, held_out_figures
+from saeval.training.method import Fit, Method, Setup, State
+from saeval.training.precision import matmul_precision
+from saeval.training.recipe import Recipe
+from saeval.training.scaling import Scaling, measure_scaling, to_raw_units
+from saeval.training.stream import Source, Stream, open_stream
+
+DEAD_AFTER = 0.05
+"""Share of the training in which a latent must not fire to count as dead."""
+DEAD_TOKENS = 10_000_000
+"""Activations after which it counts as dead anyway. Source: arXiv 2406.04093, appendix A.2."""
+REPORTS = 50
+"""Figures shown in the course of a training."""
+
+
+@dataclass(frozen=True)
+class TrainedSAE:
+    """An SAE and how it came about."""
+
+    sae: Any
+    """A frozen architecture in raw units, on the CPU."""
+    log: tuple[Figures, ...]
+    """Figures in the course of training, on training batches."""
+    final: Figures
+    """Figures on the activations held out."""
+    snapshots: tuple[tuple[int, Any], ...] = ()
+    """Activations seen, and the SAE as it was then."""
+
+
+def train(
+    source: Source,
+    method: Method | Fit,
+    recipe: Recipe,
+    *,
+    device: str = "cpu",
+    watch: Callable[[Figures], None] = lambda _: None,
+    snapshots: tuple[float, ...] = (),
+) -> TrainedSAE:
+    """Train an SAE on a stream of activations. Equal arguments give equal bits on one machine.
+
+    Args:
+        source: Activations; see `saeval.training.stream.Source`.
+        method: The architecture's trainer.
+        recipe: Width, target L0, length and seed.
+        device: Where to train.
+        watch: Called with early figures about fifty times.
+        snapshots: Shares of the training, 0 to 1, after which to keep the SAE as it is then.
+
+    Raises:
+        DataError: if the activations are misshapen, not finite, all equal, or too few.
+    """
+    clock = time.monotonic()
+    stream = open_stream(source, recipe)
+    setup, scale = _prepare(stream, recipe, device)
+    log: list[Figures] = []
+    kept: list[tuple[int, Any]] = []
+    if isinstance(method, Fit):
+        sae, tokens = scale.back(method.fit(setup)), len(setup.x)
+    else:
+        run = _Run(method, setup)
+        marks = {max(1, round(share * recipe.steps)) for share in snapshots}
+        for step in _descend(run, scale.batches(stream.batches(), device), recipe):
+            if step % max(1, recipe.steps // REPORTS) == 0:
+                log.append(run.figures(time.monotonic() - clock))
+                watch(log[-1])
+            if step in marks:
+                kept.append((run.tokens, scale.back(method.finish(run.copied_state(), setup))))
+        sae, tokens = scale.back(method.finish(run.state, setup)), run.tokens
+    x, y = stream.held_out()
+    final = held_out_figures(sae, x, y, tokens=tokens, seconds=time.monotonic() - clock)
+    return TrainedSAE(sae, tuple(log), final, tuple(kept))
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The scalings of what is read and what is written."""
+
+    read: Scaling
+    write: Scaling
+
+    def batches(
+        self, pairs: Iterator[tuple[Tensor, Tensor]], device: str
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised batches on the device."""
+        for x, y in pairs:
+            read = self.read.apply(x.to(device))
+            yield read, read if y is x else self.write.apply(y.to(device))
+
+    def back(self, sae: Any) -> Any:
+        """An SAE of raw activations, on the CPU, sharing no memory with the one being trained."""
+        here = moved(to_raw_units(sae, self.read, self.write), device="cpu")
+        return replace(here)
+
+
+def _prepare(stream: Stream, recipe: Recipe, device: str) -> tuple[Setup, _Scale]:
+    x, y = stream.sample()
+    read = measure_scaling(x)
+    write = read if y is x else measure_scaling(y)
+    scale = _Scale(
+        Scaling(read.mean.to(device), read.factor), Scaling(write.mean.to(device), write.factor)
+    )
+    x, y = next(scale.batches(iter([(x, y)]), device))
+    return Setup(recipe, x, y), scale
+
+
+def _descend(
+    run: "_Run", batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe
+) -> Iterator[int]:
+    """Update step by step; yields the number of steps done.
+
+    Raises:
+        DataError: if the activations end before the training does.
+    """
+    for step in range(recipe.steps):
+        batch = next(batches, None)
+        if batch is None:
+            raise DataError(
+                f"The activations ended after {run.tokens:,} of {recipe.tokens:,}. Train on fewer "
+                "(`tokens`), or give a source that can be started again."
+            )
+        with matmul_precision(recipe.precision):
+            run.update(*batch, step=step)
+        yield step + 1
+
+
+class _Run:
+    """One training under way: weights, Adam, and which latents have fired when."""
+
+    def __init__(self, method: Method, setup: Setup) -> None:
+        self.method = method
+        self.recipe = setup.recipe
+        self.state = method.start(setup)
+        self.tokens = 0
+        weights = self.state.weights
+        self._trained = [name for name in weights if name not in self.state.frozen]
+        self._adam = torch.optim.Adam(
+            [weights[name] for name in self._trained], lr=1.0, eps=6.25e-10, fused=True
+        )
+        self._idle = torch.zeros(len(self.state.dead), dtype=torch.int64, device=setup.x.device)
+        self._window = min(DEAD_TOKENS, DEAD_AFTER * self.recipe.tokens)
+        self._seen_from = 0
+        self._sums = torch.zeros(3, dtype=torch.float64, device=setup.x.device)
+
+    @torch.no_grad()
+    def update(
+        self, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"], *, step: int
+    ) -> None:
+        """One step of Adam, decoder rows kept on the unit sphere."""
+        self.state.share = step / self.recipe.steps
+        result = self.method.step(self.state, x, y)
+        weights = self.state.weights
+        for name in self._trained:
+            weights[name].grad = result.gradients[name]
+        if "W_dec" in self._trained:
+            _along_sphere(weights["W_dec"])
+        for group in self._adam.param_groups:
+            group["lr"] = self.recipe.rate(step)
+        self._adam.step()
+        self.method.constrain(self.state)
+        self._count(result.acts, result.error, y)
+
+    def _count(self, acts: Tensor, error: Tensor, y: Tensor) -> None:
+        """Note what fired and how well it did."""
+        self.tokens += len(acts)
+        self._idle += len(acts)
+        fired = acts.count_nonzero(0)
+        self._idle[fired > 0] = 0
+        self.state.dead = self._idle > self._window
+        new = torch.stack([error.square().sum(), y.square().sum(), fired.sum()])
+        self._sums += new
+
+    def figures(self, seconds: float) -> Figures:
+        """Figures on the batches since the last call.
+
+        Raises:
+            DataError: if the training has diverged.
+        """
+        error, deviation, active = self._sums.tolist()
+        count = self.tokens - self._seen_from
+        self._sums.zero_()
+        self._seen_from = self.tokens
+        if not error < float("inf"):
+            raise DataError(
+                f"Training diverged after {self.tokens:,} activations: the error is {error}. "
+                "Lower the learning rate (`lr`), and look for outliers among the activations."
+            )
+        dead = float(self.state.dead.double().mean())
+        return Figures(self.tokens, error / deviation, active / count, dead, seconds)
+
+    def copied_state(self) -> State:
+        """The state with weights of its own."""
+        weights = {name: w.detach().clone() for name, w in self.state.weights.items()}
+        return replace(self.state, weights=weights)
+
+
+def _along_sphere(W_dec: Tensor) -> None:
+    """Take the part of the gradient that would change the rows' norms off it, in place."""
+    grad = W_dec.grad
+    if grad is not None:
+        grad.addcmul_((grad * W_dec).sum(1, keepdim=True), W_dec, value=-1)

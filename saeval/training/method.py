@@ -1,0 +1,109 @@
+"""What an architecture's trainer is: how to start, one step's gradients, and the finished SAE."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from saeval.sae import SAE
+from saeval.training.recipe import Recipe
+
+Weights = dict[str, Tensor]
+"""Trained tensors by their names in the papers: W_enc, b_enc, W_dec, b_dec and others."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a method knows before the first step. Activations here and in steps are normalised."""
+
+    recipe: Recipe
+    x: Float[Tensor, "sample d_in"]
+    """Some of the activations to be read."""
+    y: Float[Tensor, "sample d_out"]
+    """Those to be reconstructed; the same tensor for an ordinary SAE."""
+
+    @property
+    def reads_what_it_writes(self) -> bool:
+        """Whether this is an ordinary SAE, not a transcoder."""
+        return self.x is self.y
+
+
+@dataclass
+class State:
+    """What changes during training."""
+
+    weights: Weights
+    dead: Bool[Tensor, " d_sae"]
+    """Latents that have not fired for `DEAD_AFTER` of the training."""
+    subtract_b_dec: bool
+    """Whether b_dec is taken off the input before encoding: yes, but for transcoders."""
+    share: float = 0.0
+    """Share of the steps done, 0 to 1."""
+    frozen: frozenset[str] = frozenset()
+    """Weights that stay as they are."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What the method itself carries from step to step, such as an L0 controller."""
+
+    def fields(self, **changed: Any) -> dict[str, Any]:
+        """What the architecture's constructor takes of it, by field; some given anew."""
+        return {**self.weights, "subtract_b_dec": self.subtract_b_dec, **changed}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one batch says."""
+
+    gradients: Weights
+    """Of the loss, by weight."""
+    error: Float[Tensor, "tokens d_out"]
+    """Reconstruction less target."""
+    acts: Float[Tensor, "tokens d_sae"]
+
+
+@runtime_checkable
+class Method(Protocol):
+    """One architecture's trainer: a frozen dataclass whose fields are its settings."""
+
+    name: ClassVar[str]
+
+    def start(self, setup: Setup) -> State:
+        """Initial weights."""
+        ...
+
+    def step(
+        self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
+    ) -> Step:
+        """Gradients on one batch, written out by hand."""
+        ...
+
+    def constrain(self, state: State) -> None:
+        """Bring the weights back to where they may be, after each update."""
+        ...
+
+    def finish(self, state: State, setup: Setup) -> SAE:
+        """The SAE, in normalised units, at the target L0 on the setup's sample."""
+        ...
+
+
+@runtime_checkable
+class Fit(Protocol):
+    """An SAE made from a sample of activations without gradient descent."""
+
+    name: ClassVar[str]
+
+    def fit(self, setup: Setup) -> SAE:
+        """The SAE, in normalised units."""
+        ...
+
+
+def unit_rows(W_dec: Float[Tensor, "d_sae d_out"]) -> Float[Tensor, "d_sae d_out"]:
+    """Rows of norm 1. A row of zeros stays one."""
+    return W_dec / W_dec.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+
+def normalise_decoder(state: State) -> None:
+    """Give the decoder's rows norm 1 again, in place."""
+    W_dec = state.weights["W_dec"]
+    W_dec.div_(torch.linalg.vector_norm(W_dec, dim=1, keepdim=True).clamp_(min=1e-12))

@@ -1,0 +1,63 @@
+"""Activations brought to mean 0 and variance 1 a dimension for training, and SAEs brought back."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saeval.errors import DataError
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """(x - mean) * factor, one factor for all dimensions, so that directions stay what they are."""
+
+    mean: Float[Tensor, " d"]
+    factor: float
+
+    def apply(self, x: Float[Tensor, "tokens d"]) -> Float[Tensor, "tokens d"]:
+        """Normalised activations."""
+        return (x - self.mean) * self.factor
+
+
+def measure_scaling(x: Float[Tensor, "tokens d"]) -> Scaling:
+    """Scaling that gives these activations mean 0 and, on average over dimensions, variance 1.
+
+    Raises:
+        DataError: if they are not finite, or all equal.
+    """
+    if not bool(torch.isfinite(x).all()):
+        raise DataError("The activations hold NaN or infinity. Find out where they come from.")
+    mean = x.double().mean(0)
+    variance = float((x.double() - mean).square().mean())
+    if not variance > 0:
+        raise DataError(f"All {len(x)} activations are equal: there is nothing to learn.")
+    return Scaling(mean.float(), variance**-0.5)
+
+
+_IN_UNITS_OF_ACTS = ("b_enc", "b_gate", "b_mag", "threshold")
+
+
+def to_raw_units(sae: Any, read: Scaling, write: Scaling) -> Any:
+    """The SAE of normalised activations as one of raw activations, with equal decoder rows.
+
+    Acts come out in raw units, so that they are divided by the writing factor like everything
+    else that is added up to a reconstruction.
+    """
+    present = {one.name for one in fields(sae)}
+    changed: dict[str, Any] = {
+        name: getattr(sae, name) / write.factor for name in _IN_UNITS_OF_ACTS if name in present
+    }
+    changed["b_dec"] = write.mean + sae.b_dec / write.factor
+    if "W_enc" in present and not sae.subtract_b_dec:
+        # A transcoder: the mean of what it reads goes into the bias. One of SAEs is in b_dec.
+        changed["W_enc"] = sae.W_enc * (read.factor / write.factor)
+        for name in ("b_enc", "b_gate"):
+            if name in present:
+                changed[name] = changed[name] - read.mean @ changed["W_enc"]
+        if "b_mag" in present:
+            shift = (read.mean @ changed["W_enc"]) * sae.r_mag.exp()
+            changed["b_mag"] = changed["b_mag"] - shift
+    return replace(sae, **changed)

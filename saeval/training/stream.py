@@ -1,0 +1,229 @@
+"""Activations in random order: from an array on disk, or from a model through a shuffle buffer."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saeval.errors import DataError
+from saeval.training.recipe import Recipe
+
+Pair = tuple[Tensor, Tensor]
+"""Float32 activations to be read [tokens d_in] and to be reconstructed [tokens d_out].
+
+The same tensor twice for an ordinary SAE."""
+Source = np.ndarray | Tensor | tuple[np.ndarray, np.ndarray] | Iterable
+"""An array [tokens d_in]; a pair of arrays for a transcoder; or batches of either, as tensors.
+
+An iterable that is no iterator is started again when it ends."""
+
+BUFFER_BYTES = 256 * 2**20
+"""Most that the shuffle buffer holds."""
+BUFFER_TOKENS = 2**18
+"""Most activations that it holds."""
+SAMPLE = 16_384
+"""Activations at most that scales and thresholds are measured on."""
+
+
+class Stream(Protocol):
+    """Activations for training, and some held out that training never sees."""
+
+    def sample(self) -> Pair:
+        """Activations for training, at most `SAMPLE` and in random order."""
+        ...
+
+    def held_out(self) -> Pair:
+        """Those held out."""
+        ...
+
+    def batches(self) -> Iterator[Pair]:
+        """Batches for training. May end early; else goes on for ever."""
+        ...
+
+
+def open_stream(source: Source, recipe: Recipe) -> Stream:
+    """The stream over a source, its order decided by the recipe's seed.
+
+    Raises:
+        DataError: if the source is misshapen, empty or not finite.
+    """
+    if isinstance(source, Tensor):
+        source = source.numpy()
+    if isinstance(source, np.ndarray):
+        source = (source, source)
+    if isinstance(source, tuple):
+        return _open_arrays(source[0], source[1], recipe)
+    return _open_batches(source, recipe)
+
+
+@dataclass(frozen=True)
+class ArrayStream:
+    """Rows of an array, in a new order each time they have all been seen. The last are held out."""
+
+    x: np.ndarray
+    y: np.ndarray
+    rows: int
+    """Rows for training."""
+    recipe: Recipe
+
+    def sample(self) -> Pair:
+        """Rows for training, drawn without replacement."""
+        generator = self.recipe.generator("fit")
+        return self._take(torch.randperm(self.rows, generator=generator)[:SAMPLE].numpy())
+
+    def held_out(self) -> Pair:
+        """The last rows."""
+        return self._take(slice(self.rows, None))
+
+    def batches(self) -> Iterator[Pair]:
+        """Without end."""
+        generator = self.recipe.generator("order")
+        waiting = np.zeros(0, np.int64)
+        while True:
+            while len(waiting) < self.recipe.batch_size:
+                order = torch.randperm(self.rows, generator=generator).numpy()
+                waiting = np.concatenate([waiting, order])
+            now, waiting = np.split(waiting, [self.recipe.batch_size])
+            # In rising order a memory-mapped file is read faster, and a batch has no order.
+            yield self._take(np.sort(now))
+
+    def _take(self, rows: np.ndarray | slice) -> Pair:
+        x = _tensor(self.x[rows])
+        return x, x if self.y is self.x else _tensor(self.y[rows])
+
+
+def _open_arrays(x: np.ndarray, y: np.ndarray, recipe: Recipe) -> ArrayStream:
+    for array in (x, y):
+        if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
+            raise DataError(
+                f"Activations must be a floating-point array [tokens, width], not "
+                f"{array.dtype} {list(array.shape)}."
+            )
+    if len(x) != len(y):
+        raise DataError(f"{len(x)} activations to read but {len(y)} to reconstruct: they pair up.")
+    rows = len(x) - max(1, min(recipe.held_out, len(x) // 10))
+    if rows < 2:
+        raise DataError(f"{len(x)} activations are too few to train on and to hold some out.")
+    return ArrayStream(x, y, rows, recipe)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    rows = np.ascontiguousarray(array, np.float32)
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+
+
+class ShuffledStream:
+    """Batches from a model, mixed in a buffer so that neighbours in a text come apart."""
+
+    def __init__(self, reader: "_Reader", recipe: Recipe) -> None:
+        self._reader = reader
+        self._recipe = recipe
+        self._held_out = reader.take(recipe.held_out)
+        width = sum(part.shape[1] for part in self._held_out)
+        capacity = min(BUFFER_TOKENS, BUFFER_BYTES // (4 * width), recipe.tokens)
+        self._buffer = reader.take(max(capacity, 2 * recipe.batch_size))
+
+    def sample(self) -> Pair:
+        """From the first buffer."""
+        order = torch.randperm(len(self._buffer[0]), generator=self._recipe.generator("fit"))
+        return _part(self._buffer, order[:SAMPLE])
+
+    def held_out(self) -> Pair:
+        """The first ones read."""
+        return self._held_out
+
+    def batches(self) -> Iterator[Pair]:
+        """Until the source ends. Whenever half of the buffer is used up it is filled again."""
+        generator = self._recipe.generator("order")
+        size, buffer = self._recipe.batch_size, self._buffer
+        capacity, dry = len(buffer[0]), False
+        while not dry:
+            buffer = _part(buffer, torch.randperm(len(buffer[0]), generator=generator))
+            more = self._reader.take(max(capacity // 2, size))
+            dry = not len(more[0])
+            half = len(buffer[0]) - (0 if dry else capacity // 2)
+            full = max(half // size, 1) * size
+            for start in range(0, full, size):
+                if start + size <= len(buffer[0]):
+                    yield _part(buffer, slice(start, start + size))
+            buffer = _join([_part(buffer, slice(full, None)), more])
+
+
+class _Reader:
+    """Takes activations off an iterator of batches, as many at a time as are wanted."""
+
+    def __init__(self, batches: Iterator[Pair]) -> None:
+        self._batches = batches
+        self._rest: Pair | None = None
+
+    def take(self, count: int) -> Pair:
+        """The next `count` activations, fewer if the source ends before.
+
+        Raises:
+            DataError: if there never were any.
+        """
+        parts = [] if self._rest is None else [self._rest]
+        have = sum(len(part[0]) for part in parts)
+        while have < count and (pair := next(self._batches, None)) is not None:
+            parts.append(pair)
+            have += len(pair[0])
+        if not parts:
+            raise DataError("The source of activations is empty, so there is nothing to train on.")
+        joined = _join(parts)
+        self._rest = _part(joined, slice(count, None))
+        return _part(joined, slice(count))
+
+
+def _open_batches(source: Iterable, recipe: Recipe) -> ShuffledStream:
+    stream = ShuffledStream(_Reader(_pairs(source, recipe.held_out)), recipe)
+    if len(stream.sample()[0]) < 2:
+        raise DataError(
+            f"The source holds no more than the {recipe.held_out} activations to be held out. "
+            "Give more of them, or hold out fewer (`held_out`)."
+        )
+    return stream
+
+
+def _pairs(source: Iterable, held_out: int) -> Iterator[Pair]:
+    """Batches of a source; over and over, less the first `held_out`, if it can be restarted."""
+    yield from map(_pair, source)
+    found = not isinstance(source, Iterator)
+    while found:
+        found, left = False, held_out
+        for pair in map(_pair, source):
+            if len(pair[0]) > left:
+                yield _part(pair, slice(left, None))
+                found = True
+            left = max(0, left - len(pair[0]))
+
+
+def _pair(batch: Tensor | Pair) -> Pair:
+    """One batch as a float32 pair.
+
+    Raises:
+        DataError: if it is not one.
+    """
+    x, y = batch if isinstance(batch, tuple) else (batch, batch)
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise DataError(
+            f"A batch of activations must be [tokens, width], not {list(x.shape)} to read and "
+            f"{list(y.shape)} to reconstruct."
+        )
+    read = x.detach().float()
+    return read, read if y is x else y.detach().float()
+
+
+def _part(pair: Pair, rows: Tensor | slice) -> Pair:
+    x = pair[0][rows]
+    return x, x if pair[1] is pair[0] else pair[1][rows]
+
+
+def _join(pairs: list[Pair]) -> Pair:
+    if len(pairs) == 1:
+        return pairs[0]
+    x = torch.cat([pair[0] for pair in pairs])
+    same = all(pair[1] is pair[0] for pair in pairs)
+    return x, x if same else torch.cat([pair[1] for pair in pairs])
