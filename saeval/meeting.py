@@ -67,7 +67,7 @@ def gather(subjects: Sequence[Subject], label: str, session: Session) -> Meeting
     """
     clock = Clock(label, session.tell, session.total)
     with clock.phase("load"):
-        saes = [subject.load(session.opening.device) for subject in subjects]
+        saes = [_loaded(subject, session) for subject in subjects]
         hashes = [content_hash(sae) for sae in saes]
     pairs = zip(saes, subjects, strict=True)
     claims = [claims_of(sae, subject.expected) for sae, subject in pairs]
@@ -75,6 +75,16 @@ def gather(subjects: Sequence[Subject], label: str, session: Session) -> Meeting
     if len(places) != 1:
         raise NotApplicable(f"The members of '{label}' read at {len(places)} different places.")
     return Meeting(subjects, saes, hashes, claims, places.pop(), session, clock)
+
+
+def _loaded(subject: Subject, session: Session) -> SAE:
+    """An SAE; an object that does not tell its width is as wide as the site it reads."""
+    origin, device = subject.widthless, session.opening.device
+    if origin is None:
+        return subject.load(device)
+    claims = Claims(origin.model, origin.read_site, origin.write_site)
+    place = session.sources.place(replace(claims, centred=origin.centred))
+    return subject.load(device, d_in=session.sources.open(place).d_in)
 
 
 def identify(meeting: Meeting) -> None:

@@ -29,7 +29,7 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     model: Any = None,
     site: str | None = None,
     data: Any = None,
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = (0,),
     config: Mapping[str, Mapping[str, Any]] | None = None,
     limit: int | None = None,
     batch_size: int | str = "auto",
@@ -46,15 +46,16 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     that cannot be scored, become rows with a status and a reason; the others go on.
 
     Args:
-        saes: Registry id, set, glob, folder, `hf://` source or object with encode and decode; a
-            sequence of these; or a mapping of names to objects.
+        saes: Registry id, set, glob, folder, `hf://` source or object with encode and decode (as
+            wide as the site, if it does not say); a sequence of these; or a mapping of names to
+            objects.
         tasks: Names (a sequence, or one text with commas), or configured tasks.
         model: Hugging Face id, folder, LoadedModel, or (network, tokenizer); None: the one that
             each SAE names.
         site: Module path or alias; None: the one that each SAE names.
         data: File or list of texts, or file or array of activations in the place of a model;
             None: each task's own data.
-        seeds: Each task runs once under each.
+        seeds: Each task runs once under each; one number, or several.
         config: Fields of tasks, by task.
         limit: At most so many units, for the tasks that have a `limit`.
         batch_size: Rows (of 128 tokens) a pass of the model; changes no score.

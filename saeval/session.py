@@ -30,7 +30,7 @@ class Request:
     model: Any = None
     site: str | None = None
     data: Any = None
-    seeds: Sequence[int] = (0,)
+    seeds: int | Sequence[int] = (0,)
     config: Mapping[str, Mapping[str, Any]] | None = None
     limit: int | None = None
     batch_size: int | str = "auto"
@@ -55,7 +55,7 @@ class Request:
         """
         return from_mapping(
             {
-                "seeds": list(self.seeds),
+                "seeds": self.seeds if isinstance(self.seeds, int) else list(self.seeds),
                 "limit": self.limit,
                 "batch_size": self.batch_size,
                 "device": self.device,

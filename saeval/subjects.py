@@ -1,21 +1,23 @@
 """What is to be scored: names, folders and objects -> SAEs, loaded one at a time."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from saeval.architectures import ARCHITECTURES, moved
-from saeval.architectures.wrapped import Wrapped, wrap
+from saeval.architectures.wrapped import Wrapped, origin_told, width_told, wrap
 from saeval.entries import Entry, EntrySet, Expected, FolderRef
 from saeval.errors import UsageError
 from saeval.fetch import fetch_member
 from saeval.loaders import load_folder
+from saeval.models.loading import pick_device
 from saeval.registry import Registry, load_registry, resolve
-from saeval.sae import SAE, content_hash
+from saeval.sae import SAE, Origin, content_hash
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,23 @@ class Subject:
         """Figures that its entry promises."""
         return self.member.expected if isinstance(self.member, Entry) else Expected()
 
-    def load(self, device: str, dtype: torch.dtype | None = None) -> SAE:
+    @property
+    def widthless(self) -> Origin | None:
+        """What an object says of where it belongs that does not say how wide its input is."""
+        known = (Entry, FolderRef, Wrapped, *ARCHITECTURES.values())
+        if isinstance(self.member, known) or width_told(self.member) is not None:
+            return None
+        return origin_told(self.member)
+
+    def load(
+        self, device: str, dtype: torch.dtype | None = None, *, d_in: int | None = None
+    ) -> SAE:
         """Fetch and load it.
+
+        Args:
+            device: Where its tensors go.
+            dtype: In which it computes; None: float32.
+            d_in: Width of the site, for an object that tells none.
 
         Raises:
             FetchError: if its files cannot be had.
@@ -55,7 +72,7 @@ class Subject:
         if isinstance(self.member, Entry | FolderRef):
             entry = self.member if isinstance(self.member, Entry) else None
             return load_folder(fetch_member(self.member), entry=entry, device=device, dtype=dtype)
-        return _own(self.member, device, dtype)
+        return _own(self.member, device, dtype, d_in)
 
     def source(self) -> dict[str, Any]:
         """Where it comes from, for the record."""
@@ -64,35 +81,52 @@ class Subject:
             return {name: getattr(self.member, name) for name in known}
         if isinstance(self.member, FolderRef):
             return {"source": self.member.name}
-        return {"source": f"object {type(self.member).__name__}"}
+        own = self.member.foreign.inner if isinstance(self.member, Wrapped) else self.member
+        return {"source": f"object {type(own).__name__}"}
 
 
-def _own(member: Any, device: str, dtype: torch.dtype | None) -> SAE:
+def _own(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:
     """An object as an SAE: saeval's own moved, anybody's wrapped."""
     if isinstance(member, Wrapped):
         return member
     if type(member) in ARCHITECTURES.values():
         return moved(member, device=device, dtype=dtype)
-    return wrap(member)
+    return wrap(member, d_in=d_in)
 
 
-def load_sae(source: Any, *, device: str = "cpu", dtype: torch.dtype | None = None) -> SAE:
+def load_sae(source: Any, *, device: str = "cpu", dtype: str | torch.dtype | None = None) -> SAE:
     """One SAE from any source that `--sae` takes, or from an object with encode and decode.
 
     Args:
-        source: Registry id, local folder, `hf://org/repo/path@revision`, or object.
-        device: Where its tensors go.
-        dtype: In which it computes; None: float32.
+        source: Registry id, local folder, `hf://org/repo/path@revision`, or object. An object
+            must tell the width of its input, as an attribute `d_in`, say.
+        device: Where its tensors go: `auto`, `cpu`, `cuda` or `mps`.
+        dtype: In which it computes, such as "bfloat16" or torch.bfloat16; None: float32.
 
     Raises:
-        UsageError: if nothing, or more than one SAE, is called so.
+        UsageError: if nothing, or more than one SAE, is called so, or there is no such device or
+            dtype.
         FetchError: if its files cannot be had.
         LoadError: if they cannot be read as an SAE.
     """
+    device, wanted = pick_device(device), _dtype(dtype)
     found = find_subjects([source])
     if len(found) != 1:
         raise UsageError(f"'{source}' names {len(found)} SAEs; load one of them at a time.")
-    return found[0].load(device, dtype)
+    return found[0].load(device, wanted)
+
+
+def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
+    """A dtype by its name or itself, if it is one to compute in.
+
+    Raises:
+        UsageError: if it is not.
+    """
+    name = str(given).removeprefix("torch.")
+    found = getattr(torch, name, None)
+    if given is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise UsageError(f"'{given}' is no dtype: give float32, bfloat16, float16 or float64.")
+    return None if given is None else found
 
 
 def find_subjects(saes: Any) -> list[Subject]:
@@ -116,7 +150,7 @@ def find_subjects(saes: Any) -> list[Subject]:
             registry = registry or load_registry()
             named = _named(one, registry)
         else:
-            named = [_object(one)]
+            named = [_object(one, {label for label, _ in subjects})]
         if label is not None and len(named) == 1:
             named = [Subject(str(label), named[0].member, named[0].group)]
         for subject in named:
@@ -142,13 +176,25 @@ def _named(text: str, registry: Registry) -> list[Subject]:
     ]
 
 
-def _object(member: Any) -> Subject:
-    """An object's label tells it from others of its type, by content."""
+def _object(member: Any, taken: Collection[str]) -> Subject:
+    """An object's label tells it from others of its type: by content, or else by number.
+
+    What is wrong with it comes up when it is loaded, as with files.
+
+    Raises:
+        UsageError: if it lacks a method.
+    """
     for method in ("encode", "decode"):
         if not callable(getattr(member, method, None)):
             raise UsageError(
                 f"{member!r:.80} is no SAE: it has no method '{method}'. Give a registry id, a "
                 "folder, or an object with encode and decode."
             )
-    sae = _own(member, "cpu", None)
-    return Subject(f"{type(member).__name__}-{content_hash(sae)[:8]}", sae)
+    name = type(member).__name__
+    try:
+        sae = _own(member, "cpu", None)
+        return Subject(f"{name}-{content_hash(sae)[:8]}", sae)
+    except Exception as error:  # noqa: BLE001  somebody else's code; it is asked again at load
+        logger.debug("%s is not ready: %s", name, error)
+    free = (f"{name}-{number}" for number in count(1) if f"{name}-{number}" not in taken)
+    return Subject(next(free), member)

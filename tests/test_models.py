@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import HfApi, constants
 from torch import Tensor
 
-from saeval.errors import ModelError
+from saeval.errors import ModelError, UsageError
 from saeval.models import LoadedModel, canonical_name, load_model
 from saeval.sae import Site
 
@@ -459,7 +459,7 @@ def test_devices_that_are_not_there_are_refused(tmp_path: Path) -> None:
     """By itself `auto` picks one that is there; others are named with what there is."""
     folder = str(tiny_models.build("gpt2", tmp_path / "m"))
     assert load_model(folder, device="auto").device in ("cpu", "cuda", "mps")
-    with pytest.raises(ModelError, match=r"no device 'abacus' here; there is .*cpu"):
+    with pytest.raises(UsageError, match=r"no device 'abacus' here; there is .*cpu"):
         load_model(folder, device="abacus")
 
 

@@ -307,6 +307,47 @@ def test_objects_as_saes(gpt2: Path) -> None:
         saeval.evaluate([3], Error(), **options)
 
 
+class OnlyMethods:
+    """An object with two methods, which says nothing of its width."""
+
+    def __init__(self, value: float = 1.0) -> None:
+        self.value = value
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Both signs of every input."""
+        return torch.cat([x, -x], 1).relu() * self.value
+
+    def decode(self, acts: torch.Tensor) -> torch.Tensor:
+        """The input."""
+        return acts[:, : tiny_runs.WIDTH] - acts[:, tiny_runs.WIDTH :]
+
+
+def test_an_object_that_tells_no_width_is_as_wide_as_its_site(gpt2: Path) -> None:
+    """Two methods are enough for evaluate, which knows the site; load_sae asks for d_in."""
+    result = saeval.evaluate({"mine": OnlyMethods()}, Error(), model=str(gpt2), site="layers.1")[0]
+    assert result.status == "scored", result.reason
+    assert result.provenance["saes"][0]["d_in"] == tiny_runs.WIDTH
+    with pytest.raises(LoadError, match="Give it an attribute d_in"):
+        saeval.load_sae(OnlyMethods())
+
+
+def test_one_bad_object_does_not_stop_the_others(gpt2: Path) -> None:
+    """Objects that answer NaN are failed rows with the reason, each under a name of its own."""
+    options: dict[str, Any] = {"model": str(gpt2), "site": "layers.1"}
+    results = saeval.evaluate({"a": topk(), "b": OnlyMethods(torch.nan)}, Error(), **options)
+    assert [(r.sae, r.status) for r in results] == [("a", "scored"), ("b", "failed")]
+    assert "not finite" in str(results[1].reason)
+    both = saeval.evaluate([OnlyMethods(torch.nan), OnlyMethods(torch.inf)], Error(), **options)
+    assert [r.sae for r in both] == ["OnlyMethods-1", "OnlyMethods-2"]
+    assert all("not finite" in str(result.reason) for result in both)
+
+
+def test_a_single_seed_is_a_number(gpt2: Path, tmp_path: Path) -> None:
+    """seeds=1 means the seed 1."""
+    results = saeval.evaluate(sae_folder(tmp_path / "a"), Error(), model=str(gpt2), seeds=1)
+    assert [result.seed for result in results] == [1]
+
+
 def test_models_in_memory(gpt2: Path, tmp_path: Path) -> None:
     """A LoadedModel, and a network with its tokenizer, serve as well as a folder does."""
     folder, loaded = sae_folder(tmp_path / "a"), load_model(str(gpt2))
@@ -376,6 +417,11 @@ def test_load_sae(tmp_path: Path) -> None:
     assert torch.equal(sae.W_dec, topk().W_dec)
     assert saeval.load_sae(str(folder), dtype=torch.float64).W_dec.dtype == torch.float64
     assert isinstance(sae, saeval.SAE)
+    assert saeval.load_sae(folder, dtype="bfloat16").W_dec.dtype == torch.bfloat16
+    with pytest.raises(UsageError, match="'int8' is no dtype"):
+        saeval.load_sae(folder, dtype="int8")
+    with pytest.raises(UsageError, match="no device 'abacus'"):
+        saeval.load_sae(folder, device="abacus")
     (tmp_path / "registry.yaml").write_text(
         "saes:\n  - {id: m/a, source: 'file://a'}\n  - {id: m/b, source: 'file://a'}\n"
     )

@@ -108,7 +108,7 @@ def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
         signed=bool(getattr(inner, "signed", False)),
         needs_grad=needs_grad,
         variable_k=bool(getattr(inner, "variable_k", False)),
-        origin=_origin(inner),
+        origin=origin_told(inner),
     )
 
 
@@ -205,24 +205,32 @@ def _takes_x(inner: Any) -> bool:
 
 
 def _d_in(inner: Any) -> int:
-    """Input width as an object tells it in one of the usual ways.
+    """Input width as an object tells it.
 
     Raises:
         LoadError: if it tells none.
     """
+    width = width_told(inner)
+    if width is None:
+        raise LoadError(
+            f"{_name(inner)} does not tell the width of its input. Give it an attribute d_in, or "
+            "name the site it reads (saeval.evaluate(..., model=..., site=...))."
+        )
+    return width
+
+
+def width_told(inner: Any) -> int | None:
+    """Input width as an object tells it in one of the usual ways; None if it tells none."""
     width = _told(inner, "d_in", "activation_dim", "act_size")
     for name, axis in (("W_enc", 0), ("W_dec", 1)):
         weight = getattr(inner, name, None)
         if width is None and isinstance(weight, Tensor) and weight.ndim == 2:
             width = weight.shape[axis]
-    if not isinstance(width, int) or width < 1:
-        raise LoadError(
-            f"{_name(inner)} does not tell the width of its input. Give it an attribute d_in."
-        )
-    return width
+    return width if isinstance(width, int) and width > 0 else None
 
 
-def _origin(inner: Any) -> Origin:
+def origin_told(inner: Any) -> Origin:
+    """Where an object says that it belongs, in one of the usual ways."""
     own = getattr(inner, "origin", None)
     if isinstance(own, Origin):
         return own

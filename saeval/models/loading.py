@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from saeval.errors import ModelError
+from saeval.errors import ModelError, UsageError
 from saeval.models.places import Place, explained
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def pick_device(device: str) -> str:
     """`auto` becomes cuda, mps or cpu, the first that is there.
 
     Raises:
-        ModelError: if the device named is not there.
+        UsageError: if the device named is not there.
     """
     present = {
         "cuda": torch.cuda.is_available(),
@@ -37,7 +37,7 @@ def pick_device(device: str) -> str:
         return next(name for name, there in present.items() if there)
     kind = device.split(":", maxsplit=1)[0]
     if not present.get(kind, False):
-        raise ModelError(
+        raise UsageError(
             f"There is no device '{device}' here; there is "
             f"{', '.join(name for name, there in present.items() if there)}. Use --device auto."
         )
