@@ -128,7 +128,8 @@ def read_data(data: Any, folder: Path) -> Data:
         folder: Where texts that came in memory are written, so that a result can name them.
 
     Raises:
-        DataError: if a file is missing or of no known kind, or texts are none.
+        UsageError: if a file is missing or of no known kind.
+        DataError: if texts are none.
     """
     if data is None:
         return Data()
@@ -147,7 +148,7 @@ def read_data(data: Any, folder: Path) -> Data:
 
 def _file(path: Path) -> Data:
     if not path.is_file():
-        raise DataError(f"There is no file '{path}' for --data.")
+        raise UsageError(f"There is no file '{path}' for --data.")
     if path.suffix == ".parquet":
         import pyarrow.parquet
 
@@ -160,7 +161,7 @@ def _file(path: Path) -> Data:
         return Data(texts=str(path))
     if path.suffix in ARRAY_SUFFIXES:
         return Data(array=str(path))
-    raise DataError(
+    raise UsageError(
         f"'{path}' is no data: texts are {', '.join(TEXT_SUFFIXES)}, activations "
         f"{', '.join(ARRAY_SUFFIXES)}."
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -71,6 +72,10 @@ class Core:
             raise UsageError(
                 f"core.texts '{self.texts}' and core.tokens '{self.tokens}' exclude each other."
             )
+        for field in ("texts", "tokens"):
+            path = getattr(self, field)
+            if path and not Path(path).is_file():
+                raise UsageError(f"There is no file '{path}' for core.{field}.")
         if self.compat not in (None, "saebench"):
             raise UsageError(f"core.compat '{self.compat}' is unknown; there is 'saebench'.")
         least = {"rows": 1, "ce_rows": 0, "context": 2, "compat_reconstruction_rows": 1, "limit": 1}

@@ -227,12 +227,35 @@ def test_a_folder_that_is_no_sae(run: Callable[..., Result], tmp_path: Path) -> 
 
 
 def test_empty_texts(run: Callable[..., Result], tmp_path: Path) -> None:
-    """A file without texts, and a missing one, are errors that name the file."""
+    """A file without texts is a failure that names the file."""
     (tmp_path / "empty.txt").write_text("\n\n")
     refused(run(data="empty.txt"), 1, "empty.txt")
-    refused(run(data="missing.txt"), 1, "There is no file 'missing.txt'")
+
+
+@pytest.mark.parametrize(
+    "changed, says",
+    [
+        ({"data": "missing.txt"}, "There is no file 'missing.txt' for --data"),
+        ({"data": "texts.doc"}, "'texts.doc' is no data"),
+        ({"data": None, "set": "core.texts=no.txt"}, "There is no file 'no.txt' for core.texts"),
+        ({"data": None, "set": "core.tokens=no.npy"}, "There is no file 'no.npy' for core.tokens"),
+        ({"device": "cuda"}, "There is no device 'cuda' here; there is cpu"),
+    ],
+)
+def test_what_is_not_there_exits_with_2(
+    changed: dict[str, Any],
+    says: str,
+    run: Callable[..., Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A missing file or device ends the run before any model is loaded."""
     (tmp_path / "texts.doc").write_text("x")
-    refused(run(data="texts.doc"), 1, "'texts.doc' is no data")
+    monkeypatch.setattr(sources, "load_model", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    refused(run(**changed), 2, says)
+    assert not read_results("results")
 
 
 def test_texts_longer_than_the_context(run: Callable[..., Result], tmp_path: Path) -> None:

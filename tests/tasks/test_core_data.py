@@ -78,7 +78,6 @@ def test_another_column_can_be_named(source: ModelSource, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("none.txt", None, "No such file"),
         ("empty.txt", "\n \n", "holds no text"),
         ("texts.doc", "x", "its ending is none of .txt, .jsonl, .csv, .parquet"),
         ("texts.csv", 'text\nw1\n7.5\n""\n', "is .*, no text"),
@@ -141,7 +140,6 @@ def test_ready_rows_are_read_as_they_are(source: ModelSource, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "array, message",
     [
-        (None, "Cannot read token rows"),
         (np.zeros((2, 3)), "not token rows"),
         (np.zeros(4, dtype=int), "not token rows"),
         (np.array([[object()]]), "Cannot read token rows"),
@@ -150,11 +148,10 @@ def test_ready_rows_are_read_as_they_are(source: ModelSource, tmp_path: Path) ->
     ],
 )
 def test_unfit_token_rows_are_one_clear_error(
-    source: ModelSource, tmp_path: Path, array: np.ndarray | None, message: str
+    source: ModelSource, tmp_path: Path, array: np.ndarray, message: str
 ) -> None:
-    """No file, floats, one dimension, pickles, foreign ids, nothing that counts: all refused."""
-    if array is not None:
-        np.save(tmp_path / "rows.npy", array, allow_pickle=True)
+    """Floats, one dimension, pickles, foreign ids, nothing that counts: all refused."""
+    np.save(tmp_path / "rows.npy", array, allow_pickle=True)
     with pytest.raises(DataError, match=message):
         prepared(source, tokens=str(tmp_path / "rows.npy"))
 
@@ -242,9 +239,16 @@ def test_lab_models_read_the_labs_text() -> None:
 
 def test_identity_covers_only_text_that_no_field_names() -> None:
     """Files are told apart by their content elsewhere; the default text needs a name here."""
-    assert Core(texts="a.txt").inputs() is None
-    assert Core(tokens="a.npy").inputs() is None
+    assert Core(texts=__file__).inputs() is None
+    assert Core(tokens=__file__).inputs() is None
     assert Core().inputs() is not None
+
+
+@pytest.mark.parametrize("field", ["texts", "tokens"])
+def test_a_file_that_is_not_there_is_refused_at_once(field: str) -> None:
+    """A missing file is wrong usage, told before any source is opened."""
+    with pytest.raises(UsageError, match=f"no file 'none.txt' for core.{field}"):
+        Core(**{field: "none.txt"})  # type: ignore[arg-type]
 
 
 def test_arrays_do_not_read_texts(tmp_path: Path) -> None:
