@@ -56,13 +56,6 @@ def loss_gradient(error: Float[Tensor, "tokens d_out"]) -> Float[Tensor, "tokens
     return error * (2 / len(error))
 
 
-def where_active(
-    gradient: Float[Tensor, "tokens d_sae"], acts: Float[Tensor, "tokens d_sae"]
-) -> Float[Tensor, "tokens d_sae"]:
-    """The gradient where acts > 0, else 0, in one pass."""
-    return torch.ops.aten.threshold_backward(gradient, acts, 0)
-
-
 def affine_gradients(
     state: State,
     x_in: Float[Tensor, "tokens d_in"],

@@ -13,11 +13,10 @@ from saeval.training.affine import (
     encoder_input,
     loss_gradient,
     tied_state,
-    where_active,
 )
 from saeval.training.control import L0Controller
 from saeval.training.method import Setup, State, Step, normalise_decoder
-from saeval.training.selection import bias_excess
+from saeval.training.selection import bias_excess, where_positive
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,9 @@ class Gated:
         l0 = float(acts.count_nonzero()) / len(x)
         penalty = state.memory["controller"].coefficient(l0, state.share) / len(x)
         g_out = loss_gradient(error)
-        g_magnitude = where_active(g_out @ w["W_dec"].T, acts)
+        g_magnitude = where_positive(g_out @ w["W_dec"].T, acts)
         g_gate = (loss_gradient(decode(w, gate) - y) @ w["W_dec"].T).add_(penalty)
-        g_gate = where_active(g_gate, gate)
+        g_gate = where_positive(g_gate, gate)
         g_h = torch.addcmul(g_gate, g_magnitude, scale)
         gradients = {
             "W_enc": x_in.T @ g_h,

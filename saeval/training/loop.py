@@ -24,6 +24,8 @@ DEAD_TOKENS = 10_000_000
 """Activations after which it counts as dead anyway. Source: arXiv 2406.04093, appendix A.2."""
 REPORTS = 50
 """Figures shown in the course of a training."""
+COUNT_EVERY = 4
+"""Steps of which one is counted in figures: counting active latents costs a tenth of a step."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def train(
         method: The architecture's trainer.
         recipe: Width, target L0, length and seed.
         device: Where to train.
-        watch: Called with early figures about fifty times.
+        watch: Called with early figures about fifty times, in the course of the training.
         snapshots: Shares of the training, 0 to 1, after which to keep the SAE as it is then.
 
     Raises:
@@ -73,7 +75,7 @@ def train(
         run = _Run(method, setup)
         marks = {max(1, round(share * recipe.steps)) for share in snapshots}
         for step in _descend(run, scale.batches(stream.batches(), device), recipe):
-            if step % max(1, recipe.steps // REPORTS) == 0:
+            if step % max(COUNT_EVERY, recipe.steps // REPORTS) == 0:
                 log.append(run.figures(time.monotonic() - clock))
                 watch(log[-1])
             if step in marks:
@@ -151,8 +153,8 @@ class _Run:
         )
         self._idle = torch.zeros(len(self.state.dead), dtype=torch.int64, device=setup.x.device)
         self._window = min(DEAD_TOKENS, DEAD_AFTER * self.recipe.tokens)
-        self._seen_from = 0
-        self._sums = torch.zeros(3, dtype=torch.float64, device=setup.x.device)
+        self._updates = 0
+        self._sums = torch.zeros(4, dtype=torch.float64, device=setup.x.device)
 
     @torch.no_grad()
     def update(
@@ -176,11 +178,14 @@ class _Run:
         """Note what fired and how well it did."""
         self.tokens += len(acts)
         self._idle += len(acts)
-        fired = acts.count_nonzero(0)
-        self._idle[fired > 0] = 0
+        # Of all ways to see which latents fired this is the fastest, and acts that are not zero
+        # do not add up to exactly zero.
+        self._idle[acts.sum(0) != 0] = 0
         self.state.dead = self._idle > self._window
-        new = torch.stack([error.square().sum(), y.square().sum(), fired.sum()])
-        self._sums += new
+        if self._updates % COUNT_EVERY == 0:
+            new = [error.square().sum(), y.square().sum(), acts.count_nonzero()]
+            self._sums += torch.stack([*new, acts.new_tensor(len(acts))])
+        self._updates += 1
 
     def figures(self, seconds: float) -> Figures:
         """Figures on the batches since the last call.
@@ -188,10 +193,8 @@ class _Run:
         Raises:
             DataError: if the training has diverged.
         """
-        error, deviation, active = self._sums.tolist()
-        count = self.tokens - self._seen_from
+        error, deviation, active, count = self._sums.tolist()
         self._sums.zero_()
-        self._seen_from = self.tokens
         if not error < float("inf"):
             raise DataError(
                 f"Training diverged after {self.tokens:,} activations: the error is {error}. "

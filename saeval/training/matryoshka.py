@@ -16,12 +16,11 @@ from saeval.training.affine import (
     loss_gradient,
     preactivations,
     tied_state,
-    where_active,
 )
 from saeval.training.auxk import add_auxk
 from saeval.training.control import annealed_k
 from saeval.training.method import Setup, State, Step, normalise_decoder
-from saeval.training.selection import batch_threshold
+from saeval.training.selection import batch_threshold, where_positive
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Matryoshka:
         state.memory["threshold"] = cut
         acts = threshold(pre, cut, 0.0)
         gradients, error, g_acts = self._decoder_gradients(state, acts, y)
-        g_pre = where_active(g_acts, acts)
+        g_pre = where_positive(g_acts, acts)
         gradients["W_enc"] = x_in.T @ g_pre
         gradients["b_enc"] = g_pre.sum(0)
         if state.subtract_b_dec:

@@ -14,11 +14,10 @@ from saeval.training.affine import (
     loss_gradient,
     preactivations,
     tied_state,
-    where_active,
 )
 from saeval.training.control import L0Controller
 from saeval.training.method import Setup, State, Step, normalise_decoder
-from saeval.training.selection import bias_excess
+from saeval.training.selection import bias_excess, where_positive
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class ReLU:
         penalty = state.memory["controller"].coefficient(l0, state.share) / len(acts)
         g_out = loss_gradient(error)
         g_acts = (g_out @ state.weights["W_dec"].T).add_(penalty)
-        gradients = affine_gradients(state, x_in, acts, g_out, where_active(g_acts, acts))
+        gradients = affine_gradients(state, x_in, acts, g_out, where_positive(g_acts, acts))
         return Step(gradients, error, acts)
 
     def constrain(self, state: State) -> None:

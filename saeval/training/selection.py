@@ -18,14 +18,29 @@ def kth_largest(pre: Float[Tensor, "tokens d_sae"], k: int) -> Float[Tensor, "to
 
 
 def keep_topk(pre: Float[Tensor, "tokens d_sae"], k: int) -> Float[Tensor, "tokens d_sae"]:
-    """relu(pre) of the k largest of each token, else 0; all of those that tie for the k-th."""
-    return torch.where(pre < kth_largest(pre, k), 0, pre).relu_()
+    """The pre-activations of the k largest of each token, as far as they are > 0, else 0.
+
+    Where several tie for the k-th place none of them is kept.
+    """
+    if k >= pre.shape[1]:
+        return pre.relu()
+    cut = kth_largest(pre, k + 1).clamp_(min=0)
+    return where_positive(pre, pre - cut)
 
 
 def keep_abs_topk(pre: Float[Tensor, "tokens d_sae"], k: int) -> Float[Tensor, "tokens d_sae"]:
     """The pre-activations of the k largest by magnitude of each token, else 0."""
+    if k >= pre.shape[1]:
+        return pre
     size = pre.abs()
-    return torch.where(size < kth_largest(size, k), 0, pre)
+    return where_positive(pre, size.sub_(kth_largest(size, k + 1)))
+
+
+def where_positive(
+    values: Float[Tensor, "tokens d_sae"], condition: Float[Tensor, "tokens d_sae"]
+) -> Float[Tensor, "tokens d_sae"]:
+    """Values where the condition is > 0, else 0, in one pass over memory."""
+    return torch.ops.aten.threshold_backward(values, condition, 0)
 
 
 def batch_threshold(pre: Float[Tensor, "tokens d_sae"], k: float, hint: float = 0.0) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ SAMPLE = 16_384
 """Activations at most that scales and thresholds are measured on."""
 
 
+@runtime_checkable
 class Stream(Protocol):
     """Activations for training, and some held out that training never sees."""
 

@@ -14,12 +14,11 @@ from saeval.training.affine import (
     loss_gradient,
     preactivations,
     tied_state,
-    where_active,
 )
 from saeval.training.auxk import add_auxk
 from saeval.training.control import annealed_k
 from saeval.training.method import Setup, State, Step, normalise_decoder
-from saeval.training.selection import keep_topk
+from saeval.training.selection import keep_topk, where_positive
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class TopK:
         acts = keep_topk(pre, round(annealed_k(state, self.first_k)))
         error = decode(state.weights, acts) - y
         g_out = loss_gradient(error)
-        g_pre = where_active(g_out @ state.weights["W_dec"].T, acts)
+        g_pre = where_positive(g_out @ state.weights["W_dec"].T, acts)
         gradients = affine_gradients(state, x_in, acts, g_out, g_pre)
         if self.auxk:
             add_auxk(gradients, state, x_in, pre, error)
