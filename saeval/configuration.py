@@ -36,7 +36,7 @@ class Configuration:
     limit: int | None = None
     """At most so many units, for the tasks that have a `limit`."""
     batch_size: int | Literal["auto"] = "auto"
-    """Tokens a pass of the model; never changes a score."""
+    """Rows (of 128 tokens) a pass of the model; never changes a score."""
     device: str = "auto"
     dtype: str | None = None
     """The model's; None: float32."""
@@ -47,6 +47,8 @@ class Configuration:
     output_path: str = "results"
 
 
+IN_MEMORY = "in memory: "
+"""How a result's `run` begins the name of what no file held."""
 DTYPES = ("float32", "bfloat16", "float16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 COMPATS = ("saebench",)
@@ -94,6 +96,23 @@ def check_names(found: Mapping[Any, Any], where: str) -> None:
     for key in found:
         if key not in known:
             raise UsageError(f"{where} has the unknown key '{key}'.{suggestion(str(key), known)}")
+
+
+def check_named(name: Any, what: str) -> None:
+    """Refuse the name of something that was in memory only.
+
+    Args:
+        name: As a configuration gives it.
+        what: What it should name, such as "SAE".
+
+    Raises:
+        UsageError: if it was in memory.
+    """
+    if isinstance(name, str) and name.startswith(IN_MEMORY):
+        raise UsageError(
+            f"The {what} of that run ({name.removeprefix(IN_MEMORY)}) was an object in memory, "
+            "which no file can name. Give the object to saeval.evaluate again, or name another."
+        )
 
 
 def parse_setting(text: str) -> tuple[str, str, Any]:

@@ -20,12 +20,13 @@ def by_content(value: Any) -> Any:
         return {str(key): by_content(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [by_content(item) for item in value]
-    if isinstance(value, str | Path) and _is_file(value):
+    if isinstance(value, str | Path) and is_file(value):
         return {"sha256": file_sha256(Path(value))}
     return plain(value)
 
 
-def _is_file(value: str | Path) -> bool:
+def is_file(value: str | Path) -> bool:
+    """Whether a value names a file that is there."""
     try:
         return Path(value).is_file()
     except (OSError, ValueError):  # a text too long for a path, or with a null character

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from saeval.configuration import Settings, configured, plain, suggestion
+from saeval.configuration import Settings, check_named, configured, plain, suggestion
 from saeval.errors import DataError, UsageError
 from saeval.hashes import file_sha256
 from saeval.identity import task_identity
@@ -137,6 +137,7 @@ def read_data(data: Any, folder: Path) -> Data:
         return Data(array=data.detach().cpu().float().numpy())
     if isinstance(data, np.ndarray):
         return Data(array=data)
+    check_named(data, "data")
     if isinstance(data, str | Path):
         return _file(Path(data))
     if not isinstance(data, Sequence) or not all(isinstance(text, str) for text in data):

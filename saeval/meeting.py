@@ -7,7 +7,6 @@ from typing import Any
 
 from saeval.activations import ActivationSource, TokenRows
 from saeval.calibration import Check, take_sample
-from saeval.configuration import to_mapping
 from saeval.errors import ModelError, NotApplicable, SaevalError
 from saeval.evidence import Evidence, Missing
 from saeval.jobs import Job
@@ -16,6 +15,7 @@ from saeval.preflight import Claims, claims_of, preflight, prepared_rows, refuse
 from saeval.preparation import prepared
 from saeval.progress import Clock, Step
 from saeval.provenance import provenance
+from saeval.repetition import repeating
 from saeval.results import find_result
 from saeval.sae import SAE, content_hash, d_out, origin_of
 from saeval.scores import Labels, Result, result_key
@@ -135,7 +135,7 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
         labels,
         outcome,
         provenance={**record, **_provenance(meeting)},
-        run=_configuration(meeting, job),
+        run=repeating(session, meeting.subjects, meeting.place, job),
     )
     session.tell(Step("computed", label, labels.task, labels.seed, total=session.total))
     return kept
@@ -265,24 +265,3 @@ def _about(subject: Subject, sae: SAE, digest: str) -> dict[str, Any]:
         "d_out": d_out(sae),
         "d_sae": sae.d_sae,
     }
-
-
-def _configuration(meeting: Meeting, job: Job) -> dict[str, Any]:
-    """The run that gives this result again: given to `--config`, it finds or repeats it."""
-    session, place = meeting.session, meeting.place
-    names = [subject.label for subject in meeting.subjects]
-    if job.is_group and meeting.subjects[0].set:
-        names = [meeting.subjects[0].set]
-    alone = replace(
-        session.configuration,
-        saes=tuple(names),
-        tasks={job.task.name: job.settings},
-        model=place.model if place else None,
-        site=place.read_site if place else None,
-        data=session.data,
-        seeds=(job.seed,),
-        limit=None,
-        compat=None,
-        force=False,
-    )
-    return to_mapping(alone)

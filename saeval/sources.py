@@ -14,7 +14,7 @@ import torch
 
 from saeval import __version__
 from saeval.activations import ActivationSource, Store, array_source, model_source
-from saeval.configuration import suggestion
+from saeval.configuration import check_named, suggestion
 from saeval.errors import ModelError, UsageError
 from saeval.identity import model_files
 from saeval.models import LoadedModel, load_model
@@ -70,6 +70,7 @@ class Sources:
             UsageError: if it is not, with what was tried.
         """
         name = self._opening.model
+        check_named(name, "model")
         if isinstance(name, str):
             try:
                 self._model_files(name)

@@ -11,6 +11,7 @@ import torch
 
 from saeval.architectures import ARCHITECTURES, moved
 from saeval.architectures.wrapped import Wrapped, origin_told, width_told, wrap
+from saeval.configuration import check_named
 from saeval.entries import Entry, EntrySet, Expected, FolderRef
 from saeval.errors import UsageError
 from saeval.fetch import fetch_member
@@ -144,6 +145,7 @@ def find_subjects(saes: Any) -> list[Subject]:
     registry: Registry | None = None
     subjects: dict[tuple[str, str | None], Subject] = {}
     for label, one in pairs:
+        check_named(one, "SAE")
         if isinstance(one, Path) or (isinstance(one, str) and one.startswith(_PATHS)):
             named = _named(_path(one), NOTHING)
         elif isinstance(one, str):

@@ -29,7 +29,8 @@ ORDER = (
     *("sae", "architectures", "loaders", "models", "activations", "glimpse", "metrics"),
     *("recovery", "task"),
     *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "passages"),
-    *("provenance", "progress", "display", "jobs", "scoring", "session", "meeting", "validation"),
+    *("provenance", "progress", "display", "jobs", "scoring", "session"),
+    *("repetition", "meeting", "validation"),
     *("training", "lab", "run", "rehearsal", "forecast", "plan_rows", "plan", "cli"),
 )
 LIGHT = ORDER[: ORDER.index("sae")]

@@ -20,6 +20,7 @@ from saeval.errors import LoadError, NotApplicable, UsageError
 from saeval.models import LoadedModel, load_model
 from saeval.progress import Step
 from saeval.results import COLUMNS, Results, read_results
+from saeval.run import run_configuration
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny_models
@@ -267,6 +268,42 @@ def test_a_result_names_the_run_that_repeats_it(gpt2: Path, tmp_path: Path) -> N
         list(chosen.saes), list(chosen.tasks), model=chosen.model, config=chosen.tasks
     )
     assert _ids(again) == _ids(first)
+
+
+def test_a_result_is_repeated_from_another_folder(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative names of SAE, model and texts are kept as absolute ones; scores keep the label."""
+    sae_folder(tmp_path / "a")
+    texts_file(tmp_path)
+    shutil.copytree(gpt2, tmp_path / "model")
+    first = saeval.evaluate(
+        "./a", "core", model="./model", data="texts.txt", config=CORE, output_path=tmp_path / "r"
+    )
+    assert (first[0].sae, first[0].status) == ("./a", "scored")
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    again = run_configuration(from_mapping(first[0].run))
+    assert _ids(again) == _ids(first)
+    assert again[0].sae == str(tmp_path / "a")
+
+
+def test_what_was_in_memory_cannot_be_named(gpt2: Path, tmp_path: Path) -> None:
+    """The configuration of a result from objects says which they were, and is refused with that."""
+    folder, loaded = sae_folder(tmp_path / "a"), load_model(str(gpt2))
+    vectors = np.random.default_rng(0).normal(size=(40, tiny_runs.WIDTH)).astype(np.float32)
+    runs = {
+        r"SAE of that run \(mine\)": saeval.evaluate(
+            {"mine": topk()}, "core", model=str(gpt2), site="layers.1", config=CORE
+        ),
+        "model of that run": saeval.evaluate(
+            folder, "core", model=(loaded.net, loaded.tokenizer), config=CORE
+        ),
+        "data of that run": saeval.evaluate(folder, "core", data=vectors),
+    }
+    for says, results in runs.items():
+        with pytest.raises(UsageError, match=f"{says}.*was an object in memory"):
+            run_configuration(from_mapping(results[0].run))
 
 
 def test_provenance_says_what_was_scored_with_what(gpt2: Path, tmp_path: Path) -> None:

@@ -58,11 +58,10 @@ def locate(name: str, revision: str | None) -> Place:
     """
     if name.startswith(("lab/", "lab://")):
         return Place(name, str(_in_the_lab(name)), None, cached_only=True)
-    folder = Path(name).expanduser()
-    pathlike = name.startswith((".", "~", os.sep)) or name.count("/") > 1 or folder.is_absolute()
-    if folder.is_dir() and (pathlike or (folder / "config.json").is_file()):
+    folder = local_folder(name)
+    if folder is not None:
         return Place(name, str(folder), None, cached_only=True)
-    if pathlike:
+    if _is_pathlike(name):
         raise ModelError(
             f"There is no folder '{name}'. Give the path of a folder with config.json and "
             "safetensors weights, or a Hugging Face id."
@@ -81,6 +80,19 @@ def locate(name: str, revision: str | None) -> Place:
             raise explained(Place(name, root, revision, cached_only=True), error) from error
         logger.info("%s: taken from the cache at %s, since %s.", root, commit[:7], error)
         return Place(name, root, commit, cached_only=True)
+
+
+def local_folder(name: str) -> Path | None:
+    """The user's own folder that a model's name means; None where it means the lab's or a hub's."""
+    folder = Path(name).expanduser()
+    meant = _is_pathlike(name) or (folder / "config.json").is_file()
+    lab = name.startswith(("lab/", "lab://"))
+    return folder if meant and not lab and folder.is_dir() else None
+
+
+def _is_pathlike(name: str) -> bool:
+    absolute = Path(name).expanduser().is_absolute()
+    return name.startswith((".", "~", os.sep)) or name.count("/") > 1 or absolute
 
 
 def _in_the_lab(name: str) -> Path:

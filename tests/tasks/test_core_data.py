@@ -86,11 +86,10 @@ def test_another_column_can_be_named(source: ModelSource, tmp_path: Path) -> Non
     ],
 )
 def test_unreadable_texts_are_one_clear_error(
-    source: ModelSource, tmp_path: Path, name: str, content: str | None, message: str
+    source: ModelSource, tmp_path: Path, name: str, content: str, message: str
 ) -> None:
-    """Missing, empty, foreign and damaged files are refused by name, with the reason."""
-    if content is not None:
-        (tmp_path / name).write_text(content, encoding="utf-8")
+    """Empty, foreign and damaged files are refused by name, with the reason."""
+    (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message) as caught:
         prepared(source, texts=str(tmp_path / name))
     assert name in str(caught.value)
