@@ -13,6 +13,7 @@ from saeval.configuration import suggestion
 from saeval.descriptions import Description, describe_loaders, describe_tasks
 from saeval.entries import Entry
 from saeval.errors import UsageError
+from saeval.model_names import RENAMED, canonical_name
 from saeval.registry import Registry, load_registry
 
 Row = dict[str, Any]
@@ -147,6 +148,8 @@ def describe(name: str) -> list[Row]:
     Raises:
         UsageError: if nothing is; the nearest names are offered.
     """
+    if not name.strip():
+        raise UsageError("Nothing to describe: give a name. `saeval ls saes` and others list all.")
     registry = load_registry()
     tasks = {one.plugin.name: one for one in describe_tasks()}
     loaders = {one.plugin.name: one for one in describe_loaders()}
@@ -155,9 +158,9 @@ def describe(name: str) -> list[Row]:
         found.append({"SAE": name, **_entry(entry, registry)})
     if group := registry.sets.get(name):
         found.append({"set": name, **_without(asdict(group), "name")})
-    if name in {*registry.models, *_readers(registry)}:
-        listed = {row["id"]: row for row in list_models(Path())}
-        found.append({"model": name, **_without(listed[name], "id")})
+    listed = {row["id"]: row for row in list_models(Path())}
+    if (model := canonical_name(name)) in listed:
+        found.append({"model": model, **_without(listed[model], "id")})
     if name in tasks:
         found.append({"task": name, **_plugin(tasks[name])})
     if name in loaders:
@@ -167,7 +170,7 @@ def describe(name: str) -> list[Row]:
     if not found:
         found = _below(name, registry)
     if not found:
-        everything = [*registry.entries, *registry.sets, *registry.models, *tasks, *loaders]
+        everything = [*registry.entries, *registry.sets, *listed, *RENAMED, *tasks, *loaders]
         near = suggestion(name, everything)
         raise UsageError(f"Nothing is called '{name}'.{near} `saeval ls saes` and others list all.")
     return found

@@ -75,6 +75,8 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except SaevalError as error:
             _complain(str(error))
+            if kwargs.get("as_json") and "source" in kwargs:  # validate answers in any case
+                _print_json([{"source": kwargs["source"], "error": str(error)}])
             usage = isinstance(error, UsageError | RegistryError)
             raise typer.Exit(USAGE if usage else FAILED) from None
         except KeyboardInterrupt:

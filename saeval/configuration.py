@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -131,8 +131,15 @@ def parse_setting(text: str) -> tuple[str, str, Any]:
         raise UsageError(f"'--set {text}': the value is not YAML. {error}") from error
 
 
-def from_mapping(found: Mapping[str, Any], where: str = "The configuration") -> Configuration:
+def from_mapping(
+    found: Mapping[str, Any], where: str = "The configuration", typed: Collection[str] = ()
+) -> Configuration:
     """A configuration from plain values, each checked against its field's type.
+
+    Args:
+        found: Values by key.
+        where: What errors call the place of a key.
+        typed: Keys that were typed as options, which errors name instead.
 
     Raises:
         UsageError: naming the key, its value and what it should be.
@@ -145,24 +152,31 @@ def from_mapping(found: Mapping[str, Any], where: str = "The configuration") -> 
     values["tasks"] = _task_settings(values.get("tasks"), where)
     hints = typing.get_type_hints(Configuration)
     checked = {
-        key: _checked(value, hints[key], f"{where}: '{key}'") for key, value in values.items()
+        key: _checked(value, hints[key], _option(key) if key in typed else f"{where}: '{key}'")
+        for key, value in values.items()
     }
     configuration = Configuration(**checked)
-    _check_ranges(configuration, where)
+    _check_ranges(configuration, lambda key: _option(key) if key in typed else f"{where}: {key}")
     return configuration
 
 
-def _check_ranges(configuration: Configuration, where: str) -> None:
+def _option(key: str) -> str:
+    return "--sae" if key == "saes" else f"--{key.replace('_', '-')}"
+
+
+def _check_ranges(configuration: Configuration, called: Callable[[str], str]) -> None:
     for key, known in (("device", DEVICES), ("dtype", DTYPES), ("compat", COMPATS)):
         value = getattr(configuration, key)
         if value is not None and value not in known:
-            raise UsageError(f"{where}: {key} '{value}' is none of {', '.join(known)}.")
+            raise UsageError(f"{called(key)} '{value}' is none of {', '.join(known)}.")
     for key in ("limit", "batch_size"):
         value = getattr(configuration, key)
         if isinstance(value, int) and value < 1:
-            raise UsageError(f"{where}: {key} must be at least 1, not {value}.")
+            raise UsageError(f"{called(key)} must be at least 1, not {value}.")
     if not configuration.seeds or min(configuration.seeds) < 0:
-        raise UsageError(f"{where}: seeds must be whole numbers from 0, not {configuration.seeds}.")
+        raise UsageError(
+            f"{called('seeds')} must be whole numbers from 0, not {configuration.seeds}."
+        )
 
 
 def merged(
@@ -178,7 +192,8 @@ def merged(
     Raises:
         UsageError: as `from_mapping`, or for a setting of a task that is not run.
     """
-    values = {**base, **{key: value for key, value in options.items() if value is not None}}
+    typed = {key: value for key, value in options.items() if value is not None}
+    values = {**base, **typed}
     old = _task_settings(base.get("tasks"), "The configuration")
     asked = _task_settings(values.get("tasks"), "--tasks")
     tasks = {name: dict(old.get(name, {})) for name in asked}
@@ -188,7 +203,7 @@ def merged(
             near = suggestion(task, tasks)
             raise UsageError(f"'--set {text}': no task '{task}' in this run.{near}")
         tasks[task][key] = value
-    return from_mapping({**values, "tasks": tasks})
+    return from_mapping({**values, "tasks": tasks}, typed=typed)
 
 
 def to_mapping(configuration: Configuration) -> dict[str, Any]:

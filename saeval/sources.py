@@ -17,6 +17,7 @@ from saeval.activations import ActivationSource, Store, array_source, model_sour
 from saeval.configuration import check_named, suggestion
 from saeval.errors import ModelError, UsageError
 from saeval.identity import model_files
+from saeval.model_names import RENAMED
 from saeval.models import LoadedModel, load_model
 from saeval.preflight import Claims
 from saeval.registry import load_registry
@@ -174,8 +175,8 @@ class Sources:
 
 
 def _near(name: str) -> str:
-    """Listed models of a similar name; nothing for paths, or where none is similar."""
-    near = suggestion(name, load_registry().models)
+    """Listed models and aliases of a similar name; nothing for paths, or where none is similar."""
+    near = suggestion(name, [*load_registry().models, *RENAMED])
     return near if near.startswith(" Did") and not name.startswith((".", "/", "~")) else ""
 
 

@@ -100,15 +100,17 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
         ({"set": "core.contxt=3"}, "Did you mean 'context'"),
         ({"set": "core.context=long"}, "core.context must be a whole number, not 'long'"),
         ({"set": "cor.context=3"}, "Did you mean 'core'"),
+        ({"model": "gpt2-smal"}, "'gpt2-small'"),
+        ({"model": "gpt3-small"}, "'gpt2-small'"),
         ({"model": "./nowhere"}, "There is no folder './nowhere'"),
         ({"model": "EleutherAI/pythia-160"}, "Did you mean 'EleutherAI/pythia-160m'"),
         ({"site": "layers.7"}, "There is no layer 7"),
         ({"site": "transformer.h.1.mpl"}, "transformer.h.1.mlp"),
-        ({"device": "tpu"}, "device 'tpu' is none of auto, cpu, cuda, mps"),
+        ({"device": "tpu"}, "error: --device 'tpu' is none of auto, cpu, cuda, mps"),
         ({"dtype": "float8"}, "dtype 'float8' is none of"),
-        ({"batch-size": "huge"}, "'batch_size' must be a whole number or one of auto"),
-        ({"seeds": "a,b"}, "'seeds' must be a whole number"),
-        ({"limit": 0}, "limit must be at least 1"),
+        ({"batch-size": "huge"}, "error: --batch-size must be a whole number or one of auto"),
+        ({"seeds": "a,b"}, "error: --seeds must be a whole number"),
+        ({"limit": 0}, "error: --limit must be at least 1"),
         ({"config": "nowhere.yaml"}, "Cannot read the configuration 'nowhere.yaml'"),
         ({"compat": "other"}, "compat 'other' is none of saebench"),
     ],
@@ -262,7 +264,7 @@ def test_texts_longer_than_the_context(run: Callable[..., Result], tmp_path: Pat
     """A text that does not fit is named, with the ways to treat it; none is cut unasked."""
     texts_file(tmp_path, [*TEXTS, " ".join(["w1"] * 40)])
     done = run()
-    refused(done, 1, str(tiny_models.CONTEXT), "truncate")
+    refused(done, 1, str(tiny_models.CONTEXT), "`context`", "--set core.overflow=pack")
     assert "12" in done.stdout
 
 

@@ -176,6 +176,24 @@ def test_lists_and_descriptions(gpt2: Path, tmp_path: Path) -> None:
     assert "W_dec" in call("describe", tmp_path / "a").stdout
 
 
+def test_describe_knows_aliases_and_refuses_nothing() -> None:
+    """A model is described under its TransformerLens name too; an empty name is wrong usage."""
+    assert json.loads(call("describe", "gpt2", "--json").stdout)["model"] == "openai-community/gpt2"
+    assert "'gpt2-small'" in call("describe", "gpt2-smal").stderr
+    nothing = call("describe", "")
+    assert (nothing.exit_code, nothing.stderr.count("Nothing to describe")) == (2, 1)
+
+
+def test_validate_answers_in_json_whatever_happens(tmp_path: Path) -> None:
+    """What cannot be loaded is one JSON object on stdout, and an error on stderr."""
+    (tmp_path / "bad").mkdir()
+    done = call("validate", "./bad", "--json")
+    assert done.exit_code == 1
+    answer = json.loads(done.stdout)
+    assert answer["source"] == "./bad"
+    assert answer["error"] in done.stderr
+
+
 def test_validate(gpt2: Path, tmp_path: Path) -> None:
     """Validation says what an SAE is, checks it against a model, and checks registry files."""
     folder = sae_folder(tmp_path / "a")

@@ -23,6 +23,7 @@ ORDER = (
         "results",
         "layout",
         "tables",
+        "model_names",
         "catalogue",
         "leaderboard",
     ),

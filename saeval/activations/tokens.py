@@ -62,7 +62,8 @@ def tokenize(model: LoadedModel, texts: Sequence[str], name: str, policy: Policy
         if len(ids) > policy.context:
             raise DataError(
                 f"Text {i} of '{name}' has {len(ids)} tokens, more than the {policy.context} a row "
-                "may have. Shorten it, raise the context, or set overflow to truncate or pack."
+                "may have. Shorten it, raise the task's `context`, or set its `overflow` to "
+                "truncate or pack, such as --set core.overflow=pack."
             )
     return padded(name, documents, model.special_ids)
 

@@ -2,7 +2,7 @@
 
 import re
 
-_RENAMED = {
+RENAMED = {
     "gpt2": "openai-community/gpt2",
     "gpt2-small": "openai-community/gpt2",
     "gpt2-medium": "openai-community/gpt2-medium",
@@ -25,6 +25,7 @@ _RENAMED = {
     "llama-2-7b": "meta-llama/Llama-2-7b-hf",
     "llama-2-13b": "meta-llama/Llama-2-13b-hf",
 }
+"""Names that differ from the last part of the id."""
 
 _ORGANISATIONS = (
     (r"pythia-.+", "EleutherAI"),
@@ -53,7 +54,7 @@ def canonical_name(name: str) -> str:
     """
     if "/" in name:
         return name
-    known = _RENAMED.get(name.lower())
+    known = RENAMED.get(name.lower())
     if known is not None:
         return known
     if story := _TINY_STORIES.fullmatch(name):
