@@ -1,5 +1,7 @@
 """AuxK: dead latents brought back by letting them reconstruct what is missing."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,11 +20,12 @@ def add_auxk(
     x_in: Float[Tensor, "tokens d_in"],
     pre: Float[Tensor, "tokens d_sae"],
     error: Float[Tensor, "tokens d_out"],
+    keep: Callable[[Tensor, int], Tensor] = keep_topk,
 ) -> None:
     """Add the gradients of AuxK: the d/2 most active dead latents reconstruct what is missing.
 
     The loss is the squared error of that, normalised by what is missing, so that it counts the
-    same however good the SAE is already.
+    same however good the SAE is already. `keep` takes the most active of pre-activations.
 
     Source: Gao et al. 2024, arXiv 2406.04093, appendix A.2.
     """
@@ -30,13 +33,10 @@ def add_auxk(
     if not len(dead):
         return
     W_dec = state.weights["W_dec"][dead]
-    acts = pre[:, dead].relu()
-    k_aux = max(1, error.shape[1] // 2)
-    if len(dead) > k_aux:
-        acts = keep_topk(acts, k_aux)
+    acts = keep(pre[:, dead], max(1, error.shape[1] // 2))
     missing = error.square().mean().clamp(min=1e-12)
     g_out = loss_gradient(acts @ W_dec + error) * (AUX_COEFFICIENT / missing)
-    g_pre = torch.where(acts > 0, g_out @ W_dec.T, 0)
+    g_pre = torch.where(acts != 0, g_out @ W_dec.T, 0)
     gradients["W_dec"].index_add_(0, dead, acts.T @ g_out)
     gradients["W_enc"].index_add_(1, dead, x_in.T @ g_pre)
     gradients["b_enc"].index_add_(0, dead, g_pre.sum(0))

@@ -40,6 +40,10 @@ class L0Controller:
         self._integral += INTEGRAL * error
         return math.exp(self._integral + PROPORTIONAL * error)
 
+    def scale(self, factor: float) -> None:
+        """Multiply the coefficient, because what it multiplies has been divided."""
+        self._integral += math.log(factor)
+
 
 def annealed(target: float, start: float, share: float) -> float:
     """From start to target, evenly in logarithms, over the first `ANNEAL` of the training."""

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from saeval.errors import UsageError
 from saeval.sae import SAE
 from saeval.training.recipe import Recipe
 
@@ -107,3 +108,30 @@ def normalise_decoder(state: State) -> None:
     """Give the decoder's rows norm 1 again, in place."""
     W_dec = state.weights["W_dec"]
     W_dec.div_(torch.linalg.vector_norm(W_dec, dim=1, keepdim=True).clamp_(min=1e-12))
+
+
+def check_same_site(setup: Setup, name: str) -> None:
+    """What reads one site cannot write another, for some methods.
+
+    Raises:
+        UsageError: if a transcoder is asked of one of them.
+    """
+    if not setup.reads_what_it_writes:
+        raise UsageError(
+            f"'{name}' reconstructs what it reads and cannot be a transcoder. Leave the write site "
+            "away, or choose a method with an encoder of its own, such as topk."
+        )
+
+
+def check_width(setup: Setup, name: str) -> None:
+    """A null made of the activations' own dimensions has no more latents than these.
+
+    Raises:
+        UsageError: if k is larger.
+    """
+    width = setup.x.shape[1]
+    if setup.recipe.k > width:
+        raise UsageError(
+            f"'{name}' has {width} latents, one a dimension, and cannot keep k = {setup.recipe.k} "
+            f"of them. Ask for k of at most {width}."
+        )

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saeval.architectures import Transcoder
 from saeval.errors import DataError
 
 
@@ -46,6 +47,8 @@ def to_raw_units(sae: Any, read: Scaling, write: Scaling) -> Any:
     Acts come out in raw units, so that they are divided by the writing factor like everything
     else that is added up to a reconstruction.
     """
+    if isinstance(sae, Transcoder):
+        return _transcoder_to_raw_units(sae, read, write)
     present = {one.name for one in fields(sae)}
     changed: dict[str, Any] = {
         name: getattr(sae, name) / write.factor for name in _IN_UNITS_OF_ACTS if name in present
@@ -61,3 +64,13 @@ def to_raw_units(sae: Any, read: Scaling, write: Scaling) -> Any:
             shift = (read.mean @ changed["W_enc"]) * sae.r_mag.exp()
             changed["b_mag"] = changed["b_mag"] - shift
     return replace(sae, **changed)
+
+
+def _transcoder_to_raw_units(sae: Transcoder, read: Scaling, write: Scaling) -> Transcoder:
+    """The inner SAE as any other; the skip connection sees activations about no mean."""
+    inner: Any = to_raw_units(sae.inner, read, write)
+    if sae.W_skip is None:
+        return replace(sae, inner=inner)
+    W_skip = sae.W_skip * (read.factor / write.factor)
+    inner = replace(inner, b_dec=inner.b_dec - read.mean @ W_skip)
+    return replace(sae, inner=inner, W_skip=W_skip)
