@@ -16,6 +16,7 @@ from saeval.forecast import Forecast, History, method
 from saeval.glimpse import Meter
 from saeval.hub.cache import offline
 from saeval.jobs import Job
+from saeval.lab.synthetic import world_name
 from saeval.meeting import Meeting, gather, identify, key_inputs
 from saeval.models import LoadedModel
 from saeval.models.absent import bytes_to_load
@@ -170,6 +171,8 @@ class _Planner:
         return self._noted(member.source, count)
 
     def _is_model_here(self, name: str) -> bool:
+        if world_name(name):
+            return True
         if name not in self.downloads:
             with self._asking():
                 return self._noted(name, bytes_to_load(name))

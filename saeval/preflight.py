@@ -8,6 +8,7 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.calibration import Check, Sample, check_numbers
 from saeval.entries import Expected
 from saeval.errors import ModelError, PreflightError, UsageError
+from saeval.lab.synthetic import world_model, world_name
 from saeval.models import canonical_name
 from saeval.sae import SAE, d_out, origin_of
 from saeval.task import Prepared
@@ -98,7 +99,7 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
     """The model is the one the SAE names; an error only where both are hub ids."""
     model = source.model
     if model is None:
-        return []
+        return _check_world(claims, source)
     observed = model.name + (f"@{model.revision}" if model.revision else "")
     if claims.model is None:
         return [Check("model", "unknown", "", observed)]
@@ -120,6 +121,26 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
             f"The SAE was trained on '{claims.model}', not on '{model.name}'. Give "
             f"--model {named}, or list the SAE in a registry.yaml with 'model: {model.name}' to "
             "score it there on purpose.",
+        )
+    ]
+
+
+def _check_world(claims: Claims, source: ActivationSource) -> list[Check]:
+    """The synthetic world is the one the SAE names, where both are worlds."""
+    named, given = world_name(claims.model or ""), world_name(source.name)
+    if named is None or given is None:
+        return []
+    if named == given:
+        return [Check("model", "ok", named, given)]
+    return [
+        Check(
+            "model",
+            "error",
+            named,
+            given,
+            f"The SAE was trained on the synthetic world '{named}', not on '{given}'. Give "
+            f"--model {world_model(named)}, or list the SAE in a registry.yaml with 'model: "
+            f"{source.name}' to score it there on purpose.",
         )
     ]
 

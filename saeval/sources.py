@@ -17,6 +17,7 @@ from saeval.activations import ActivationSource, Store, array_source, model_sour
 from saeval.configuration import check_named, suggestion
 from saeval.errors import ModelError, UsageError
 from saeval.identity import model_files
+from saeval.lab.synthetic import SITE, WORLDS, world_identity, world_name, world_source
 from saeval.model_names import RENAMED
 from saeval.models import LoadedModel, load_model
 from saeval.preflight import Claims
@@ -88,6 +89,8 @@ class Sources:
             return None
         model = self._opening.model or claims.model
         site = self._opening.site or claims.read_site
+        if isinstance(model, str) and world_name(model):
+            site = site or SITE
         for what, found in (("model", model), ("site", site)):
             if not found:
                 raise UsageError(f"The SAE's files name no {what}. Give one with --{what}.")
@@ -103,6 +106,8 @@ class Sources:
         """
         if place is None or place in self._sources or isinstance(self._opening.model, LoadedModel):
             return self.open(place).identity
+        if world_name(place.model):
+            return world_identity(self._world(place))
         key = {
             "kind": "source identity",
             "model": self._model_files(place.model),
@@ -138,7 +143,8 @@ class Sources:
 
     def _model_files(self, name: str) -> str:
         if name not in self._files:
-            self._files[name] = model_files(name)
+            world = world_name(name)
+            self._files[name] = world_identity(world) if world else model_files(name)
         return self._files[name]
 
     def _array(self) -> ActivationSource:
@@ -147,6 +153,8 @@ class Sources:
         return array_source(self._opening.array)
 
     def _at(self, place: Place) -> ActivationSource:
+        if world_name(place.model):
+            return world_source(self._world(place))
         model = self._loaded(place.model)
         rows = self._opening.batch_size
         try:
@@ -162,6 +170,25 @@ class Sources:
             if self._opening.site is None:
                 raise
             raise UsageError(str(error)) from error
+
+    def _world(self, place: Place) -> str:
+        """The synthetic world at a place that names one.
+
+        Raises:
+            ModelError: if there is no such world, or it has no such site.
+            UsageError: if the site that the user names is not there.
+        """
+        world = str(world_name(place.model))
+        if world not in WORLDS:
+            raise ModelError(f"There is no synthetic world '{world}', only {', '.join(WORLDS)}.")
+        elsewhere = {place.read_site, place.write_site or SITE} - {SITE}
+        if elsewhere or place.centred:
+            named = f"'{min(elsewhere)}'" if elsewhere else "centred activations"
+            raise (UsageError if self._opening.site else ModelError)(
+                f"The synthetic world '{world}' has but one site, '{SITE}', and no {named}. Give "
+                f"--site {SITE}, or the model that the SAE was trained on with --model."
+            )
+        return world
 
     def _loaded(self, name: str) -> LoadedModel:
         if isinstance(self._opening.model, LoadedModel):

@@ -34,6 +34,8 @@ class ArraySource:
     y: np.ndarray
     """[rows, d_out] targets; the same array as x for all but transcoders."""
     batch_rows: int = 4096
+    known_identity: str | None = None
+    """Identity of arrays that were made by rule, so that their numbers need not be read."""
     _memo: Memo = field(default_factory=Memo, repr=False)
 
     model: None = None
@@ -44,8 +46,8 @@ class ArraySource:
 
     @property
     def identity(self) -> str:
-        """sha256 of the numbers."""
-        return self._digest
+        """sha256 of the numbers, or of what decides them."""
+        return self.known_identity or self._digest
 
     @cached_property
     def _digest(self) -> str:
@@ -152,6 +154,7 @@ def array_source(
     *,
     name: str | None = None,
     batch_rows: int = 4096,
+    identity: str | None = None,
 ) -> ArraySource:
     """A source over vectors in a file (.npy, .safetensors, .parquet) or an array.
 
@@ -160,6 +163,7 @@ def array_source(
         y: What it should reconstruct, for transcoders.
         name: What to call the source; the file's name by default.
         batch_rows: Vectors a batch.
+        identity: sha256 of all that decides the numbers; None: of the numbers themselves.
 
     Raises:
         DataError: if a file cannot be read, is empty, is no table of vectors, or holds NaN or
@@ -170,7 +174,7 @@ def array_source(
     label = name or (Path(x).name if not isinstance(x, np.ndarray) else "activations")
     if len(inputs) != len(targets):
         raise DataError(f"'{label}' pairs {len(inputs)} inputs with {len(targets)} targets.")
-    return ArraySource(label, inputs, targets, batch_rows)
+    return ArraySource(label, inputs, targets, batch_rows, identity)
 
 
 def read_array(data: str | Path | np.ndarray) -> np.ndarray:

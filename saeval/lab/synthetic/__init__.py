@@ -1,14 +1,32 @@
 """Activations from a known dictionary: named worlds, their truth, and the planted oracle."""
 
+from saeval.lab.synthetic.source import (
+    ROWS,
+    SITE,
+    evaluation_sample,
+    world_identity,
+    world_model,
+    world_name,
+    world_of,
+    world_source,
+)
 from saeval.lab.synthetic.spec import WORLDS, WorldSpec, world_spec
 from saeval.lab.synthetic.world import SPLITS, Sample, SyntheticWorld, synthetic_world
 
 __all__ = [
+    "ROWS",
+    "SITE",
     "SPLITS",
     "WORLDS",
     "Sample",
     "SyntheticWorld",
     "WorldSpec",
+    "evaluation_sample",
     "synthetic_world",
+    "world_identity",
+    "world_model",
+    "world_name",
+    "world_of",
+    "world_source",
     "world_spec",
 ]

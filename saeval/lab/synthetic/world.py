@@ -1,17 +1,22 @@
 """A synthetic world: activations whose every feature is known, drawn without end."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, count, pairwise
 from statistics import NormalDist
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from saeval.lab.synthetic.dictionary import plant_dictionary, plant_hierarchy
 from saeval.lab.synthetic.spec import WorldSpec, world_spec
 
+VERSION = 1
+"""Raised whenever a world might give other activations."""
 SPLITS = ("train", "validation", "test")
 """Independent streams of samples."""
 CHUNK = 8192
@@ -76,14 +81,18 @@ class SyntheticWorld:
 
     def sample(self, tokens: int, *, seed: int = 0, split: str = "train") -> Sample:
         """Activations and truth; the first of a longer sample are those of a shorter one."""
-        stream = SPLITS.index(split)
-        parts = [self._chunk(stream, seed, i) for i in range(-(-tokens // CHUNK))]
+        parts = [self.chunk(split, seed, i) for i in range(-(-tokens // CHUNK))]
         x = np.concatenate([part.x for part in parts])[:tokens]
         truth = sp.csr_matrix(sp.vstack([part.truth for part in parts]))
         return Sample(x, truth[:tokens])
 
-    def _chunk(self, stream: int, seed: int, index: int) -> Sample:
-        rng = self._rng(_SAMPLE, stream, seed, index)
+    def stream(self, *, seed: int = 0) -> "Stream":
+        """Training activations without end, none of them twice."""
+        return Stream(self, seed)
+
+    def chunk(self, split: str, seed: int, index: int) -> Sample:
+        """The index-th `CHUNK` activations of a sample."""
+        rng = self._rng(_SAMPLE, SPLITS.index(split), seed, index)
         truth = self._truth(rng)
         noise = rng.standard_normal((CHUNK, self.spec.d), np.float32)
         noise *= self.spec.noise
@@ -186,6 +195,18 @@ class SyntheticWorld:
     def _spread(self) -> Float[np.ndarray, " features"]:
         factor = self._rng(_PLANT, 5).uniform(0.5, 1.5, self.spec.features)
         return (self.spec.spread * factor).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Batches of activations of the split `train`, as trainers read them."""
+
+    world: SyntheticWorld
+    seed: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for index in count():
+            yield torch.from_numpy(self.world.chunk("train", self.seed, index).x)
 
 
 def _scaled_rates(

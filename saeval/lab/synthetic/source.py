@@ -1,0 +1,57 @@
+"""A world in the place of a model: its test sample as a source of activations, with the truth."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cache, lru_cache
+
+from saeval.activations import ActivationSource, ArraySource, array_source
+from saeval.lab.synthetic.spec import WORLDS, world_spec
+from saeval.lab.synthetic.world import CHUNK, VERSION, Sample, SyntheticWorld, synthetic_world
+
+SITE = "activations"
+"""The only site of a world."""
+ROWS = 50_000
+"""Activations that SAEs are evaluated on."""
+_PREFIXES = ("lab://synthetic/", "lab/synthetic/")
+
+
+def world_name(model: str) -> str | None:
+    """World that a model's name means, `base` for `lab://synthetic/base`; None for all others.
+
+    Whether there is a world of that name is not looked up.
+    """
+    prefix = next((one for one in _PREFIXES if model.startswith(one)), None)
+    return None if prefix is None else model.removeprefix(prefix)
+
+
+def world_model(name: str) -> str:
+    """What a registry entry gives as model for SAEs of a world."""
+    return f"{_PREFIXES[0]}{name}"
+
+
+@cache
+def world_identity(name: str) -> str:
+    """sha256 of all that decides what `evaluation_sample` gives."""
+    key = [VERSION, CHUNK, ROWS, asdict(world_spec(name))]
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def evaluation_sample(name: str) -> Sample:
+    """Activations that no SAE was trained on, and the truth about them."""
+    return synthetic_world(name).sample(ROWS, split="test")
+
+
+def world_source(name: str) -> ArraySource:
+    """The test sample as a source."""
+    x = evaluation_sample(name).x
+    return array_source(x, name=world_model(name), identity=world_identity(name))
+
+
+def world_of(source: ActivationSource) -> SyntheticWorld | None:
+    """The world whose test sample a source reads, in its order; None for all other sources."""
+    for name in WORLDS:
+        if source.name == world_model(name) and source.identity == world_identity(name):
+            return synthetic_world(name)
+    return None
