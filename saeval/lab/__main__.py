@@ -1,4 +1,7 @@
-"""`python -m saeval.lab build`: make the lab's weights again, or what is missing of them."""
+"""`python -m saeval.lab build`: make the lab's weights again, or what is missing of them.
+
+`python -m saeval.lab list`: write its registry.yaml.
+"""
 
 import argparse
 import logging
@@ -15,14 +18,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("build", help="build all parts that are not there yet")
     command.add_argument("--only", metavar="PART", help="this part and what it needs")
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    commands.add_parser("list", help="write the lab's registry.yaml from its manifest")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
     from saeval.lab.build import Site, build
     from saeval.lab.parts import PARTS
+    from saeval.lab.zoo.listing import write_listing
 
     try:
-        build(PARTS, Site(device=chosen.device), chosen.only)
+        if chosen.command == "build":
+            build(PARTS, Site(device=chosen.device), chosen.only)
+        write_listing()
     except SaevalError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  # the message says it all
         return 2

@@ -61,12 +61,19 @@ def read_rows(path: Path = MANIFEST) -> dict[str, Row]:
 
 
 def write_rows(new: Iterable[Row], path: Path = MANIFEST) -> None:
-    """Add rows, or replace those of the same names; the file is written whole or not at all."""
-    rows = read_rows(path) | {row.name: row for row in new}
-    text = json.dumps([asdict(rows[name]) for name in sorted(rows)], indent=1)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
+    """Add rows, or replace those of the same names; the file is written whole or not at all.
+
+    Builders at work side by side wait for each other.
+    """
+    from filelock import FileLock
+
+    made = {row.name: row for row in new}
+    with FileLock(path.with_suffix(".lock")):
+        rows = read_rows(path) | made
+        text = json.dumps([asdict(rows[name]) for name in sorted(rows)], indent=1)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(path)
 
 
 def is_whole(row: Row, weights: Path = WEIGHTS) -> bool:

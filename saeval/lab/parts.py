@@ -1,6 +1,9 @@
 """All parts of the lab, each after what it needs."""
 
 from saeval.lab.build import Part
+from saeval.lab.othello.part import OTHELLO_MODEL
 from saeval.lab.world.part import WORLD_MODEL
+from saeval.lab.zoo.members import MEMBERS
+from saeval.lab.zoo.part import part_of
 
-PARTS: tuple[Part, ...] = (WORLD_MODEL,)
+PARTS: tuple[Part, ...] = (WORLD_MODEL, OTHELLO_MODEL, *map(part_of, MEMBERS))

@@ -5,7 +5,7 @@ Described in docs/format.md.
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from saeval.architectures import ARCHITECTURES, build
 from saeval.architectures.checks import tensor_fields
+from saeval.architectures.random import random_topk
 from saeval.architectures.transforms import TRANSFORMS, Transform
 from saeval.entries import Entry
 from saeval.errors import LoadError, UsageError
@@ -25,6 +26,8 @@ from saeval.sae import SAE, Origin
 FORMAT = "saeval.json and saeval.safetensors (saeval)"
 CONFIG, WEIGHTS = "saeval.json", "saeval.safetensors"
 VERSION = 1
+RANDOM = "random"
+"""Stands for a TopK SAE whose directions are drawn from a seed, not stored."""
 INNER = "inner"
 """Field that holds another architecture; its tensors carry this before their names."""
 
@@ -63,6 +66,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     weights = folder / WEIGHTS
     tensors = read_safetensors(weights)
     described = _object(config, "sae", path)
+    if described.get("architecture") == RANDOM:
+        return _random(config, exactly(tensors, weights, ["b_dec"], []), path)
     required, optional = _names(described, path)
     found = exactly(tensors, weights, required, optional)
     origin = _origin(_object(config, "origin", path), str(described.get("architecture")), path)
@@ -72,6 +77,26 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     return sae
 
 
+def _random(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> SAE:
+    """A random null, its directions drawn anew.
+
+    Raises:
+        LoadError: if a number is missing, no integer, or does not fit the tensors.
+    """
+    described = _object(config, "sae", path)
+    _only(described, {"architecture", "d_sae", "k", "seed"}, path)
+    numbers = {name: described.get(name) for name in ("d_sae", "k", "seed")}
+    for name, value in numbers.items():
+        if type(value) is not int or value < (0 if name == "seed" else 1):
+            raise LoadError(f"{path} gives '{name}' as {value!r}, but must give a whole number.")
+    sae = random_topk(tensors["b_dec"], **numbers)
+    check_width(config.get("d_in"), sae.d_in, "d_in", path)
+    check_width(config.get("d_sae"), sae.d_sae, "d_sae", path)
+    origin = _origin(_object(config, "origin", path), "topk", path)
+    metadata = {**origin.metadata, **sae.origin.metadata}
+    return replace(sae, origin=replace(origin, metadata=metadata))
+
+
 def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write an SAE of a built-in architecture, its tensors in float32 or float16.
 
@@ -79,17 +104,36 @@ def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         UsageError: if its architecture is not saeval's own, or a tensor does not fit the dtype.
     """
     tensors: dict[str, Tensor] = {}
+    seeded = sae.origin.metadata.get("null") == RANDOM
     config = {
         "format": "saeval",
         "version": VERSION,
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
-        "sae": _described(sae, "", tensors, dtype),
+        "sae": (_seeded if seeded else _described)(sae, "", tensors, dtype),
         "origin": asdict(sae.origin),
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _seeded(
+    sae: Any, prefix: str, tensors: dict[str, Tensor], dtype: torch.dtype
+) -> dict[str, Any]:
+    """The JSON of a random null: what its directions are drawn from, not the directions.
+
+    Raises:
+        UsageError: if these are not what its seed gives.
+    """
+    config = {"d_sae": sae.d_sae, "k": sae.k, "seed": sae.origin.metadata.get("seed")}
+    tensors[prefix + "b_dec"] = _stored(sae.b_dec, "b_dec", dtype)
+    if not torch.equal(random_topk(sae.b_dec, **config).W_dec, sae.W_dec):
+        raise UsageError(
+            f"An SAE called random from seed {config['seed']} has other directions than that seed "
+            "gives. Take 'null' out of its origin's metadata to save them as they are."
+        )
+    return {"architecture": RANDOM, **config}
 
 
 def _described(

@@ -1,0 +1,255 @@
+"""What the zoo is trained on and measured on: activations of the lab's models and worlds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from saeval import metrics, recovery
+from saeval.activations import ModelSource, Store, TokenRows, model_source
+from saeval.errors import DataError
+from saeval.lab.manifest import Row
+from saeval.lab.synthetic import synthetic_world
+from saeval.models import load_model
+from saeval.sae import SAE, decode_codes, encode_codes
+from saeval.training.figures import Figures, held_out_figures
+
+Activations = tuple[Float[np.ndarray, "tokens d_in"], Float[np.ndarray, "tokens d_out"]]
+"""What is read and what is reconstructed; the same array twice for all but transcoders."""
+
+TRAINING_ROWS = 8192
+"""Rows of a model that SAEs are trained on."""
+TEST_ROWS = 512
+"""Held-out rows for L0, FVU and dead latents."""
+LOSS_ROWS = 128
+"""How many of these serve the CE score."""
+SYNTHETIC_ROWS = 500_000
+"""Activations of a synthetic world that SAEs are trained on."""
+SYNTHETIC_TOKENS = 2_000_000
+"""Activations seen in training there, repetitions included."""
+SYNTHETIC_TEST_ROWS = 32_768
+SEED = 5
+"""Of the rows."""
+
+
+class Ground(Protocol):
+    """Where SAEs live."""
+
+    model: str
+    """As registry entries name it."""
+    read_site: str
+    write_site: str | None
+    """None: the read site."""
+    context: int | None
+    """Tokens a row, BOS included; None where there are no rows."""
+    d_sae: int
+    tokens: int
+    """Activations seen in training, repetitions included."""
+
+    @property
+    def data(self) -> Mapping[str, int]:
+        """What decides the training activations, for the record."""
+        ...
+
+    def training(self) -> Activations:
+        """Activations of the training split."""
+        ...
+
+    def figures(self, sae: SAE) -> Mapping[str, float]:
+        """How good an SAE is on held-out activations."""
+        ...
+
+
+def held_out(sae: SAE, activations: Activations) -> dict[str, float]:
+    """L0, FVU and the share of dead latents on held-out activations."""
+    x, y = map(torch.from_numpy, activations)
+    found: Figures = held_out_figures(sae, x, y, tokens=0, seconds=0)
+    return {name: value for name, value in asdict(found).items() if name in ("l0", "fvu", "dead")}
+
+
+@dataclass(frozen=True)
+class ModelGround:
+    """A site of one of the lab's models, reading rows made on the spot."""
+
+    model: str
+    folder: Path
+    """Where its files lie."""
+    read_site: str
+    write_site: str | None
+    rows: Callable[[str, int], Int[np.ndarray, "rows seq"]]
+    """Token rows of a split (train or test), so many."""
+    context: int
+    d_sae: int = 1024
+    tokens: int = 3_000_000
+    share: float = 1.0
+    """Share of the rows, for toys."""
+
+    @property
+    def data(self) -> Mapping[str, int]:
+        """Number and seed of the rows."""
+        return {"data_rows": max(8, round(TRAINING_ROWS * self.share)), "data_seed": SEED}
+
+    def training(self) -> Activations:
+        """Activations of `TRAINING_ROWS` rows of the training split."""
+        return _activations(self, "train", TRAINING_ROWS)
+
+    def figures(self, sae: SAE) -> dict[str, float]:
+        """L0, FVU, dead latents and CE scores (zero and mean ablation) on the test split."""
+        clean, zero, mean = self._losses
+
+        def rebuilt(x: torch.Tensor) -> torch.Tensor:
+            return decode_codes(sae, encode_codes(sae, x), x)
+
+        spliced = self._ce(rebuilt)
+        return {
+            **held_out(sae, _activations(self, "test", TEST_ROWS)),
+            "ce_loss_score": metrics.ce_loss_score(clean, spliced, zero),
+            "ce_loss_score_mean_ablation": metrics.ce_loss_score(clean, spliced, mean),
+        }
+
+    @cached_property
+    def source(self) -> ModelSource:
+        """Activations computed when asked for, none of them kept on disk."""
+        net = load_model(str(self.folder))
+        nowhere = Store(writable=False)
+        return model_source(net, self.read_site, write_site=self.write_site, store=nowhere)
+
+    def token_rows(self, split: str, count: int) -> TokenRows:
+        """Rows of a split as a source takes them."""
+        ids = self.rows(split, max(8, round(count * self.share)))
+        return self.source.token_rows(ids.astype(np.int32), name=f"{self.model} {split}")
+
+    @cached_property
+    def _losses(self) -> tuple[float, float, float]:
+        """Mean CE in nats: as the model is, with zeros at the site, with the mean there."""
+        mean = torch.from_numpy(_activations(self, "test", TEST_ROWS)[1].mean(0))
+        width = len(mean)
+        zero = self._ce(lambda x: torch.zeros(len(x), width))
+        return self._ce(None), zero, self._ce(lambda x: mean.expand(len(x), width))
+
+    def _ce(self, edit: Callable[[torch.Tensor], torch.Tensor] | None) -> float:
+        """Mean CE in nats over all tokens that a counted token precedes; None edits nothing."""
+        rows, source = self.token_rows("test", LOSS_ROWS), self.source
+        total = count = 0.0
+        for batch in source.batches(rows):
+            y_new = batch.y.clone()
+            if edit is not None:
+                y_new[batch.mask] = edit(batch.x_tokens).to(y_new)
+            logits = source.model.logits(source.splice(rows, batch, y_new))[:, :-1]
+            log_probs = logits.float().log_softmax(-1)
+            target = torch.from_numpy(rows.ids[batch.rows].astype(np.int64))[:, 1:]
+            counted = batch.mask[:, :-1]
+            losses = metrics.cross_entropy(log_probs[counted], target[counted])
+            total += float(losses.double().sum())
+            count += float(counted.sum())
+        return total / count
+
+
+@lru_cache(maxsize=4)
+def _activations(ground: ModelGround, split: str, rows: int) -> Activations:
+    """Counted activations of some rows."""
+    batches = [
+        (batch.x_tokens, batch.y_tokens)
+        for batch in ground.source.batches(ground.token_rows(split, rows))
+    ]
+    x = torch.cat([x for x, _ in batches]).numpy()
+    if ground.write_site is None:
+        return x, x
+    return x, torch.cat([y for _, y in batches]).numpy()
+
+
+@dataclass(frozen=True)
+class SyntheticGround:
+    """A synthetic world, whose samples are the activations."""
+
+    world: str
+    share: float = 1.0
+    d_sae: int = 256
+    tokens: int = SYNTHETIC_TOKENS
+    read_site: str = "activations"
+    write_site: str | None = None
+    context: int | None = None
+
+    @property
+    def model(self) -> str:
+        """Name of the world as registry entries have it."""
+        return f"lab://synthetic/{self.world}"
+
+    @property
+    def data(self) -> Mapping[str, int]:
+        """Number and seed of the sample."""
+        return {"data_rows": max(4096, round(SYNTHETIC_ROWS * self.share)), "data_seed": SEED}
+
+    def training(self) -> Activations:
+        """A sample of the training split."""
+        return _sample(self, "train", SYNTHETIC_ROWS)
+
+    def figures(self, sae: SAE) -> dict[str, float]:
+        """L0, FVU and dead latents on the test split, and MCC against the planted directions."""
+        found = held_out(sae, _sample(self, "test", SYNTHETIC_TEST_ROWS))
+        truth = synthetic_world(self.world).dictionary
+        found["mcc"] = recovery.mcc(recovery.cosines(sae.W_dec.numpy(), truth))
+        return found
+
+
+@lru_cache(maxsize=4)
+def _sample(ground: SyntheticGround, split: str, rows: int) -> Activations:
+    """Activations of a split."""
+    count = max(4096, round(rows * ground.share))
+    x = synthetic_world(ground.world).sample(count, seed=SEED, split=split).x
+    return x, x
+
+
+def world_ground(weights: Path, row: Row, *, mlp: bool, share: float) -> ModelGround:
+    """The world's model at its SAE site, or its MLP in that block from input to output."""
+    block = _site(row)
+    read, write = (f"{block}.mlp:in", f"{block}.mlp:out") if mlp else (block, None)
+    return ModelGround(
+        "lab://world/model", weights / row.name, read, write, world_rows, 128, share=share
+    )
+
+
+def othello_ground(weights: Path, row: Row, *, share: float) -> ModelGround:
+    """The Othello model at its SAE site."""
+    return ModelGround(
+        "lab://othello/model", weights / row.name, _site(row), None, othello_rows, 60, share=share
+    )
+
+
+def _site(row: Row) -> str:
+    """The site that was chosen when the model was measured.
+
+    Raises:
+        DataError: if none could be chosen.
+    """
+    site = str(row.figures.get("site"))
+    if not site.startswith("layers."):
+        raise DataError(f"lab/{row.name} has no SAE site ({site}): train it for longer.")
+    return site
+
+
+def world_rows(split: str, count: int) -> Int[np.ndarray, "rows 128"]:
+    """Rows of 128 tokens, as the world's model was trained on, from a stream of their own."""
+    from saeval.lab.world import World
+    from saeval.lab.world.stream import token_rows
+
+    world, batch = World(), 64
+    made = [token_rows(world, i, batch, seed=SEED, split=split) for i in range(-(-count // batch))]
+    return np.concatenate(made)[:count]
+
+
+def othello_rows(split: str, count: int) -> Int[np.ndarray, "rows 60"]:
+    """Games as BOS and 59 moves, from a stream that the model was not trained on."""
+    from saeval.lab.othello.games import stream
+
+    side = {"train": 0, "test": 1}[split]
+    games = stream(2048, 1000 + SEED, side)
+    parts: list[np.ndarray] = []
+    while sum(map(len, parts)) < count:
+        parts.append(next(games).tokens)
+    return np.concatenate(parts)[:count]

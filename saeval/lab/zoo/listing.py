@@ -1,0 +1,109 @@
+"""The lab's registry.yaml, written from the manifest: `python -m saeval.lab list`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saeval.lab.manifest import WEIGHTS, Row, read_rows
+from saeval.lab.zoo.members import MEMBERS, Member, groups
+
+REGISTRY = Path(__file__).parent.parent / "registry.yaml"
+HEADER = """\
+# The lab's models, SAEs and sets. Written from manifest.json by `python -m saeval.lab list`.
+"""
+LICENCE = "Apache-2.0"
+MODELS = ("world/model", "othello/model")
+DIGITS = 4
+"""Of the figures promised."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One SAE in the file."""
+
+    name: str
+    ground: str
+    method: str
+
+
+def listing(rows: Mapping[str, Row]) -> str:
+    """The text of registry.yaml for all that the manifest has."""
+    lines = [HEADER, "models:"]
+    lines += [f"  lab://{name}: {_model(rows[name])}" for name in MODELS if name in rows]
+    lines += ["", "saes:"]
+    listed = [line for line in _lines() if line.name in rows]
+    lines += [f"  - {_entry(line, rows)}" for line in listed]
+    lines += ["", "sets:"]
+    for ground in dict.fromkeys(member.ground for member in MEMBERS):
+        for group in groups([m for m in MEMBERS if m.ground == ground]):
+            there = [name for name in group.members if name in rows]
+            if len(there) > 1:
+                members = [f"lab/{name}" for name in there]
+                lines.append(f"  lab/{group.name}: {_flow(kind=group.kind, members=members)}")
+    return "\n".join(lines) + "\n"
+
+
+def write_listing(path: Path = REGISTRY) -> None:
+    """Write registry.yaml anew."""
+    path.write_text(listing(read_rows()), encoding="utf-8")
+
+
+def _lines() -> list[_Line]:
+    """All SAEs that the lab may have: oracles first, then the zoo in its order."""
+    grounds = list(dict.fromkeys(member.ground for member in MEMBERS))
+    found: list[_Line] = []
+    for ground in grounds:
+        found.append(_Line(f"{ground}/oracle", ground, "oracle"))
+        for member in MEMBERS:
+            if member.ground == ground:
+                found += [_Line(name, ground, member.method) for name in _order(member)]
+    return found
+
+
+def _order(member: Member) -> tuple[str, ...]:
+    """A member, then what it was before."""
+    return (member.name, *member.names[:-1])
+
+
+def _entry(line: _Line, rows: Mapping[str, Row]) -> str:
+    row = rows[line.name]
+    expected = {name: _rounded(row.figures[name]) for name in ("l0", "fvu") if name in row.figures}
+    return _flow(
+        id=f"lab/{line.name}",
+        loader="saeval",
+        source=f"lab://{line.name}",
+        **_place(line, rows),
+        sha256=row.sha256,
+        **({"expected": expected} if expected else {}),
+        license=LICENCE,
+        notes=row.about,
+    )
+
+
+def _place(line: _Line, rows: Mapping[str, Row]) -> dict[str, str]:
+    """Model and sites."""
+    if line.ground.startswith("synthetic/"):
+        return {"model": f"lab://{line.ground}", "site": "activations"}
+    model = f"{line.ground}/model"
+    site = str(rows[model].figures["site"])
+    if line.method == "transcoder":
+        read, write = f"{site}.mlp:in", f"{site}.mlp:out"
+        return {"model": f"lab://{model}", "site": read, "write_site": write}
+    return {"model": f"lab://{model}", "site": site}
+
+
+def _model(row: Row) -> str:
+    config = json.loads((WEIGHTS / row.name / "config.json").read_text(encoding="utf-8"))
+    shape = {"layers": config["num_hidden_layers"], "d_model": config["hidden_size"]}
+    return _flow(family="GPT-NeoX", **shape, license=LICENCE, notes=row.about)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _flow(**values: Any) -> str:
+    """A mapping on one line; JSON is YAML."""
+    return json.dumps(values)
