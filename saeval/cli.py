@@ -4,21 +4,20 @@ import sys
 
 try:  # Ctrl-C counts from the start, and of a short command these are the longest part
     import functools
-    import inspect
     import json
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import Annotated, Any
+    from typing import Any
 
-    import typer
+    import click
 except KeyboardInterrupt:
     sys.exit(130)
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
-app = typer.Typer(
-    add_completion=False,
+
+@click.group(
     context_settings={
         "help_option_names": ["-h", "--help"],
         # lm-evaluation-harness spells them with underscores.
@@ -28,40 +27,81 @@ app = typer.Typer(
     "size and its interval. Exit codes: 0 all scored or not applicable, 1 something failed, "
     "2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
+def app() -> None:
+    """All commands."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Model = Annotated[
-    str | None,
-    typer.Option(metavar="ID|FOLDER", help="Language model; default: the one each SAE names."),
-]
-Site = Annotated[
-    str | None,
-    typer.Option(metavar="PATH", help="Module path or alias; default: the one each SAE names."),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Texts (.txt, .jsonl, .csv, .parquet), or activations in the place of a model "
-        "(.npy, .safetensors, .parquet).",
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+MODEL = click.option(
+    "--model", metavar="ID|FOLDER", help="Language model; default: the one each SAE names."
+)
+SITE = click.option(
+    "--site", metavar="PATH", help="Module path or alias; default: the one each SAE names."
+)
+DATA = click.option(
+    "--data",
+    metavar="FILE",
+    help="Texts (.txt, .jsonl, .csv, .parquet), or activations in the place of a model "
+    "(.npy, .safetensors, .parquet).",
+)
+DEVICE = click.option("--device", metavar="auto|cpu|cuda|mps")
+OUTPUT_PATH = click.option(
+    "--output-path", metavar="FOLDER", help="Where results are kept; default: results."
+)
+RUN = (
+    click.option(
+        "--sae",
+        multiple=True,
+        help="Registry id, set, glob, folder or hf:// source. Repeatable.",
     ),
-]
-Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|mps")]
-OutputPath = Annotated[
-    str | None,
-    typer.Option(metavar="FOLDER", help="Where results are kept; default: results."),
-]
+    click.option("--tasks", metavar="NAME,NAME"),
+    MODEL,
+    SITE,
+    DATA,
+    click.option("--config", metavar="FILE", help="Options as YAML, or a result.json to repeat."),
+    click.option(
+        "--set",
+        "set_",
+        multiple=True,
+        metavar="TASK.FIELD=VALUE",
+        help="Value as YAML. Repeatable.",
+    ),
+    click.option("--seeds", "--seed", metavar="0,1,2"),
+    click.option("--limit", type=int, help="At most so many units, for tasks that have a limit."),
+    click.option(
+        "--batch-size", metavar="auto|N", help="Rows a pass of the model. Changes no score."
+    ),
+    DEVICE,
+    click.option("--dtype", metavar="float32|bfloat16|float16", help="The model's."),
+    click.option(
+        "--compat", metavar="saebench", help="Add SAEBench's own definitions, as saebench_*."
+    ),
+    OUTPUT_PATH,
+    click.option("--force", is_flag=True, help="Compute again what is there."),
+    AS_JSON,
+)
+"""Options of `run`, and of what else speaks of a run."""
 
 
 def main() -> None:
     """Run the command line."""
     try:
-        app()
-    except KeyboardInterrupt:  # before a command began
+        sys.exit(app.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):  # before a command began
         sys.exit(INTERRUPTED)
+
+
+def _taking(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Give a command these options, in this order."""
+
+    def adopt(command: Any) -> Any:
+        return functools.reduce(lambda taken, option: option(taken), reversed(options), command)
+
+    return adopt
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,12 +118,12 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             if kwargs.get("as_json") and "source" in kwargs:  # validate answers in any case
                 _print_json([{"source": kwargs["source"], "error": str(error)}])
             usage = isinstance(error, UsageError | RegistryError)
-            raise typer.Exit(USAGE if usage else FAILED) from None
+            raise click.exceptions.Exit(USAGE if usage else FAILED) from None
         except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except BrokenPipeError:  # the reader has seen enough, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit from None
+            raise click.exceptions.Exit from None
 
     return guarded
 
@@ -93,51 +133,15 @@ def _complain(message: str) -> None:
 
 
 @app.command()
+@_taking(*RUN)
 @_guarded
-def run(  # noqa: PLR0917  one parameter an option
-    sae: Annotated[
-        list[str] | None,
-        typer.Option(help="Registry id, set, glob, folder or hf:// source. Repeatable."),
-    ] = None,
-    tasks: Annotated[str | None, typer.Option(metavar="NAME,NAME")] = None,
-    model: Model = None,
-    site: Site = None,
-    data: Data = None,
-    config: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Options as YAML, or a result.json to repeat."),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TASK.FIELD=VALUE", help="Value as YAML. Repeatable."),
-    ] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", "--seed", metavar="0,1,2")] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many units, for tasks that have a limit.")
-    ] = None,
-    batch_size: Annotated[
-        str | None,
-        typer.Option(metavar="auto|N", help="Rows a pass of the model. Changes no score."),
-    ] = None,
-    device: Device = None,
-    dtype: Annotated[
-        str | None, typer.Option(metavar="float32|bfloat16|float16", help="The model's.")
-    ] = None,
-    compat: Annotated[
-        str | None,
-        typer.Option(metavar="saebench", help="Add SAEBench's own definitions, as saebench_*."),
-    ] = None,
-    output_path: OutputPath = None,
-    force: Annotated[bool, typer.Option("--force", help="Compute again what is there.")] = False,
-    as_json: AsJson = False,
-) -> None:
+def run(**given: Any) -> None:
     """Score SAEs on tasks. What was scored before, from equal inputs, is not computed again."""
-    given = locals()
     from saeval.display import Display, warnings_shown
     from saeval.options import chosen
 
     configuration = chosen(given)
-    display = Display(moving=sys.stderr.isatty() and not as_json)
+    display = Display(moving=sys.stderr.isatty() and not given["as_json"])
     try:
         with warnings_shown(display):
             from saeval.run import run_configuration
@@ -149,10 +153,10 @@ def run(  # noqa: PLR0917  one parameter an option
             f"interrupted. What was finished is kept in {configuration.output_path}: the same "
             "command goes on from there."
         )
-        raise typer.Exit(INTERRUPTED) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     finally:
         display.clear()
-    if as_json:
+    if given["as_json"]:
         _print_json(score.row() for score in results.scores)
         failures = {(r.sae or r.set, r.task, r.reason) for r in results if r.status == "failed"}
         for label, task, reason in sorted(failures, key=str):
@@ -160,25 +164,17 @@ def run(  # noqa: PLR0917  one parameter an option
     else:  # the tables say what failed
         _print_tables(results, display.summary(configuration.output_path))
     if results.failed:
-        raise typer.Exit(FAILED)
-
-
-def _with_options_of(other: Callable[..., None]) -> Callable[[Any], Any]:
-    """Give a command the options of another."""
-
-    def adopt(command: Any) -> Any:
-        command.__signature__ = inspect.signature(other)
-        command.__annotations__ = other.__annotations__
-        return command
-
-    return adopt
+        raise click.exceptions.Exit(FAILED)
 
 
 @app.command()
+@_taking(*RUN)
 @_guarded
-@_with_options_of(run)
 def plan(**given: Any) -> None:
-    """Say what run would compute, find and download, and what it would take."""
+    """Say what run would do, and what it would take.
+
+    What is to be computed, found and downloaded, with time, memory and disk.
+    """
     from saeval.display import Display, warnings_shown
     from saeval.options import chosen
 
@@ -187,20 +183,19 @@ def plan(**given: Any) -> None:
         from saeval.plan import plan_configuration
 
         planned = plan_configuration(configuration)
-    _print_json(planned.rows()) if given["as_json"] else typer.echo(planned.text())
+    _print_json(planned.rows()) if given["as_json"] else click.echo(planned.text())
 
 
 @app.command()
+@click.argument("kind", metavar="saes|sets|tasks|loaders|results|models")
+@click.argument("pattern", required=False)
+@_taking(OUTPUT_PATH, AS_JSON)
 @_guarded
-def ls(
-    kind: Annotated[str, typer.Argument(metavar="saes|sets|tasks|loaders|results|models")],
-    pattern: Annotated[
-        str | None, typer.Argument(help="Part of a name, or a glob; default: all.")
-    ] = None,
-    output_path: OutputPath = None,
-    as_json: AsJson = False,
-) -> None:
-    """List what is known, or what was scored."""
+def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -> None:
+    """List what is known, or what was scored.
+
+    PATTERN is a part of a name, or a glob; without it, all are listed.
+    """
     from saeval.catalogue import rows_of
 
     rows = rows_of(kind, pattern, Path(output_path or "results"))
@@ -208,12 +203,14 @@ def ls(
 
 
 @app.command()
+@click.argument("name")
+@_taking(AS_JSON)
 @_guarded
-def describe(
-    name: Annotated[str, typer.Argument(help="SAE, set, model, task, loader or folder.")],
-    as_json: AsJson = False,
-) -> None:
-    """Show all that is known under a name. Nothing is loaded."""
+def describe(name: str, as_json: bool) -> None:
+    """Show all that is known under a name.
+
+    NAME is that of an SAE, set, model, task or loader, or a folder. Nothing is loaded.
+    """
     from saeval.catalogue import describe as described
 
     found = described(name)
@@ -225,16 +222,22 @@ def describe(
 
 
 @app.command()
+@click.argument("source")
+@_taking(MODEL, SITE, DATA, DEVICE, AS_JSON)
 @_guarded
 def validate(
-    source: Annotated[str, typer.Argument(help="SAE (as for run --sae) or registry file.")],
-    model: Model = None,
-    site: Site = None,
-    data: Data = None,
-    device: Device = None,
-    as_json: AsJson = False,
+    source: str,
+    model: str | None,
+    site: str | None,
+    data: str | None,
+    device: str | None,
+    as_json: bool,
 ) -> None:
-    """Load an SAE and check it; with --model, or activations as --data, against these too."""
+    """Load an SAE and check it.
+
+    With --model, or activations as --data, it is checked against these too. SOURCE is
+    what run --sae takes, or a registry file.
+    """
     if Path(source).suffix in (".yaml", ".yml"):
         from saeval.catalogue import registry_counts
 
@@ -251,7 +254,7 @@ def validate(
             failed |= verdict.failed
             _print_json([verdict.row()]) if as_json else _print_verdict(verdict)
     if failed:
-        raise typer.Exit(FAILED)
+        raise click.exceptions.Exit(FAILED)
 
 
 def _print_verdict(verdict: Any) -> None:
@@ -262,12 +265,12 @@ def _print_verdict(verdict: Any) -> None:
     _print_rows(shown, "Give --model to check it against the model it reads.")
     for check in checks:
         if check["message"]:
-            typer.echo(f"{check['status']}: {check['message']}")
+            click.echo(f"{check['status']}: {check['message']}")
 
 
 def _print_json(rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
-        typer.echo(json.dumps(dict(row), ensure_ascii=False, allow_nan=False))
+        click.echo(json.dumps(dict(row), ensure_ascii=False, allow_nan=False))
 
 
 def _print_tables(results: Any, summary: str) -> None:
@@ -276,17 +279,17 @@ def _print_tables(results: Any, summary: str) -> None:
     from saeval.tables import score_tables
 
     width = shutil.get_terminal_size((160, 40)).columns
-    typer.echo(score_tables(results.scores, width=width))
-    typer.echo(f"\n{summary}")
+    click.echo(score_tables(results.scores, width=width))
+    click.echo(f"\n{summary}")
 
 
 def _print_rows(rows: Sequence[Mapping[str, Any]], otherwise: str) -> None:
     from saeval.layout import plain_listing
 
-    typer.echo(plain_listing(rows) if rows else otherwise)
+    click.echo(plain_listing(rows) if rows else otherwise)
 
 
 def _print_record(record: Mapping[str, Any]) -> None:
     from saeval.layout import record_text
 
-    typer.echo(record_text(record))
+    click.echo(record_text(record))

@@ -1,9 +1,8 @@
 """Rows and records as plain text for a terminal, whatever their texts contain."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Any
-
-from tabulate import tabulate
 
 _LONG_NAME = 24
 """Characters from which a name stands on a line of its own."""
@@ -25,12 +24,16 @@ def listing(rows: Sequence[Mapping[str, str]], *, right: Sequence[str] = ()) -> 
         right: Columns whose texts end in line.
     """
     names = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
-    return tabulate(
-        [[row[name] for name in names] for row in rows],
-        headers=names,
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["right" if name in right else "left" for name in names] if names else None,
+    heads = [[name] for name in names]
+    body = [[row[name].splitlines() or [""] for name in names] for row in rows]
+    widths = [max(map(len, chain(*column))) for column in zip(heads, *body, strict=True)]
+    rule = [["-" * width] for width in widths]
+    sides = [">" if name in right else "<" for name in names]
+    form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    return "\n".join(
+        form.format(*line).rstrip()
+        for cells in (heads, rule, *body)
+        for line in zip_longest(*cells, fillvalue="")
     )
 
 

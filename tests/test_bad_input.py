@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 from huggingface_hub import constants
-from typer.testing import CliRunner, Result
 
 from saeval import sources
 from saeval.cli import app

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from saeval.cli import app
 from saeval.results import COLUMNS
@@ -90,7 +90,7 @@ if len(sys.argv) > 1:
     with contextlib.suppress(SystemExit):
         main()
 else:
-    import tabulate, yaml
+    import click, yaml
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, file=sys.stderr)
 """
@@ -338,7 +338,7 @@ def test_ctrl_c_keeps_finished_results(tmp_path: Path) -> None:
 
 def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
     """SIGINT during the first imports, before main is called: exit 130, and not a word."""
-    (tmp_path / "typer.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    (tmp_path / "click.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
     script = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from saeval.cli import main; main()"

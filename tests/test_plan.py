@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import saeval
 from saeval import plan as planning
@@ -289,7 +289,7 @@ def test_help_is_light() -> None:
     """Asking how to plan imports no torch."""
     script = """
 import sys
-from typer.testing import CliRunner
+from click.testing import CliRunner
 from saeval.cli import app
 done = CliRunner().invoke(app, ["plan", "--help"])
 assert done.exit_code == 0 and "--tasks" in done.output
