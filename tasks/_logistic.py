@@ -1,0 +1,299 @@
+"""L2-penalised logistic regression for many problems together, in scikit-learn's convention."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from saeval.errors import DataError
+
+CLOSE = 1e-5
+"""Coefficients are this close to the optimum, relative to their length: the penalty's curvature
+is 1, so the length of the gradient bounds the distance."""
+DECREMENT = 1e-14
+"""A step expected to gain less than this share of the loss is lost in rounding."""
+STEPS = 500
+MEMORY = 10
+"""Pairs that L-BFGS remembers."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Linear probes, in float64 torch tensors on the CPU."""
+
+    coef: Float[Tensor, "problems features"]
+    intercept: Float[Tensor, " problems"]
+
+    def scores(self, x: Float[Tensor, "rows features"]) -> Float[Tensor, "rows problems"]:
+        """Log-odds of the rows; above 0 means yes."""
+        return x.double() @ self.coef.T + self.intercept
+
+
+def fit_logistic(
+    x: Float[Tensor, "rows features"],
+    y: Bool[Tensor, "rows problems"],
+    c: float | Float[Tensor, " problems"] = 1.0,
+    rows: Bool[Tensor, "rows problems"] | None = None,
+) -> Probes:
+    """Probes that share their features: minimise |w|^2 / 2 + c sum_i log(1 + exp(-y_i s_i)).
+
+    s_i = w x_i + b; the intercept b is not penalised. L-BFGS over all problems at once, started
+    with the largest curvature that the loss can have, and with exact steps along each direction.
+
+    Args:
+        x: Features, in any scale and number.
+        y: Labels.
+        c: Weight of the loss against the penalty, `C` in scikit-learn.
+        rows: The rows that a problem learns from; None: all.
+
+    Raises:
+        DataError: if the rows of a problem all have one label.
+
+    Source: Böhning and Lindsay, "Monotonicity of quadratic-approximation algorithms" (1988), for
+    the bound; Nocedal and Wright, "Numerical Optimization" (2006), algorithm 7.4.
+    """
+    weight = _weight(y, rows)
+    mean = x.double().mean(0)
+    z = x.double() - mean
+    basis = None
+    if z.shape[1] > z.shape[0]:
+        z, basis = _coordinates(z)
+    z = torch.cat([z, torch.ones(len(z), 1, dtype=torch.float64)], 1)
+    sign = y.double() * 2 - 1
+    each = torch.as_tensor(c, dtype=torch.float64).expand(y.shape[1])
+    found = torch.zeros(y.shape[1], z.shape[1], dtype=torch.float64)
+    for value in each.unique():
+        where = (each == value).nonzero()[:, 0]
+        found[where] = _minimise(z, sign[:, where], weight[:, where], float(value))
+    coef = found[:, :-1] if basis is None else found[:, :-1] @ basis
+    return Probes(coef, found[:, -1] - coef @ mean)
+
+
+def fit_logistic_each(
+    x: Float[Tensor, "problems rows features"],
+    y: Bool[Tensor, "problems rows"],
+    c: float | Float[Tensor, " problems"] = 1.0,
+    rows: Bool[Tensor, "problems rows"] | Float[Tensor, "problems rows"] | None = None,
+) -> Probes:
+    """Probes of which each has features of its own, a few: Newton's method over all at once.
+
+    The loss, `c` and `rows` are those of `fit_logistic`; here `rows` may also weigh them.
+
+    Raises:
+        DataError: if the rows of a problem all have one label.
+    """
+    weight = _weight(y.T, None if rows is None else rows.T).T
+    mean = x.double().mean(1, keepdim=True)
+    z = torch.cat([x.double() - mean, torch.ones(*y.shape, 1, dtype=torch.float64)], 2)
+    sign = y.double() * 2 - 1
+    each = torch.as_tensor(c, dtype=torch.float64).expand(len(y))
+    penalty = _penalty(z.shape[2])
+    found = torch.zeros(len(y), z.shape[2], dtype=torch.float64)
+    active = torch.arange(len(y))
+    for _ in range(STEPS):
+        problem = _Each(z[active], sign[active], weight[active], each[active], penalty)
+        step, gain = problem.newton(found[active])
+        found[active] += problem.damped(found[active], step, gain)
+        going = gain > DECREMENT * each[active] * weight[active].sum(1)
+        active = active[going]
+        if not len(active):
+            break
+    coef = found[:, :-1]
+    return Probes(coef, found[:, -1] - (coef * mean[:, 0]).sum(1))
+
+
+def _weight(
+    y: Bool[Tensor, "rows problems"],
+    rows: Bool[Tensor, "rows problems"] | Float[Tensor, "rows problems"] | None,
+) -> Float[Tensor, "rows problems"]:
+    """How much each row weighs for a problem, 0 where it does not learn from it."""
+    weight = (torch.ones_like(y) if rows is None else rows).double()
+    used = weight > 0
+    single = ~((y & used).any(0) & (~y & used).any(0))
+    if single.any():
+        raise DataError(
+            f"Problem {int(single.nonzero()[0, 0])} has rows of one label only, so there is "
+            "nothing to tell apart. Leave it out."
+        )
+    return weight
+
+
+def _penalty(features: int) -> Float[Tensor, " features"]:
+    """1 for coefficients, 0 for the intercept, which comes last."""
+    penalty = torch.ones(features, dtype=torch.float64)
+    penalty[-1] = 0
+    return penalty
+
+
+def _coordinates(
+    z: Float[Tensor, "rows features"],
+) -> tuple[Float[Tensor, "rows rank"], Float[Tensor, "rank features"]]:
+    """Rows in an orthonormal basis of what they span, and that basis.
+
+    An optimal probe lies in the span of its rows, so fewer rows than features mean fewer unknowns.
+    """
+    values, vectors = torch.linalg.eigh(z @ z.T)
+    kept = values > values.max().clamp(min=1e-300) * 1e-12
+    scale = values[kept].sqrt()
+    return vectors[:, kept] * scale, (vectors[:, kept] / scale).T @ z
+
+
+@dataclass(frozen=True)
+class _Each:
+    """Loss of problems with features of their own, and Newton's step on it."""
+
+    z: Float[Tensor, "problems rows features"]
+    sign: Float[Tensor, "problems rows"]
+    weight: Float[Tensor, "problems rows"]
+    c: Float[Tensor, " problems"]
+    penalty: Float[Tensor, " features"]
+
+    def newton(
+        self, w: Float[Tensor, "problems features"]
+    ) -> tuple[Float[Tensor, "problems features"], Float[Tensor, " problems"]]:
+        """Newton's step, and the squared decrement: twice what the step should gain."""
+        wrong = torch.sigmoid(-self._margin(w))
+        residual = -(wrong * self.sign * self.weight * self.c[:, None])
+        gradient = (residual[:, None] @ self.z)[:, 0] + self.penalty * w
+        bend = wrong * (1 - wrong) * self.weight * self.c[:, None]
+        hessian = self.z.mT @ (self.z * bend[..., None]) + torch.diag(self.penalty)
+        hessian.diagonal(dim1=1, dim2=2)[:, -1] += 1e-12 * self.c * self.weight.sum(1)
+        step = -torch.linalg.solve(hessian, gradient)
+        return step, -(gradient * step).sum(1)
+
+    def damped(
+        self,
+        w: Float[Tensor, "problems features"],
+        step: Float[Tensor, "problems features"],
+        gain: Float[Tensor, " problems"],
+    ) -> Float[Tensor, "problems features"]:
+        """The step, halved until it gains what it should."""
+        before, scale = self._loss(w), torch.ones(len(w), 1, dtype=torch.float64)
+        slack = 1e-12 * before.abs()
+        for _ in range(40):
+            short = self._loss(w + scale * step) > before - 0.25 * scale[:, 0] * gain + slack
+            if not short.any():
+                break
+            scale[short] /= 2
+        return scale * step
+
+    def _margin(self, w: Float[Tensor, "problems features"]) -> Float[Tensor, "problems rows"]:
+        return (self.z @ w[..., None])[..., 0] * self.sign
+
+    def _loss(self, w: Float[Tensor, "problems features"]) -> Float[Tensor, " problems"]:
+        data = (softplus(-self._margin(w)) * self.weight).sum(1) * self.c
+        return data + (self.penalty * w * w).sum(1) / 2
+
+
+def _minimise(
+    z: Float[Tensor, "rows features"],
+    sign: Float[Tensor, "rows problems"],
+    weight: Float[Tensor, "rows problems"],
+    c: float,
+) -> Float[Tensor, "problems features"]:
+    """Probes by L-BFGS; the last feature is the constant 1."""
+    penalty = _penalty(z.shape[1])
+    curve = float(weight.mean()) * c / 4 * (z.T @ z) + torch.diag(penalty)
+    factor = torch.linalg.cholesky(curve)
+    problems = sign.shape[1]
+    found = torch.zeros(problems, z.shape[1], dtype=torch.float64)
+    active = torch.arange(problems)
+    w, logits, slope = found.clone(), torch.zeros_like(sign), c * weight * sign
+    gradient = -(slope.T / 2) @ z
+    past = _Past.empty()
+    for _ in range(STEPS):
+        step = -past.newton(gradient, factor)
+        down = -(gradient * step).sum(1)
+        far = gradient.norm(dim=1) > CLOSE * w[:, :-1].norm(dim=1)
+        going = far & (down > DECREMENT * slope.abs().sum(0))
+        found[active] = w
+        if not going.any():
+            break
+        if not going.all():
+            active, w, gradient, step = (one[going] for one in (active, w, gradient, step))
+            logits, slope, sign, past = (
+                logits[:, going], slope[:, going], sign[:, going], past.take(going),
+            )  # fmt: skip
+        along = z @ step.T
+        length = _length(logits, along, sign, slope, (w, step, penalty))
+        w = w + length[:, None] * step
+        logits = logits + length * along
+        residual = -slope * torch.sigmoid(-sign * logits)
+        new = residual.T @ z + penalty * w
+        past = past.add(length[:, None] * step, new - gradient)
+        gradient = new
+    return found
+
+
+def _length(
+    logits: Float[Tensor, "rows problems"],
+    along: Float[Tensor, "rows problems"],
+    sign: Float[Tensor, "rows problems"],
+    slope: Float[Tensor, "rows problems"],
+    path: tuple[
+        Float[Tensor, "problems features"],
+        Float[Tensor, "problems features"],
+        Float[Tensor, " features"],
+    ],
+) -> Float[Tensor, " problems"]:
+    """How far to go along each direction: to the minimum, by Newton's method within a bracket."""
+    w, step, penalty = path
+    linear, square = (penalty * w * step).sum(1), (penalty * step * step).sum(1)
+    length = torch.ones(len(w), dtype=torch.float64)
+    low, high = torch.zeros_like(length), torch.full_like(length, torch.inf)
+    start = None
+    for _ in range(20):
+        wrong = torch.sigmoid(-sign * (logits + length * along))
+        first = -(slope * along * wrong).sum(0) + linear + length * square
+        bend = (slope * sign * along.square() * wrong * (1 - wrong)).sum(0) + square
+        if start is None:
+            at_zero = torch.sigmoid(-sign * logits)
+            start = ((slope * along * at_zero).sum(0) - linear).abs()
+        if (first.abs() <= 0.1 * start).all():
+            break
+        low, high = torch.where(first < 0, length, low), torch.where(first > 0, length, high)
+        newton = length - first / bend.clamp(min=1e-300)
+        middle = torch.where(high.isinf(), 2 * low + 1, (low + high) / 2)
+        inside = (newton > low) & (newton < high) & (newton < 10 * length + 1)
+        length = torch.where(inside, newton, middle)
+    return length
+
+
+@dataclass(frozen=True)
+class _Past:
+    """The last steps of each problem and how its gradient changed with them."""
+
+    steps: tuple[Float[Tensor, "problems features"], ...]
+    changes: tuple[Float[Tensor, "problems features"], ...]
+
+    @classmethod
+    def empty(cls) -> "_Past":
+        return cls((), ())
+
+    def add(
+        self, step: Float[Tensor, "problems features"], change: Float[Tensor, "problems features"]
+    ) -> "_Past":
+        return _Past((*self.steps, step)[-MEMORY:], (*self.changes, change)[-MEMORY:])
+
+    def take(self, which: Bool[Tensor, " problems"]) -> "_Past":
+        return _Past(
+            tuple(one[which] for one in self.steps), tuple(one[which] for one in self.changes)
+        )
+
+    def newton(
+        self, gradient: Float[Tensor, "problems features"], factor: Float[Tensor, "features all"]
+    ) -> Float[Tensor, "problems features"]:
+        """The gradient through the inverse curvature that the past suggests."""
+        found, shares = gradient, []
+        for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
+            inverse = 1 / (step * change).sum(1, keepdim=True).clamp(min=1e-300)
+            share = inverse * (step * found).sum(1, keepdim=True)
+            found = found - share * change
+            shares.append((share, inverse))
+        found = torch.cholesky_solve(found.T, factor).T
+        for step, change in zip(self.steps, self.changes, strict=True):
+            share, inverse = shares.pop()
+            found = found + step * (share - inverse * (change * found).sum(1, keepdim=True))
+        return found
