@@ -8,10 +8,20 @@ if TYPE_CHECKING:
     from saeval.run import evaluate, load_sae
     from saeval.sae import SAE
     from saeval.task import GroupTask, Task
+    from saeval.trainer import train_sae
 
 __version__ = "0.1.0"
 
-__all__ = ["SAE", "GroupTask", "Task", "__version__", "errors", "evaluate", "load_sae"]
+__all__ = [
+    "SAE",
+    "GroupTask",
+    "Task",
+    "__version__",
+    "errors",
+    "evaluate",
+    "load_sae",
+    "train_sae",
+]
 
 _HOMES = {
     "SAE": "saeval.sae",
@@ -19,6 +29,7 @@ _HOMES = {
     "Task": "saeval.task",
     "evaluate": "saeval.run",
     "load_sae": "saeval.run",
+    "train_sae": "saeval.trainer",
 }
 
 

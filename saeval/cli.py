@@ -82,6 +82,51 @@ RUN = (
     AS_JSON,
 )
 """Options of `run`, and of what else speaks of a run."""
+TRAIN = (
+    click.option(
+        "--arch",
+        required=True,
+        metavar="NAME",
+        help="abstopk, batchtopk, gated, hierarchical-topk, itda, jumprelu, matryoshka, p-anneal, "
+        "relu, topk, transcoder; nulls: frozen-decoder, frozen-encoder, neurons, pca, "
+        "permuted-decoder, random, soft-frozen.",
+    ),
+    click.option(
+        "--model", metavar="ID|FOLDER", help="Language model, one of the lab's, or lab/synthetic/X."
+    ),
+    click.option("--site", metavar="PATH", help="Module path or alias, such as layers.2."),
+    click.option("--write-site", metavar="PATH", help="What a transcoder predicts."),
+    click.option(
+        "--data",
+        metavar="FILE",
+        help="Texts (.txt, .jsonl, .csv, .parquet), or activations in the place of a model "
+        "(.npy, .safetensors, .parquet); default: what the lab makes for its own models.",
+    ),
+    click.option("--d-sae", type=int, required=True, help="Number of latents."),
+    click.option("--k", type=int, required=True, help="Latents a token to aim for (L0)."),
+    click.option("--out", required=True, metavar="FOLDER", help="Folder to be made."),
+    click.option("--tokens", type=int, help="Activations seen in training; default: 4,000,000."),
+    click.option("--seed", type=int, default=0, help="Of initial weights and order."),
+    click.option("--lr", type=float, help="Adam's rate; default: by width."),
+    click.option("--batch-size", type=int, help="Activations a step; default: 1,024."),
+    click.option("--context", type=int, help="Tokens a row, BOS included; default: 128."),
+    click.option(
+        "--snapshots",
+        metavar="0.1,0.5",
+        help="Shares of the training after which to keep the SAE too.",
+    ),
+    click.option(
+        "--set",
+        "set_",
+        multiple=True,
+        metavar="recipe.FIELD=VALUE",
+        help="Value as YAML, of the recipe or of the architecture (matryoshka.FIELD). Repeatable.",
+    ),
+    DEVICE,
+    click.option("--dtype", metavar="float32|bfloat16|float16", help="The model's."),
+    AS_JSON,
+)
+"""Options of `train`."""
 
 
 def main() -> None:
@@ -184,6 +229,37 @@ def plan(**given: Any) -> None:
 
         planned = plan_configuration(configuration)
     _print_json(planned.rows()) if given["as_json"] else click.echo(planned.text())
+
+
+@app.command()
+@_taking(*TRAIN)
+@_guarded
+def train(
+    out: str, snapshots: str | None, set_: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Train an SAE, and write it to a folder of its own.
+
+    On texts through a model, or on stored activations. Early figures are of training batches,
+    the last ones of activations held out.
+    """
+    from saeval.display import Display, warnings_shown
+
+    with warnings_shown(Display(moving=False)):
+        from saeval.trainer import train_sae
+        from saeval.training.choice import parse_settings, parse_shares
+        from saeval.training.progress_bar import shown
+
+        given["snapshots"] = parse_shares(snapshots) if snapshots else ()
+        given["settings"] = parse_settings(set_)
+        given["device"] = given["device"] or "auto"
+        try:
+            with shown(moving=sys.stderr.isatty() and not as_json) as progress:
+                trained = train_sae(**given, out=out, progress=progress)
+        except KeyboardInterrupt:
+            _complain("interrupted. Nothing was written.")
+            raise
+    record = {"sae": out, **trained.summary()}
+    _print_json([record]) if as_json else _print_record(record)
 
 
 @app.command()

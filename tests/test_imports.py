@@ -33,7 +33,8 @@ ORDER = (
     *("preparation", "identity", "calibration", "preflight", "sources", "subjects", "passages"),
     *("provenance", "progress", "display", "jobs", "scoring", "session"),
     *("repetition", "meeting", "validation"),
-    *("training", "lab", "run", "rehearsal", "forecast", "plan_rows", "plan", "cli"),
+    *("training", "lab", "material", "trainer"),
+    *("run", "rehearsal", "forecast", "plan_rows", "plan", "cli"),
 )
 LIGHT = ORDER[: ORDER.index("sae")]
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}

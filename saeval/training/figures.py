@@ -27,6 +27,8 @@ class Figures:
     """Share of the latents that did not fire: of late, or on any held-out activation."""
     seconds: float
     """Since training began."""
+    share: float = 1.0
+    """Of the training that is done."""
 
 
 def held_out_figures(

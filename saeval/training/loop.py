@@ -27,6 +27,9 @@ REPORTS = 50
 COUNT_EVERY = 4
 """Steps of which one is counted in figures: counting active latents costs a tenth of a step."""
 
+Watch = Callable[[Figures], None]
+"""Is told how a training goes."""
+
 
 @dataclass(frozen=True)
 class TrainedSAE:
@@ -41,6 +44,22 @@ class TrainedSAE:
     snapshots: tuple[tuple[int, Any], ...] = ()
     """Activations seen, and the SAE as it was then."""
 
+    def summary(self) -> dict[str, Any]:
+        """What it is and how good on held-out activations, for a person or as JSON."""
+        origin, final = self.sae.origin, self.final
+        return {
+            "architecture": origin.architecture,
+            "model": origin.model,
+            "read_site": origin.read_site,
+            "write_site": origin.write_site,
+            "d_sae": self.sae.d_sae,
+            "activations": final.tokens,
+            "seconds": round(final.seconds, 1),
+            "fvu": round(final.fvu, 5),
+            "l0": round(final.l0, 3),
+            "dead": round(final.dead, 5),
+        }
+
 
 def train(
     source: Source,
@@ -48,7 +67,7 @@ def train(
     recipe: Recipe,
     *,
     device: str = "cpu",
-    watch: Callable[[Figures], None] = lambda _: None,
+    watch: Watch = lambda _: None,
     snapshots: tuple[float, ...] = (),
 ) -> TrainedSAE:
     """Train an SAE on a stream of activations. Equal arguments give equal bits on one machine.
@@ -201,7 +220,8 @@ class _Run:
                 "Lower the learning rate (`lr`), and look for outliers among the activations."
             )
         dead = float(self.state.dead.double().mean())
-        return Figures(self.tokens, error / deviation, active / count, dead, seconds)
+        share = self.tokens / (self.recipe.steps * self.recipe.batch_size)
+        return Figures(self.tokens, error / deviation, active / count, dead, seconds, share)
 
     def copied_state(self) -> State:
         """The state with weights of its own."""

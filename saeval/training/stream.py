@@ -137,20 +137,26 @@ class ShuffledStream:
         return self._held_out
 
     def batches(self) -> Iterator[Pair]:
-        """Until the source ends. Whenever half of the buffer is used up it is filled again."""
+        """Until the source or the training ends.
+
+        Whenever half of the buffer is used up it is filled again, as long as more than what it
+        holds is needed.
+        """
         generator = self._recipe.generator("order")
         size, buffer = self._recipe.batch_size, self._buffer
-        capacity, dry = len(buffer[0]), False
-        while not dry:
+        capacity = len(buffer[0])
+        left = self._recipe.steps * size - capacity
+        while len(buffer[0]) >= size:
             buffer = _part(buffer, torch.randperm(len(buffer[0]), generator=generator))
-            more = self._reader.take(max(capacity // 2, size))
-            dry = not len(more[0])
-            half = len(buffer[0]) - (0 if dry else capacity // 2)
-            full = max(half // size, 1) * size
+            spare = len(buffer[0]) - (capacity // 2 if left > 0 else 0)
+            full = max(spare // size, 1) * size
             for start in range(0, full, size):
-                if start + size <= len(buffer[0]):
-                    yield _part(buffer, slice(start, start + size))
-            buffer = _join([_part(buffer, slice(full, None)), more])
+                yield _part(buffer, slice(start, start + size))
+            buffer = _part(buffer, slice(full, None))
+            if left > 0:
+                more = self._reader.take(min(max(capacity // 2, size), left))
+                left = left - len(more[0]) if len(more[0]) else 0
+                buffer = _join([buffer, more])
 
 
 class _Reader:

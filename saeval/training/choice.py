@@ -1,0 +1,116 @@
+"""Which method and recipe are meant: names and settings -> frozen values, checked."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from saeval.configuration import suggestion
+from saeval.conform import conform
+from saeval.errors import UsageError
+from saeval.training import METHODS, Fit, Method, Recipe, Transcoder
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""`recipe` or a method's name -> field -> value."""
+
+
+def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method | Fit:
+    """The method of that name, made a transcoder where it writes elsewhere than it reads.
+
+    Raises:
+        UsageError: if there is none, a setting is off, or it cannot be a transcoder.
+    """
+    if name not in METHODS:
+        near = suggestion(name, METHODS)
+        known = "" if near.startswith(" Known") else f" Known: {', '.join(METHODS)}."
+        raise UsageError(f"There is no architecture '{name}'.{near}{known}")
+    if name == Transcoder.name and not transcoding:
+        raise UsageError("A transcoder predicts another site than it reads. Give --write-site.")
+    method = _made(METHODS[name], settings.get(name, {}), name)
+    if not transcoding or name == Transcoder.name:
+        return method
+    if isinstance(method, Fit):
+        raise UsageError(
+            f"'{name}' reconstructs what it reads, so there can be no --write-site. Leave it "
+            "away, or choose an architecture with an encoder of its own, such as topk."
+        )
+    rest = {**settings.get(Transcoder.name, {}), "inner": method}
+    return _made(Transcoder, rest, Transcoder.name)
+
+
+def choose_recipe(values: Mapping[str, Any], settings: Settings) -> Recipe:
+    """The recipe, its values as given, then as set.
+
+    Raises:
+        UsageError: if a value is off.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    return _made(Recipe, {**given, **settings.get("recipe", {})}, "recipe")
+
+
+def check_settings(settings: Settings, name: str) -> None:
+    """Settings are of the recipe or of what is trained.
+
+    Raises:
+        UsageError: naming the first that is not.
+    """
+    known = ("recipe", name, Transcoder.name)
+    for part, values in settings.items():
+        if part not in known:
+            raise UsageError(
+                f"'{part}' cannot be set when '{name}' is trained.{suggestion(part, known)}"
+            )
+        if not isinstance(values, Mapping):
+            raise UsageError(f"Settings of '{part}' must map fields to values, not {values!r}.")
+
+
+def parse_settings(texts: Sequence[str]) -> Settings:
+    """Settings as typed: `recipe.warmup=0.05`, `matryoshka.shares=[0.5, 0.5]`, values in YAML.
+
+    Raises:
+        UsageError: if one has another form.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        part, dot, key = name.strip().partition(".")
+        if not (equals and dot and part and key):
+            raise UsageError(
+                f"'--set {text}': write recipe.field=value or architecture.field=value, such as "
+                "recipe.warmup=0.05."
+            )
+        try:
+            found.setdefault(part, {})[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"'--set {text}': the value is not YAML. {error}") from error
+    return found
+
+
+def parse_shares(text: str) -> tuple[float, ...]:
+    """Shares as typed, `0.1,0.5`.
+
+    Raises:
+        UsageError: if they are no numbers.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--snapshots '{text}' must be numbers with commas between them, such as 0.1,0.5."
+        ) from error
+
+
+def _made(kind: Any, values: Mapping[str, Any], name: str) -> Any:
+    fields = {item.name for item in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    checked = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise UsageError(f"'{name}' has no field '{key}'.{suggestion(key, fields)}")
+        try:
+            checked[key] = conform(value, hints[key])
+        except ValueError as error:
+            raise UsageError(f"{name}.{key} must be {error}, not {value!r}.") from error
+    return kind(**checked)

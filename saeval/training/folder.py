@@ -1,0 +1,81 @@
+"""A trained SAE's folder: seen to be possible before training, written whole or not at all."""
+
+import errno
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from saeval.errors import ResultError, UsageError
+from saeval.loaders import saeval_format
+
+SNAPSHOTS = "snapshots"
+"""Folder of earlier states, below the final one's."""
+SPARE_BYTES = 2**20
+"""For all that is no tensor."""
+
+
+def check_out(out: Path) -> None:
+    """The folder is not there yet, or empty, and can be made.
+
+    Raises:
+        UsageError: if something is there.
+        ResultError: if it cannot be written.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        what = "is a file" if out.is_file() else "is not empty"
+        raise UsageError(f"--out '{out}' {what}, and nothing is overwritten. Name another folder.")
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        probe = _beside(out)
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def check_room(out: Path, d_in: int, d_out: int, d_sae: int, saes: int) -> None:
+    """There is room for so many SAEs of these widths.
+
+    Raises:
+        ResultError: if there is not.
+    """
+    needed = saes * (4 * d_sae * (d_in + d_out + 4) + 4 * d_in * d_out) + SPARE_BYTES
+    free = shutil.disk_usage(out.absolute().parent).free
+    if free < needed:
+        raise ResultError(
+            f"'{out}' needs {needed / 1e6:.0f} MB, but the disk has {free / 1e6:.0f} MB left. "
+            "Make room, name a folder on another disk, or ask for fewer snapshots."
+        )
+
+
+def write_folder(out: Path, sae: Any, snapshots: tuple[tuple[int, Any], ...]) -> None:
+    """Write an SAE and its earlier states by renaming a finished folder.
+
+    Raises:
+        ResultError: if there is no room, or something has come to stand there.
+    """
+    work = _beside(out)
+    try:
+        saeval_format.save(sae, work)
+        for tokens, earlier in snapshots:
+            saeval_format.save(earlier, work / SNAPSHOTS / f"{tokens}-tokens")
+        if out.is_dir():
+            out.rmdir()  # empty, or else the error says so
+        work.rename(out)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _beside(out: Path) -> Path:
+    return out.absolute().with_name(f".{out.name}-{uuid.uuid4().hex[:8]}.partial")
+
+
+def _unwritable(out: Path, error: OSError) -> ResultError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "Make room, or name" if full else "Name"
+    return ResultError(
+        f"Cannot write '{out}': {error.strerror or error}. {advice} another folder with --out."
+    )

@@ -1,0 +1,40 @@
+"""Activations of a model at a site, for rows that are made or read as training goes on."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from saeval.activations import ModelSource, TokenRows
+from saeval.errors import DataError
+from saeval.training.stream import Pair
+
+
+@dataclass(frozen=True)
+class SiteStream(Iterable[Pair]):
+    """Counted activations, batch by batch, from the first row on whenever it is started."""
+
+    source: ModelSource
+    rows: Callable[[], Iterator[TokenRows]]
+    """The rows, from the first."""
+
+    def __iter__(self) -> Iterator[Pair]:
+        for rows in self.rows():
+            for batch in self.source.batches(rows):
+                x: Tensor = batch.x_tokens.cpu()
+                yield x, x if batch.y is batch.x else batch.y_tokens.cpu()
+
+    def counted(self, most: int) -> int:
+        """Tokens that count, of all rows or until there are `most`; the model does not run.
+
+        Raises:
+            DataError: if there are none.
+        """
+        count = 0
+        for rows in self.rows():
+            count += int(rows.mask.sum())
+            if count >= most:
+                break
+        if not count:
+            raise DataError("The texts hold no token that counts. Give other texts.")
+        return count
