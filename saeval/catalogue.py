@@ -4,13 +4,12 @@ import fnmatch
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from saeval.configuration import suggestion
-from saeval.descriptions import Description, describe_loaders, describe_tasks
 from saeval.entries import Entry
 from saeval.errors import UsageError
 from saeval.model_names import RENAMED, canonical_name
@@ -44,6 +43,8 @@ def list_sets(_: Path) -> list[Row]:
 
 def list_tasks(_: Path) -> list[Row]:
     """Every installed task."""
+    from saeval.descriptions import describe_tasks
+
     return [
         {
             "name": task.plugin.name,
@@ -57,6 +58,8 @@ def list_tasks(_: Path) -> list[Row]:
 
 def list_loaders(_: Path) -> list[Row]:
     """Every installed loader."""
+    from saeval.descriptions import describe_loaders
+
     return [
         {
             "name": loader.plugin.name,
@@ -151,38 +154,67 @@ def describe(name: str) -> list[Row]:
     if not name.strip():
         raise UsageError("Nothing to describe: give a name. `saeval ls saes` and others list all.")
     registry = load_registry()
-    tasks = {one.plugin.name: one for one in describe_tasks()}
-    loaders = {one.plugin.name: one for one in describe_loaders()}
+    found = [*_listed(name, registry), *_plugins(name)]
+    if not found and Path(name).is_dir():
+        found.append({"folder": name, **_folder(Path(name))})
+    found = found or _in_the_lab(name) or _below(name, registry)
+    if not found:
+        near = suggestion(name, _all_names(registry))
+        raise UsageError(f"Nothing is called '{name}'.{near} `saeval ls saes` and others list all.")
+    return found
+
+
+def _listed(name: str, registry: Registry) -> list[Row]:
+    """The SAE, the set and the model of that name, as registries list them."""
     found: list[Row] = []
     if entry := registry.entries.get(name):
         found.append({"SAE": name, **_entry(entry, registry)})
     if group := registry.sets.get(name):
         found.append({"set": name, **_without(asdict(group), "name")})
-    listed = {row["id"]: row for row in list_models(Path())}
-    if (model := canonical_name(name)) in listed:
-        found.append({"model": model, **_without(listed[model], "id")})
-    if name in tasks:
-        found.append({"task": name, **_plugin(tasks[name])})
-    if name in loaders:
-        found.append({"loader": name, **_plugin(loaders[name])})
-    if not found and Path(name).is_dir():
-        found.append({"folder": name, **_folder(Path(name))})
-    if not found:
-        found = _below(name, registry)
-    if not found:
-        everything = [*registry.entries, *registry.sets, *listed, *RENAMED, *tasks, *loaders]
-        near = suggestion(name, everything)
-        raise UsageError(f"Nothing is called '{name}'.{near} `saeval ls saes` and others list all.")
+    models = {row["id"]: row for row in list_models(Path())}
+    if (model := canonical_name(name)) in models:
+        found.append({"model": model, **_without(models[model], "id"), **_from_the_lab(model)})
     return found
 
 
 def _entry(entry: Entry, registry: Registry) -> Row:
     row = _without(asdict(entry), "id", "file")
     sets = [group.name for group in registry.sets.values() if entry.id in group.members]
-    return {**row, "expected": asdict(entry.expected), "sets": sets, "listed_in": str(entry.file)}
+    listed = {"expected": asdict(entry.expected), "sets": sets, "listed_in": str(entry.file)}
+    return {**row, **listed, **_from_the_lab(entry.source)}
 
 
-def _plugin(one: Description) -> Row:
+def _from_the_lab(source: str) -> Row:
+    """How what lies in the lab was made, and how good it was found."""
+    from saeval.lab.description import row_record
+
+    scheme, _, name = source.partition("://")
+    made = row_record(name) if scheme == "lab" else {}
+    return _without(made, "about", "licence", "sha256")
+
+
+def _in_the_lab(name: str) -> list[Row]:
+    """A part of the lab, or one model of it by its short name."""
+    from saeval.lab.description import part_record, row_record
+
+    where, _, inner = name.rstrip("/").replace("lab://", "lab/", 1).partition("/")
+    if where != "lab" or not inner:
+        return []
+    record = part_record(inner) or row_record(inner)
+    return [{"lab": f"lab/{inner}", **record}] if record else []
+
+
+def _plugins(name: str) -> list[Row]:
+    """The task and the loader of that name, which has no slash."""
+    if "/" in name:
+        return []
+    from saeval.descriptions import describe_loaders, describe_tasks
+
+    tasks = [{"task": name, **_plugin(one)} for one in describe_tasks(name)]
+    return [*tasks, *({"loader": name, **_plugin(one)} for one in describe_loaders(name))]
+
+
+def _plugin(one: Any) -> Row:
     return {
         "version": one.version,
         "format": one.format,
@@ -191,6 +223,16 @@ def _plugin(one: Description) -> Row:
         "package": one.plugin.distribution,
         "defined_in": one.plugin.target,
     }
+
+
+def _all_names(registry: Registry) -> Iterator[str]:
+    """Whatever `describe` knows, by name."""
+    from saeval.lab.description import part_names
+    from saeval.plugins import LOADERS, TASKS, find
+
+    yield from (*registry.entries, *registry.sets, *registry.models, *RENAMED)
+    yield from (f"lab/{part}" for part in part_names())
+    yield from (*find(TASKS), *find(LOADERS))
 
 
 def _below(name: str, registry: Registry) -> list[Row]:

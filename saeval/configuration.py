@@ -1,7 +1,6 @@
 """What a run is told: YAML file, `--set task.field=value` and options, checked and written back."""
 
 import dataclasses
-import difflib
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +55,8 @@ COMPATS = ("saebench",)
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'x' or 'y'?`, or all names where few exist, or nothing."""
+    import difflib  # takes a while, and is needed for mistakes only
+
     names = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     near += [name for name in names if word in name and name not in near][: 3 - len(near)]

@@ -49,14 +49,21 @@ class Description:
         return self.doc.partition("\n")[0]
 
 
-def describe_tasks() -> list[Description]:
-    """Every task as its source describes it."""
-    return [_describe(plugin, _describe_task) for plugin in find(TASKS).values()]
+def describe_tasks(name: str | None = None) -> list[Description]:
+    """Every task as its source describes it; with a name, that one alone."""
+    return _described(TASKS, name, _describe_task)
 
 
-def describe_loaders() -> list[Description]:
-    """Every loader as its source describes it."""
-    return [_describe(plugin, _describe_loader) for plugin in find(LOADERS).values()]
+def describe_loaders(name: str | None = None) -> list[Description]:
+    """Every loader as its source describes it; with a name, that one alone."""
+    return _described(LOADERS, name, _describe_loader)
+
+
+def _described(
+    group: str, name: str | None, describe: Callable[[Plugin], Description]
+) -> list[Description]:
+    plugins = find(group).values()
+    return [_describe(one, describe) for one in plugins if name is None or one.name == name]
 
 
 def _describe(plugin: Plugin, describe: Callable[[Plugin], Description]) -> Description:

@@ -25,6 +25,8 @@ ORDER = (
         "layout",
         "tables",
         "model_names",
+        "lab.manifest",
+        "lab.description",
         "catalogue",
         "leaderboard",
     ),
@@ -60,7 +62,7 @@ def _imported(path: Path) -> Iterator[str]:
 def _unit(name: str) -> str | None:
     """The part of saeval that an absolute name belongs to, None if it is none of ORDER's kind."""
     parts = name.split(".")
-    if ".".join(parts[1:3]) in ORDER:
+    if len(parts) > 2 and ".".join(parts[1:3]) in ORDER:
         return ".".join(parts[1:3])
     known = len(parts) > 1 and parts[0] == "saeval"
     folder = ROOT / "saeval" / parts[1] if known else ROOT

@@ -1,13 +1,21 @@
 """The lab's models go by name wherever a model is named, and core reads the lab's own text."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+from click.testing import CliRunner
 from saeval_tasks.core import Core
 
 from saeval import lab
 from saeval.activations import model_source
 from saeval.architectures.random import random_topk
+from saeval.catalogue import describe
+from saeval.cli import app
 from saeval.errors import ModelError
+from saeval.lab import description
+from saeval.lab.manifest import Row
 from saeval.models import load_model
 from saeval.sae import SAE
 
@@ -35,3 +43,85 @@ def test_core_reads_the_labs_text_on_the_labs_model() -> None:
     null: SAE = random_topk(torch.zeros(source.d_in), 256, 16, 0)
     scores = {each.metric: each for each in task.score(null, prepared, source, 0)}
     assert {"fvu", "ce_loss_score"} <= scores.keys()
+
+
+def _row(name: str, **figures: object) -> Row:
+    return Row(name, f"What {name} is.", "0" * 64, 1_500_000, {"seed": 3}, figures)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab of a model measured at two sites, two SAEs, one of them again from another seed."""
+    rows = [
+        _row(
+            "toy/model",
+            site="layers.1",
+            top1=0.98765,
+            probe={"layers.0": 0.5, "layers.1": 0.25},
+            gate={"layers.0/a": {"target": 1.0}, "layers.1/a": {"target": 0.125}},
+            answers={"a": {"all": 0.75, "taught": 1.0}, "b": {"all": 0.625, "taught": 1.0}},
+            loss={name: {"gap": number} for number, name in enumerate(("all", *"abcdef"))},
+        ),
+        _row("toy/pca", l0=16.0, fvu=0.5),
+        _row("toy/topk-16", l0=16.0, fvu=0.123456),
+        _row("toy/topk-16-s1", l0=16.0, fvu=0.13),
+        _row("toy/topk-4", l0=4.0, fvu=0.3),
+    ]
+    monkeypatch.setattr(description, "read_rows", lambda: {row.name: row for row in rows})
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_part_is_described_at_its_site() -> None:
+    """Figures by site are the SAEs' site's, long tables their sums; seeds are only counted."""
+    (found,) = describe("lab/toy")
+    assert found["what"] == "What toy/model is."
+    assert found["licence"] == "Apache-2.0"
+    assert found["figures"] == {"top1": 0.9877, "probe": 0.25}
+    assert found["gate"] == [{"of": "a", "target": 0.125}]
+    assert found["answers"] == {"a": 0.75, "b": 0.625}
+    assert found["loss"] == {"gap": 0}
+    assert [(row["id"], row["fvu"]) for row in found["SAEs"]] == [
+        ("lab/toy/topk-4", 0.3),
+        ("lab/toy/topk-16", 0.1235),
+        ("lab/toy/pca", 0.5),
+    ]
+    assert found["in all"] == "6.00 MB, with 1 SAEs of other seeds and checkpoints"
+
+
+@pytest.mark.usefixtures("toy")
+def test_one_model_or_sae_is_described_in_full() -> None:
+    """All sites and parts of a model; recipe and figures of an SAE; unknown names are refused."""
+    (model,) = describe("lab/toy/model")
+    assert model["probe"] == {"layers.0": 0.5, "layers.1": 0.25}
+    assert len(model["loss"]) == 7
+    (sae,) = describe("lab/toy/topk-16")
+    assert sae["recipe"] == {"seed": 3}
+    assert sae["figures"] == {"l0": 16.0, "fvu": 0.1235}
+    done = CliRunner().invoke(app, ["describe", "lab/tyo"])
+    assert (done.exit_code, "'lab/toy'" in done.stderr) == (2, True)
+
+
+def test_the_lab_that_ships_is_described_on_a_screen() -> None:
+    """What it is, how well it is trained and its licence, in the lines that a terminal has."""
+    for part in ("lab/world", "lab/othello"):
+        lines = CliRunner().invoke(app, ["describe", part]).stdout.splitlines()
+        assert len(lines) <= 48
+        assert any(line.startswith("what: GPT-NeoX") for line in lines)
+        assert "licence: Apache-2.0" in lines
+        assert any("sha256" in line for line in lines)
+    lines = CliRunner().invoke(app, ["describe", "lab/world", "--json"]).stdout.splitlines()
+    assert json.loads(lines[0])["loss"]["gap"] < 0.15
+
+
+def test_an_entry_of_the_lab_has_its_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An SAE that a registry lists from the lab is described with entry, recipe and figures."""
+    source = "lab://world/model"  # any row of the manifest does
+    text = f"saes:\n  - {{id: mine/one, source: '{source}', site: layers.1}}\n"
+    (tmp_path / "registry.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    (found,) = describe("mine/one")
+    assert (found["SAE"], found["site"]) == ("mine/one", "layers.1")
+    assert found["recipe"]["tokens"] == 20_480_000
+    assert len(found["gate"]) == 18
