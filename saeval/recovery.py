@@ -67,12 +67,20 @@ def nearest_feature(cosine: Float[np.ndarray, "d_sae features"]) -> Int[np.ndarr
     return cosine.argmax(1)
 
 
+def distinctness(nearest: Int[np.ndarray, " d_sae"]) -> Float[np.ndarray, " d_sae"]:
+    """1 over the number of latents that share each latent's nearest feature, itself included.
+
+    Their mean is the uniqueness.
+    """
+    return 1 / np.bincount(nearest)[nearest]
+
+
 def uniqueness(cosine: Float[np.ndarray, "d_sae features"]) -> float:
     """Different features nearest to some latent, as a share of the latents, above 0 to 1.
 
     Random directions score high: read it only beside its floor.
     """
-    return len(np.unique(nearest_feature(cosine))) / len(cosine)
+    return float(distinctness(nearest_feature(cosine)).mean())
 
 
 def covered(
@@ -93,6 +101,13 @@ class Firing:
     feature_only: Int[np.ndarray, " d_sae"]
     """False negatives."""
 
+    def __add__(self, other: "Firing") -> "Firing":
+        return Firing(
+            self.both + other.both,
+            self.latent_only + other.latent_only,
+            self.feature_only + other.feature_only,
+        )
+
     @property
     def f1(self) -> Float[np.ndarray, " d_sae"]:
         """2 TP / (2 TP + FP + FN), 0 to 1; 0 where neither ever fires."""
@@ -108,23 +123,28 @@ class Firing:
 def firing(acts: sp.csr_matrix, truth: sp.csr_matrix, feature: Int[np.ndarray, " d_sae"]) -> Firing:
     """Compare each latent with the feature assigned to it.
 
+    Counts of several batches of tokens add up.
+
     Args:
         acts: Latent activations [tokens, d_sae]; no zeros are stored.
-        truth: Magnitudes of the features [tokens, features].
+        truth: Magnitudes of the features [tokens, features]; likewise.
         feature: Feature of each latent, such as `nearest_feature`.
     """
-    fires, active = _indicator(acts), _indicator(truth)
-    both = _totals(fires.multiply(active[:, feature]))
-    latent_total, feature_total = _totals(fires), _totals(active)[feature]
-    return Firing(both, latent_total - both, feature_total - both)
+    latent, count = np.asarray(acts.indices), len(feature)
+    fires = np.bincount(latent, minlength=count)
+    active = np.bincount(np.asarray(truth.indices), minlength=feature.max(initial=0) + 1)[feature]
+    both = np.bincount(latent[_counterpart(acts, truth, feature) > 0], minlength=count)
+    return Firing(both, fires - both, active - both)
 
 
-def _totals(counts: sp.csr_matrix) -> Int[np.ndarray, " columns"]:
-    return np.asarray(counts.sum(0)).ravel().astype(np.int64)
-
-
-def _indicator(codes: sp.csr_matrix) -> sp.csr_matrix:
-    return sp.csr_matrix((np.ones(codes.nnz), codes.indices, codes.indptr), shape=codes.shape)
+def _counterpart(
+    acts: sp.csr_matrix, truth: sp.csr_matrix, feature: Int[np.ndarray, " d_sae"]
+) -> Float[np.ndarray, " active"]:
+    """For each active latent of each token, the magnitude of its feature there."""
+    active = np.diff(np.asarray(acts.indptr))
+    token = np.repeat(np.arange(len(active)), active)
+    of_latent = feature[np.asarray(acts.indices)]
+    return np.asarray(truth[token, of_latent], np.float64).ravel()
 
 
 @dataclass(frozen=True)
@@ -135,6 +155,9 @@ class Magnitudes:
     """What the latent adds along its direction: |act| times the norm of its decoder row."""
     truth: Float[np.ndarray, " d_sae"]
     """What the feature adds in truth."""
+
+    def __add__(self, other: "Magnitudes") -> "Magnitudes":
+        return Magnitudes(self.act + other.act, self.truth + other.truth)
 
     @property
     def shrinkage(self) -> float:
@@ -157,11 +180,11 @@ def magnitudes(
     W_dec: Float[np.ndarray, "d_sae d"],
 ) -> Magnitudes:
     """Compare sizes of latents with those of the features assigned to them."""
-    target = truth[:, feature]
     norm = np.linalg.norm(W_dec.astype(np.float64), axis=1)
-    act = np.asarray(abs(acts).astype(np.float64).multiply(_indicator(target)).sum(0)).ravel()
-    true = np.asarray(target.astype(np.float64).multiply(_indicator(acts)).sum(0)).ravel()
-    return Magnitudes(act * norm, true)
+    latent, count = np.asarray(acts.indices), len(feature)
+    target = _counterpart(acts, truth, feature)
+    act = np.abs(np.asarray(acts.data, np.float64)) * norm[latent] * (target > 0)
+    return Magnitudes(np.bincount(latent, act, count), np.bincount(latent, target, count))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Activations from a known dictionary: named worlds, their truth, and the planted oracle."""
 
+from saeval.lab.synthetic.oracle import oracle
 from saeval.lab.synthetic.source import (
     ROWS,
     SITE,
@@ -22,6 +23,7 @@ __all__ = [
     "SyntheticWorld",
     "WorldSpec",
     "evaluation_sample",
+    "oracle",
     "synthetic_world",
     "world_identity",
     "world_model",

@@ -51,7 +51,7 @@ def world_source(name: str) -> ArraySource:
 
 def world_of(source: ActivationSource) -> SyntheticWorld | None:
     """The world whose test sample a source reads, in its order; None for all other sources."""
-    for name in WORLDS:
-        if source.name == world_model(name) and source.identity == world_identity(name):
-            return synthetic_world(name)
-    return None
+    name = world_name(source.name)
+    if name not in WORLDS or source.identity != world_identity(name):
+        return None
+    return synthetic_world(name)

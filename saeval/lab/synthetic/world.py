@@ -60,6 +60,15 @@ class SyntheticWorld:
         return plant_hierarchy(self.spec)
 
     @cached_property
+    def kind(self) -> tuple[str, ...]:
+        """Of each feature: `parent` (of any), else `child` (of any), else `other`."""
+        parents = set(self.parent.tolist())
+        return tuple(
+            "parent" if feature in parents else "child" if above >= 0 else "other"
+            for feature, above in enumerate(self.parent)
+        )
+
+    @cached_property
     def dictionary(self) -> Float[np.ndarray, "features d"]:
         """The planted directions, of norm 1."""
         return plant_dictionary(self.spec, self.parent, self._rng(_PLANT, 0))

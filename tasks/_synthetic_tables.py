@@ -1,0 +1,141 @@
+"""What an SAE finds of a synthetic world: a table of the features and one of the latents."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+
+from saeval.lab.synthetic import SyntheticWorld
+from saeval.recovery import (
+    Firing,
+    Magnitudes,
+    Matching,
+    cosines,
+    covered,
+    distinctness,
+    firing,
+    magnitudes,
+    match,
+    nearest_feature,
+)
+from saeval.sae import Codes
+
+Columns = Mapping[str, np.ndarray]
+Pair = tuple[Codes, sp.csr_matrix]
+"""Latent activations of some tokens, and the magnitudes of the features there."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Columns by name, one number a feature or latent."""
+
+    features: Columns
+    latents: Columns
+    tokens: int
+
+    @property
+    def l0(self) -> float:
+        """Active latents a token."""
+        return float(self.latents["fires"].sum()) / max(1, self.tokens)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How latents fire, over all tokens."""
+
+    matched: Firing
+    """Latents of the matching against their features, pair by pair."""
+    nearest: Firing
+    """All latents against the features their directions come closest to."""
+    sizes: Magnitudes
+    """Of the matching's pairs."""
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.matched + other.matched, self.nearest + other.nearest, self.sizes + other.sizes
+        )
+
+
+def find(
+    W_dec: Float[np.ndarray, "d_sae d"],
+    pairs: Iterable[Pair],
+    world: SyntheticWorld,
+    least: float,
+) -> Tables:
+    """Match directions with features, then compare when they fire.
+
+    Args:
+        W_dec: Directions of the latents.
+        pairs: Batches of tokens, at least one.
+        world: Where the features are.
+        least: |cosine| from which a feature counts as covered.
+    """
+    cosine = cosines(W_dec, world.dictionary)
+    matching, nearest = match(cosine), nearest_feature(cosine)
+    counts, tokens = [], 0
+    for codes, truth in pairs:
+        counts.append(_count(_csr(codes), truth, W_dec, matching, nearest))
+        tokens += codes.tokens
+    total = sum(counts[1:], counts[0])
+    return Tables(
+        _features(cosine, matching, total, least),
+        {
+            "feature": nearest,
+            "nearest_cosine": cosine.max(1),
+            "distinct": distinctness(nearest),
+            "fires": total.nearest.both + total.nearest.latent_only,
+            "f1_nearest": total.nearest.f1,
+            "dead": total.nearest.dead,
+        },
+        tokens,
+    )
+
+
+def _count(
+    acts: sp.csr_matrix,
+    truth: sp.csr_matrix,
+    W_dec: Float[np.ndarray, "d_sae d"],
+    matching: Matching,
+    nearest: Int[np.ndarray, " d_sae"],
+) -> Counts:
+    paired = sp.csr_matrix(acts[:, matching.latent])
+    return Counts(
+        firing(paired, truth, matching.feature),
+        firing(acts, truth, nearest),
+        magnitudes(paired, truth, matching.feature, W_dec[matching.latent]),
+    )
+
+
+def _features(
+    cosine: Float[np.ndarray, "d_sae features"], matching: Matching, counts: Counts, least: float
+) -> Columns:
+    """The features' columns; 0 (-1 for the latent) where a feature has no latent of its own."""
+    of_pairs = {
+        "cosine": matching.cosine,
+        "f1": counts.matched.f1,
+        "both_fire": counts.matched.both,
+        "latent_only": counts.matched.latent_only,
+        "feature_only": counts.matched.feature_only,
+        "lost": counts.sizes.truth - counts.sizes.act,
+        "magnitude": counts.sizes.truth,
+        "matched": np.ones(len(matching.latent)),
+    }
+    columns = {name: np.zeros(cosine.shape[1]) for name in of_pairs}
+    for name, values in of_pairs.items():
+        columns[name][matching.feature] = values
+    latent = np.full(cosine.shape[1], -1)
+    latent[matching.feature] = matching.latent
+    return {"latent": latent, **columns, "covered": covered(cosine, least)}
+
+
+def _csr(codes: Codes) -> sp.csr_matrix:
+    return sp.csr_matrix(
+        (
+            codes.value.float().cpu().numpy(),
+            codes.index.cpu().numpy(),
+            codes.offsets.cpu().numpy(),
+        ),
+        shape=(codes.tokens, codes.d_sae),
+    )

@@ -1,0 +1,97 @@
+"""Synthetic: how well an SAE recovers the dictionary that its activations were made from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from saeval.activations import ActivationSource, TokenRows
+from saeval.errors import NotApplicable, UsageError
+from saeval.evidence import Evidence, Missing
+from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
+from saeval.recovery import RECOVERED
+from saeval.sae import SAE
+from saeval.task import Prepared
+
+from ._synthetic_evidence import evidence
+from ._synthetic_floor import random_tables
+from ._synthetic_tables import Pair, find
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Directions and firing of an SAE's latents against the features planted in a world.
+
+    Nothing is drawn anew, so that the seed changes nothing. Floors are those of random SAEs of the
+    same width and L0.
+    """
+
+    name: ClassVar[str] = "synthetic"
+    version: ClassVar[int] = 1
+
+    covered_from: float = RECOVERED
+    """|cosine| with the closest latent from which a feature counts as covered."""
+    limit: int | None = None
+    """Read no more activations than this; None: all that the world is evaluated on."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.covered_from <= 1:
+            raise UsageError(
+                f"synthetic.covered_from must be above 0 and at most 1, not {self.covered_from}."
+            )
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"synthetic.limit must be at least 1, not {self.limit}.")
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Choose the activations.
+
+        Raises:
+            NotApplicable: if the source is no synthetic world, so that there is no truth.
+        """
+        world, rows = _truth(source)
+        rows = rows.take(slice(0, self.limit))
+        arrays = {"ids": rows.ids, "attention": rows.attention, "mask": rows.mask}
+        truth = evaluation_sample(world.spec.name).truth[: len(rows)]
+        facts = {
+            "data": source.name,
+            "digest": source.identity,
+            "activations": len(rows),
+            "features": world.spec.features,
+            "l0": truth.nnz / len(rows),
+        }
+        return Prepared(arrays, facts=facts)
+
+    def score(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterator[Evidence | Missing]:
+        """Match latents with features by their directions; then compare when they fire."""
+        world, arrays = _truth(source)[0], prepared.arrays
+        rows = TokenRows(source.name, arrays["ids"], arrays["attention"], arrays["mask"])
+        W_dec = sae.W_dec.detach().double().cpu().numpy()
+        found = find(W_dec, _pairs(sae, source, rows, world), world, self.covered_from)
+        k = min(max(1, round(found.l0)), sae.d_sae)
+        floor = random_tables(world.spec.name, sae.d_sae, k, self.covered_from)
+        yield from evidence(found, world.kind, floor)
+
+
+def _pairs(
+    sae: SAE, source: ActivationSource, rows: TokenRows, world: SyntheticWorld
+) -> Iterator[Pair]:
+    """Codes and truth, batch by batch."""
+    truth = evaluation_sample(world.spec.name).truth
+    for batch, codes in source.codes(sae, rows):
+        yield codes, truth[rows.ids[batch.rows, 0]]
+
+
+def _truth(source: ActivationSource) -> tuple[SyntheticWorld, TokenRows]:
+    """The world that a source reads, and all its rows.
+
+    Raises:
+        NotApplicable: if it reads none.
+    """
+    world, rows = world_of(source), source.stored_rows
+    if world is None or rows is None:
+        raise NotApplicable(
+            f"Nobody knows the true features of '{source.name}': only synthetic worlds, such as "
+            "lab://synthetic/base, have a truth to be scored against."
+        )
+    return world, rows
