@@ -171,7 +171,7 @@ def _compared(
         lines = [dict(zip(table, line, strict=True)) for line in zip(*table.values(), strict=True)]
         names = [printable(heads[column]) for column in group]
         tables.append(listing(lines, right=(*names, "floor", "ceiling")))
-    return "\n\n".join([*tables, "Values ± standard error."])
+    return "\n\n".join([*tables, "Values ± distance to the farther end of the 95 % interval."])
 
 
 def _packed(
@@ -191,8 +191,15 @@ def _packed(
 def _cell(score: Score | None) -> str:
     if score is None:
         return ""
-    error = f" ± {number(score.stderr, score.stderr)}" if score.stderr else ""
-    return number(score.value, score.stderr) + error
+    half = _half_interval(score)
+    return number(score.value, score.stderr) + (f" ± {number(half, half)}" if half else "")
+
+
+def _half_interval(score: Score) -> float | None:
+    """Distance from the value to the farther end of its 95 % interval."""
+    if score.value is None or score.ci_low is None or score.ci_high is None:
+        return None
+    return max(score.ci_high - score.value, score.value - score.ci_low)
 
 
 def _common(found: Mapping[Column, Score], field: str) -> str:

@@ -69,14 +69,15 @@ def test_columns_without_content_are_left_out() -> None:
 
 
 def test_several_saes_stand_side_by_side() -> None:
-    """One row a metric, a column an SAE under its shortest telling name, with standard errors."""
-    text = score_tables([score("m", "x/y/a"), score("m", "x/y/b", value=0.9), score("k", "x/y/b")])
+    """One row a metric, a column an SAE under its shortest telling name, with intervals."""
+    high = score("m", "x/y/b", value=0.9, ci_low=0.8, ci_high=0.95)
+    text = score_tables([score("m", "x/y/a"), high, score("k", "x/y/b", ci_low=None)])
     lines = text.splitlines()
     assert lines[0] == "t v2"
     assert lines[1].split() == ["metric", "unit", "a", "b"]
-    assert lines[3].split() == "m ↑ fraction 0.512 ± 0.012 0.900 ± 0.012".split()
-    assert lines[4].split() == "k ↑ fraction 0.512 ± 0.012".split()
-    assert "± standard error" in text
+    assert lines[3].split() == "m ↑ fraction 0.512 ± 0.028 0.900 ± 0.10".split()
+    assert lines[4].split() == "k ↑ fraction 0.512".split()
+    assert "95 % interval" in text
 
 
 @pytest.mark.parametrize(
