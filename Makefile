@@ -1,10 +1,17 @@
-# make test: checks and tests in a virtual environment of its own, made when it is missing or stale.
+# make demo: SAEs of the lab scored, on nothing but what is in this folder.
+# make test: all checks and tests.
+# Both make a virtual environment of their own when it is missing or stale.
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
+READY := .venv/.ready
 STAMP := .venv/.installed
+DEMO := lab/world/matryoshka-16 lab/world/topk-16 lab/world/relu-16 lab/world/random
 
-.PHONY: test lint bench
+.PHONY: demo test lint bench
+
+demo: $(READY)
+	$(BIN)/saeval run $(DEMO:%=--sae %) --tasks core --output-path results/demo
 
 test: lint
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=10
@@ -21,9 +28,13 @@ bench: $(STAMP)
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
 	$(BIN)/python benchmarks/wide.py
 
-# The link lets pyright resolve saeval_tasks, which the editable install maps to tasks/ at run time.
-$(STAMP): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e .
+	touch $@
+
+# The link lets pyright resolve saeval_tasks, which the editable install maps to tasks/ at run time.
+$(STAMP): $(READY)
 	$(BIN)/pip install -q -c constraints.txt -e '.[test]'
 	mkdir -p .venv/typings
 	ln -sfn ../../tasks .venv/typings/saeval_tasks
