@@ -22,8 +22,8 @@ HUB_FILE = "data/train-00000-of-00001-4746b8785c874cc7.parquet"
 # interpretability work commonly reads.
 HUB_SECONDS = 5.0
 # How long the hub may take to answer before the text at hand is taken.
-_CHARACTERS_A_LAB_DOCUMENT = 200
-# They have 236 on average.
+_CHARACTERS_A_LAB_DOCUMENT = {"world": 200, "othello": 175}
+# Documents of the world have 236 on average, games 176 each.
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Corpus:
     """At least one."""
     notice: str | None = None
     """What a reader of the scores must know about this choice; None: nothing."""
+    whole: bool = False
+    """Whether each text makes a row of its own, as a game does; else they are packed."""
 
 
 def read_texts(path: str | Path, column: str = "text") -> Corpus:
@@ -73,6 +75,15 @@ def _read(path: Path, column: str) -> list[str]:
     return values
 
 
+def lab_part(model: str) -> str | None:
+    """The part of the lab that a model, by name or folder, belongs to; None for any other."""
+    weights = Path(lab.__file__).parent / "weights"
+    folder = Path(model).absolute()
+    if model.startswith(("lab/", "lab://")):
+        return model.removeprefix("lab").lstrip(":/").split("/")[0]
+    return folder.relative_to(weights).parts[0] if folder.is_relative_to(weights) else None
+
+
 def lab_corpus(model: str, characters: int) -> Corpus | None:
     """Text for a model of the lab, at least so much of it; None for any other model.
 
@@ -83,16 +94,12 @@ def lab_corpus(model: str, characters: int) -> Corpus | None:
     Raises:
         UsageError: if that part of the lab reads no text.
     """
-    weights = Path(lab.__file__).parent / "weights"
-    folder = Path(model).absolute()
-    if model.startswith(("lab/", "lab://")):
-        part = model.removeprefix("lab").lstrip(":/").split("/")[0]
-    elif folder.is_relative_to(weights):
-        part = folder.relative_to(weights).parts[0]
-    else:
+    part = lab_part(model)
+    if part is None:
         return None
-    documents = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT
-    return Corpus(f"lab/{part}", lab.text(part, documents=documents))
+    documents = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT.get(part, characters)
+    texts = lab.text(part, documents=documents)
+    return Corpus(f"lab/{part}", texts, whole=part == "othello")
 
 
 def default_corpus() -> Corpus:

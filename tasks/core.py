@@ -53,7 +53,8 @@ class Core:
     """Where the texts stand in a .jsonl, .csv or .parquet file."""
     overflow: Overflow | None = None
     """Texts longer than the context: `error`, `truncate`, or `pack` (all joined and cut into
-    full rows). None: `error` for a file of yours, `pack` for the default text."""
+    full rows). None: `error` for a file of yours, `pack` for the default text, `truncate` for the
+    games of lab/othello, each of which is a row."""
     tokens: str | None = None
     """File of ready token rows, .npy [rows, context]. None and no `texts`: the lab's text for a
     lab model, else a sample of the Pile from the Hugging Face hub."""
@@ -150,7 +151,11 @@ class Core:
             return stored_vectors(source.stored_rows, source.name, most)
         if self.rows is None:
             most = min([*limits, DEFAULT_ROWS])
-        return text_rows(source, self._own(source), self.context, self.overflow or "pack", most)
+        corpus = self._own(source)
+        if not corpus.whole:
+            return text_rows(source, corpus, self.context, self.overflow or "pack", most)
+        context = min(self.context, source.context)
+        return text_rows(source, corpus, context, self.overflow or "truncate", most)
 
     def _own(self, source: ActivationSource) -> Corpus:
         """Text that no field names."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saeval import lab
 from saeval.lab.othello.engine import squares
 from saeval.lab.othello.games import BOS, SQUARE_TOKENS, random_games, stream
 
@@ -57,3 +58,22 @@ def test_equal_seeds_equal_games_and_splits_differ() -> None:
     assert np.array_equal(first.moves, again.moves)
     train, test = next(stream(10, 3, 0)), next(stream(10, 3, 1))
     assert not np.array_equal(train.moves[:5], test.moves[:5])
+
+
+def test_texts_are_whole_games_of_a_split_of_their_own() -> None:
+    """Each text names 59 legal moves in order; seeds differ; nothing of training is among them."""
+    texts = lab.text("othello", documents=12)
+    assert len(texts) == 12
+    for text in texts[:3]:
+        board, player, other = referee.start(), "X", "O"
+        for name in text.split():
+            square = 8 * (int(name[1]) - 1) + "abcdefgh".index(name[0])
+            if not referee.legal(board, player):
+                player, other = other, player
+            assert square in referee.legal(board, player)
+            referee.place(board, square, player)
+            player, other = other, player
+        assert sum(row.count(".") for row in board) == 1
+    assert texts == lab.text("othello", documents=300)[:12]
+    assert not set(texts) & set(lab.text("othello", documents=12, seed=1))
+    assert not set(texts) & set(next(stream(20, 0, 0)).texts())

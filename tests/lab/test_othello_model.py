@@ -5,16 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from saeval_tasks.core import Core
 
+from saeval.activations import model_source
 from saeval.hashes import content_sha256
 from saeval.lab import build as builder
 from saeval.lab.manifest import WEIGHTS, read_rows
 from saeval.lab.othello import board
-from saeval.lab.othello.games import BOS, SQUARE_TOKENS, random_games
+from saeval.lab.othello.games import BOS, SQUARE_TOKENS, TEXT, random_games, stream
 from saeval.lab.othello.model import BATCH_TOKENS, RECIPE, batch_at, legality, soft_label_loss
 from saeval.lab.othello.model import build as new_model
 from saeval.lab.othello.part import NAME, OTHELLO_MODEL, load_model
 from saeval.lab.othello.tokenizer import make_tokenizer, move_names
+from saeval.models import load_model as load_by_name
 
 
 def test_targets_are_uniform_over_the_legal_moves() -> None:
@@ -55,6 +58,7 @@ def test_a_game_reads_as_text() -> None:
     tokens = SQUARE_TOKENS[game.moves[0]]
     text = " ".join(names[token] for token in tokens)
     assert tokenizer(text)["input_ids"] == tokens.tolist()
+    assert [BOS, *tokenizer(game.texts()[0])["input_ids"]] == game.tokens[0].tolist()
     assert tokenizer.bos_token_id == BOS == tokenizer.pad_token_id
 
 
@@ -88,3 +92,18 @@ def test_shipped_model_is_the_one_that_was_measured() -> None:
     site = row.figures["site"]
     assert probes[site]["all"] > untrained[site]["all"] + 0.1 > probes["majority"]["all"]
     assert np.isfinite(row.figures["legal_mass"])
+
+
+def test_core_reads_games_as_the_model_was_trained_on_them() -> None:
+    """By default a row is BOS and 59 moves; the loss is a little above the moves' entropy."""
+    source = model_source(load_by_name("lab/othello"), "layers.3")
+    prepared = Core(rows=24, ce_rows=24).prepare(source, 0)
+    ids, losses = prepared.arrays["ids"], prepared.tables["losses"]
+    assert prepared.facts["data"] == "lab/othello"
+    assert (ids[:, 0] == BOS).all()
+    assert prepared.arrays["mask"].sum() == 24 * 59
+    played = next(stream(256, 0, TEXT))
+    assert np.array_equal(ids, played.tokens[:24])
+    entropy = np.log(played.legal_tokens()[:24, 1:59].sum(-1)).mean()
+    loss = losses["ce_clean"].sum() / losses["ce_positions"].sum()
+    assert entropy < loss < entropy + 0.4

@@ -152,6 +152,7 @@ def test_lookups_are_light_and_say_what_the_lab_is() -> None:
     """Names, description and text come without torch, and unknown names are refused."""
     code = (
         "import sys; from saeval import lab; print(lab.describe('world')); lab.text(documents=3);"
+        "lab.text('othello', documents=3);"
         "assert not {'torch', 'pandas', 'transformers'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -160,5 +161,5 @@ def test_lookups_are_light_and_say_what_the_lab_is() -> None:
     with pytest.raises(UsageError, match="world"):
         lab.describe("wurld")
     with pytest.raises(UsageError, match="reads no text"):
-        lab.text("othello")
+        lab.text("synthetic")
     assert not set(lab.text(documents=30)) & set(lab.text(documents=30, seed=1))

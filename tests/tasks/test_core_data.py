@@ -232,8 +232,12 @@ def test_lab_models_read_the_labs_text() -> None:
     assert corpus.name == "lab/world"
     assert sum(map(len, corpus.texts)) >= 2000
     assert _corpus.lab_corpus("gpt2", 2000) is None
+    games = _corpus.lab_corpus("lab://othello/model", 2000)
+    assert games is not None
+    assert games.whole
+    assert sum(map(len, games.texts)) >= 2000
     with pytest.raises(UsageError, match="reads no text"):
-        _corpus.lab_corpus(str(weights / "othello" / "model"), 2000)
+        _corpus.lab_corpus("lab/synthetic/base", 2000)
 
 
 def test_identity_covers_only_text_that_no_field_names() -> None:

@@ -6,6 +6,7 @@ BOS and its 60 moves. About 1 % of random games end before the board is full; th
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 from jaxtyping import Int, UInt64
@@ -15,11 +16,15 @@ from saeval.lab.othello.engine import START_BLACK, START_WHITE, legal_moves, pla
 MOVES = 60
 VOCABULARY = MOVES + 1
 BOS = 0
+TRAIN, TEST, PROBE, TEXT = range(4)
+"""First spawn keys of seeds: games of training, test, probes and texts never share a seed."""
 TOKEN_SQUARES = np.array([s for s in range(64) if s not in (27, 28, 35, 36)])
 """[60] board square of tokens 1 to 60."""
 SQUARE_TOKENS = np.zeros(64, np.int64)
 """[64] token of each square, 0 for the four that are never played."""
 SQUARE_TOKENS[TOKEN_SQUARES] = np.arange(1, VOCABULARY)
+MOVE_NAMES = tuple(f"{'abcdefgh'[square % 8]}{square // 8 + 1}" for square in TOKEN_SQUARES)
+"""Name of tokens 1 to 60: column letter and row number."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ class Games:
         legal = np.zeros((*self.legal.shape, VOCABULARY), bool)
         legal[..., 1:] = squares(self.legal)[..., TOKEN_SQUARES].astype(bool)
         return legal
+
+    def texts(self) -> tuple[str, ...]:
+        """The first 59 moves of each game by name, `d3 c5 d6`: what `tokens` holds after BOS."""
+        return tuple(" ".join(MOVE_NAMES[t - 1] for t in game) for game in self.tokens[:, 1:])
 
     def boards(self) -> Int[np.ndarray, "games 60 64"]:
         """int8 state of every square before each move: 1 mine, -1 yours, 0 empty.
@@ -96,8 +105,14 @@ def _pass_where_stuck(
 
 
 def stream(batch: int, seed: int, split: int) -> Iterator[Games]:
-    """Endless batches of about `batch` games; splits (0 train, 1 test) never share a seed."""
+    """Endless batches of about `batch` games; splits such as TRAIN and TEST never share a seed."""
     step = 0
     while True:
         yield random_games(batch, np.random.SeedSequence(seed, spawn_key=(split, step)))
         step += 1
+
+
+def texts(n: int, seed: int) -> tuple[str, ...]:
+    """So many games as text, never trained on; fewer are the first of more."""
+    batches = (games.texts() for games in stream(256, seed, TEXT))
+    return tuple(islice(chain.from_iterable(batches), n))

@@ -5,11 +5,18 @@ import torch
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from saeval.lab.othello.games import BOS, MOVES, VOCABULARY, Games, random_games
+from saeval.lab.othello.games import (
+    BOS,
+    MOVES,
+    PROBE,
+    TEST,
+    TRAIN,
+    VOCABULARY,
+    Games,
+    random_games,
+)
 from saeval.lab.pretrain import Batch, Recipe
 
-TRAIN, TEST, PROBE = 0, 1, 2
-"""Spawn keys that keep the games of training, test and probes apart."""
 RECIPE = Recipe(steps=2700)
 BATCH_GAMES = 128
 """Games a step."""

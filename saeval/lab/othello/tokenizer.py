@@ -5,15 +5,14 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
-from saeval.lab.othello.games import BOS, MOVES, TOKEN_SQUARES
+from saeval.lab.othello.games import BOS, MOVE_NAMES, MOVES
 
 BOS_TOKEN = "<bos>"  # noqa: S105  a token of text, no secret
 
 
 def move_names() -> list[str]:
     """Name of each token: BOS, then the sixty squares, column letter and row number."""
-    squares = [f"{'abcdefgh'[square % 8]}{square // 8 + 1}" for square in TOKEN_SQUARES]
-    return [BOS_TOKEN, *squares]
+    return [BOS_TOKEN, *MOVE_NAMES]
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
