@@ -32,6 +32,8 @@ SYNTHETIC_ROWS = 500_000
 """Activations of a synthetic world that SAEs are trained on."""
 SYNTHETIC_TOKENS = 2_000_000
 """Activations seen in training there, repetitions included."""
+SYNTHETIC_LR = 3e-3
+"""Faster than the width suggests, so that so short a training gets there."""
 SYNTHETIC_TEST_ROWS = 32_768
 SEED = 5
 """Of the rows."""
@@ -50,6 +52,8 @@ class Ground(Protocol):
     d_sae: int
     tokens: int
     """Activations seen in training, repetitions included."""
+    lr: float | None
+    """Learning rate; None: what its width suggests."""
 
     @property
     def data(self) -> Mapping[str, int]:
@@ -86,6 +90,7 @@ class ModelGround:
     context: int
     d_sae: int = 1024
     tokens: int = 3_000_000
+    lr: float | None = None
     share: float = 1.0
     """Share of the rows, for toys."""
 
@@ -171,6 +176,7 @@ class SyntheticGround:
     share: float = 1.0
     d_sae: int = 256
     tokens: int = SYNTHETIC_TOKENS
+    lr: float | None = SYNTHETIC_LR
     read_site: str = "activations"
     write_site: str | None = None
     context: int | None = None

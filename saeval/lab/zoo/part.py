@@ -73,7 +73,7 @@ def _trained(member: Member, ground: "Ground", site: Site) -> tuple[Made, Mappin
     from saeval.training import METHODS, Recipe, train
 
     tokens = max(4096, round(ground.tokens * site.share))
-    recipe = Recipe(ground.d_sae, member.k, tokens, seed=member.seed)
+    recipe = Recipe(ground.d_sae, member.k, tokens, lr=ground.lr, seed=member.seed)
     trained = train(
         ground.training(), METHODS[member.method](), recipe,
         device=site.device, snapshots=member.checkpoints,
