@@ -7,7 +7,7 @@ from saeval.lab.synthetic.source import SITE, world_model
 from saeval.lab.synthetic.world import synthetic_world
 from saeval.sae import Origin
 
-MOST_STEPS = 64
+MOST_STEPS = 128
 """Latents a token at most, above the number of features that ever fire together."""
 _TOKENS = 4096
 """Activations on which the L0 is set."""

@@ -33,7 +33,9 @@ def world_model(name: str) -> str:
 @cache
 def world_identity(name: str) -> str:
     """sha256 of all that decides what `evaluation_sample` gives."""
-    key = [VERSION, CHUNK, ROWS, asdict(world_spec(name))]
+    spec = asdict(world_spec(name))
+    spec.pop("about")
+    key = [VERSION, CHUNK, ROWS, spec]
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 

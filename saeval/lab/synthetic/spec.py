@@ -1,6 +1,7 @@
 """What a synthetic world is made of, and the named worlds."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from saeval.errors import UsageError
 
@@ -10,6 +11,8 @@ class WorldSpec:
     """Parameters of a world. Rates are nominal here; a world measures its own."""
 
     name: str
+    about: str = ""
+    """What is hard about it."""
     seed: int = 0
     """Of the world itself. Give a private world one of your own."""
     d: int = 128
@@ -62,25 +65,56 @@ class WorldSpec:
         return self.roots * sum(self.children**level for level in range(self.depth))
 
 
-_BASE = WorldSpec("base")
+_BASE = WorldSpec("base", "All that is below, in moderation: the easiest with structure.")
+
+
+def _world(name: str, about: str, **changed: Any) -> WorldSpec:
+    return replace(_BASE, name=name, about=about, **changed)
+
 
 WORLDS: dict[str, WorldSpec] = {
     spec.name: spec
     for spec in (
         _BASE,
-        replace(_BASE, name="flat", zipf=0.0, roots=0, correlation=0.0),
-        replace(_BASE, name="dense", l0=24.0),
-        replace(_BASE, name="rare", zipf=1.3, l0=4.0),
-        replace(_BASE, name="superposed", d=64, max_cosine=0.35, l0=10.0),
-        replace(_BASE, name="noisy", noise=0.1),
-        replace(_BASE, name="correlated", correlation=0.8, groups=8),
-        replace(_BASE, name="deep", roots=8, depth=3, child_rate=0.35),
-        replace(_BASE, name="heavy-tail", heavy_tail=True, spread=0.75),
-        replace(_BASE, name="overlapping", child_cosine=0.5),
+        _world(
+            "flat",
+            "No structure at all: features fire equally often, each on its own.",
+            zipf=0.0,
+            roots=0,
+            correlation=0.0,
+        ),
+        _world("dense", "Three times as many features at a time.", l0=24.0),
+        _world("rare", "Most features fire a few times in a thousand.", zipf=1.3, l0=4.0),
+        _world(
+            "superposed",
+            "Four features a dimension in place of two, closer together.",
+            d=64,
+            max_cosine=0.35,
+            l0=10.0,
+        ),
+        _world("noisy", "A tenth of the variance is noise.", noise=0.1),
+        _world(
+            "correlated",
+            "Features of a group mostly fire together.",
+            correlation=0.8,
+            groups=8,
+        ),
+        _world("deep", "A hierarchy of three levels.", roots=8, depth=3, child_rate=0.35),
+        _world(
+            "heavy-tail",
+            "Magnitudes differ by orders of magnitude.",
+            heavy_tail=True,
+            spread=0.75,
+        ),
+        _world(
+            "overlapping",
+            "A child's direction is half its parent's, as absorption likes it.",
+            child_cosine=0.5,
+        ),
     )
 }
-"""The worlds by name. Each differs from `base`, the easiest to recover of those with structure,
-in what its name says."""
+"""The worlds by name, d 128 and 256 features but for `superposed`. Each differs from `base` in
+what its name says."""
 
 
 def world_spec(name: str) -> WorldSpec:
