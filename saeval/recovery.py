@@ -18,7 +18,7 @@ RECOVERED = 0.8
 
 
 def cosines(
-    W_dec: Float[np.ndarray, "d_sae d"], dictionary: Float[np.ndarray, "features d"]
+    W_dec: Float[np.ndarray, "d_sae d"], dictionary: Float[np.ndarray, "features d_truth"]
 ) -> Float[np.ndarray, "d_sae features"]:
     """|cosine| of each latent's direction with each feature's, 0 to 1; 0 for a row of zeros.
 
@@ -144,6 +144,8 @@ def _counterpart(
     active = np.diff(np.asarray(acts.indptr))
     token = np.repeat(np.arange(len(active)), active)
     of_latent = feature[np.asarray(acts.indices)]
+    if not len(token):  # scipy then gives a matrix, not numbers
+        return np.zeros(0)
     return np.asarray(truth[token, of_latent], np.float64).ravel()
 
 
@@ -184,7 +186,8 @@ def magnitudes(
     latent, count = np.asarray(acts.indices), len(feature)
     target = _counterpart(acts, truth, feature)
     act = np.abs(np.asarray(acts.data, np.float64)) * norm[latent] * (target > 0)
-    return Magnitudes(np.bincount(latent, act, count), np.bincount(latent, target, count))
+    sums = (np.bincount(latent, sizes, count).astype(np.float64) for sizes in (act, target))
+    return Magnitudes(*sums)
 
 
 @dataclass(frozen=True)
