@@ -9,9 +9,9 @@ from saeval.sae import Origin
 
 MOST_STEPS = 128
 """Latents a token at most, above the number of features that ever fire together."""
-_TOKENS = 4096
+_TOKENS = 2048
 """Activations on which the L0 is set."""
-_HALVINGS = 12
+_HALVINGS = 10
 
 
 def oracle(name: str) -> MatchingPursuit:
@@ -27,7 +27,7 @@ def oracle(name: str) -> MatchingPursuit:
     world = synthetic_world(name)
     sample = world.sample(_TOKENS, split="validation")
     x = torch.from_numpy(sample.x)
-    low, high = 0.0, float(x.norm(dim=1).max())
+    low, high = 0.0, float(x.norm(dim=1).mean())
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         active = int(_pursuit(name, middle).encode(x).count_nonzero())
