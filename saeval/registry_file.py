@@ -98,7 +98,10 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[str, list[int]]]:
     except (OSError, UnicodeDecodeError) as error:
         raise RegistryError(f"Cannot read the registry '{path}': {error}.") from error
     except yaml.YAMLError as error:
-        raise RegistryError(f"Registry '{path}' is not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else f"Registry '{path}'"
+        reason = getattr(error, "problem", None) or str(error)
+        raise RegistryError(f"{where} is not YAML: {reason}.") from error
     if not isinstance(found, dict):
         raise RegistryError(f"Registry '{path}' must be a mapping with 'saes', 'sets', 'models'.")
     lines: dict[str, list[int]] = {name: [] for name in _SECTIONS}

@@ -201,10 +201,14 @@ class Sources:
         return self._model[1]
 
 
+_PLACES = (".", "/", "~", "lab/", "lab://")
+"""How names begin for which an error offers the nearest already, or none is near."""
+
+
 def _near(name: str) -> str:
-    """Listed models and aliases of a similar name; nothing for paths, or where none is similar."""
+    """Listed models and aliases of a similar name; nothing for paths and the lab's own."""
     near = suggestion(name, [*load_registry().models, *RENAMED])
-    return near if near.startswith(" Did") and not name.startswith((".", "/", "~")) else ""
+    return near if near.startswith(" Did") and not name.startswith(_PLACES) else ""
 
 
 def as_model(model: Any) -> str | LoadedModel | None:

@@ -1,7 +1,10 @@
 """Every mistake a user is likely to make: one clear error on stderr, the right exit code."""
 
+import errno
 import json
+import os
 import pickle
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,7 +17,7 @@ import torch
 from click.testing import CliRunner, Result
 from huggingface_hub import constants
 
-from saeval import sources
+from saeval import result_folder, sources
 from saeval.cli import app
 from saeval.results import read_results
 
@@ -96,7 +99,7 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
         ({"sae": "./nowhere"}, "There is no folder './nowhere'"),
         ({"sae": None}, "Nothing to score: give --sae"),
         ({"tasks": "cor"}, "No task is called 'cor'. Did you mean 'core'?"),
-        ({"tasks": None}, "Nothing to run: give --tasks, of core"),
+        ({"tasks": None}, "Nothing to run: give --tasks, of "),
         ({"set": "core.contxt=3"}, "Did you mean 'context'"),
         ({"set": "core.context=long"}, "core.context must be a whole number, not 'long'"),
         ({"set": "cor.context=3"}, "Did you mean 'core'"),
@@ -274,6 +277,66 @@ def test_activations_that_are_not_finite(run: Callable[..., Result], tmp_path: P
     vectors[3, 1] = np.nan
     np.save(tmp_path / "x.npy", vectors)
     refused(run(data="x.npy", model=None), 1, "row 3")
+
+
+REGISTRIES = {
+    "an unknown field": ("- {id: my/a, source: 'file://sae', modle: x}", 2, "'modle'. Did you me"),
+    "an id twice": ("- {id: my/a, source: 'file://sae'}\n" * 2, 2, "'my/a' is listed twice"),
+    "an id of saeval's own": (
+        "- {id: saebench/pythia-160m/4k/topk-0, source: 'file://sae'}",
+        2,
+        "is listed in",
+    ),
+    "no YAML": ("- {id: my/a, source: [}", 2, "registry.yaml:2 is not YAML: "),
+    "a wrong hash": (
+        f"- {{id: my/a, source: 'file://sae', sha256: '{'0' * 64}'}}",
+        1,
+        f"has another content than expected: sha256 [0-9a-f]{{64}}, not {'0' * 64}",
+    ),
+    "a source above its folder": ("- {id: my/a, source: 'file://../sae'}", 1, "outside of"),
+    "an absolute source": ("- {id: my/a, source: 'file:///etc'}", 1, "outside of"),
+    "a link that leaves its folder": ("- {id: my/a, source: 'file://linked'}", 1, "outside of"),
+    "nothing there": ("- {id: my/a, source: 'file://none'}", 1, "there is no '.*none'"),
+    "no such SAE in the lab": (
+        "- {id: my/a, source: 'lab://world/modle'}",
+        1,
+        "The lab has no 'world/modle'. Did you mean 'world/model'",
+    ),
+    "an unknown loader": ("- {id: my/a, source: 'file://sae', loader: sealens}", 2, "'sae_lens'"),
+    "two formats": (
+        "- {id: my/a, source: 'file://two'}",
+        1,
+        "can be read as sae_lens or as saeval",
+    ),
+}
+
+
+@pytest.mark.parametrize("lines, code, says", REGISTRIES.values(), ids=REGISTRIES)
+def test_registries_that_are_off(
+    lines: str, code: int, says: str, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    """A faulty registry file ends the run; an entry whose source is off is a failed result."""
+    (tmp_path / "linked").symlink_to("/etc")
+    two = sae_folder(tmp_path / "two")
+    (two / "cfg.json").write_text("{}")
+    shutil.copy(two / "saeval.safetensors", two / "sae_weights.safetensors")
+    (tmp_path / "registry.yaml").write_text(f"saes:\n{lines}\n")
+    done = run(sae="my/a")
+    refused(done, code)
+    assert re.search(says, done.output), done.output
+
+
+def test_a_full_disk(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that the disk cannot hold is an error that says so, and leaves no part of it."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(result_folder, "_to_disk", full)
+    refused(run(), 1, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.glob("results/*/*/result.json"))
 
 
 def test_a_folder_that_cannot_be_written(
