@@ -223,8 +223,25 @@ def test_the_documented_example_loads(tmp_path: Path) -> None:
     """The configuration shown in docs/format.md is one that saeval reads."""
     text = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
     shown = text.split("```json\n")[1].split("```")[0]
-    save(random_topk(torch.zeros(128), 1024, 32, seed=0), tmp_path)
+    null = random_topk(torch.zeros(128), 1024, 32, seed=0)
+    save(replace(null, origin=Origin(loader="saeval", architecture="topk")), tmp_path)
     (tmp_path / "saeval.json").write_text(shown)
     sae: Any = load_folder(tmp_path)
     assert (sae.k, sae.transform) == (32, LayerNorm())
     assert sae.origin.read_site == "layers.8"
+
+
+def test_the_documented_null_loads(tmp_path: Path) -> None:
+    """The object shown for a random null is one that saeval reads, and draws as the page says."""
+    text = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+    inner = text.split("### Random nulls")[1].split("`{")[1].split("}`")[0]
+    shown = json.loads(f"{{{inner}}}")
+    config = {"format": "saeval", "version": 1, "sae": shown, "origin": {}}
+    (tmp_path / "saeval.json").write_text(json.dumps(config))
+    save_file({"b_dec": torch.ones(8)}, tmp_path / "saeval.safetensors")
+    sae: Any = load_folder(tmp_path)
+    drawn = torch.randn(1024, 8, generator=torch.Generator().manual_seed(shown["seed"]))
+    assert torch.allclose(sae.W_dec, drawn / drawn.norm(dim=1, keepdim=True))
+    assert torch.equal(sae.W_enc, sae.W_dec.T)
+    assert (sae.k, sae.b_dec.tolist(), sae.b_enc.any().item()) == (shown["k"], [1.0] * 8, False)
+    assert (sae.origin.metadata["null"], sae.origin.metadata["seed"]) == ("random", 0)
