@@ -27,6 +27,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/core.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
 	$(BIN)/python benchmarks/wide.py
+	$(BIN)/python benchmarks/othello.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

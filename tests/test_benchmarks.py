@@ -30,3 +30,12 @@ def test_wide_measures_each_width() -> None:
     lines = printed("wide.py", "--log2", "8", "10", "--vectors", "64", "--d", "16").splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["256", "1024"]
     assert all(re.search(r"\d+ MB +\d+ MB +\d+\.\d$", line) for line in lines[2:])
+
+
+def test_othello_says_how_many_moves_a_second() -> None:
+    """Sixty moves a game."""
+    games, moves = re.findall(
+        r"[\d,]+(?= games/s| moves/s)", printed("othello.py", "--games", "50")
+    )
+    ratio = float(moves.replace(",", "")) / float(games.replace(",", ""))
+    assert 59 < ratio < 61

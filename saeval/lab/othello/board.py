@@ -1,11 +1,21 @@
 """Linear probes of the board: how much of its state can be read off an activation."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from saeval.lab.othello.games import square_name
 
 STATES = 3
 """Of a square, relative to the player to move: yours (-1), empty (0), mine (1)."""
+_CENTRE = (27, 28, 35, 36)
+CONCEPTS = tuple(
+    (square, state)
+    for square in range(64)
+    for state in (-1, 0, 1)
+    if state != 0 or square not in _CENTRE
+)
+"""Square and state of all that can be true of a board: the central squares are never empty."""
 
 
 def probe(
@@ -60,3 +70,15 @@ def majority(train: Int[Tensor, "positions 64"], test: Int[Tensor, "more_positio
     """Share of squares guessed rightly from each one's most frequent state: the floor."""
     counts = torch.stack([(train == state).sum(0) for state in (-1, 0, 1)])
     return float((test == counts.argmax(0) - 1).float().mean())
+
+
+def concept_names() -> tuple[str, ...]:
+    """Names of `CONCEPTS`: `d3/mine`, `d3/empty`, `d3/yours`."""
+    states = {-1: "yours", 0: "empty", 1: "mine"}
+    return tuple(f"{square_name(square)}/{states[state]}" for square, state in CONCEPTS)
+
+
+def concept_truth(boards: Int[Tensor, "positions 64"]) -> Bool[Tensor, "positions 188"]:
+    """Which of `CONCEPTS` hold of each board."""
+    squares, states = torch.tensor(CONCEPTS).T
+    return boards[:, squares] == states

@@ -23,8 +23,15 @@ TOKEN_SQUARES = np.array([s for s in range(64) if s not in (27, 28, 35, 36)])
 SQUARE_TOKENS = np.zeros(64, np.int64)
 """[64] token of each square, 0 for the four that are never played."""
 SQUARE_TOKENS[TOKEN_SQUARES] = np.arange(1, VOCABULARY)
-MOVE_NAMES = tuple(f"{'abcdefgh'[square % 8]}{square // 8 + 1}" for square in TOKEN_SQUARES)
-"""Name of tokens 1 to 60: column letter and row number."""
+
+
+def square_name(square: int) -> str:
+    """Column letter and row number: `d3`."""
+    return f"{'abcdefgh'[square % 8]}{square // 8 + 1}"
+
+
+MOVE_NAMES = tuple(map(square_name, TOKEN_SQUARES.tolist()))
+"""Name of tokens 1 to 60."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""The world's oracle: an SAE of probes, one for each concept that the world's words carry."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saeval.lab.build import Part, Site
+from saeval.lab.manifest import Row, make_row, read_rows
+
+if TYPE_CHECKING:
+    from saeval.lab.oracles import Labelled
+    from saeval.lab.zoo.grounds import ModelGround
+
+NAME = "world/oracle"
+MODEL = "world/model"
+SEED = 0
+ROWS = {"train": 4096, "test": 2048}
+"""Rows of 128 tokens that the probes are fitted and measured on."""
+MOST_OF_A_TOKEN = 300
+"""Occurrences of one token kept in training; those kept stand for the rest."""
+STEPS = 1500
+ABOUT = (
+    "Supervised dictionary: one linear probe for each concept that the world's words carry, "
+    "active where its concept is. An upper bound wherever truth is scored, not of reconstruction."
+)
+
+
+def build_oracle(site: Site) -> Iterable[Row]:
+    """Fit the probes, write them in half precision as an SAE, measure what was written."""
+    from saeval.lab.oracles import fit_oracle, measure_oracle, one_thread, write_oracle
+    from saeval.lab.world.world import World
+    from saeval.lab.zoo import grounds
+
+    model = read_rows(site.manifest)[MODEL]
+    ground = grounds.world_ground(site.weights, model, mlp=False, share=site.share)
+    names = [concept.name for concept in World().concepts]
+    steps = max(20, round(STEPS * site.share))
+    with one_thread():
+        fitted = fit_oracle(labelled(ground, "train", MOST_OF_A_TOKEN), steps=steps, seed=SEED)
+    sae = write_oracle(fitted, NAME, ground, names, site)
+    recipe = {
+        "method": "oracle", "seed": SEED, "steps": steps, "concepts": len(names),
+        "rows": max(8, round(ROWS["train"] * site.share)), "rows_seed": grounds.SEED,
+        "most_of_a_token": MOST_OF_A_TOKEN,
+    }  # fmt: skip
+    figures = {**measure_oracle(sae, labelled(ground, "test")), **ground.figures(sae)}
+    return [make_row(NAME, ABOUT, recipe, figures, weights=site.weights)]
+
+
+WORLD_ORACLE = Part(NAME, build_oracle, outputs=(NAME,), minutes=3, needs=(MODEL,))
+
+
+def labelled(ground: "ModelGround", split: str, most: int | None = None) -> "Labelled":
+    """Activations of the world's tokens with their concepts.
+
+    Args:
+        ground: The world's model at its site.
+        split: "train" or "test".
+        most: Occurrences of one token kept, the first ones; None: all.
+    """
+    import torch
+
+    from saeval.lab.oracles import Labelled
+    from saeval.lab.world.world import World
+
+    of_token = World().vocabulary.of_token
+    table = np.zeros((len(of_token), len(World().concepts)), bool)
+    for token, concepts in enumerate(of_token):
+        table[token, list(concepts)] = True
+    rows = ground.token_rows(split, ROWS[split])
+    x = torch.cat([batch.x_tokens for batch in ground.source.batches(rows)])
+    tokens = rows.ids[rows.mask]
+    kept, weight = first_of_each(tokens, most or len(tokens))
+    truth = torch.from_numpy(table[tokens[kept]])
+    return Labelled(x[torch.from_numpy(kept)], truth, torch.from_numpy(weight))
+
+
+def first_of_each(tokens: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the first `most` occurrences of each token stand, and how many each stands for."""
+    order = np.argsort(tokens, kind="stable")
+    counts = np.bincount(tokens)
+    number = np.arange(len(tokens)) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept = np.sort(order[number < most])
+    share = counts / np.minimum(counts, most).clip(min=1)
+    return kept, share[tokens[kept]].astype(np.float32)
