@@ -17,7 +17,14 @@ from saeval.activations import ActivationSource, Store, array_source, model_sour
 from saeval.configuration import check_named, suggestion
 from saeval.errors import ModelError, UsageError
 from saeval.identity import model_files
-from saeval.lab.synthetic import SITE, WORLDS, world_identity, world_name, world_source
+from saeval.lab.synthetic import (
+    SITE,
+    WORLDS,
+    find_spec,
+    world_identity,
+    world_name,
+    world_source,
+)
 from saeval.model_names import RENAMED
 from saeval.models import LoadedModel, load_model
 from saeval.preflight import Claims
@@ -179,7 +186,7 @@ class Sources:
             UsageError: if the site that the user names is not there.
         """
         world = str(world_name(place.model))
-        if world not in WORLDS:
+        if find_spec(world) is None:
             raise ModelError(f"There is no synthetic world '{world}', only {', '.join(WORLDS)}.")
         elsewhere = {place.read_site, place.write_site or SITE} - {SITE}
         if elsewhere or place.centred:

@@ -10,8 +10,16 @@ import saeval
 from saeval.activations import array_source
 from saeval.architectures.random import random_topk
 from saeval.errors import UsageError
-from saeval.lab.synthetic import ROWS, evaluation_sample, world_name, world_of, world_source
+from saeval.lab.synthetic import (
+    ROWS,
+    evaluation_sample,
+    synthetic_world,
+    world_name,
+    world_of,
+    world_source,
+)
 from saeval.loaders import saeval_format
+from saeval.recovery import cosines, mcc
 from saeval.scores import Results
 
 
@@ -71,3 +79,15 @@ def test_the_source_knows_its_world() -> None:
     assert world_of(array_source(sample.x, name=source.name)) is None
     assert world_name("lab/synthetic/base") == world_name(source.name) == "base"
     assert world_name("lab/world") is None
+
+
+def test_a_world_may_have_a_seed_of_its_own() -> None:
+    """`base@17` is like `base`, with other features; what is no seed is no world."""
+    private, known = world_source("base@17"), world_source("base")
+    assert private.identity != known.identity
+    worlds = [world_of(private), world_of(known)]
+    planted = [world.dictionary for world in worlds if world]
+    assert mcc(cosines(planted[0], planted[1])) < 0.3
+    assert mcc(cosines(planted[0], synthetic_world("base@17").dictionary)) == pytest.approx(1)
+    with pytest.raises(UsageError, match="base@17"):
+        synthetic_world("base@seventeen")

@@ -11,7 +11,7 @@ from saeval.lab.synthetic.source import (
     world_of,
     world_source,
 )
-from saeval.lab.synthetic.spec import WORLDS, WorldSpec, world_spec
+from saeval.lab.synthetic.spec import WORLDS, WorldSpec, find_spec, world_spec
 from saeval.lab.synthetic.world import SPLITS, Sample, SyntheticWorld, synthetic_world
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SyntheticWorld",
     "WorldSpec",
     "evaluation_sample",
+    "find_spec",
     "oracle",
     "synthetic_world",
     "world_identity",

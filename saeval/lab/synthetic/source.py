@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import cache, lru_cache
 
 from saeval.activations import ActivationSource, ArraySource, array_source
-from saeval.lab.synthetic.spec import WORLDS, world_spec
+from saeval.lab.synthetic.spec import find_spec, world_spec
 from saeval.lab.synthetic.world import CHUNK, VERSION, Sample, SyntheticWorld, synthetic_world
 
 SITE = "activations"
@@ -19,7 +19,7 @@ _PREFIXES = ("lab://synthetic/", "lab/synthetic/")
 def world_name(model: str) -> str | None:
     """World that a model's name means, `base` for `lab://synthetic/base`; None for all others.
 
-    Whether there is a world of that name is not looked up.
+    Whether there is a world of that name is not looked up; see `find_spec`.
     """
     prefix = next((one for one in _PREFIXES if model.startswith(one)), None)
     return None if prefix is None else model.removeprefix(prefix)
@@ -53,7 +53,6 @@ def world_source(name: str) -> ArraySource:
 
 def world_of(source: ActivationSource) -> SyntheticWorld | None:
     """The world whose test sample a source reads, in its order; None for all other sources."""
-    name = world_name(source.name)
-    if name not in WORLDS or source.identity != world_identity(name):
-        return None
-    return synthetic_world(name)
+    name = world_name(source.name) or ""
+    known = find_spec(name) is not None and source.identity == world_identity(name)
+    return synthetic_world(name) if known else None

@@ -117,12 +117,24 @@ WORLDS: dict[str, WorldSpec] = {
 what its name says."""
 
 
+def find_spec(name: str) -> WorldSpec | None:
+    """The parameters of `base`, or of a world like it with a seed of its own: `base@17`."""
+    known, at, seed = name.partition("@")
+    if known not in WORLDS or (at and not seed.isdecimal()):
+        return None
+    return replace(WORLDS[known], name=name, seed=int(seed)) if at else WORLDS[known]
+
+
 def world_spec(name: str) -> WorldSpec:
-    """The named world's parameters.
+    """The named world's parameters; see `find_spec`.
 
     Raises:
         UsageError: naming the worlds there are.
     """
-    if name not in WORLDS:
-        raise UsageError(f"There is no synthetic world '{name}'. There are: {', '.join(WORLDS)}.")
-    return WORLDS[name]
+    spec = find_spec(name)
+    if spec is None:
+        raise UsageError(
+            f"There is no synthetic world '{name}'. There are: {', '.join(WORLDS)}; each also with "
+            "another seed, such as base@17."
+        )
+    return spec
