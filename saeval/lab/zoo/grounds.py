@@ -32,7 +32,7 @@ SYNTHETIC_ROWS = 500_000
 """Activations of a synthetic world that SAEs are trained on."""
 SYNTHETIC_TOKENS = 2_000_000
 """Activations seen in training there, repetitions included."""
-SYNTHETIC_LR = 3e-3
+SYNTHETIC_LR = 6e-3
 """Faster than the width suggests, so that so short a training gets there."""
 SYNTHETIC_TEST_ROWS = 32_768
 SEED = 5

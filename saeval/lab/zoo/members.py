@@ -123,5 +123,5 @@ def _nulls(ground: str, k: int) -> list[Member]:
     return [Member(ground, method, k) for method in NULLS]
 
 
-MEMBERS = (*world_members(), *othello_members(), *synthetic_members("base", (8, 4)))
+MEMBERS = (*world_members(), *othello_members(), *synthetic_members("base", (8, 16)))
 """The zoo, each member after none that it needs."""
