@@ -1,6 +1,6 @@
 """`python -m saeval.lab build`: make the lab's weights again, or what is missing of them.
 
-`python -m saeval.lab list`: write its registry.yaml.
+`python -m saeval.lab list` writes its registry.yaml, `python -m saeval.lab page` docs/lab.md.
 """
 
 import argparse
@@ -19,17 +19,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--only", metavar="PART", help="this part and what it needs")
     command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     commands.add_parser("list", help="write the lab's registry.yaml from its manifest")
+    commands.add_parser("page", help="write docs/lab.md and its plots (takes matplotlib)")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
     from saeval.lab.build import Site, build
+    from saeval.lab.page import write_page
     from saeval.lab.parts import PARTS
     from saeval.lab.zoo.listing import write_listing
 
     try:
         if chosen.command == "build":
             build(PARTS, Site(device=chosen.device), chosen.only)
-        write_listing()
+        if chosen.command == "page":
+            write_page()
+        else:
+            write_listing()
     except SaevalError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  # the message says it all
         return 2

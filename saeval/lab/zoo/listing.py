@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from saeval.lab.manifest import WEIGHTS, Row, read_rows
-from saeval.lab.zoo.members import MEMBERS, Member, groups
+from saeval.lab.zoo.members import MEMBERS, ORACLE, Member, groups
 
 REGISTRY = Path(__file__).parent.parent / "registry.yaml"
 HEADER = """\
@@ -55,9 +55,9 @@ def _lines() -> list[_Line]:
     grounds = list(dict.fromkeys(member.ground for member in MEMBERS))
     found: list[_Line] = []
     for ground in grounds:
-        found.append(_Line(f"{ground}/oracle", ground, "oracle"))
+        found.append(_Line(f"{ground}/{ORACLE}", ground, ORACLE))
         for member in MEMBERS:
-            if member.ground == ground:
+            if member.ground == ground and member.method != ORACLE:
                 found += [_Line(name, ground, member.method) for name in _order(member)]
     return found
 

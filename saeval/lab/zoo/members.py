@@ -13,6 +13,8 @@ SEEDED = ("relu", "topk", "matryoshka")
 """Those trained with three seeds on text."""
 NULLS = ("random", "pca", "neurons", "frozen-decoder")
 """What every SAE has to beat."""
+ORACLE = "oracle"
+"""What knows the truth."""
 CHECKPOINTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """Shares of the training after which the checkpointed SAE is kept as it is then."""
 SEEDS = (0, 1, 2)
@@ -38,9 +40,14 @@ class Member:
         return self.method in NULLS
 
     @property
+    def is_bound(self) -> bool:
+        """Whether it is a null or the oracle, of which a ground has one each."""
+        return self.is_null or self.method == ORACLE
+
+    @property
     def name(self) -> str:
         """Its folder below `weights/`: `world/topk-16`, `world/topk-16-s1`, `world/random`."""
-        if self.is_null:
+        if self.is_bound:
             return f"{self.ground}/{self.method}"
         return f"{self.ground}/{self.method}-{self.k}" + (f"-s{self.seed}" if self.seed else "")
 
@@ -83,12 +90,15 @@ def othello_members() -> tuple[Member, ...]:
 
 
 def synthetic_members(world: str, sparsities: tuple[int, ...]) -> tuple[Member, ...]:
-    """On a synthetic world: every sparsity with three seeds."""
+    """On a synthetic world: every sparsity with three seeds, and the planted dictionary itself.
+
+    The first sparsity is the world's own.
+    """
     ground = f"synthetic/{world}"
     grid = [
         Member(ground, method, k, seed) for seed in SEEDS for k in sparsities for method in GRADIENT
     ]
-    return (*grid, *_nulls(ground, sparsities[0]))
+    return (Member(ground, ORACLE, sparsities[0]), *grid, *_nulls(ground, sparsities[0]))
 
 
 def groups(members: Sequence[Member]) -> tuple[Group, ...]:
@@ -96,7 +106,7 @@ def groups(members: Sequence[Member]) -> tuple[Group, ...]:
 
     The seeds of an architecture's first sparsity are `topk-seeds`, those of others `topk-32-seeds`.
     """
-    trained = [member for member in members if not member.is_null]
+    trained = [member for member in members if not member.is_bound]
     first = [member for member in trained if not member.seed]
     found: list[Group] = []
     for one in first:

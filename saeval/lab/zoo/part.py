@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from saeval.lab.build import Part, Site
 from saeval.lab.manifest import Row, make_row, read_rows
-from saeval.lab.zoo.members import Member
+from saeval.lab.zoo.members import ORACLE, Member
 
 if TYPE_CHECKING:
     from saeval.lab.zoo.grounds import Ground
@@ -20,11 +20,12 @@ MINUTES = {"world": 2.0, "othello": 2.0}
 """Of one training on two quiet cores; on synthetic worlds it is `SYNTHETIC_MINUTES`."""
 SYNTHETIC_MINUTES = 0.5
 NULL_MINUTES = 0.1
-SIMPLE = ("random", "pca", "neurons")
-"""Nulls that take no training."""
+SIMPLE = ("random", "pca", "neurons", ORACLE)
+"""What takes no training."""
 RANDOM_SEED = 770_001
 """Of the random nulls' directions."""
-NULLS_ABOUT = {
+BOUNDS = {
+    ORACLE: "The planted dictionary itself, read by matching pursuit: an upper bound",
     "random": "TopK SAE of random directions, which were never trained: a null",
     "pca": "Principal components, the largest of each token kept: a null",
     "neurons": "The activation's own entries, the largest of each token kept: a null",
@@ -50,7 +51,7 @@ def build_member(member: Member, site: Site) -> Iterable[Row]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so that sums come out in the same order on every machine
     try:
-        made, told = (_null if member.method in SIMPLE else _trained)(member, ground, site)
+        made, told = (_simple if member.method in SIMPLE else _trained)(member, ground, site)
         rows = []
         for name, (sae, tokens) in made.items():
             figures = _write(sae, name, ground, site)
@@ -86,17 +87,23 @@ def _trained(member: Member, ground: "Ground", site: Site) -> tuple[Made, Mappin
     return made, {"method": member.method, **asdict(recipe), "torch": torch.__version__}
 
 
-def _null(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[str, Any]]:
-    """A null made from the mean or the covariance of the training activations, and a seed."""
+def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[str, Any]]:
+    """A null made from the mean or the covariance of the training activations, and a seed.
+
+    On a synthetic world also the planted dictionary itself.
+    """
     import torch
 
     from saeval.architectures.neurons import Neurons
     from saeval.architectures.pca import fit_pca
     from saeval.architectures.random import random_topk
+    from saeval.lab.synthetic import oracle
 
     x = torch.from_numpy(ground.training()[0])
-    if member.method == "pca":
-        sae: Any = fit_pca(x.split(4096), member.k)
+    if member.method == ORACLE:
+        sae: Any = oracle(member.ground.removeprefix("synthetic/"))
+    elif member.method == "pca":
+        sae = fit_pca(x.split(4096), member.k)
     elif member.method == "neurons":
         sae = Neurons(x.double().mean(0).float(), member.k)
     else:
@@ -144,6 +151,6 @@ def _ground(member: Member, site: Site) -> "Ground":
 
 def _about(member: Member) -> str:
     """One sentence."""
-    if member.is_null:
-        return f"{NULLS_ABOUT[member.method]}, {member.k} latents a token."
+    if member.is_bound:
+        return f"{BOUNDS[member.method]}, {member.k} latents a token."
     return f"SAE ({member.method}) trained towards an L0 of {member.k}, seed {member.seed}."

@@ -1,0 +1,187 @@
+"""docs/lab.md and its two plots, written from the manifest: `python -m saeval.lab page`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from saeval.lab.manifest import Row, read_rows
+from saeval.lab.zoo.members import MEMBERS, Member
+
+DOCS = Path(__file__).parents[2] / "docs"
+L0_FVU, MCC = "lab/l0-fvu.svg", "lab/mcc.svg"
+INTRODUCTION = """\
+# The lab
+
+Trained models and SAEs that come with saeval, made from worlds whose truth is known. Every task
+runs on them in seconds, with nothing to download, and so every score can be checked against what is
+true.
+
+This page is written from `saeval/lab/manifest.json` by `python -m saeval.lab page`. All figures
+were measured on held-out data, after the weights were rounded to half precision.
+
+| part | what it is | model | SAEs read |
+|---|---|---|---|
+"""
+PARTS = {
+    "world": (
+        "English-like documents from a grammar: biographies, reviews, news, facts, questions, "
+        "places, hierarchies, spellings, three constructed languages. Every document carries its "
+        "labels, every token its concepts, and the entropy is known exactly"
+    ),
+    "othello": "random legal Othello games, with the board before every move",
+    "synthetic/base": (
+        "activations from a planted dictionary of 256 features: Zipf rates, correlations, a "
+        "hierarchy with exclusion, noise"
+    ),
+}
+AFTER_PARTS = """
+Names: `lab/world/topk-16` is the TopK SAE of 16 latents a token, `-s1` a further training seed,
+`-at-25` the same SAE after 25 % of its training; `random`, `pca`, `neurons` and `frozen-decoder`
+are nulls, there to be beaten; `oracle` knows the truth and stands first wherever truth is scored.
+`saeval ls sets` lists what belongs together: seeds, sparsities, architectures, checkpoints.
+
+    saeval run --sae 'lab/world/*' --tasks core
+    saeval describe lab/world                  # figures of the model and of its SAEs
+    python -m saeval.lab build                 # makes all of it again, or what is missing
+"""
+
+
+def page(rows: Mapping[str, Row]) -> str:
+    """The page as Markdown."""
+    lines = [INTRODUCTION.rstrip("\n")]
+    for ground, about in PARTS.items():
+        lines.append(
+            f"| `lab/{ground}` | {about} | {_model(ground, rows)} | {_site(ground, rows)} |"
+        )
+    lines += [AFTER_PARTS.rstrip("\n"), "", *_models(rows)]
+    for ground in PARTS:
+        members = [m for m in MEMBERS if m.ground == ground and m.name in rows]
+        if members:
+            lines += ["", f"## SAEs of `lab/{ground}`", "", *_table(members, rows)]
+            if ground == "world":
+                lines += ["", f"![L0 and FVU by architecture]({L0_FVU})"]
+            if ground == "synthetic/base":
+                lines += ["", f"![MCC by architecture]({MCC})"]
+    return "\n".join([*lines, ""])
+
+
+def write_page(docs: Path = DOCS) -> None:
+    """Write the page and its plots anew. Takes matplotlib, of the extra `docs`."""
+    rows = read_rows()
+    (docs / "lab").mkdir(exist_ok=True)
+    (docs / "lab.md").write_text(page(rows), encoding="utf-8")
+    _plot_l0_fvu(rows, docs / L0_FVU)
+    _plot_mcc(rows, docs / MCC)
+
+
+def _model(ground: str, rows: Mapping[str, Row]) -> str:
+    row = rows.get(f"{ground}/model")
+    return "none" if row is None else f"`lab://{row.name}`, {row.size / 1e6:.1f} MB"
+
+
+def _site(ground: str, rows: Mapping[str, Row]) -> str:
+    row = rows.get(f"{ground}/model")
+    return "the activations" if row is None else f"`{row.figures['site']}`"
+
+
+def _models(rows: Mapping[str, Row]) -> list[str]:
+    """What the two models reach."""
+    world, othello = rows["world/model"], rows["othello/model"]
+    loss, answers = world.figures["loss"]["all"], world.figures["answers"]
+    site = othello.figures["site"]
+    board = othello.figures["board_accuracy"][site]["all"]
+    untrained = othello.figures["board_accuracy_untrained"][site]["all"]
+    asked = ", ".join(f"{found['all']:.3f} ({domain})" for domain, found in answers.items())
+    auc = world.figures["probe_auc"]
+    lowest = min(auc, key=lambda name: auc[name][world.figures["site"]])
+    text = (
+        f"- `lab/world`: loss {loss['loss']:.3f} nats a token, where the grammar's own entropy is "
+        f"{loss['entropy']:.3f}; multiple-choice questions answered right: {asked}; first letters "
+        f"read by a probe with F1 {world.figures['first_letter_f1'][world.figures['site']]:.3f}; "
+        f"probes of labels with AUC {auc[lowest][world.figures['site']]:.3f} ({lowest}) or more."
+    )
+    games = (
+        f"- `lab/othello`: {othello.figures['top1_legal']:.1%} of its first choices are legal, "
+        f"{othello.figures['legal_mass']:.3f} of its probability; a linear probe reads "
+        f"{board:.3f} of the squares ({untrained:.3f} from the untrained model)."
+    )
+    return ["## The models", "", text, games]
+
+
+def _table(members: Sequence[Member], rows: Mapping[str, Row]) -> list[str]:
+    """One line an architecture and sparsity: the mean over seeds, and their spread."""
+    names = [name for name in rows[members[0].name].figures if name != "loss"]
+    lines = [f"| SAE | seeds | {' | '.join(names)} |", "|---|---|" + "---:|" * len(names)]
+    for one in members:
+        if one.seed:
+            continue
+        same = [rows[m.name].figures for m in members if (m.method, m.k) == (one.method, one.k)]
+        cells = [_spread([figures.get(name) for figures in same]) for name in names]
+        lines.append(f"| `{one.name.removeprefix(one.ground + '/')}` | {len(same)} | "
+                     f"{' | '.join(cells)} |")  # fmt: skip
+    return lines
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    """Mean, and half the range where there are several."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    mean = f"{np.mean(known):.4g}"
+    return mean if len(known) == 1 else f"{mean} ± {(max(known) - min(known)) / 2:.2g}"
+
+
+def _plot_l0_fvu(rows: Mapping[str, Row], path: Path) -> None:
+    """One line an architecture of `lab/world`, one point a sparsity, a cross a null."""
+    figure, axes = _axes("latents a token (L0)", "fraction of variance unexplained")
+    members = [m for m in MEMBERS if m.ground == "world" and m.name in rows and not m.seed]
+    members = [m for m in members if m.method not in ("transcoder", "itda", "hierarchical-topk")]
+    for method in dict.fromkeys(m.method for m in members):
+        of_method = [m for m in members if m.method == method]
+        points = [rows[m.name].figures for m in of_method]
+        style = {"marker": "x", "linestyle": ":"} if of_method[0].is_bound else {"marker": "o"}
+        axes.plot([p["l0"] for p in points], [p["fvu"] for p in points], label=method, **style)
+    axes.set_yscale("log")
+    axes.set_title("lab/world: reconstruction by architecture")
+    axes.legend(fontsize=8, ncols=2)
+    _save(figure, path)
+
+
+def _plot_mcc(rows: Mapping[str, Row], path: Path) -> None:
+    """One row an architecture of `lab/synthetic/base`, one point a seed."""
+    figure, axes = _axes("mean correlation with the planted directions (MCC)", "")
+    members = [m for m in MEMBERS if m.ground == "synthetic/base" and m.name in rows]
+    if not members:
+        return
+    first = members[0].k
+    members = [m for m in members if m.k == first]
+    found: dict[str, list[float]] = {}
+    for member in members:
+        found.setdefault(member.method, []).append(rows[member.name].figures["mcc"])
+    ranked = sorted(found, key=lambda method: float(np.mean(found[method])))
+    for height, method in enumerate(ranked):
+        axes.plot(found[method], [height] * len(found[method]), "o", alpha=0.7)
+    axes.set_yticks(range(len(ranked)), ranked)
+    axes.set_xlim(0, 1.02)
+    axes.set_title(f"lab/synthetic/base at L0 {first}: directions recovered, one point a seed")
+    _save(figure, path)
+
+
+def _axes(x: str, y: str):  # noqa: ANN202  matplotlib is imported here only
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _save(figure, path: Path) -> None:  # noqa: ANN001  as above
+    """As SVG, the same bytes for the same figures."""
+    import matplotlib as mpl
+
+    mpl.rcParams["svg.hashsalt"] = path.name
+    figure.savefig(path, format="svg", metadata={"Date": None})
