@@ -8,7 +8,6 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
-from saeval.recovery import RECOVERED
 from saeval.sae import SAE
 from saeval.task import Prepared
 
@@ -28,8 +27,9 @@ class Synthetic:
     name: ClassVar[str] = "synthetic"
     version: ClassVar[int] = 1
 
-    covered_from: float = RECOVERED
-    """|cosine| with the closest latent from which a feature counts as covered."""
+    covered_from: float = 0.8
+    """|cosine| with the closest latent from which a feature counts as covered. Source: arXiv
+    2602.14111."""
     limit: int | None = None
     """Read no more activations than this; None: all that the world is evaluated on."""
 
