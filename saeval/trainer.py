@@ -23,6 +23,9 @@ __all__ = ["train_sae"]
 
 logger = logging.getLogger(__name__)
 
+TOO_MANY = 1.5
+"""Times the target that L0 may be in the last batches of training."""
+
 
 def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     arch: str,
@@ -104,10 +107,23 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
         watch=progress or (lambda _: None),
         snapshots=tuple(sorted(snapshots)),
     )
+    _warn_of_pruning(trained, k)
     trained = _signed(trained, arch, settings, material)
     if out is not None:
         write_folder(Path(out), trained.sae, trained.snapshots)
     return trained
+
+
+def _warn_of_pruning(trained: TrainedSAE, k: int) -> None:
+    """Say so where training ended before the L0 had come down, and biases had to do the rest."""
+    if trained.log and trained.log[-1].l0 > TOO_MANY * k:
+        logger.warning(
+            "L0 was still %.0f when training ended, and was brought down to %d by shifting all "
+            "latents alike, which costs FVU. Train on more activations (--tokens), or with a "
+            "higher --lr.",
+            trained.log[-1].l0,
+            k,
+        )
 
 
 def _signed(trained: TrainedSAE, arch: str, settings: Settings, material: Material) -> TrainedSAE:

@@ -1,6 +1,7 @@
 """`saeval train`: from names and files to a folder that `saeval run` reads, or a clear error."""
 
 import json
+import re
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -17,7 +18,7 @@ from saeval import trainer
 from saeval.cli import TRAIN, app
 from saeval.errors import DataError, ResultError, UsageError
 from saeval.loaders import load_folder
-from saeval.sae import content_hash
+from saeval.sae import content_hash, origin_of
 from saeval.training import METHODS, Recipe
 from saeval.training.stream import open_stream
 from saeval.training.texts import chunks, read_texts
@@ -46,7 +47,7 @@ def test_a_lab_model_from_end_to_end() -> None:
     told = json.loads(trained.stdout)
     assert told["l0"] == 4
     assert told["fvu"] < 0.9
-    origin = load_folder(Path("mine")).origin
+    origin = origin_of(load_folder(Path("mine")))
     assert (origin.model, origin.read_site) == ("lab://world/model", "gpt_neox.layers.0:out")
     assert (origin.prepend_bos, origin.context_size) == (True, 128)
     assert origin.metadata["recipe"]["tokens"] == 3000
@@ -85,16 +86,8 @@ def test_a_prediction_is_undone_from_normalised_units() -> None:
     x = (3 * rng.normal(size=(6000, 8)) + 5).astype(np.float32)
     y = (x @ rng.normal(size=(8, 6)) * 0.1 - 7).astype(np.float32)
     settings = {"transcoder": {"skip": True}}
-    trained = saeval.train_sae(
-        "topk",
-        d_sae=16,
-        k=2,
-        data=(x, y),
-        tokens=40_000,
-        batch_size=200,
-        lr=2e-2,
-        settings=settings,
-    )
+    size: Any = {"d_sae": 16, "k": 2, "tokens": 40_000, "batch_size": 200}
+    trained = saeval.train_sae("topk", data=(x, y), lr=2e-2, settings=settings, **size)
     assert trained.final.fvu < 0.1
 
 
@@ -209,7 +202,7 @@ def test_a_folder_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("saeval.loaders.saeval_format.save_file", full)
     before = set(Path().iterdir())
-    asked = {"d_sae": 8, "k": 2, "batch_size": 64, "tokens": 128}
+    asked: Any = {"d_sae": 8, "k": 2, "batch_size": 64, "tokens": 128}
     with pytest.raises(ResultError, match="Make room"):
         saeval.train_sae("topk", data="x.npy", out="mine", **asked)
     assert set(Path().iterdir()) == before
@@ -228,6 +221,5 @@ def test_the_help_names_every_architecture() -> None:
     shown = next(option for option in command.params if option.name == "arch")
     text = str(getattr(shown, "help", ""))
     assert len(TRAIN) == len(command.params)
-    assert set(
-        text.replace("nulls:", "").rstrip(".").replace(";", ",").replace(" ", "").split(",")
-    ) == set(METHODS)
+    named = re.sub(r"nulls:|\.", "", text).replace(";", ",").split(",")
+    assert {name.strip() for name in named} == set(METHODS)
