@@ -1,0 +1,284 @@
+"""Which metrics `absorption` reports, and the tables they rest on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from saeval.evidence import Better, Evidence, Missing, Units, units
+
+from ._absorption_letters import Absorbed, Letters, Main
+from ._absorption_probes import always_yes_f1, f1_score
+from ._absorption_words import LETTERS
+
+ONE_FIGURE = "a letter has but one"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What an SAE does with one letter."""
+
+    letter: int
+    main: Main
+    absorbed: Absorbed
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A mean over letters, or over the words of one."""
+
+    name: str
+    column: str
+    unit: str
+    better: Better
+    ceiling: float | None
+
+
+WORDS = (
+    Metric("mean_absorption_fraction", "fraction", "fraction", "lower", 0),
+    Metric("full_absorption_rate", "whole", "fraction of words", "lower", 0),
+    Metric("lost_rate", "lost", "fraction of words", "lower", 0),
+)
+"""Over the scored words."""
+SPLIT = Metric("split_latents", "split", "latents per letter", "lower", 1)
+MAIN_F1 = Metric("main_latent_f1", "f1", "F1", "higher", None)
+HIERARCHY = (
+    Metric("hierarchy_absorption", "absorbed", "difference of rates", "lower", 0),
+    Metric("hierarchy_false_alarm", "absorbed", "difference of rates", "lower", 0),
+    Metric("parent_latent_f1", "hits", "F1", "higher", 1),
+    Metric("child_seen_as_parent", "seen_child", "fraction of occurrences", "none", None),
+)
+
+
+def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence]:
+    """How well the model itself spells, and which words that leaves to judge an SAE by."""
+    test = letters.split == 2
+    if not test.any():
+        return
+    there = np.unique(letters.letter)
+    is_letter = letters.letter[test][:, None] == there
+    f1 = f1_score(letters.says_yes[test][:, there], is_letter)
+    names = [LETTERS[letter] for letter in there]
+    table = units(
+        "letter_probes",
+        "letter",
+        {"f1": f1, "usable": letters.usable[there], "words": is_letter.sum(0)},
+        part=names,
+        unit_id=names,
+    )
+    floor = float(always_yes_f1(is_letter.mean(0)).mean())
+    for part in (None, *names):
+        yield Evidence(
+            "probe_f1",
+            table,
+            {"num": "f1"},
+            unit="F1",
+            better="none",
+            part=part,
+            floor=floor if part is None else None,
+            ceiling=1,
+            no_interval=None if part is None else ONE_FIGURE,
+        )
+    yield Evidence(
+        "usable_letters", table, {"num": "usable"}, unit="fraction of letters", better="none"
+    )
+    own = letters.says_yes[np.arange(len(test)), letters.letter]
+    scored = own & letters.usable[letters.letter]
+    yield Evidence(
+        "scored_words",
+        units(
+            "test_words",
+            "word",
+            {"scored": scored[test]},
+            unit_id=words["text"].to_numpy()[test],
+            cluster=[LETTERS[letter] for letter in letters.letter[test]],
+        ),
+        {"num": "scored"},
+        unit="fraction of words",
+        better="none",
+    )
+    if cut:
+        yield Evidence(
+            "cut_words",
+            units("cut_words", "tokenizer", {"cut": [cut], "of": [cut + len(words)]}),
+            {"num": "cut", "den": "of"},
+            unit="fraction of words",
+            better="none",
+            no_interval="every word was looked at",
+        )
+
+
+def letters(
+    judged: Sequence[Judged], known: Letters, words: pd.DataFrame
+) -> Iterator[Evidence | Missing]:
+    """Absorption over all usable letters, which are the units, and word by word in each."""
+    judged = [one for one in judged if len(one.absorbed.words)]
+    names = [LETTERS[one.letter] for one in judged]
+    if not judged:
+        yield from missing_letters("No test word of a usable letter is recognised by its probe.")
+        return
+    by_letter = units(
+        "letters",
+        "letter",
+        {
+            **{m.column: [_column(one, m).mean() for one in judged] for m in WORDS},
+            "split": [len(one.main.latents) for one in judged],
+            "f1": [one.main.f1 for one in judged],
+            "words": [len(one.absorbed.words) for one in judged],
+        },
+        unit_id=names,
+    )
+    for metric in (*WORDS, SPLIT):
+        yield _evidence(metric, by_letter)
+    yield _main_f1(judged, known, by_letter)
+    yield from _by_letter(judged, names, words)
+
+
+def _main_f1(judged: Sequence[Judged], known: Letters, table: Units) -> Evidence:
+    """F1 of the main latents, between knowing nothing and the model's own probe."""
+    test = known.split == 2
+    own = [one.letter for one in judged]
+    is_letter = known.letter[test][:, None] == own
+    probe = f1_score(known.says_yes[test][:, own], is_letter)
+    return Evidence(
+        MAIN_F1.name,
+        table,
+        {"num": MAIN_F1.column},
+        unit=MAIN_F1.unit,
+        better=MAIN_F1.better,
+        floor=float(always_yes_f1(is_letter.mean(0)).mean()),
+        ceiling=float(probe.mean()),
+    )
+
+
+def _by_letter(
+    judged: Sequence[Judged], names: Sequence[str], words: pd.DataFrame
+) -> Iterator[Evidence]:
+    """Each letter's own figures, and the latents that were chosen for it."""
+    places = np.concatenate([one.absorbed.words for one in judged])
+    by_word = units(
+        "words",
+        "word",
+        {m.column: np.concatenate([_column(one, m) for one in judged]) for m in WORDS},
+        part=np.repeat(names, [len(one.absorbed.words) for one in judged]),
+        unit_id=words["text"].to_numpy()[places],
+        cluster=words["stem"].to_numpy()[places],
+    )
+    chosen = [
+        (name, latent)
+        for name, one in zip(names, judged, strict=True)
+        for latent in one.main.latents
+    ]
+    latents = units(
+        "main_latents",
+        "latent",
+        {"split": np.ones(len(chosen)), "first": _first(chosen)},
+        part=[name for name, _ in chosen],
+        unit_id=[latent for _, latent in chosen],
+    )
+    main = units(
+        "main_latent_hits",
+        "letter",
+        {"f1": [one.main.f1 for one in judged], **_hits(judged)},
+        part=names,
+        unit_id=names,
+    )
+    for name in names:
+        for metric in WORDS:
+            yield _evidence(metric, by_word, name)
+        yield _evidence(SPLIT, latents, name, den="first")
+        yield _evidence(MAIN_F1, main, name)
+
+
+def _first(chosen: Sequence[tuple[str, int]]) -> list[float]:
+    """1 for the first latent of each letter, so that latents over firsts is latents a letter."""
+    return [float(i == 0 or chosen[i - 1][0] != name) for i, (name, _) in enumerate(chosen)]
+
+
+def _hits(judged: Sequence[Judged]) -> dict[str, list[float]]:
+    return {key: [one.main.test_hits[key] for one in judged] for key in ("tp", "fp", "fn")}
+
+
+def _column(one: Judged, metric: Metric) -> np.ndarray:
+    return np.asarray(getattr(one.absorbed, metric.column), np.float64)
+
+
+def _evidence(
+    metric: Metric, table: Units, part: str | None = None, den: str | None = None
+) -> Evidence:
+    alone = part is not None and table.unit != "word"
+    return Evidence(
+        metric.name,
+        table,
+        {"num": metric.column} | ({"den": den} if den else {}),
+        unit=metric.unit,
+        better=metric.better,
+        part=part,
+        ceiling=metric.ceiling,
+        no_interval=ONE_FIGURE if alone else None,
+    )
+
+
+def missing_letters(reason: str) -> Iterator[Missing]:
+    """All metrics of letters, for one reason."""
+    for metric in (*WORDS, SPLIT, MAIN_F1):
+        yield Missing(metric.name, reason, unit=metric.unit, better=metric.better)
+
+
+def hierarchy(
+    true: tuple[pd.DataFrame, pd.DataFrame], matched: tuple[pd.DataFrame, pd.DataFrame]
+) -> Iterator[Evidence]:
+    """Absorption in true families, and what the same measure says of families that are none."""
+    absorption, alarm, latent_f1, seen = HIERARCHY
+    for metric, (rows, _), name in ((absorption, true, "kinds"), (alarm, matched, "companions")):
+        table = _occurrences(name, rows)
+        yield Evidence(
+            metric.name,
+            table,
+            {
+                "num_a": "absorbed_child",
+                "den_a": "child",
+                "num_b": "absorbed_alone",
+                "den_b": "alone",
+            },
+            unit=metric.unit,
+            better=metric.better,
+            aggregator="difference_of_ratios/1",
+            ceiling=metric.ceiling,
+        )
+        if metric is absorption:
+            yield Evidence(
+                seen.name,
+                table,
+                {"num": seen.column, "den": "child"},
+                unit=seen.unit,
+                better=seen.better,
+            )
+    sums = true[1]
+    columns = {key: sums[key].to_numpy() for key in ("hits", "total")}
+    yield Evidence(
+        latent_f1.name,
+        units("parents", "parent", columns, unit_id=sums["parent"].to_numpy()),
+        {"num": "hits", "den": "total"},
+        unit=latent_f1.unit,
+        better=latent_f1.better,
+        ceiling=latent_f1.ceiling,
+    )
+
+
+def _occurrences(name: str, rows: pd.DataFrame) -> Units:
+    columns = ("child", "alone", "seen_child", "absorbed_child", "absorbed_alone")
+    return units(
+        f"occurrences_of_{name}",
+        "occurrence",
+        {column: rows[column].to_numpy() for column in columns},
+        unit_id=(rows["word"] + "/" + rows["row"].astype(str)).to_numpy(),
+        cluster=rows["parent"].to_numpy(),
+    )
+
+
+def missing_hierarchy(reason: str) -> Iterator[Missing]:
+    """All metrics of the hierarchy, for one reason."""
+    for metric in HIERARCHY:
+        yield Missing(metric.name, reason, unit=metric.unit, better=metric.better)

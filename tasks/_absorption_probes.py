@@ -1,0 +1,98 @@
+"""Dense probes of first letters: what the model itself knows, before any SAE is asked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from ._absorption_words import LETTERS
+from ._logistic import fit_logistic
+
+C_GRID = (1e-3, 1e-2, 1e-1)
+"""Weights of the loss against the penalty, of which validation words choose; features have unit
+variance, and with some thousand words these span what helps."""
+FEWEST = 3
+"""Words a letter needs in each split."""
+
+
+@dataclass(frozen=True)
+class LetterProbes:
+    """One linear probe a letter. Letters without enough words have a direction of zeros."""
+
+    direction: Float[np.ndarray, "letters d_in"]
+    """Of unit length, in the units of the activations."""
+    says_yes: Bool[np.ndarray, "words letters"]
+    """What each probe says of every word."""
+    valid_f1: Float[np.ndarray, " letters"]
+    """On validation words, which also chose penalty and threshold."""
+
+
+def fit_letter_probes(
+    x: Float[np.ndarray, "words d_in"],
+    letter: Int[np.ndarray, " words"],
+    split: Int[np.ndarray, " words"],
+) -> LetterProbes:
+    """Fit on training words; penalty (one for all) and thresholds are best on validation words."""
+    is_letter = letter[:, None] == np.arange(len(LETTERS))
+    probed = probed_letters(letter, split)
+    yes = np.zeros(is_letter.shape, bool)
+    direction = np.zeros((len(LETTERS), x.shape[1]), np.float32)
+    valid_f1 = np.zeros(len(LETTERS))
+    if not len(probed):
+        return LetterProbes(direction, yes, valid_f1)
+    train, valid = split == 0, split == 1
+    scale = x[train].std(0) + 1e-6
+    z, y = torch.from_numpy(x / scale), torch.from_numpy(is_letter[:, probed])
+    found = []
+    for c in C_GRID:
+        probes = fit_logistic(z[train], y[train], c)
+        scores = probes.scores(z).numpy()
+        cuts = [
+            best_threshold(scores[valid, i], is_letter[valid, one]) for i, one in enumerate(probed)
+        ]
+        said = scores > cuts
+        f1 = f1_score(said[valid], is_letter[valid][:, probed])
+        found.append((f1.mean(), f1, said, probes.coef.numpy() / scale))
+    _, valid_f1[probed], yes[:, probed], coef = max(found, key=lambda one: one[0])
+    direction[probed] = coef / np.linalg.norm(coef, axis=1, keepdims=True)
+    return LetterProbes(direction, yes, valid_f1)
+
+
+def probed_letters(
+    letter: Int[np.ndarray, " words"], split: Int[np.ndarray, " words"]
+) -> Int[np.ndarray, " probed"]:
+    """Letters with enough words in each split, and enough words of others."""
+    counts = np.zeros((len(LETTERS), 3), int)
+    np.add.at(counts, (letter, split), 1)
+    others = counts.sum(0) - counts
+    return np.flatnonzero((counts >= FEWEST).all(1) & (others >= FEWEST).all(1))
+
+
+def best_threshold(scores: Float[np.ndarray, " rows"], label: Bool[np.ndarray, " rows"]) -> float:
+    """Between which two scores F1 is largest, half way; the middle one of equals.
+
+    There must be a row of either label.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    hits = np.cumsum(label[order])
+    f1 = 2 * hits / (np.arange(1, len(scores) + 1) + label.sum())
+    f1[:-1][ranked[:-1] == ranked[1:]] = -1  # a threshold cannot part equal scores
+    best = np.flatnonzero(f1 >= f1.max() - 1e-12)
+    last = int(best[len(best) // 2])
+    below = ranked[last + 1] if last + 1 < len(ranked) else ranked[last] - 1
+    return float(ranked[last] + below) / 2
+
+
+def f1_score(
+    said: Bool[np.ndarray, "rows *problems"], label: Bool[np.ndarray, "rows *problems"]
+) -> Float[np.ndarray, "*problems"]:
+    """2 TP / (2 TP + FP + FN) down the rows; 0 where nothing is there nor said to be."""
+    total = said.sum(0) + label.sum(0)
+    return np.asarray(2 * (said & label).sum(0) / np.maximum(total, 1))
+
+
+def always_yes_f1(share: Float[np.ndarray, " *problems"]) -> Float[np.ndarray, " *problems"]:
+    """F1 of saying yes to all where this share is: the best that knowing nothing can do."""
+    return 2 * share / (1 + share)

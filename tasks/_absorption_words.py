@@ -1,0 +1,177 @@
+"""Words of a tokenizer, shared out among training, validation and test, and prompts to spell them.
+
+A prompt is some lines that spell other words, and a line that breaks off behind the word asked
+for. What a causal model knows there is what it knows in the whole line.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from saeval.activations import ActivationSource, TokenRows
+from saeval.errors import UsageError
+
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+SHARES = (0.5, 0.2, 0.3)
+"""Of a letter's words, for training, validation and test."""
+_ALPHABETIC = re.compile(r" ?[A-Za-z]+")
+_SPACES = ("Ġ", "▁")
+"""How byte-level and SentencePiece tokenizers write the space before a word."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Tokens that are words, or parts of words."""
+
+    text: tuple[str, ...]
+    """With the space before it where the token has one."""
+    token: Int[np.ndarray, " words"]
+    """Id of each."""
+
+    @property
+    def letter(self) -> Int[np.ndarray, " words"]:
+        """Place of the first letter in the alphabet, from 0."""
+        firsts = [LETTERS.index(text.strip()[0].upper()) for text in self.text]
+        return np.array(firsts, dtype=np.int64)
+
+    @property
+    def stem(self) -> tuple[str, ...]:
+        """What tokens have in common that differ in case or in the space before them."""
+        return tuple(text.strip().lower() for text in self.text)
+
+    def take(self, kept: np.ndarray) -> "Words":
+        """Some of the words: positions, or a boolean for each."""
+        index = np.arange(len(self.text))[kept]
+        return Words(tuple(self.text[i] for i in index), self.token[index])
+
+
+def alphabetic_tokens(tokenizer: Any) -> Words:
+    """All tokens made of ASCII letters, perhaps after a space, in the order of their ids."""
+    special = set(tokenizer.all_special_ids)
+    found = {}
+    for token, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+        text = " " + token[1:] if token[:1] in _SPACES else token
+        if number not in special and _ALPHABETIC.fullmatch(text):
+            found[number] = text
+    return Words(tuple(found.values()), np.array(list(found), dtype=np.int64))
+
+
+def choose_words(tokens: Words, per_letter: int, rng: np.random.Generator) -> Words:
+    """Tokens that begin a word of two letters or more, without the space, in random order.
+
+    Tokens that differ only in case are chosen together and stand together.
+
+    Args:
+        tokens: What `alphabetic_tokens` gives.
+        per_letter: Different stems of a letter at most.
+        rng: Draws them.
+    """
+    spaced = np.array([text.startswith(" ") for text in tokens.text], dtype=bool)
+    long = np.array([len(text.strip()) > 1 for text in tokens.text], dtype=bool)
+    words = tokens.take((spaced if spaced.any() else ~spaced) & long)
+    stems = np.array(sorted(set(words.stem)))
+    left = dict.fromkeys(LETTERS, per_letter)
+    kept: dict[str, int] = {}
+    for stem in stems[rng.permutation(len(stems))].tolist():
+        left[stem[0].upper()] -= 1
+        if left[stem[0].upper()] >= 0:
+            kept[stem] = len(kept)
+    place = np.array([kept.get(stem, -1) for stem in words.stem], dtype=np.int64)
+    order = np.argsort(place, kind="stable")
+    chosen = words.take(order[place[order] >= 0])
+    return Words(tuple(text.strip() for text in chosen.text), chosen.token)
+
+
+def splits(words: Words) -> Int[np.ndarray, " words"]:
+    """0, 1 or 2 for training, validation and test: the first, next and last stems of a letter."""
+    stem = words.stem
+    of_stem: dict[str, int] = {}
+    for letter in LETTERS:
+        own = list(dict.fromkeys(one for one in stem if one[0].upper() == letter))
+        cuts = np.round(np.cumsum(SHARES) * len(own))
+        places = np.searchsorted(cuts, np.arange(len(own)), "right")
+        of_stem |= dict(zip(own, places.tolist(), strict=True))
+    return np.array([of_stem[one] for one in stem], dtype=np.int64)
+
+
+def check_template(template: str) -> None:
+    """See that a template names word and letter, in this order.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    parts = (template.count("{word}"), template.count("{letter}"))
+    if parts != (1, 1) or template.index("{word}") > template.index("{letter}"):
+        raise UsageError(
+            f"absorption.template {template!r} must name {{word}} once and {{letter}} once, behind "
+            "it, such as ' {word} has the first letter: {letter}'."
+        )
+
+
+def prompts(
+    asked: Sequence[str],
+    pool: Sequence[str],
+    template: str,
+    examples: int,
+    rng: np.random.Generator,
+) -> list[str]:
+    """For each word, lines that spell other words of a pool, and its own line as far as the word.
+
+    Args:
+        asked: The words.
+        pool: Words that may serve as examples.
+        template: A line; `{word}` and `{letter}` stand for themselves.
+        examples: Lines before the last, if the pool has so many.
+        rng: Draws the examples.
+    """
+    query = template[: template.index("{word}")] + "{word}"
+    lines = [
+        template.replace("{word}", word).replace("{letter}", word.strip()[0].upper())
+        for word in pool
+    ]
+    found = []
+    for word in asked:
+        drawn = rng.choice(len(pool), min(examples + 1, len(pool)), replace=False)
+        shown = [lines[i] for i in drawn if pool[i] != word][:examples]
+        found.append("\n" + "\n".join([*shown, query.replace("{word}", word)]))
+    return found
+
+
+def split_prompts(
+    words: Words,
+    split: Int[np.ndarray, " words"],
+    template: str,
+    examples: int,
+    rng: np.random.Generator,
+) -> list[str]:
+    """A prompt for each word, with examples from the word's own split."""
+    found = [""] * len(words.text)
+    for part in np.unique(split):
+        members = np.flatnonzero(split == part)
+        texts = words.take(members).text
+        made = prompts(texts, texts, template, examples, rng)
+        for place, prompt in zip(members, made, strict=True):
+            found[place] = prompt
+    return found
+
+
+def last_positions(rows: TokenRows) -> Int[np.ndarray, " texts"]:
+    """Where the last token that counts stands in each row."""
+    return rows.mask.shape[1] - 1 - rows.mask[:, ::-1].argmax(1)
+
+
+def activations_of(source: ActivationSource, rows: TokenRows) -> Float[np.ndarray, "texts d_in"]:
+    """Activations at the last token that counts of each row."""
+    if not len(rows):
+        return np.zeros((0, source.d_in), np.float32)
+    return source.at(rows, last_positions(rows)).astype(np.float32)
+
+
+def read_as_one_token(rows: TokenRows, words: Words) -> Bool[np.ndarray, " texts"]:
+    """Whether each prompt ends with its word's own token: tokenizers may cut it otherwise there."""
+    last = rows.ids[np.arange(len(rows)), last_positions(rows)]
+    return last == words.token

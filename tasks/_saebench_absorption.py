@@ -1,0 +1,336 @@
+"""SAEBench's own first-letter absorption, faults included, for comparison with its figures.
+
+Source: SAEBench 0.6.0, evals/absorption, as read. Where it is unseeded, this is seeded.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_matrix
+from scipy.special import expit
+
+from saeval.activations import ActivationSource
+from saeval.evidence import Better, Evidence, Missing, units
+from saeval.sae import SAE
+
+from ._absorption_letters import (
+    ABSORBERS,
+    ALIGNED,
+    MOST_MAIN,
+    SHARE,
+    SLIGHTLY_ALIGNED,
+    SPLIT_GAIN,
+    absorption_fraction,
+)
+from ._absorption_probes import f1_score
+from ._absorption_words import (
+    LETTERS,
+    activations_of,
+    alphabetic_tokens,
+    prompts,
+    split_prompts,
+)
+from ._draws import generator
+from ._encoded import encoded, padded_rows, unit_projections
+from ._logistic import fit_logistic_each
+
+TEMPLATE = "{word} has the first letter: {letter}"
+EXAMPLES = 10
+TRAIN_SHARE = 0.8
+SILENT = 1e-8
+"""Acts below this are silent."""
+EPOCHS = 50
+RATES = (1e-2, 1e-5)
+"""Adam's, falling exponentially from the first epoch to the last."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a probe is trained."""
+
+    batch: int
+    weight_decay: float
+    l1: float = 0.0
+    """Weight of the summed absolute weights, averaged over letters."""
+
+
+TRUTH = Training(batch=64, weight_decay=1e-4)
+SPARSE = Training(batch=4096, weight_decay=1e-6, l1=0.01)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What does not depend on the SAE."""
+
+    x: Float[np.ndarray, "words d_in"]
+    letter: Int[np.ndarray, " words"]
+    is_test: Bool[np.ndarray, " words"]
+    weight: Float[np.ndarray, "letters d_in"]
+    """Of the probe that stands for the truth."""
+    f1: Float[np.ndarray, " letters"]
+    """Of that probe on test words."""
+    x_scored: Float[np.ndarray, "scored d_in"]
+    """Test words that their probe recognises, of usable letters, in new prompts."""
+    letter_scored: Int[np.ndarray, " scored"]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> "Reference":
+        """As `arrays` wrote it down."""
+        return cls(**{name: arrays[f"saebench_{name}"] for name in cls.__dataclass_fields__})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The same, by name."""
+        return {f"saebench_{name}": getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def read(source: ActivationSource, tokenizer: Any, seed: int, min_f1: float) -> Reference:
+    """Words, prompts, activations and the probe that stands for the truth.
+
+    Words are all alphabetic tokens, those with a space before them and those without, however
+    the model reads them within the prompt.
+    """
+    words = alphabetic_tokens(tokenizer)
+    rank = generator(seed, "saebench split").permutation(len(words.text))
+    letter, is_test = words.letter, rank >= round(TRAIN_SHARE * len(rank))
+    rng = generator(seed, "saebench prompts")
+    texts = split_prompts(words, is_test.astype(np.int64), TEMPLATE, EXAMPLES, rng)
+    x = activations_of(source, source.tokenize(texts, name="spelling prompts"))
+    is_letter = letter[:, None] == np.arange(len(LETTERS))
+    rng = generator(seed, "saebench probe")
+    weight, bias = fit_probe(x[~is_test], is_letter[~is_test], TRUTH, rng)
+    yes = x @ weight.T + bias > 0
+    f1 = f1_score(yes[is_test], is_letter[is_test])
+    scored = np.flatnonzero(is_test & (yes & is_letter)[:, f1 > min_f1].any(1))
+    x_scored = x[:0]
+    if len(scored):
+        again = generator(seed, "saebench scored prompts")
+        texts = prompts(words.take(scored).text, words.text, TEMPLATE, EXAMPLES, again)
+        x_scored = activations_of(source, source.tokenize(texts, name="scored prompts"))
+    return Reference(x, letter, is_test, weight, f1, x_scored, letter[scored])
+
+
+def score(
+    sae: SAE, known: Reference, seed: int, min_f1: float, min_letters: int
+) -> Iterator[Evidence | Missing]:
+    """SAEBench's three means, and the probes they rest on."""
+    usable = np.flatnonzero(known.f1 > min_f1)
+    yield from _probes(known, usable)
+    if len(usable) < min_letters or not len(known.letter_scored):
+        reason = (
+            f"SAEBench wants {min_letters} letters whose probe has F1 above {min_f1:g}; there are "
+            f"{len(usable)}. Set absorption.min_letters or absorption.min_probe_f1."
+        )
+        for metric, unit, better in MEANS.values():
+            yield Missing(metric, reason, unit=unit, better=better)
+        return
+    acts = encoded(sae, np.concatenate([known.x, known.x_scored])).acts
+    words, scored = acts[: len(known.x)], acts[len(known.x) :]
+    main, k1 = _main_latents(words, known, usable, sae.d_sae, seed)
+    yield Evidence(
+        "saebench_sae_k1_f1",
+        units("saebench_one_latent", "letter", {"f1": k1}, unit_id=LETTERS),
+        {"num": "f1"},
+        unit="F1",
+        better="higher",
+        ceiling=1,
+    )
+    rows = [_letter(sae, scored, known, letter, own) for letter, own in main.items()]
+    table = units(
+        "saebench_letters",
+        "letter",
+        {str(name): column.to_numpy() for name, column in pd.DataFrame(rows).items()},
+        unit_id=[LETTERS[letter] for letter in main],
+    )
+    for column, (metric, unit, better) in MEANS.items():
+        yield Evidence(
+            metric,
+            table,
+            {"num": column},
+            unit=unit,
+            better=better,
+            ceiling=1 if column == "split" else 0,
+        )
+
+
+MEANS: Mapping[str, tuple[str, str, Better]] = {
+    "fraction": ("saebench_mean_absorption_fraction_score", "fraction", "lower"),
+    "full": ("saebench_mean_full_absorption_score", "fraction of words", "lower"),
+    "split": ("saebench_mean_num_split_features", "latents per letter", "lower"),
+}
+"""Column of the letters' table -> metric, unit and direction."""
+
+
+def _probes(known: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Evidence]:
+    """Quality of the probes that stand for the truth."""
+    table = units(
+        "saebench_probes",
+        "letter",
+        {
+            "f1": known.f1,
+            "usable": np.isin(np.arange(len(LETTERS)), usable),
+            "share": np.full(len(LETTERS), 1 / len(LETTERS)),
+        },
+        unit_id=LETTERS,
+    )
+    yield Evidence("saebench_probe_f1", table, {"num": "f1"}, unit="F1", better="none", ceiling=1)
+    yield Evidence(
+        "saebench_letters_above_min_f1",
+        table,
+        {"num": "usable", "den": "share"},
+        unit="letters",
+        better="none",
+    )
+
+
+def fit_probe(
+    x: Float[np.ndarray, "rows features"] | csr_matrix,
+    label: Bool[np.ndarray, "rows letters"],
+    how: Training,
+    rng: np.random.Generator,
+    fan_in: int | None = None,
+) -> tuple[Float[np.ndarray, "letters features"], Float[np.ndarray, " letters"]]:
+    """Weights and biases of one-against-rest probes, by Adam on weighted binary cross-entropy.
+
+    Args:
+        x: Features, dense or sparse.
+        label: Which rows are of which letter.
+        how: Batches and penalties.
+        rng: Draws first weights, as `torch.nn.Linear` does, and the order of rows.
+        fan_in: Features that first weights are drawn for, where some were left out of x.
+    """
+    (rows, letters), matrix = label.shape, cast("Any", x)
+    bound = 1 / np.sqrt(fan_in or matrix.shape[1])
+    first = rng.uniform(-bound, bound, (letters, matrix.shape[1] + 1)).astype(np.float32)
+    weight, bias = (torch.from_numpy(part.copy()) for part in (first[:, :-1], first[:, -1]))
+    optimiser = torch.optim.Adam([weight, bias], weight_decay=how.weight_decay)
+    present = label.sum(0)
+    positive = ((rows - present) / np.maximum(present, 1)).astype(np.float32)
+    for epoch in range(EPOCHS):
+        optimiser.param_groups[0]["lr"] = RATES[0] * (RATES[1] / RATES[0]) ** (epoch / EPOCHS)
+        order = rng.permutation(rows)
+        for start in range(0, rows, how.batch):
+            batch = order[start : start + how.batch]
+            part, there = matrix[batch], label[batch]
+            slope = _slope(part @ weight.numpy().T + bias.numpy(), there, positive)
+            gradient = (part.T @ slope).T + np.float32(how.l1 / letters) * np.sign(weight.numpy())
+            weight.grad = torch.from_numpy(np.ascontiguousarray(gradient, np.float32))
+            bias.grad = torch.from_numpy(slope.sum(0))
+            optimiser.step()
+    return weight.numpy(), bias.numpy()
+
+
+def _slope(
+    logits: Float[np.ndarray, "rows letters"],
+    label: Bool[np.ndarray, "rows letters"],
+    positive: Float[np.ndarray, " letters"],
+) -> Float[np.ndarray, "rows letters"]:
+    """Gradient, by the logits, of the mean binary cross-entropy with weighted positives."""
+    chance = expit(logits)
+    return np.where(label, positive * (chance - 1), chance).astype(np.float32) / label.size
+
+
+def _main_latents(
+    acts: csr_matrix, known: Reference, usable: Int[np.ndarray, " usable"], d_sae: int, seed: int
+) -> tuple[dict[int, list[int]], Float[np.ndarray, " letters"]]:
+    """Latents of each usable letter, and the F1 of every letter's first.
+
+    Latents by weight in one probe on all of them; then, letter by letter, one more as long as a
+    logistic probe on those so far gains in F1 on test words. Latents that are silent on all
+    training words are left out: nothing but the penalty moves their weights.
+    """
+    train = acts[~known.is_test]
+    alive = np.unique(train.indices)
+    is_letter = known.letter[:, None] == np.arange(len(LETTERS))
+    weight, _ = fit_probe(
+        train[:, alive],
+        is_letter[~known.is_test],
+        SPARSE,
+        generator(seed, "saebench sparse probe"),
+        fan_in=d_sae,
+    )
+    most = min(MOST_MAIN, len(alive))
+    ranked = alive[np.argsort(-weight, axis=1, kind="stable")[:, :most]]
+    columns = np.unique(ranked)
+    few = acts[:, columns].toarray()
+    k1 = _few_latents_f1(few, np.searchsorted(columns, ranked[:, :1]), is_letter, known.is_test)
+    kept, last = dict.fromkeys(usable.tolist(), 1), k1.copy()
+    growing = usable
+    for k in range(2, most + 1):
+        if not len(growing):
+            break
+        own = np.searchsorted(columns, ranked[growing, :k])
+        f1 = _few_latents_f1(few, own, is_letter[:, growing], known.is_test)
+        gains = f1 > last[growing] + SPLIT_GAIN
+        growing = growing[gains]
+        last[growing] = f1[gains]
+        kept |= dict.fromkeys(growing.tolist(), k)
+    return {letter: ranked[letter, :k].tolist() for letter, k in kept.items()}, k1
+
+
+def _few_latents_f1(
+    acts: Float[np.ndarray, "words latents"],
+    own: Int[np.ndarray, "letters k"],
+    is_letter: Bool[np.ndarray, "words letters"],
+    is_test: Bool[np.ndarray, " words"],
+) -> Float[np.ndarray, " letters"]:
+    """F1 on test words of a class-balanced logistic probe on k latents, letter by letter."""
+    f1 = np.zeros(len(own))
+    label = is_letter[~is_test].T
+    both = np.flatnonzero(label.any(1) & ~label.all(1))
+    if not len(both):
+        return f1
+    x = torch.from_numpy(acts[:, own[both]]).movedim(1, 0)
+    share = label[both].mean(1, keepdims=True)
+    balance = np.where(label[both], 0.5 / share, 0.5 / (1 - share))
+    train, test = torch.from_numpy(~is_test), torch.from_numpy(is_test)
+    probes = fit_logistic_each(
+        x[:, train], torch.from_numpy(label[both]), rows=torch.from_numpy(balance)
+    )
+    logits = (x[:, test].double() @ probes.coef[..., None])[..., 0] + probes.intercept[:, None]
+    f1[both] = f1_score(logits.numpy().T > 0, is_letter[is_test][:, both])
+    return f1
+
+
+def _letter(
+    sae: SAE, acts: csr_matrix, known: Reference, letter: int, main: list[int]
+) -> dict[str, float]:
+    """Absorption of one letter, summed over its scored words and divided by their number."""
+    words = np.flatnonzero(known.letter_scored == letter)
+    if not len(words):
+        return {"fraction": 0.0, "full": 0.0, "split": float(len(main)), "words": 0.0}
+    direction = known.weight[letter] / np.linalg.norm(known.weight[letter])
+    total = known.x_scored[words] @ direction
+    own, active = np.array(main), acts[words]
+    by_main = active[:, own].toarray()
+    _, cosine = unit_projections(sae, own, direction)
+    by_others, others_cosine = _projections(sae, active, own, direction)
+    partial = np.sort(np.where(others_cosine >= ALIGNED, by_others, 0).clip(min=0), axis=1)
+    fraction = absorption_fraction(by_main @ cosine, partial[:, -ABSORBERS:].sum(1), total)
+    top = by_others.argmax(1)
+    carried, aligned = (each[np.arange(len(words)), top] for each in (by_others, others_cosine))
+    silent = (by_main < SILENT).all(1)
+    whole = silent & (aligned >= SLIGHTLY_ALIGNED) & (total >= 0) & (carried >= SHARE * total)
+    return {
+        "fraction": float(fraction.mean()),
+        "full": float(whole.mean()),
+        "split": float(len(main)),
+        "words": float(len(words)),
+    }
+
+
+def _projections(
+    sae: SAE,
+    acts: csr_matrix,
+    own: Int[np.ndarray, " main"],
+    direction: Float[np.ndarray, " d_in"],
+) -> tuple[Float[np.ndarray, "words most"], Float[np.ndarray, "words most"]]:
+    """Act times cosine of each word's active latents, main ones at 0, and the cosines."""
+    latents, place = np.unique(acts.indices, return_inverse=True)
+    _, cosine = unit_projections(sae, latents, direction)
+    added = np.where(np.isin(acts.indices, own), 0, acts.data * cosine[place])
+    return padded_rows(acts, added), padded_rows(acts, cosine[place])

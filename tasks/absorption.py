@@ -1,0 +1,213 @@
+"""Absorption: does a latent go silent where a more special latent takes its word over?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from saeval.activations import ActivationSource
+from saeval.errors import NotApplicable, UsageError
+from saeval.evidence import Evidence, Missing
+from saeval.sae import SAE
+from saeval.task import Prepared
+
+from . import _absorption_evidence as reported
+from . import _absorption_pairs as pairs
+from . import _saebench_absorption as saebench
+from ._absorption_letters import Letters, absorbed, active_of, main_latents
+from ._absorption_probes import fit_letter_probes
+from ._absorption_words import (
+    LETTERS,
+    activations_of,
+    alphabetic_tokens,
+    check_template,
+    choose_words,
+    read_as_one_token,
+    split_prompts,
+    splits,
+)
+from ._corpus import lab_part
+from ._draws import generator
+from ._encoded import encoded
+
+TEMPLATE = " {word} has the first letter: {letter}"
+LAB_TEMPLATE = " {word} {letter}"
+"""What the lab's model was taught."""
+MIN_LETTERS = 10
+SAEBENCH_MIN_LETTERS = 20
+
+
+@dataclass(frozen=True)
+class Absorption:
+    """First-letter absorption, and on the lab absorption in a hierarchy that is known.
+
+    A latent stands for words with a letter, yet is silent on some of them, where the latent of
+    that very word carries the letter instead. The seed draws words, splits and prompts.
+    """
+
+    name: ClassVar[str] = "absorption"
+    version: ClassVar[int] = 1
+
+    template: str | None = None
+    """A line that spells a word. None: ' {word} {letter}' on the lab, whose model was taught it,
+    else ' {word} has the first letter: {letter}'."""
+    examples: int = 10
+    """Lines that spell other words before the word asked for."""
+    words_per_letter: int = 160
+    """Words of a letter at most."""
+    min_probe_f1: float = 0.6
+    """F1 that the model's own probe of a letter must reach for the letter to count."""
+    min_letters: int | None = None
+    """Letters that must count. None: 10, and 20 for SAEBench's figures."""
+    documents: int = 400
+    """The lab's documents that are read of each kind and in each split, for the hierarchy."""
+    compat: str | None = None
+    """`saebench`: add SAEBench's own figures, named `saebench_*`. It reads every alphabetic token
+    in its own template, whatever the other fields say."""
+    limit: int | None = None
+    """At most so many words, all letters together."""
+
+    def __post_init__(self) -> None:
+        if self.template is not None:
+            check_template(self.template)
+        if self.compat not in (None, "saebench"):
+            raise UsageError(f"absorption.compat '{self.compat}' is unknown; there is 'saebench'.")
+        least = {"examples": 0, "words_per_letter": 1, "min_letters": 1, "documents": 1, "limit": 1}
+        for field, low in least.items():
+            value = getattr(self, field)
+            if value is not None and value < low:
+                raise UsageError(f"absorption.{field} must be at least {low}, not {value}.")
+        if not 0 <= self.min_probe_f1 <= 1:
+            raise UsageError(
+                f"absorption.min_probe_f1 is {self.min_probe_f1}, but an F1 lies from 0 to 1."
+            )
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Read words and, on the lab, sentences; fit the model's own probes.
+
+        Raises:
+            NotApplicable: if there is no model with a tokenizer, or SAEs write elsewhere than
+                they read.
+        """
+        tokenizer = _tokenizer(source)
+        on_lab = lab_part(source.name) == "world"
+        tokens = alphabetic_tokens(tokenizer)
+        words = choose_words(tokens, self._per_letter, generator(seed, "words"))
+        if not words.text:
+            raise NotApplicable(f"The tokenizer of {source.name} has no alphabetic tokens.")
+        template = self.template or (LAB_TEMPLATE if on_lab else TEMPLATE)
+        rng = generator(seed, "prompts")
+        texts = split_prompts(words, splits(words), template, self.examples, rng)
+        rows = source.tokenize(texts, name="spelling prompts")
+        whole = read_as_one_token(rows, words)
+        letter, split = words.letter[whole], splits(words)[whole]
+        x = activations_of(source, rows.take(whole))
+        probes = fit_letter_probes(x, letter, split)
+        arrays = {
+            "x": x,
+            "letter": letter,
+            "split": split,
+            "direction": probes.direction,
+            "says_yes": probes.says_yes,
+            "usable": probes.valid_f1 >= self.min_probe_f1,
+        }
+        if on_lab:
+            for genre in pairs.GENRES:
+                found = pairs.occurrences(source, genre, seed, self.documents)
+                arrays |= {f"{genre}_{key}": getattr(found, key) for key in _OCCURRENCES}
+        if self.compat:
+            arrays |= saebench.read(source, tokenizer, seed, self.min_probe_f1).arrays()
+        facts = {"template": template, "cut_words": int((~whole).sum()), "lab": on_lab}
+        table = pd.DataFrame({"text": words.take(whole).text, "stem": words.take(whole).stem})
+        return Prepared(arrays, {"words": table}, facts)
+
+    def score(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterator[Evidence | Missing]:
+        """Encode words and sentences once, then letter by letter and family by family."""
+        letters = _letters(prepared)
+        words = prepared.tables["words"]
+        yield from reported.probes(letters, words, prepared.facts["cut_words"])
+        usable = np.flatnonzero(letters.usable)
+        least = self.min_letters or MIN_LETTERS
+        if len(usable) < least:
+            reason = (
+                f"{len(usable)} letters have a probe with F1 of at least {self.min_probe_f1:g}, "
+                f"but {least} must: the model does not spell well enough here to judge an SAE by. "
+                "Try another template or site, or set absorption.min_probe_f1 or "
+                "absorption.min_letters."
+            )
+            yield from reported.missing_letters(reason)
+        else:
+            yield from reported.letters(_judged(sae, letters, usable), letters, words)
+        if prepared.facts["lab"]:
+            true, matched = (
+                pairs.judged(found, active_of(encoded(sae, found.x)))
+                for found in (_occurrences(prepared, genre) for genre in pairs.GENRES)
+            )
+            yield from reported.hierarchy(true, matched)
+        else:
+            yield from reported.missing_hierarchy(
+                f"Only the lab's world has a hierarchy that is known, and {source.name} is "
+                "another model."
+            )
+        if self.compat:
+            known = saebench.Reference.of(prepared.arrays)
+            least = self.min_letters or SAEBENCH_MIN_LETTERS
+            yield from saebench.score(sae, known, seed, self.min_probe_f1, least)
+
+    @property
+    def _per_letter(self) -> int:
+        """Words of a letter, `limit` shared out evenly."""
+        if self.limit is None:
+            return self.words_per_letter
+        return min(self.words_per_letter, max(1, self.limit // len(LETTERS)))
+
+
+_OCCURRENCES = ("x", "word", "counts")
+
+
+def _tokenizer(source: ActivationSource) -> Any:
+    """The tokenizer whose words are read.
+
+    Raises:
+        NotApplicable: if there is none, or SAEs of this source are transcoders.
+    """
+    if source.model is None:
+        raise NotApplicable(
+            f"'{source.name}' holds stored activations, and words need the model they came from. "
+            "Give --model instead."
+        )
+    if source.model.tokenizer is None:
+        raise NotApplicable(f"{source.name} came without a tokenizer, so it has no words.")
+    if source.write_site != source.site:
+        raise NotApplicable(
+            f"SAEs here read at {source.site} and write at {source.write_site}: what a latent "
+            "adds to the one says nothing of the other."
+        )
+    return source.model.tokenizer
+
+
+def _letters(prepared: Prepared) -> Letters:
+    """The words as `prepare` wrote them down."""
+    arrays = prepared.arrays
+    return Letters(**{name: arrays[name] for name in Letters.__dataclass_fields__})
+
+
+def _occurrences(prepared: Prepared, genre: str) -> pairs.Occurrences:
+    """Likewise the sentences of a genre."""
+    arrays = {key: prepared.arrays[f"{genre}_{key}"] for key in _OCCURRENCES}
+    return pairs.Occurrences(pairs.families(genre), **arrays)
+
+
+def _judged(sae: SAE, letters: Letters, usable: np.ndarray) -> list[reported.Judged]:
+    """What an SAE does with each usable letter."""
+    found = encoded(sae, letters.x)
+    active, acts = active_of(found), found.contributions
+    judged = []
+    for letter in usable.tolist():
+        main = main_latents(active, letters.letter == letter, letters.split)
+        judged.append(reported.Judged(letter, main, absorbed(sae, acts, letters, letter, main)))
+    return judged
