@@ -21,12 +21,13 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# What core costs, on inputs of yours or on small ones made on the spot; then for wide SAEs.
+# What core costs, on inputs of yours or on small ones made on the spot; for wide SAEs; training.
 # make bench MODEL=folder SAES='folder folder' TOKENS=rows.npy FIRST=480 SITE=layers.2
 bench: $(STAMP)
 	$(BIN)/python benchmarks/core.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
 	$(BIN)/python benchmarks/wide.py
+	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/othello.py
 
 $(READY): pyproject.toml constraints.txt

@@ -39,3 +39,16 @@ def test_othello_says_how_many_moves_a_second() -> None:
     )
     ratio = float(moves.replace(",", "")) / float(games.replace(",", ""))
     assert 59 < ratio < 61
+
+
+def test_training_is_measured_beside_its_products() -> None:
+    """Seconds of a training, those of its matrix products, and their ratio."""
+    lines = printed("train.py", "--rows", "20000", "--d", "16", "--d-sae", "64").splitlines()
+    assert lines[0] == "topk, 16 -> 64, k 16, 20,000 activations"
+    training = re.fullmatch(r"training (\d+\.\d) CPU s, FVU 0\.\d+, L0 16\.0", lines[1])
+    products = re.fullmatch(
+        r"its matrix products alone (\d+\.\d) CPU s, ratio (\d+\.\d+)", lines[2]
+    )
+    assert training
+    assert products
+    assert float(training[1]) > float(products[1])
