@@ -1,5 +1,7 @@
 """`synthetic` gives the planted dictionary 1, an unrelated one its floor, others as by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,14 @@ from jaxtyping import Float
 from saeval_tasks.synthetic import Synthetic
 from torch import Tensor
 
+import saeval
 from saeval.activations import array_source
 from saeval.architectures import MatchingPursuit, TopK
 from saeval.architectures.random import random_topk
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, compare, summarise
 from saeval.lab.synthetic import WORLDS, evaluation_sample, oracle, synthetic_world, world_source
+from saeval.results import discrepancies
 from saeval.sae import SAE
 from saeval.training import METHODS, Recipe
 from saeval.training.method import Setup
@@ -169,6 +173,34 @@ def test_a_source_without_truth_is_not_applicable() -> None:
     source = array_source(evaluation_sample(WORLD).x[:64])
     with pytest.raises(NotApplicable, match="true features"):
         TASK.prepare(source, 0)
+
+
+def test_results_are_kept_and_follow_from_their_evidence(tmp_path: Path) -> None:
+    """A run on a world scores both tasks; what is stored gives the same scores again."""
+    null = random_topk(torch.zeros(128), 64, 4, seed=3)
+    found = saeval.evaluate(
+        {"null": null},
+        "core,synthetic",
+        model=f"lab://synthetic/{WORLD}",
+        limit=512,
+        output_path=tmp_path,
+    )
+    assert not found.failed
+    scored = {score.metric for score in found.scores if score.status == "scored"}
+    assert {"fvu", "mcc", "f1", "shrinkage"} <= scored
+    kept = [path.parent for path in tmp_path.glob("*/*/result.json")]
+    assert len(kept) == 2
+    assert not [fault for folder in kept for fault in discrepancies(folder)]
+
+
+def test_on_an_array_there_is_one_row_with_the_reason(tmp_path: Path) -> None:
+    """Stored activations have no truth: the task says so, and nothing fails."""
+    null = random_topk(torch.zeros(128), 64, 4, seed=3)
+    x = evaluation_sample(WORLD).x[:64]
+    found = saeval.evaluate({"null": null}, "synthetic", data=x, output_path=tmp_path)
+    (score,) = found.scores
+    assert score.status == "not_applicable"
+    assert "true features" in str(score.reason)
 
 
 def test_limit_bounds_what_is_read() -> None:
