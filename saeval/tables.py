@@ -1,4 +1,4 @@
-"""Scores and lists as text: digits that the standard error supports, one block a task."""
+"""Scores and lists as text: digits that the intervals support, one block a task."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -192,7 +192,9 @@ def _cell(score: Score | None) -> str:
     if score is None:
         return ""
     half = _half_interval(score)
-    return number(score.value, score.stderr) + (f" ± {number(half, half)}" if half else "")
+    if not half:
+        return number(score.value, score.stderr)
+    return f"{number(score.value, half)} ± {number(half, half)}"
 
 
 def _half_interval(score: Score) -> float | None:

@@ -75,7 +75,7 @@ def test_several_saes_stand_side_by_side() -> None:
     lines = text.splitlines()
     assert lines[0] == "t v2"
     assert lines[1].split() == ["metric", "unit", "a", "b"]
-    assert lines[3].split() == "m ↑ fraction 0.512 ± 0.028 0.900 ± 0.10".split()
+    assert lines[3].split() == "m ↑ fraction 0.512 ± 0.028 0.90 ± 0.10".split()
     assert lines[4].split() == "k ↑ fraction 0.512".split()
     assert "95 % interval" in text
 

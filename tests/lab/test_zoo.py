@@ -9,6 +9,7 @@ import torch
 from saeval.errors import LoadError, UsageError
 from saeval.lab.build import Site
 from saeval.lab.manifest import WEIGHTS, is_whole, read_rows, write_rows
+from saeval.lab.page import DOCS, page
 from saeval.lab.zoo.grounds import world_ground
 from saeval.lab.zoo.listing import REGISTRY, listing
 from saeval.lab.zoo.members import MEMBERS, NULLS, Member, groups
@@ -56,6 +57,11 @@ def test_sets_hold_what_differs_in_one_respect() -> None:
 def test_the_listing_is_the_manifests() -> None:
     """registry.yaml is what `python -m saeval.lab list` would write now."""
     assert REGISTRY.read_text(encoding="utf-8") == listing(read_rows())
+
+
+def test_the_page_is_the_manifests() -> None:
+    """docs/lab.md is what `python -m saeval.lab page` would write now."""
+    assert (DOCS / "lab.md").read_text(encoding="utf-8") == page(read_rows())
 
 
 def test_every_weight_is_as_measured_and_all_are_small() -> None:
