@@ -170,7 +170,9 @@ def _listed(name: str, registry: Registry) -> list[Row]:
     if entry := registry.entries.get(name):
         found.append({"SAE": name, **_entry(entry, registry)})
     if group := registry.sets.get(name):
-        found.append({"set": name, **_without(asdict(group), "name")})
+        found.append(
+            {"set": name, **_without(asdict(group), "name", "file"), "listed_in": str(group.file)}
+        )
     models = {row["id"]: row for row in list_models(Path())}
     if (model := canonical_name(name)) in models:
         found.append({"model": model, **_without(models[model], "id"), **_from_the_lab(model)})

@@ -59,6 +59,11 @@ RUN = (
     MODEL,
     SITE,
     DATA,
+    click.option(
+        "--registry",
+        metavar="FILE",
+        help="Registry of yours beside registry.yaml of this folder and of saeval's configuration.",
+    ),
     click.option("--config", metavar="FILE", help="Options as YAML, or a result.json to repeat."),
     click.option(
         "--set",

@@ -31,6 +31,8 @@ class Configuration:
     """Module path or alias; None: the one that each SAE names."""
     data: str | None = None
     """File of texts, or array of activations; None: each task's own data."""
+    registry: str | None = None
+    """Registry file that is read beside the usual ones; None: those only."""
     seeds: tuple[int, ...] = (0,)
     limit: int | None = None
     """At most so many units, for the tasks that have a `limit`."""

@@ -112,6 +112,8 @@ class EntrySet:
     members: tuple[str, ...]
     """Ids, in order."""
     notes: str | None = None
+    file: Path = Path()
+    """Registry file that lists it."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def plan_configuration(chosen: Configuration) -> Plan:
 
 def _plan(request: Request) -> Plan:
     request.configuration()
-    subjects = find_subjects(request.saes)
+    subjects = find_subjects(request.saes, request.registry)
     with tempfile.TemporaryDirectory() as inputs:
         store = Store(writable=False)
         session = begin(request, subjects, inputs=Path(inputs), store=store, tell=silent)

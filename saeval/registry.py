@@ -40,25 +40,37 @@ class Selection:
     """What the user should know about how the name was read."""
 
 
-def registry_files() -> tuple[Path, ...]:
-    """The registries of saeval, the lab, the user and the working folder that exist.
+def registry_files(beside: str | Path | None = None) -> tuple[Path, ...]:
+    """The registries of saeval, the lab, the user and the working folder that exist, and one more.
 
     A file that says the same as an earlier one, byte for byte, is that file again: so saeval's own
     checkout is a working folder like any other.
+
+    Raises:
+        RegistryError: if the one more cannot be read.
     """
+    found: dict[bytes, Path] = {}
+    for path in (*lasting_files(), Path.cwd() / FILE_NAME):
+        if path.is_file():
+            found.setdefault(path.read_bytes(), path)
+    if beside is not None:
+        path = Path(beside).expanduser().absolute()
+        try:
+            found.setdefault(path.read_bytes(), path)
+        except OSError as error:
+            raise RegistryError(f"Cannot read the registry '{beside}': {error}.") from error
+    return tuple(found.values())
+
+
+def lasting_files() -> tuple[Path, ...]:
+    """Where the registries lie that are read in whatever working folder: not all need exist."""
     package = Path(__file__).parent
     shipped = package / "data" / FILE_NAME
-    candidates = [
+    return (
         shipped if shipped.exists() else package.parent / FILE_NAME,  # a checkout has it at its top
         package / "lab" / FILE_NAME,
         config_folder() / FILE_NAME,
-        Path.cwd() / FILE_NAME,
-    ]
-    found: dict[bytes, Path] = {}
-    for path in candidates:
-        if path.is_file():
-            found.setdefault(path.read_bytes(), path)
-    return tuple(found.values())
+    )
 
 
 def load_registry(files: Sequence[Path] | None = None) -> Registry:

@@ -61,7 +61,7 @@ def read_registry_file(path: Path) -> RegistryFile:
         for values in _expanded(record, f"{path}:{lines['saes'][index]}")
     ]
     sets = [
-        _set(values, where)
+        _set(values, path, where)
         for values, where in _named(sections["sets"], "name", path, lines["sets"])
     ]
     models = [
@@ -218,9 +218,11 @@ def _entry(values: dict[str, Any], path: Path, where: str) -> Entry:
     return entry
 
 
-def _set(values: dict[str, Any], where: str) -> EntrySet:
+def _set(values: dict[str, Any], path: Path, where: str) -> EntrySet:
     where = f"{where}: set '{values['name']}'"
-    group = _record(EntrySet, values, where)
+    if "file" in values:
+        raise RegistryError(f"{where} has the unknown field 'file'.")
+    group = _record(EntrySet, {**values, "file": path}, where)
     if not group.members:
         raise RegistryError(f"{where} has no members.")
     return group

@@ -11,6 +11,7 @@ from saeval.identity import is_file
 from saeval.jobs import Job
 from saeval.models import LoadedModel
 from saeval.models.places import local_folder
+from saeval.registry import lasting_files
 from saeval.session import Session
 from saeval.sources import Place
 from saeval.subjects import Subject
@@ -36,12 +37,22 @@ def repeating(
         model=_model(session.opening.model, place) if place else None,
         site=place.read_site if place else None,
         data=_absolute(session.data) if session.data else in_memory,
+        registry=_registry(subjects, is_group=job.is_group),
         seeds=(job.seed,),
         limit=None,
         compat=None,
         force=False,
     )
     return to_mapping(alone)
+
+
+def _registry(subjects: Sequence[Subject], *, is_group: bool) -> str | None:
+    """The registry that lists them, where it is none that is read in whatever folder."""
+    homes = [subject.member.file for subject in subjects if isinstance(subject.member, Entry)]
+    group = subjects[0].group if is_group else None
+    usual = {path.resolve() for path in lasting_files()}
+    own = [path for path in ([group.file] if group else homes) if path.resolve() not in usual]
+    return str(own[0].resolve()) if own else None
 
 
 def _named(subject: Subject) -> str:

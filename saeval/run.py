@@ -29,6 +29,7 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     model: Any = None,
     site: str | None = None,
     data: Any = None,
+    registry: str | Path | None = None,
     seeds: int | Sequence[int] = (0,),
     config: Mapping[str, Mapping[str, Any]] | None = None,
     limit: int | None = None,
@@ -55,6 +56,7 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         site: Module path or alias; None: the one that each SAE names.
         data: File or list of texts, or file or array of activations in the place of a model;
             None: each task's own data.
+        registry: Registry file that is read beside the usual ones.
         seeds: Each task runs once under each; one number, or several.
         config: Fields of tasks, by task.
         limit: At most so many units, for the tasks that have a `limit`.
@@ -76,6 +78,7 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         model,
         site,
         data,
+        registry,
         seeds,
         config,
         limit,
@@ -96,7 +99,7 @@ def run_configuration(chosen: Configuration, progress: Progress | None = None) -
 
 def _run(request: Request, progress: Progress) -> Results:
     request.configuration()
-    subjects = find_subjects(request.saes)
+    subjects = find_subjects(request.saes, request.registry)
     check_writable(request.output_path)
     inputs = Path(request.output_path) / "inputs"
     session = begin(request, subjects, inputs=inputs, store=Store(), tell=progress)

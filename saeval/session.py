@@ -30,6 +30,7 @@ class Request:
     model: Any = None
     site: str | None = None
     data: Any = None
+    registry: str | Path | None = None
     seeds: int | Sequence[int] = (0,)
     config: Mapping[str, Mapping[str, Any]] | None = None
     limit: int | None = None
@@ -48,7 +49,7 @@ class Request:
         return cls(**{**values, "saes": list(chosen.saes)}, tasks=list(settings), config=settings)
 
     def configuration(self) -> Configuration:
-        """The options, checked. SAEs, tasks, model, site and data are left out.
+        """The options, checked. SAEs, tasks, model, site, data and registry are left out.
 
         Raises:
             UsageError: naming the first that is off.
@@ -76,7 +77,7 @@ class Session:
     sources: Sources
     opening: Opening
     configuration: Configuration
-    """Options as given. SAEs, tasks, model, site and data are filled in for each result."""
+    """Options as given. What a result was made of and by is filled in for each result."""
     data: str | None
     """File of activations that takes the place of a model."""
     tell: Progress

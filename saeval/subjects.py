@@ -17,7 +17,7 @@ from saeval.errors import UsageError
 from saeval.fetch import fetch_member
 from saeval.loaders import load_folder
 from saeval.models.loading import pick_device
-from saeval.registry import Registry, load_registry, resolve
+from saeval.registry import Registry, load_registry, registry_files, resolve
 from saeval.sae import SAE, Origin, content_hash
 
 logger = logging.getLogger(__name__)
@@ -130,11 +130,12 @@ def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
     return None if given is None else found
 
 
-def find_subjects(saes: Any) -> list[Subject]:
+def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Subject]:
     """The SAEs that a request names, each once, in order. Nothing is fetched or loaded.
 
     Args:
         saes: A name, path or object; a sequence of these; or a mapping of labels to these.
+        registry_file: Registry that is read beside the usual ones.
 
     Raises:
         UsageError: if a name means nothing (nearest names offered), or there is none at all.
@@ -149,7 +150,7 @@ def find_subjects(saes: Any) -> list[Subject]:
         if isinstance(one, Path) or (isinstance(one, str) and one.startswith(_PATHS)):
             named = _named(_path(one), NOTHING)
         elif isinstance(one, str):
-            registry = registry or load_registry()
+            registry = registry or load_registry(registry_files(registry_file))
             named = _named(one, registry)
         else:
             named = [_object(one, {label for label, _ in subjects})]

@@ -38,6 +38,7 @@ FULL = {
     "model": "EleutherAI/pythia-160m",
     "site": "layers.8",
     "data": "texts.jsonl",
+    "registry": "own.yaml",
     "seeds": [0, 2],
     "limit": 100,
     "batch_size": 4096,

@@ -288,3 +288,17 @@ def test_malformed_sources_are_refused(text: str) -> None:
     """Whatever is not exactly one of the three forms is refused."""
     with pytest.raises(UsageError):
         Source.parse(text)
+
+
+def test_a_registry_beside_the_usual_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more file is read last, once if it is the working folder's, and must be there."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    more = _write(tmp_path / "here", "saes: [{id: mine/a, source: 'file://a'}]")
+    registry = load_registry(registry_files(more))
+    assert registry.entries["mine/a"].file == more
+    assert registry.files[-1] == more
+    monkeypatch.chdir(tmp_path)
+    assert registry_files("here/registry.yaml") == registry.files
+    with pytest.raises(RegistryError, match="Cannot read the registry"):
+        registry_files(tmp_path / "none.yaml")

@@ -16,7 +16,7 @@ import torch
 import saeval
 from saeval import sources
 from saeval.configuration import from_mapping
-from saeval.errors import LoadError, NotApplicable, UsageError
+from saeval.errors import LoadError, NotApplicable, RegistryError, UsageError
 from saeval.models import LoadedModel, load_model
 from saeval.progress import Step
 from saeval.results import COLUMNS, Results, read_results
@@ -286,6 +286,31 @@ def test_a_result_is_repeated_from_another_folder(
     again = run_configuration(from_mapping(first[0].run))
     assert _ids(again) == _ids(first)
     assert again[0].sae == str(tmp_path / "a")
+
+
+def test_an_sae_of_a_folders_registry_is_repeated_from_another(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result names the registry that only its working folder had, and no other."""
+    sae_folder(tmp_path / "a")
+    (tmp_path / "registry.yaml").write_text(
+        "saes:\n  - {id: my/a, source: 'file://a'}\n"
+        "sets:\n  my/all: {kind: members, members: [my/a]}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    options = {"model": str(gpt2), "data": texts_file(tmp_path), "output_path": tmp_path / "r"}
+    first = saeval.evaluate("my/a", "core", config=CORE, **options)
+    assert first[0].run["registry"] == str(tmp_path / "registry.yaml")
+    other = {**options, "output_path": tmp_path / "s"}
+    assert saeval.evaluate("./a", "core", config=CORE, **other)[0].run["registry"] is None
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    again = run_configuration(from_mapping(first[0].run))
+    assert (_ids(again), again[0].sae) == (_ids(first), "my/a")
+    with pytest.raises(UsageError, match="'my/a'"):
+        saeval.evaluate("my/a", "core", **options)
+    with pytest.raises(RegistryError, match="Cannot read the registry 'none"):
+        saeval.evaluate("my/a", "core", registry="none.yaml", **options)
 
 
 def test_what_was_in_memory_cannot_be_named(gpt2: Path, tmp_path: Path) -> None:
