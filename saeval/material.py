@@ -143,7 +143,12 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
     if ask.site is None:
         raise UsageError("There is no site to train at. Give --site, such as layers.2.")
     source = _opened(ask, ask.site)
-    context = ask.context or min(CONTEXT, source.context)
+    context = min(CONTEXT, source.context) if ask.context is None else ask.context
+    if not 2 <= context <= source.context:
+        raise UsageError(
+            f"--context {context} does not suit {source.name}: it takes 2 to {source.context} "
+            "tokens a row."
+        )
     if texts is None:
         name, rows = f"lab/{part}", _lab_rows(str(part), source, context)
     else:

@@ -19,9 +19,11 @@ def check_out(out: Path) -> None:
     """The folder is not there yet, or empty, and can be made.
 
     Raises:
-        UsageError: if something is there.
+        UsageError: if something is there, or it is the working folder.
         ResultError: if it cannot be written.
     """
+    if out.absolute() == Path.cwd():
+        raise UsageError(f"--out '{out}' is the working folder. Name one to be made in it.")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         what = "is a file" if out.is_file() else "is not empty"
         raise UsageError(f"--out '{out}' {what}, and nothing is overwritten. Name another folder.")
@@ -55,6 +57,7 @@ def write_folder(out: Path, sae: Any, snapshots: tuple[tuple[int, Any], ...]) ->
     Raises:
         ResultError: if there is no room, or something has come to stand there.
     """
+    out = out.absolute()
     work = _beside(out)
     try:
         saeval_format.save(sae, work)

@@ -157,7 +157,12 @@ def test_equal_requests_give_equal_bits() -> None:
         (("--arch", "topk", "--model", "lab/world", "--data", "x.npy"), "take the place"),
         (("--arch", "topk", "--model", "lab/world"), "no site"),
         (("--arch", "topk", "--data", "y.npy"), "no file 'y.npy'"),
-        (("--arch", "topk", "--data", "x.npy", "--out", "."), "not empty"),
+        (("--arch", "topk", "--data", "x.npy", "--out", "."), "working folder"),
+        (("--arch", "topk", "--data", "x.npy", "--out", "x.npy"), "is a file"),
+        (
+            ("--arch", "topk", "--model", "lab/world", "--site", "layers.0", "--context", 1),
+            "--context 1",
+        ),
         (("--arch", "topk", "--data", "x.npy", "--snapshots", "1.5"), "above 0 and below 1"),
         (("--arch", "topk", "--data", "x.npy", "--set", "topk.firstk=2"), "Did you mean 'first_k'"),
         (("--arch", "topk", "--data", "x.npy", "--set", "relu.first_k=2"), "cannot be set"),
@@ -206,6 +211,27 @@ def test_a_folder_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ResultError, match="Make room"):
         saeval.train_sae("topk", data="x.npy", out="mine", **asked)
     assert set(Path().iterdir()) == before
+
+
+def test_a_folder_that_holds_something_is_left_alone() -> None:
+    """Its files are not mixed with others; an empty one is used."""
+    Path("mine").mkdir()
+    asked: Any = {"d_sae": 8, "k": 2, "batch_size": 64, "tokens": 128, "data": "x.npy"}
+    saeval.train_sae("topk", out="mine", **asked)
+    assert sorted(path.name for path in Path("mine").iterdir()) == [
+        "saeval.json",
+        "saeval.safetensors",
+    ]
+    with pytest.raises(UsageError, match="not empty"):
+        saeval.train_sae("topk", out="mine", **asked)
+
+
+def test_pruning_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A penalty that had no time to work is no secret, though the L0 is as asked."""
+    asked: Any = {"d_sae": 32, "k": 2, "batch_size": 64, "tokens": 1024, "data": "x.npy"}
+    trained = saeval.train_sae("relu", **asked)
+    assert "when training ended" in caplog.text
+    assert trained.final.l0 == pytest.approx(2, rel=0.1)
 
 
 def test_a_method_that_only_fits_is_no_transcoder() -> None:
