@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from saeval import architectures
 from saeval.architectures.pursuit import signed_pursuit
 from saeval.errors import DataError
+from saeval.sae import Origin
 from saeval.training.method import Setup, check_same_site, unit_rows
 
 CHUNKS = 64
@@ -23,7 +24,9 @@ class ITDA:
     """Reads the sample in chunks and adds the worst reconstructed activations of each.
 
     The paper adds all whose error exceeds a threshold, and so finds the dictionary's size; here
-    the size is given, and the threshold of each chunk follows from it.
+    the size is given, and the threshold of each chunk follows from it. The origin holds atoms'
+    places in the sample (`labels`), by which dictionaries of other sites or models on the same
+    data and seed can be compared.
 
     Source: Leask et al. 2025, arXiv 2505.17769.
     """
@@ -39,37 +42,39 @@ class ITDA:
         """
         check_same_site(setup, self.name)
         x, k, d_sae = setup.x, setup.recipe.k, setup.recipe.d_sae
-        atoms = x[:0]
-        for done, chunk in enumerate(x.chunk(CHUNKS), start=1):
-            wanted = -(-d_sae * done // CHUNKS)
-            atoms = _grown(atoms, _worst_first(chunk, atoms, k), wanted)
-        atoms = atoms if len(atoms) == d_sae else _grown(atoms, x, d_sae)
-        if len(atoms) < d_sae:
+        units = unit_rows(x)
+        chosen: list[int] = []
+        for done, chunk in enumerate(torch.arange(len(x)).chunk(CHUNKS), start=1):
+            worst = _worst_first(x[chunk], units[chosen], k)
+            _grow(chosen, chunk[worst.cpu()], units, -(-d_sae * done // CHUNKS))
+        _grow(chosen, torch.arange(len(x)), units, d_sae)
+        if len(chosen) < d_sae:
             raise DataError(
-                f"Only {len(atoms)} of the {len(x)} activations in the sample differ in direction, "
+                f"Only {len(chosen)} of {len(x)} activations in the sample differ in direction, "
                 f"too few for {d_sae} atoms. Ask for fewer latents (`d_sae`)."
             )
-        return architectures.ITDA(atoms, torch.zeros_like(atoms[0]), k)
+        origin = Origin(architecture="itda", metadata={"labels": chosen})
+        return architectures.ITDA(units[chosen], torch.zeros_like(x[0]), k, origin=origin)
 
 
 def _worst_first(
-    x: Float[Tensor, "tokens d_in"], atoms: Float[Tensor, "d_sae d_in"], k: int
-) -> Float[Tensor, "tokens d_in"]:
-    """Activations by falling error of their reconstruction."""
-    if not len(atoms):
-        return x[x.square().sum(1).argsort(descending=True)]
-    missing = x - signed_pursuit(x, atoms, k) @ atoms
-    return x[missing.square().sum(1).argsort(descending=True)]
+    x: Float[Tensor, "tokens d_in"], atoms: Float[Tensor, "atoms d_in"], k: int
+) -> Int[Tensor, " tokens"]:
+    """Order of activations by falling error of their reconstruction."""
+    missing = x - signed_pursuit(x, atoms, k) @ atoms if len(atoms) else x
+    return missing.square().sum(1).argsort(descending=True)
 
 
-def _grown(
-    atoms: Float[Tensor, "d_sae d_in"], candidates: Float[Tensor, "tokens d_in"], size: int
-) -> Float[Tensor, "more d_in"]:
-    """Atoms with the first candidates that are no repetition, as unit rows, up to a size."""
-    kept = list(atoms)
-    for candidate in unit_rows(candidates):
-        if len(kept) >= size:
+def _grow(
+    chosen: list[int],
+    candidates: Int[Tensor, " tokens"],
+    units: Float[Tensor, "sample d_in"],
+    size: int,
+) -> None:
+    """Choose the first candidates that are no repetition, up to a size."""
+    for candidate in candidates.tolist():
+        if len(chosen) >= size:
             break
-        if not kept or float((torch.stack(kept) @ candidate).abs().max()) < SAME:
-            kept.append(candidate)
-    return torch.stack(kept)
+        same = (units[chosen] @ units[candidate]).abs() >= SAME
+        if not bool(same.any()):
+            chosen.append(candidate)
