@@ -188,11 +188,11 @@ def _entry(entry: Entry, registry: Registry) -> Row:
 
 def _from_the_lab(source: str) -> Row:
     """How what lies in the lab was made, and how good it was found."""
+    if not source.startswith("lab://"):
+        return {}
     from saeval.lab.description import row_record
 
-    scheme, _, name = source.partition("://")
-    made = row_record(name) if scheme == "lab" else {}
-    return _without(made, "about", "licence", "sha256")
+    return _without(row_record(source.removeprefix("lab://")), "about", "licence", "sha256")
 
 
 def _in_the_lab(name: str) -> list[Row]:

@@ -15,7 +15,7 @@ def conform(value: Any, hint: Any) -> Any:
     Raises:
         ValueError: whose text says what the type asks for, such as `a whole number`.
     """
-    if type(value) is hint and hint in _EXACT:
+    if (type(value) is hint and hint in _EXACT) or (hint is Path and isinstance(value, Path)):
         return value
     origin, arguments = _parts(hint)
     if origin in (Union, types.UnionType):

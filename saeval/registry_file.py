@@ -237,16 +237,14 @@ def _reraised(check: Callable[[T], None], value: T, where: str) -> None:
 
 def _record(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """A dataclass from plain values, each checked against its field's type."""
-    fields = {item.name: item for item in dataclasses.fields(typing.cast(Any, cls))}
+    hints, required = _hints(cls)
     for key in values:
-        if key not in fields:
-            near = suggestion(str(key), set(fields) - {"file"})
+        if key not in hints:
+            near = suggestion(str(key), set(hints) - {"file"})
             raise RegistryError(f"{where} has the unknown field '{key}'.{near}")
-    for name, item in fields.items():
-        missing = dataclasses.MISSING
-        if name not in values and item.default is missing and item.default_factory is missing:
+    for name in required:
+        if name not in values:
             raise RegistryError(f"{where} lacks the field '{name}'.")
-    hints = _hints(cls)
     checked = {}
     for key, value in values.items():
         try:
@@ -257,5 +255,12 @@ def _record(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _hints(cls: type) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Types of all fields by name, and the names of those without a default."""
+    missing = dataclasses.MISSING
+    required = tuple(
+        item.name
+        for item in dataclasses.fields(cls)
+        if item.default is missing and item.default_factory is missing
+    )
+    return typing.get_type_hints(cls), required
