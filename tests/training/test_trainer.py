@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner, Result
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import tiny_models
 
 import saeval
 from saeval import trainer
@@ -58,6 +62,25 @@ def test_a_lab_model_from_end_to_end() -> None:
     assert scored.exit_code == 0, scored.output
     rows = [json.loads(line) for line in scored.stdout.splitlines()]
     assert {row["metric"]: row["value"] for row in rows}["l0"] == 4
+
+
+def test_a_model_and_texts_of_ones_own() -> None:
+    """A local folder is named by its whole path, so that the SAE is scored from anywhere."""
+    model = tiny_models.build("gpt2", Path("model"))
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(tiny_models.WORDS, 30)) for _ in range(60)]
+    Path("t.txt").write_text("\n".join(texts), encoding="utf-8")
+    asked = ("--model", model, "--site", "layers.1", "--data", "t.txt", "--arch", "batchtopk")
+    trained = call("train", *asked, *SMALL, "--out", "mine")
+    assert trained.exit_code == 0, trained.output
+    assert "L0" in trained.stderr  # lines, where nothing can move
+    origin = origin_of(load_folder(Path("mine")))
+    assert origin.model == str(Path("model").absolute())
+    assert origin.context_size == tiny_models.CONTEXT
+    assert origin.metadata["recipe"]["held_out"] < 200
+    more = ("--data", "t.txt", "--set", "core.context=24", "--set", "core.overflow=pack")
+    scored = call("run", "--sae", "./mine", "--tasks", "core", "--json", *more)
+    assert scored.exit_code == 0, scored.output
 
 
 def test_a_transcoder_of_a_models_mlp() -> None:
