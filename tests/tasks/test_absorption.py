@@ -10,6 +10,7 @@ import pytest
 import torch
 from jaxtyping import Float
 from saeval_tasks import _absorption_pairs as pairs
+from saeval_tasks import _saebench_absorption as saebench
 from saeval_tasks._absorption_letters import absorption_fraction
 from saeval_tasks._absorption_words import LETTERS
 from saeval_tasks.absorption import Absorption
@@ -319,3 +320,19 @@ def test_wrong_configuration_is_refused(fields: dict[str, str | int | float]) ->
     """What no run could use is refused at the door."""
     with pytest.raises(UsageError, match=r"absorption\."):
         Absorption(**fields)  # type: ignore[arg-type]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "absorption.md"
+
+
+def test_page_names_every_score_and_its_direction(source: ModelSource, prepared: Prepared) -> None:
+    """docs/tasks/absorption.md has a row for each metric, and agrees on which way is better."""
+    sae = speller(prepared, absorbing=True)
+    yielded = {one.metric: one.better for one in TASK.score(sae, prepared, source, 0)}
+    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line[:3] == "| `"]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split(" | ")] for line in lines]
+    said = {row[0]: row[2].replace("neither", "none") for row in rows if len(row) > 2}
+    assert said == yielded | {"cut_words": "none"}
+    own = [*(name for name, _, _ in saebench.MEANS.values()), "saebench_probe_f1"]
+    own += ["saebench_letters_above_min_f1", "saebench_sae_k1_f1"]
+    assert sorted(row[0] for row in rows if len(row) == 2) == sorted(own)
