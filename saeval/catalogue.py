@@ -72,7 +72,10 @@ def list_loaders(_: Path) -> list[Row]:
 
 def list_models(_: Path) -> list[Row]:
     """Every base model that the registry knows, and how many of its SAEs read it."""
-    registry = load_registry()
+    return _models(load_registry())
+
+
+def _models(registry: Registry) -> list[Row]:
     counts = _readers(registry)
     known = {model.id: asdict(model) for model in registry.models.values()}
     blank = {"family": None, "layers": None, "d_model": None, "license": None, "notes": None}
@@ -173,7 +176,7 @@ def _listed(name: str, registry: Registry) -> list[Row]:
         found.append(
             {"set": name, **_without(asdict(group), "name", "file"), "listed_in": str(group.file)}
         )
-    models = {row["id"]: row for row in list_models(Path())}
+    models = {row["id"]: row for row in _models(registry)}
     if (model := canonical_name(name)) in models:
         found.append({"model": model, **_without(models[model], "id"), **_from_the_lab(model)})
     return found

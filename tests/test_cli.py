@@ -69,6 +69,7 @@ finally:
         *(f"ls {kind}" for kind in ("saes", "sets", "tasks", "loaders", "models", "results")),
         *(f"describe {name}" for name in ("core", "sae_lens", "openai-community/gpt2")),
         "describe saebench",
+        "describe lab/world",
         "describe .",
     ],
 )
@@ -103,10 +104,12 @@ def _cpu_seconds(*arguments: str) -> float:
     return min(float(call.stderr.split()[-1]) for call in calls)
 
 
-@pytest.mark.parametrize("arguments", ["--help", "ls saes", "describe core"])
-def test_quick_commands_answer_in_under_three_tenths_of_a_second(arguments: str) -> None:
+@pytest.mark.parametrize(
+    "arguments", ["--help", "ls saes", "ls models", "describe core", "describe lab/world"]
+)
+def test_quick_commands_answer_in_a_quarter_of_a_second(arguments: str) -> None:
     """By CPU time; on a machine so busy that imports alone take 0.1 s, by a multiple of that."""
-    assert _cpu_seconds(*arguments.split()) < max(0.3, 3 * _cpu_seconds())
+    assert _cpu_seconds(*arguments.split()) < max(0.25, 4 * _cpu_seconds())
 
 
 def test_a_run_prints_a_table_that_explains_itself(gpt2: Path, tmp_path: Path) -> None:
