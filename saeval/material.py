@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ LAB_SEED = 9
 """Of the lab's rows; its own models and SAEs read others."""
 LAB_ROWS = 512
 """Of them made at a time."""
+
 Chunks = Callable[[], Iterator[TokenRows]]
+"""Rows from the first on, some at a time."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def open_material(ask: Ask, recipe: Recipe) -> Material:
     """
     if isinstance(ask.data, tuple):
         return _arrays(ask, ask.data, recipe)
-    data = read_texts_or_array(ask.data)
+    data = _given(ask.data)
     if isinstance(data, Data) and data.array is not None:
         return _arrays(ask, (data.array,), recipe)
     if ask.model is None:
@@ -88,7 +91,7 @@ def open_material(ask: Ask, recipe: Recipe) -> Material:
     return _world(ask, world, recipe) if world else _model(ask, data, recipe)
 
 
-def read_texts_or_array(data: Any) -> Data | Sequence[str] | None:
+def _given(data: Any) -> Data | Sequence[str] | None:
     """Files as `saeval run --data` takes them; texts in memory as they are.
 
     Raises:
@@ -155,9 +158,9 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
         name = Path(str(texts.texts)).name if isinstance(texts, Data) else "texts in memory"
         rows = partial(_text_rows, source, texts, name, context)
     stream = SiteStream(source, rows)
-    count = stream.counted(10 * recipe.held_out)
-    held_out = min(recipe.held_out, count // 10)
-    _check_enough(count - held_out, f"'{name}' holds {count:,} tokens", recipe)
+    counted = stream.counted(10 * recipe.held_out)
+    held_out = min(recipe.held_out, counted // 10)
+    _check_enough(counted - held_out, f"'{name}' holds {counted:,} tokens", recipe)
     first = next(rows())
     origin = Origin(
         model=_model_name(ask.model, source.model),
@@ -217,8 +220,6 @@ def _lab_rows(part: str, source: ModelSource, context: int) -> Chunks:
 
 
 def _world_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
-    from itertools import count
-
     from saeval.lab.world import World
     from saeval.lab.world.stream import token_rows
 
@@ -248,14 +249,14 @@ def _model_name(given: Any, model: LoadedModel) -> str:
     return f"{name}@{model.revision}" if model.revision else name
 
 
-def _check_enough(count: int, what: str, recipe: Recipe) -> None:
+def _check_enough(rows: int, what: str, recipe: Recipe) -> None:
     """There is enough besides what is held out.
 
     Raises:
         DataError: if not.
     """
     least = LEAST_BATCHES * recipe.batch_size
-    if count < least:
+    if rows < least:
         raise DataError(
             f"{what}, too few to train on: besides the tenth that is held out, at least {least:,} "
             f"are needed, {LEAST_BATCHES} batches of {recipe.batch_size:,}. Give more, or a "
