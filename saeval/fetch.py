@@ -49,7 +49,8 @@ def fetch(
     Args:
         source: `hf://org/repo/path@revision`, `file://path`, `lab://name`, or a path.
         revision: Branch, tag or commit of a hub source that names none.
-        sha256: As `content_sha256` computes it. None: a hub source is pinned at its first fetch.
+        sha256: As `content_sha256` computes it. None: a hub source is pinned at its first fetch,
+            and the lab's manifest says what its own are.
         root: Folder that a `file://` source is relative to and must not leave.
 
     Raises:
@@ -64,7 +65,7 @@ def fetch(
     if parsed.scheme == "hf":
         return fetch_hub(_at(parsed, revision), sha256)
     if parsed.scheme == "lab":
-        return _verified(source, lab_path(parsed.path), sha256)
+        return _verified(source, lab_path(parsed.path), sha256 or _lab_sha256(parsed.path))
     if root is None:
         raise FetchError(f"'{source}' is relative to a registry file. Write the path itself.")
     return _verified(source, _below(source, root, parsed.path), sha256)
@@ -82,12 +83,24 @@ def lab_path(name: str) -> Path:
     Raises:
         FetchError: if the lab has nothing of that name, with the nearest.
     """
-    weights = Path(__file__).parent / "lab" / "weights"
+    weights = _lab() / "weights"
     path = _below(f"lab://{name}", weights, name, must_exist=False)
     if path.is_dir() and path != weights.resolve():
         return path
     known = {file.parent.relative_to(weights).as_posix() for file in files_below(weights)}
     raise FetchError(f"The lab has no '{name}'.{suggestion(name, known)}")
+
+
+def _lab_sha256(name: str) -> str | None:
+    """What the lab's manifest says its files are, None of what it does not list."""
+    from saeval.lab.manifest import read_rows
+
+    row = read_rows(_lab() / "manifest.json").get(name)
+    return row.sha256 if row else None
+
+
+def _lab() -> Path:
+    return Path(__file__).parent / "lab"
 
 
 def _existing(source: str, path: Path) -> Path:

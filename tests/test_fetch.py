@@ -23,6 +23,7 @@ from saeval.errors import FetchError
 from saeval.fetch import fetch, fetch_member
 from saeval.hashes import content_sha256
 from saeval.hub import pin_path, read_pin
+from saeval.lab.manifest import make_row, write_rows
 
 COMMIT = "a" * 40
 NEWER = "b" * 40
@@ -220,6 +221,22 @@ def test_lab_names_lie_in_the_package(tmp_path: Path, monkeypatch: pytest.Monkey
     assert fetch("lab://world/topk-16") == folder
     with pytest.raises(FetchError, match=r"no 'world/topk-61'\. Did you mean 'world/topk-16'"):
         fetch("lab://world/topk-61")
+
+
+def test_lab_files_are_those_of_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the lab that was changed since it was built is refused, also without a registry."""
+    folder = tmp_path / "lab" / "weights" / "world" / "topk-16"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("as built")
+    row = make_row("world/topk-16", "An SAE.", {}, {}, weights=tmp_path / "lab" / "weights")
+    write_rows([row], tmp_path / "lab" / "manifest.json")
+    monkeypatch.setattr(fetching, "__file__", str(tmp_path / "fetch.py"))
+    assert fetch("lab://world/topk-16") == folder
+    (folder / "weights").write_text("changed")
+    with pytest.raises(FetchError, match=f"not {row.sha256}"):
+        fetch("lab://world/topk-16")
 
 
 # The hub ------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 # those that have a place of their own.
 ORDER = (
     *("errors", "conform", "configuration", "folders", "hashes"),
-    *("plugins", "options", "descriptions", "entries", "registry_file", "registry", "hub", "fetch"),
+    *("plugins", "options", "descriptions", "entries", "registry_file", "registry", "hub"),
+    *("lab.manifest", "fetch"),
     *("units", "aggregators", "bootstrap", "replicates", "evidence"),
     *(
         "scores",
@@ -25,7 +26,6 @@ ORDER = (
         "layout",
         "tables",
         "model_names",
-        "lab.manifest",
         "lab.description",
         "catalogue",
         "leaderboard",
