@@ -1,6 +1,7 @@
 """What the lab is and how well it is trained, from its manifest, on one screen. No torch."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,9 +132,10 @@ def _flat(value: Any) -> Mapping[str, Any]:
 
 
 def _sae_figures(rows: Sequence[Row]) -> Record:
-    """The SAEs as a table, further seeds and checkpoints only counted."""
+    """The SAEs by what most of them have figures of; further seeds and checkpoints are counted."""
     shown = sorted((row for row in rows if not _VARIANT.search(row.name)), key=_order)
-    names = list(dict.fromkeys(key for row in shown for key in row.figures))
+    counts = Counter(key for row in shown for key in row.figures)
+    names = [key for key, count in counts.items() if 2 * count > len(shown)]
     size, more = _size(sum(row.size for row in rows)), len(rows) - len(shown)
     return {
         "SAEs": [
