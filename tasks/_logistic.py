@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 from saeval.errors import DataError
 
-CLOSE = 1e-5
+CLOSE = 3e-5
 """Coefficients are this close to the optimum, relative to their length: the penalty's curvature
 is 1, so the length of the gradient bounds the distance."""
 DECREMENT = 1e-14
@@ -39,8 +39,7 @@ def fit_logistic(
 ) -> Probes:
     """Probes that share their features: minimise |w|^2 / 2 + c sum_i log(1 + exp(-y_i s_i)).
 
-    s_i = w x_i + b; the intercept b is not penalised. L-BFGS over all problems at once, started
-    with the largest curvature that the loss can have, and with exact steps along each direction.
+    s_i = w x_i + b; the intercept b is not penalised.
 
     Args:
         x: Features, in any scale and number.
@@ -50,25 +49,61 @@ def fit_logistic(
 
     Raises:
         DataError: if the rows of a problem all have one label.
-
-    Source: Böhning and Lindsay, "Monotonicity of quadratic-approximation algorithms" (1988), for
-    the bound; Nocedal and Wright, "Numerical Optimization" (2006), algorithm 7.4.
     """
-    weight = _weight(y, rows)
     mean = x.double().mean(0)
-    z = x.double() - mean
-    basis = None
-    if z.shape[1] > z.shape[0]:
-        z, basis = _coordinates(z)
-    z = torch.cat([z, torch.ones(len(z), 1, dtype=torch.float64)], 1)
-    sign = y.double() * 2 - 1
-    each = torch.as_tensor(c, dtype=torch.float64).expand(y.shape[1])
-    found = torch.zeros(y.shape[1], z.shape[1], dtype=torch.float64)
-    for value in each.unique():
-        where = (each == value).nonzero()[:, 0]
-        found[where] = _minimise(z, sign[:, where], weight[:, where], float(value))
-    coef = found[:, :-1] if basis is None else found[:, :-1] @ basis
-    return Probes(coef, found[:, -1] - coef @ mean)
+    axes, basis = principal_axes(x.double() - mean)
+    found = axes.fit(y, c, rows)
+    coef = found.coef @ basis
+    return Probes(coef, found.intercept - coef @ mean)
+
+
+def principal_axes(
+    z: Float[Tensor, "rows features"],
+) -> tuple["Axes", Float[Tensor, "rank features"]]:
+    """Rows along the principal axes of what they span, and those axes.
+
+    An optimal probe lies in the span of its rows, so fewer rows than features mean fewer unknowns.
+    """
+    if z.shape[1] <= z.shape[0]:
+        values, vectors = torch.linalg.eigh(z.T @ z)
+        return Axes(z @ vectors, values.clamp(min=0)), vectors.T
+    values, vectors = torch.linalg.eigh(z @ z.T)
+    kept = values > values.max().clamp(min=1e-300) * 1e-12
+    scale = values[kept].sqrt()
+    return Axes(vectors[:, kept] * scale, values[kept]), (vectors[:, kept] / scale).T @ z
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Features whose sums of products over the rows vanish, for many fits on the same rows."""
+
+    z: Float[Tensor, "rows rank"]
+    """Centred, in float64."""
+    moments: Float[Tensor, " rank"]
+    """Sum of squares of each feature."""
+
+    def fit(
+        self,
+        y: Bool[Tensor, "rows problems"],
+        c: float | Float[Tensor, " problems"] = 1.0,
+        rows: Bool[Tensor, "rows problems"] | None = None,
+    ) -> Probes:
+        """Probes on these features; see `fit_logistic`.
+
+        L-BFGS over all problems at once. It starts with the largest curvature that the loss can
+        have, diagonal along these axes, and takes exact steps along each direction.
+
+        Source: Böhning and Lindsay, "Monotonicity of quadratic-approximation algorithms" (1988),
+        for the bound; Nocedal and Wright, "Numerical Optimization" (2006), algorithm 7.4.
+        """
+        weight = _weight(y, rows)
+        each = torch.as_tensor(c, dtype=torch.float64).expand(y.shape[1])
+        z = torch.cat([self.z, torch.ones(len(self.z), 1, dtype=torch.float64)], 1)
+        squares = torch.cat([self.moments, torch.tensor([float(len(z))], dtype=torch.float64)])
+        share = weight.mean(0) * each / 4
+        curvature = share[:, None] * squares + _penalty(z.shape[1])
+        found = _minimise(z, curvature, y.double() * 2 - 1, weight * each)
+        return Probes(found[:, :-1], found[:, -1])
 
 
 def fit_logistic_each(
@@ -127,19 +162,6 @@ def _penalty(features: int) -> Float[Tensor, " features"]:
     return penalty
 
 
-def _coordinates(
-    z: Float[Tensor, "rows features"],
-) -> tuple[Float[Tensor, "rows rank"], Float[Tensor, "rank features"]]:
-    """Rows in an orthonormal basis of what they span, and that basis.
-
-    An optimal probe lies in the span of its rows, so fewer rows than features mean fewer unknowns.
-    """
-    values, vectors = torch.linalg.eigh(z @ z.T)
-    kept = values > values.max().clamp(min=1e-300) * 1e-12
-    scale = values[kept].sqrt()
-    return vectors[:, kept] * scale, (vectors[:, kept] / scale).T @ z
-
-
 @dataclass(frozen=True)
 class _Each:
     """Loss of problems with features of their own, and Newton's step on it."""
@@ -189,22 +211,19 @@ class _Each:
 
 def _minimise(
     z: Float[Tensor, "rows features"],
+    curvature: Float[Tensor, "problems features"],
     sign: Float[Tensor, "rows problems"],
     weight: Float[Tensor, "rows problems"],
-    c: float,
 ) -> Float[Tensor, "problems features"]:
-    """Probes by L-BFGS; the last feature is the constant 1."""
+    """Probes by L-BFGS. The last feature is the constant 1; `weight` is that of a row's loss."""
     penalty = _penalty(z.shape[1])
-    curve = float(weight.mean()) * c / 4 * (z.T @ z) + torch.diag(penalty)
-    factor = torch.linalg.cholesky(curve)
-    problems = sign.shape[1]
-    found = torch.zeros(problems, z.shape[1], dtype=torch.float64)
-    active = torch.arange(problems)
-    w, logits, slope = found.clone(), torch.zeros_like(sign), c * weight * sign
+    found = torch.zeros_like(curvature)
+    active = torch.arange(len(curvature))
+    w, logits, slope = found.clone(), torch.zeros_like(sign), weight * sign
     gradient = -(slope.T / 2) @ z
     past = _Past.empty()
     for _ in range(STEPS):
-        step = -past.newton(gradient, factor)
+        step = -past.newton(gradient, curvature)
         down = -(gradient * step).sum(1)
         far = gradient.norm(dim=1) > CLOSE * w[:, :-1].norm(dim=1)
         going = far & (down > DECREMENT * slope.abs().sum(0))
@@ -212,7 +231,9 @@ def _minimise(
         if not going.any():
             break
         if not going.all():
-            active, w, gradient, step = (one[going] for one in (active, w, gradient, step))
+            active, w, gradient, step, curvature = (
+                one[going] for one in (active, w, gradient, step, curvature)
+            )
             logits, slope, sign, past = (
                 logits[:, going], slope[:, going], sign[:, going], past.take(going),
             )  # fmt: skip
@@ -283,7 +304,9 @@ class _Past:
         )
 
     def newton(
-        self, gradient: Float[Tensor, "problems features"], factor: Float[Tensor, "features all"]
+        self,
+        gradient: Float[Tensor, "problems features"],
+        curvature: Float[Tensor, "problems features"],
     ) -> Float[Tensor, "problems features"]:
         """The gradient through the inverse curvature that the past suggests."""
         found, shares = gradient, []
@@ -292,7 +315,7 @@ class _Past:
             share = inverse * (step * found).sum(1, keepdim=True)
             found = found - share * change
             shares.append((share, inverse))
-        found = torch.cholesky_solve(found.T, factor).T
+        found = found / curvature
         for step, change in zip(self.steps, self.changes, strict=True):
             share, inverse = shares.pop()
             found = found + step * (share - inverse * (change * found).sum(1, keepdim=True))

@@ -1,0 +1,328 @@
+"""Labelled texts: your files, the lab's concepts, the sets of sae-probes and of SAEBench."""
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from saeval import lab
+from saeval.errors import DataError, UsageError
+from saeval.hashes import file_sha256
+
+from ._draws import generator
+
+Data = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
+"""What a task's `data` may be: a name, file or folder, a mapping, or a list of these."""
+LAB, SAE_PROBES, SAEBENCH = "lab", "sae_probes", "saebench"
+KEYS = ("name", "train", "test", "text", "label")
+MOST_LABELS = 60
+"""More distinct labels than this are taken for a quantity."""
+TEST_SHARE = 0.25
+"""Of the texts, where a data set comes without test texts."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts (or, of stored activations, rows) and the label of each."""
+
+    texts: tuple[str | int, ...]
+    labels: tuple[str, ...]
+
+    def take(self, index: Sequence[int] | Int[np.ndarray, " rows"]) -> "Labelled":
+        """Some of them."""
+        return Labelled(tuple(self.texts[i] for i in index), tuple(self.labels[i] for i in index))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A labelled data set, its test texts apart."""
+
+    name: str
+    train: Labelled
+    test: Labelled
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A data set as a list of them describes it, not read yet."""
+
+    name: str
+    train: tuple[Path, ...]
+    """Files, read one after the other."""
+    test: tuple[Path, ...] | None = None
+    """None: some of `train`, drawn by the seed."""
+    text: str = "text"
+    """Column of texts."""
+    label: str = "label"
+    """Column of labels."""
+    edit: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    """What a publisher's table needs before it is read."""
+
+
+def listed(data: Data) -> list[Listed]:
+    """The data sets that files hold, looked at but not read.
+
+    Raises:
+        UsageError: if the list is malformed, a file or column is not there, or a name is taken.
+    """
+    found = [one for item in _items(data) for one in _listed(item)]
+    names = [one.name for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"Two data sets are called '{name}'. Give each a `name` of its own.")
+    for one in found:
+        for path in (*one.train, *(one.test or ())):
+            _check_columns(path, one)
+    return found
+
+
+def chosen(sets: Sequence[Any], patterns: Sequence[str] | None) -> list[Any]:
+    """Data sets whose names fit one of the patterns; all for None.
+
+    Raises:
+        UsageError: if none is left.
+    """
+    if patterns is None:
+        return list(sets)
+    kept = [one for one in sets if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
+    if not kept:
+        names = ", ".join(one.name for one in sets[:20])
+        raise UsageError(f"No data set fits {', '.join(patterns)}; there are {names}.")
+    return kept
+
+
+def read(one: Listed, seed: int) -> DataSet:
+    """Texts and labels of a data set; without test texts it is split, stratified by label.
+
+    Raises:
+        DataError: if a file cannot be read, or its texts or labels are of no use.
+    """
+    train = _labelled(one, one.train)
+    if one.test is not None:
+        return DataSet(one.name, train, _labelled(one, one.test))
+    distinct = pd.Series(train.texts).duplicated().to_numpy()
+    return split(one.name, train.take(np.flatnonzero(~distinct)), seed)
+
+
+def split(name: str, texts: Labelled, seed: int) -> DataSet:
+    """A quarter of each label's texts for testing."""
+    rng = generator(seed, f"split/{name}")
+    order = rng.permutation(len(texts.labels))
+    labels = np.array(texts.labels)[order]
+    rank = pd.Series(labels).groupby(labels).cumcount().to_numpy()
+    size = pd.Series(labels).groupby(labels).transform("size").to_numpy()
+    for_test = rank < np.round(size * TEST_SHARE)
+    return DataSet(name, texts.take(order[~for_test]), texts.take(order[for_test]))
+
+
+def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
+    """The concepts of lab/world: so many texts a label."""
+    from saeval.lab.world import World
+
+    return [
+        DataSet(
+            one.name,
+            Labelled(one.train.texts, one.train.labels),
+            Labelled(one.test.texts, one.test.labels),
+        )
+        for one in World().label_sets(train=train, test=test, seed=seed)
+    ]
+
+
+def is_lab_world(model: str) -> bool:
+    """Whether a model, by its name or folder, is the one of lab/world."""
+    if model.startswith(("lab/", "lab://")):
+        return model.removeprefix("lab").lstrip(":/").split("/")[0] == "world"
+    folder = Path(lab.__file__).parent / "weights" / "world"
+    return Path(model).absolute().is_relative_to(folder)
+
+
+def content(data: Data | None) -> Any:
+    """What tells data apart that no field names as a file: hashes, or the hub's revisions."""
+    found = []
+    for item in _items(data if data is not None else SAEBENCH):
+        if item == SAEBENCH:
+            from ._hub_sets import cached_revisions
+
+            found.append(cached_revisions())
+        elif item == SAE_PROBES or (isinstance(item, str) and Path(item).is_dir()):
+            files = [path for one in _listed(item) for path in (*one.train, *(one.test or ()))]
+            found.append({path.name: file_sha256(path) for path in files})
+    return found
+
+
+def sae_probes_folder() -> Path:
+    """Where the installed sae-probes keeps its data sets.
+
+    Raises:
+        UsageError: if it is not installed.
+    """
+    found = importlib.util.find_spec("sae_probes")
+    if found is None or not found.submodule_search_locations:
+        raise UsageError(
+            "The data sets of sae-probes come with its wheel, which is not installed: pip install "
+            "sae-probes --no-deps zstandard, or name a folder that holds its *.csv.zst files."
+        )
+    return Path(found.submodule_search_locations[0]) / "data" / "cleaned_data"
+
+
+def _items(data: Data) -> list[str | Mapping[str, Any]]:
+    return [data] if isinstance(data, str | Mapping) else list(data)
+
+
+def _listed(item: str | Mapping[str, Any]) -> list[Listed]:
+    """The data sets of one item of the list."""
+    if isinstance(item, Mapping):
+        return [_from_mapping(item)]
+    if item == SAE_PROBES:
+        return list(_sae_probes(sae_probes_folder()))
+    if item == SAEBENCH:
+        from ._hub_sets import downloaded_sets
+
+        return downloaded_sets()
+    path = Path(item)
+    if path.is_file():
+        return [Listed(path.name.split(".")[0], (path,))]
+    if path.is_dir():
+        return _of_folder(path)
+    raise UsageError(
+        f"There is no file or folder '{item}' for the labelled texts. Give a .parquet, .csv or "
+        f".jsonl file with columns text and label, or one of {LAB}, {SAE_PROBES}, {SAEBENCH}."
+    )
+
+
+def _from_mapping(item: Mapping[str, Any]) -> Listed:
+    unknown = [key for key in item if key not in KEYS]
+    if unknown or "train" not in item:
+        raise UsageError(
+            f"A data set is given as {{{', '.join(KEYS)}}}, of which only train is needed; "
+            f"{f'{unknown[0]!r} is none of these' if unknown else 'train is missing'}."
+        )
+    wrong = next((key for key, value in item.items() if not isinstance(value, str)), None)
+    if wrong:
+        raise UsageError(f"'{wrong}' of a data set must be text, not {item[wrong]!r}.")
+    train = Path(item["train"])
+    test = (Path(item["test"]),) if "test" in item else None
+    name = item.get("name", train.name.split(".")[0])
+    return Listed(name, (train,), test, item.get("text", "text"), item.get("label", "label"))
+
+
+def _of_folder(folder: Path) -> list[Listed]:
+    from ._hub_sets import hub_sets
+
+    found = hub_sets(folder)
+    for place in (folder, folder / "cleaned_data", folder / "data" / "cleaned_data"):
+        found += _sae_probes(place)
+    if not found:
+        raise UsageError(
+            f"'{folder}' holds no data set: neither *.csv.zst files of sae-probes nor repositories "
+            "such as fancyzhx/ag_news as the Hugging Face hub lays them out. Name files instead."
+        )
+    return found
+
+
+_REPEATED = ("16_us_density", "38_arith_difficulty", "112_amzn_rev")
+"""Files of the wheel that equal another one byte by byte."""
+
+
+def _sae_probes(folder: Path) -> Iterator[Listed]:
+    """Its classification sets, by number; sets of quantities and repeated ones are left out."""
+    paths = [path for ending in ("csv.zst", "csv") for path in folder.glob(f"*.{ending}")]
+    named = {path.name.split(".csv")[0]: path for path in paths}
+    for name in sorted(named, key=lambda name: (len(name.split("_")[0]), name)):
+        if name not in _REPEATED and not name.startswith(_QUANTITIES):
+            yield Listed(name, (named[name],), None, "prompt", "target")
+
+
+_QUANTITIES = tuple(
+    f"{number}_" for number in (2, 3, 4, 8, 9, 11, 12, 15, 18, 19, 20, 28, 29, 30, 39, 40, 93, 109)
+)
+"""How the names of sets with more than 15 distinct numbers as targets begin."""
+
+
+def _check_columns(path: Path, one: Listed) -> None:
+    """That a file is there and has both columns, without reading it.
+
+    Raises:
+        UsageError: naming what is missing.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no file '{path}' for the data set '{one.name}'.")
+    if one.edit:
+        return
+    columns = list(_read_table(path, head=True))
+    for column in (one.text, one.label):
+        if column not in columns:
+            raise UsageError(
+                f"'{path}' has no column '{column}', only {', '.join(map(str, columns))}. Say "
+                f"which are meant: {{name: {one.name}, train: {path}, text: ..., label: ...}}."
+            )
+
+
+def _read_table(path: Path, *, head: bool = False) -> pd.DataFrame:
+    """A file as a table; of a large one, only the beginning where that is enough.
+
+    Raises:
+        UsageError: if it cannot be read.
+    """
+    name = path.name.removesuffix(".zst").removesuffix(".gz")
+    few = 1 if head else None
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
+        ".parquet": lambda: _parquet_head(path) if head else pd.read_parquet(path),
+        ".csv": lambda: pd.read_csv(path, nrows=few),
+        ".jsonl": lambda: pd.read_json(path, lines=True, nrows=few),
+    }
+    ending = Path(name).suffix
+    if ending not in readers:
+        raise UsageError(f"'{path}' is none of {', '.join(readers)}, so labels cannot be read.")
+    try:
+        return readers[ending]()
+    except ImportError as error:
+        raise UsageError(f"'{path}' cannot be read: {error}. Install what it asks for.") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"'{path}' cannot be read as a table: {error}.") from error
+
+
+def _parquet_head(path: Path) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    return parquet.read_schema(path).empty_table().to_pandas()
+
+
+def _labelled(one: Listed, paths: Sequence[Path]) -> Labelled:
+    """Texts and labels of files.
+
+    Raises:
+        DataError: naming the row without text or label, or why the labels are no classes.
+    """
+    tables = [one.edit(_read_table(path)) if one.edit else _read_table(path) for path in paths]
+    table, path = pd.concat(tables, ignore_index=True), paths[0]
+    texts, labels = table[one.text].tolist(), table[one.label].tolist()
+    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        if not isinstance(text, str):
+            raise DataError(f"Row {row} of '{path}' has {text!r} in '{one.text}', no text.")
+        if label is None or label != label:  # noqa: PLR0124  NaN differs from itself
+            raise DataError(
+                f"Row {row} of '{path}' has no '{one.label}'. Leave it out, or label it."
+            )
+    found = Labelled(tuple(texts), tuple(map(label_text, labels)))
+    distinct = len(set(found.labels))
+    if distinct > MOST_LABELS:
+        raise DataError(
+            f"'{one.label}' of '{path}' has {distinct} distinct values: a quantity, or the wrong "
+            f"column. Probes need at most {MOST_LABELS} labels."
+        )
+    if distinct < 2:
+        raise DataError(f"All rows of '{path}' have the same '{one.label}'; a probe needs two.")
+    return found.take([i for i, text in enumerate(texts) if text.strip()])
+
+
+def label_text(value: Any) -> str:
+    """A label as text; 1.0, as tables write whole numbers beside a gap, is 1."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

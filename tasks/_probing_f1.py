@@ -1,0 +1,69 @@
+"""The one latent that follows a label best as it stands: firing, or above a chosen threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csc_matrix, csr_matrix
+
+CANDIDATES = 16
+"""Latents of each problem whose threshold is tuned, the most correlated ones."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A latent, and what says yes: being active, or exceeding the threshold."""
+
+    latent: int
+    threshold: float | None
+    """None: active means yes."""
+
+    def says(self, z: csc_matrix) -> Bool[np.ndarray, " rows"]:
+        """Which rows it calls yes."""
+        values = z[:, [self.latent]].toarray()[:, 0]
+        return values != 0 if self.threshold is None else values > self.threshold
+
+
+def f1(yes: Bool[np.ndarray, " rows"], y: Bool[np.ndarray, " rows"]) -> float:
+    """2 TP / (2 TP + FP + FN); 1 is exact, 0 finds nothing; 0 too where nothing is there."""
+    total = int(yes.sum()) + int(y.sum())
+    return 2 * int((yes & y).sum()) / total if total else 0.0
+
+
+def always_yes(y: Bool[np.ndarray, " rows"]) -> float:
+    """F1 of saying yes to everything, which needs no knowledge: 2p / (1 + p)."""
+    return f1(np.ones_like(y), y)
+
+
+def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[Detector]:
+    """For each label, the latent whose activity has the highest F1 on these rows."""
+    active = csr_matrix((np.ones_like(z.data), z.indices, z.indptr), shape=z.shape)
+    hits = np.asarray((active.T @ y.astype(np.float64)).T)
+    fires = np.asarray(active.sum(0), dtype=np.float64).ravel()
+    return [Detector(int(latent), None) for latent in _f1s(hits, fires, y).argmax(1)]
+
+
+def _f1s(
+    hits: Float[np.ndarray, "problems d_sae"],
+    fires: Float[np.ndarray, " d_sae"],
+    y: Bool[np.ndarray, "rows problems"],
+) -> Float[np.ndarray, "problems d_sae"]:
+    return 2 * hits / (fires + y.sum(0)[:, None])
+
+
+def tuned(
+    z: csc_matrix,
+    y: Bool[np.ndarray, " rows"],
+    candidates: Int[np.ndarray, " candidates"],
+) -> Detector:
+    """The candidate and threshold with the highest F1 on these rows."""
+    values = z[:, candidates].toarray().astype(np.float64)
+    order = np.argsort(-values, axis=0, kind="stable")
+    ranked = np.take_along_axis(values, order, 0)
+    hits = np.cumsum(y[order], axis=0)
+    called = np.arange(1, len(y) + 1)[:, None]
+    below = np.vstack([ranked[1:], ranked[-1:] - 1])
+    scores = np.where(ranked > below, 2 * hits / (called + y.sum()), -1.0)
+    at, column = np.unravel_index(scores.argmax(), scores.shape)
+    threshold = (ranked[at, column] + below[at, column]) / 2
+    return Detector(int(candidates[column]), float(threshold))

@@ -1,0 +1,101 @@
+"""What probes and detectors on an SAE's latents say of the test rows of every label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.sparse import csc_matrix, csr_matrix
+
+from ._draws import generator
+from ._probing_evidence import Problem
+from ._probing_f1 import CANDIDATES, tuned, untuned
+from ._probing_latents import (
+    Columns,
+    Labels,
+    batches,
+    choose,
+    correlations,
+    plain_scores,
+    sparse_scores,
+    strongest,
+    wide_scores,
+)
+from ._probing_rows import FIT, VALIDATION, ProbeSet
+
+F1S = ("best_latent_f1", "best_latent_f1_untuned")
+PERMUTATIONS = 3
+"""Of the train labels. One alone may point along a real direction by chance, or against it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A data set, its latents, and what the dense probe says of its rows."""
+
+    set: ProbeSet
+    z: csr_matrix
+    """[rows, d_sae]"""
+    dense: Float[np.ndarray, "rows classes"]
+
+
+def problems(subjects: Sequence[Subject], ks: Sequence[int], seed: int) -> list[Problem]:
+    """Every label's test rows with all that is said of them."""
+    most, by_column = max(ks), [csc_matrix(one.z) for one in subjects]
+    both = list(zip(by_column, subjects, strict=True))
+    columns = [_columns(z, one, one.set.y, most) for z, one in both]
+    fit, train = batches(columns)
+    scores = {f"top_{k}": sparse_scores(fit, train, k) for k in ks}
+    shuffled = [_columns(z, one, permuted(one.set, seed), most) for z, one in both]
+    nothing = plain_scores(batches(shuffled)[1], most, 1.0)
+    found, at = [], 0
+    for z, one in both:
+        said, wide = _detections(z, one), wide_scores(one.z, one.set)
+        test, count = np.flatnonzero(one.set.test), len(one.set.classes)
+        for c, part in enumerate(one.set.parts):
+            probes = {name: each[at + c, test] for name, each in scores.items()}
+            chance = PERMUTATIONS * at + c + count * np.arange(PERMUTATIONS)
+            found.append(
+                Problem(
+                    part,
+                    one.set.text[test],
+                    one.set.y[test, c],
+                    one.dense[test, c],
+                    probes | {"full_width": wide[test, c]},
+                    [nothing[place, test] for place in chance],
+                    said[c],
+                )
+            )
+        at += count
+    return found
+
+
+def permuted(one: ProbeSet, seed: int) -> Labels:
+    """The labels with those of the train rows in other orders, one set of columns for each.
+
+    Fit and validation rows are permuted apart. Test rows keep their labels.
+    """
+    found = []
+    for number in range(PERMUTATIONS):
+        rng, y = generator(seed, f"permutation/{number}/{one.name}"), one.y.copy()
+        for role in (FIT, VALIDATION):
+            rows = np.flatnonzero(one.role == role)
+            y[rows] = one.y[rng.permutation(rows)]
+        found.append(y)
+    return np.hstack(found)
+
+
+def _columns(z: csc_matrix, one: Subject, y: Labels, k: int) -> Columns:
+    return Columns(z, one.set, y, choose(one.z, one.set, y, k))
+
+
+def _detections(z: csc_matrix, one: Subject) -> list[dict[str, Bool[np.ndarray, " test_rows"]]]:
+    """What the best latent of each label says of the test rows, tuned and untuned."""
+    train, test = z[one.set.train], z[one.set.test]
+    y, rows = one.set.y[one.set.train], one.z[one.set.train]
+    candidates = strongest(correlations(rows, y), CANDIDATES)
+    found = []
+    for c, plain in enumerate(untuned(rows, y)):
+        some = np.unique([*candidates[c], plain.latent])
+        best = tuned(train, y[:, c], some)
+        found.append(dict(zip(F1S, (best.says(test), plain.says(test)), strict=True)))
+    return found

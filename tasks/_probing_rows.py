@@ -1,0 +1,164 @@
+"""Which texts of each data set serve what: fitting, validation, test; and their labels."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from saeval.lab.synthetic import SyntheticWorld, evaluation_sample
+from saeval.lab.synthetic.source import ROWS
+
+from ._draws import generator
+from ._labelled import DataSet, Labelled
+
+FIT, VALIDATION, TEST = 0, 1, 2
+VALIDATION_SHARE = 0.2
+"""Of the train texts of each label."""
+LEAST_TRAIN, LEAST_TEST = 20, 10
+"""Texts that a label needs, and that the other labels need together."""
+NO = {"0", "false", "no", "silent"}
+"""Of two labels, one that only says that the other does not hold."""
+
+
+@dataclass(frozen=True)
+class ProbeSet:
+    """A data set's rows in use, and its one-vs-rest problems."""
+
+    name: str
+    classes: tuple[str, ...]
+    """Labels that are probed for."""
+    text: Int[np.ndarray, " rows"]
+    """Text of each row, a number among all texts."""
+    y: Bool[np.ndarray, "rows classes"]
+    """Whether the row has the label."""
+    role: Int[np.ndarray, " rows"]
+    """`FIT`, `VALIDATION` or `TEST`."""
+
+    @property
+    def train(self) -> Bool[np.ndarray, " rows"]:
+        """Rows that probes learn from in the end: all but the test rows."""
+        return self.role != TEST
+
+    @property
+    def test(self) -> Bool[np.ndarray, " rows"]:
+        """Rows that scores are about."""
+        return self.role == TEST
+
+    @property
+    def parts(self) -> list[str]:
+        """Name of each problem."""
+        return [f"{self.name}/{label}" for label in self.classes]
+
+
+def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> ProbeSet:
+    """So many train and test rows at most, with the labels in the proportion that they have."""
+    halves = [_drawn(one.train, train, seed, "train"), _drawn(one.test, test, seed, "test")]
+    labels = np.array([label for half in halves for label in half.labels])
+    role = np.repeat([FIT, TEST], [len(half.labels) for half in halves])
+    _set_aside(role, labels, generator(seed, f"validation/{one.name}"))
+    classes = sorted(set(labels.tolist()))
+    if len(classes) == 2 and len({*classes} - NO) == 1:
+        classes = sorted({*classes} - NO)
+    text = number(text for half in halves for text in half.texts)
+    return ProbeSet(one.name, tuple(classes), text, labels[:, None] == np.array(classes), role)
+
+
+class Numbers:
+    """Distinct texts in the order in which they were first seen."""
+
+    def __init__(self) -> None:
+        self.place: dict[str | int, int] = {}
+
+    def __call__(self, texts: Iterable[str | int]) -> Int[np.ndarray, " texts"]:
+        """Number of each text; new ones are added."""
+        return np.array([self.place.setdefault(text, len(self.place)) for text in texts])
+
+
+def class_order(texts: Labelled, seed: int, half: str) -> dict[str, Int[np.ndarray, " rows"]]:
+    """Places of each label's texts, in an order that data sets over the same texts share."""
+    order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
+    labels = np.array(texts.labels)[order]
+    return {label: order[labels == label] for label in sorted(set(texts.labels))}
+
+
+def _drawn(texts: Labelled, most: int, seed: int, half: str) -> Labelled:
+    """Each label's first texts of its order, as many as its share of all."""
+    share = min(1.0, most / max(1, len(texts.labels)))
+    orders = class_order(texts, seed, half).values()
+    kept = [order[: max(1, round(len(order) * share))] for order in orders]
+    return texts.take(np.sort(np.concatenate(kept)))
+
+
+def _set_aside(
+    role: Int[np.ndarray, " rows"], labels: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Make a fifth of each label's train rows validation rows."""
+    order = rng.permutation(np.flatnonzero(role == FIT))
+    drawn = pd.Series(labels[order])
+    rank = drawn.groupby(drawn).cumcount().to_numpy()
+    size = drawn.groupby(drawn).transform("size").to_numpy()
+    role[order[rank < np.round(size * VALIDATION_SHARE)]] = VALIDATION
+
+
+def usable(one: ProbeSet) -> tuple[ProbeSet, dict[str, str]]:
+    """The labels that can be probed for, and why the others cannot."""
+    refused = {label: _refusal(y, one) for label, y in zip(one.classes, one.y.T, strict=True)}
+    kept = [number for number, label in enumerate(one.classes) if not refused[label]]
+    classes = tuple(one.classes[number] for number in kept)
+    reasons = {label: reason for label, reason in refused.items() if reason}
+    return replace(one, classes=classes, y=one.y[:, kept]), reasons
+
+
+def _refusal(y: Bool[np.ndarray, " rows"], one: ProbeSet) -> str:
+    """Why a label cannot be probed for; empty if it can."""
+    for rows, least, where in ((one.train, LEAST_TRAIN, "train"), (one.test, LEAST_TEST, "test")):
+        for side, which in ((y, "have"), (~y, "lack")):
+            count = int((side & rows).sum())
+            if count < least:
+                return f"Only {count} {where} rows {which} this label; at least {least} are needed."
+    return ""
+
+
+def world_set(world: SyntheticWorld, features: int, train: int, test: int, seed: int) -> ProbeSet:
+    """Features of a synthetic world as labels of its activations, at the rate at which they fire.
+
+    A feature needs `LEAST_TRAIN` train and `LEAST_TEST` test rows on which it fires.
+    """
+    truth = evaluation_sample(world.spec.name).truth
+    rng = generator(seed, "world")
+    text = rng.permutation(ROWS)[: train + test]
+    role = np.where(np.arange(len(text)) < train, FIT, TEST)
+    role[: round(train * VALIDATION_SHARE)] = VALIDATION
+    fires = truth[text] > 0
+    learnt, tested = (
+        np.asarray(fires[role == TEST if last else role != TEST].sum(0)).ravel()
+        for last in (False, True)
+    )
+    enough = np.flatnonzero((learnt >= LEAST_TRAIN) & (tested >= LEAST_TEST))
+    kept = np.sort(rng.permutation(enough)[:features])
+    names = tuple(f"feature_{number}" for number in kept)
+    return ProbeSet(world.spec.name, names, text, fires[:, kept].toarray(), role)
+
+
+def written(sets: Sequence[ProbeSet]) -> dict[str, np.ndarray]:
+    """Data sets as arrays."""
+    found: dict[str, np.ndarray] = {}
+    for number, one in enumerate(sets):
+        found |= {f"text_{number}": one.text, f"y_{number}": one.y, f"role_{number}": one.role}
+    return found
+
+
+def read_back(arrays: Mapping[str, np.ndarray], listing: Iterable[Mapping]) -> list[ProbeSet]:
+    """Data sets from arrays and the listing of names and classes."""
+    return [
+        ProbeSet(
+            one["name"],
+            tuple(one["classes"]),
+            np.asarray(arrays[f"text_{number}"], np.int64),
+            np.asarray(arrays[f"y_{number}"], bool),
+            np.asarray(arrays[f"role_{number}"], np.int64),
+        )
+        for number, one in enumerate(listing)
+    ]

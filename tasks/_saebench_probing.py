@@ -1,0 +1,223 @@
+"""SAEBench's sparse probing in its own form: balanced pairs, raw latents, epochs chosen on test."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_matrix
+
+from saeval.evidence import Evidence, units
+
+from ._draws import generator
+from ._labelled import DataSet
+from ._logistic import fit_logistic_each
+from ._probing_rows import class_order
+
+TOP_K = (1, 2, 5)
+RATE, DECAY, BETAS, EPSILON = 1e-2, 1e-2, (0.9, 0.999), 1e-8
+"""AdamW's, decay and betas torch's defaults."""
+ROWS, EPOCHS, PATIENCE = 250, 100, 10
+DENSE_NUMBERS = 1 << 25
+"""Up to so many numbers, the texts of a data set are held densely; else one batch at a time."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One label against the others, as many rows of each."""
+
+    set: str
+    label: str
+    text: Int[np.ndarray, " rows"]
+    y: Bool[np.ndarray, " rows"]
+    test: Bool[np.ndarray, " rows"]
+
+
+def draw(one: DataSet, train: int, test: int, seed: int) -> Iterator[pd.DataFrame]:
+    """Rows of each label's pair: columns label, text (as the data set gives it), y, test.
+
+    Half of the rows have the label; the others are drawn evenly from the other labels.
+    """
+    halves = []
+    for texts, most, half in ((one.train, train, "train"), (one.test, test, "test")):
+        orders = class_order(texts, seed, half)
+        # Both halves draw alike from labels of unlike size, as the smallest allows.
+        size = min(most // 2, *(len(order) for order in orders.values()))
+        kept = {label: [texts.texts[i] for i in order[:size]] for label, order in orders.items()}
+        halves.append((kept, half == "test"))
+    labels = [label for label in halves[0][0] if label in halves[1][0]]
+    for label in labels:
+        rng = generator(seed, f"saebench_negatives/{one.name}/{label}")
+        parts = [_pair(kept, label, rng).assign(test=is_test) for kept, is_test in halves]
+        yield pd.concat(parts, ignore_index=True).assign(label=label)
+
+
+def _pair(
+    kept: Mapping[str, Sequence[str | int]], label: str, rng: np.random.Generator
+) -> pd.DataFrame:
+    """All rows of a label, and as many of the others."""
+    own, others = kept[label], [kept[other] for other in kept if other != label]
+    each = -(-len(own) // len(others))
+    drawn = [texts[i] for texts in others for i in rng.permutation(len(texts))[:each]]
+    no = [drawn[i] for i in rng.permutation(len(drawn))[: len(own)]]
+    return pd.DataFrame({"text": [*own, *no], "y": [True] * len(own) + [False] * len(no)})
+
+
+def pairs(rows: pd.DataFrame) -> list[Pair]:
+    """Pairs as `prepare` wrote them down."""
+    return [
+        Pair(
+            str(own["set"].iloc[0]),
+            str(own["label"].iloc[0]),
+            own["text"].to_numpy(np.int64),
+            own["y"].to_numpy(bool),
+            own["test"].to_numpy(bool),
+        )
+        for _, own in rows.groupby(["set", "label"], sort=False)
+    ]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of texts in float32, dense where they fit."""
+
+    matrix: csr_matrix | Float[np.ndarray, "texts features"]
+    width: int
+    """Number of features."""
+
+    def rows(self, text: Int[np.ndarray, " rows"]) -> "Features":
+        """Some texts, in dense form if they are few enough."""
+        some = self.matrix[text]
+        if isinstance(some, csr_matrix) and len(text) * self.width <= DENSE_NUMBERS:
+            some = some.toarray()
+        return Features(some, self.width)
+
+    def dense(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows features"]:
+        """Some rows in dense form."""
+        some = self.matrix[index]
+        return some.toarray() if isinstance(some, csr_matrix) else some
+
+    def columns(self, which: Int[np.ndarray, " k"]) -> Float[np.ndarray, "rows k"]:
+        """Some features of all rows."""
+        some = self.matrix[:, which]
+        return some.toarray() if isinstance(some, csr_matrix) else some
+
+    def mean(self, rows: Bool[np.ndarray, " rows"]) -> Float[np.ndarray, " features"]:
+        """Mean of some rows."""
+        return np.asarray(self.matrix[rows].mean(0), dtype=np.float64).ravel()
+
+
+def verdicts(features: Features, found: Sequence[Pair], seed: int, subject: str) -> pd.DataFrame:
+    """Which test rows each probe gets right: columns `top_{k}` and `all`, in the pairs' order."""
+    parts = []
+    for name in dict.fromkeys(one.set for one in found):
+        own = [one for one in found if one.set == name]
+        texts, place = np.unique(np.concatenate([one.text for one in own]), return_inverse=True)
+        some = features.rows(texts)
+        starts = np.cumsum([0, *(len(one.text) for one in own)])
+        for one, start in zip(own, starts, strict=False):
+            rows = some.rows(place[start : start + len(one.text)])
+            columns = {f"top_{k}": _sparse(rows, one, k) for k in TOP_K if k <= some.width}
+            rng = generator(seed, f"saebench_probe/{subject}/{one.set}/{one.label}")
+            columns["all"] = trained(rows, one, rng)
+            parts.append(pd.DataFrame(columns).astype(np.float64))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _sparse(rows: Features, one: Pair, k: int) -> Bool[np.ndarray, " test_rows"]:
+    """Right or wrong, by a logistic probe on the k features whose means differ most."""
+    train = ~one.test
+    gap = np.abs(rows.mean(train & one.y) - rows.mean(train & ~one.y))
+    top = np.argsort(-gap, kind="stable")[:k]
+    x, y = torch.tensor(rows.columns(top)), torch.from_numpy(one.y)
+    learn = torch.from_numpy(train)
+    scores = fit_logistic_each(x[None, learn], y[None, learn]).scores(x)[:, 0].numpy()
+    return ((scores > 0) == one.y)[one.test]
+
+
+def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndarray, " test_rows"]:
+    """Right or wrong, by a probe on all features: the epoch with the best *test* accuracy.
+
+    A linear layer as torch initialises it, AdamW in batches of 250, at most 100 epochs, until ten
+    epochs bring nothing better.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+    """
+    train, test = np.flatnonzero(~one.test), np.flatnonzero(one.test)
+    y = one.y.astype(np.float32)
+    bound = 1 / np.sqrt(rows.width)
+    w = rng.uniform(-bound, bound, rows.width + 1).astype(np.float32)
+    first, second = np.zeros_like(w), np.zeros_like(w)
+    best, waited, step = np.zeros(len(test), bool), 0, 0
+    for _ in range(EPOCHS):
+        order = rng.permutation(train)
+        for start in range(0, len(order), ROWS):
+            index, step = order[start : start + ROWS], step + 1
+            gradient = _gradient(rows.dense(index), y[index], w)
+            first += (1 - BETAS[0]) * (gradient - first)
+            second += (1 - BETAS[1]) * (gradient**2 - second)
+            w *= 1 - RATE * DECAY
+            spread = np.sqrt(second / (1 - BETAS[1] ** step)) + EPSILON
+            w -= RATE / (1 - BETAS[0] ** step) * first / spread
+        right = (_logits(rows, test, w) > 0) == one.y[test]
+        better = right.sum() > best.sum()
+        best, waited = (right, 0) if better else (best, waited + 1)
+        if waited >= PATIENCE:
+            break
+    return best
+
+
+def _gradient(
+    x: Float[np.ndarray, "rows features"],
+    y: Float[np.ndarray, " rows"],
+    w: Float[np.ndarray, " features_plus_1"],
+) -> Float[np.ndarray, " features_plus_1"]:
+    """Of the mean binary cross-entropy; the bias comes last."""
+    wrong = (1 / (1 + np.exp(-(x @ w[:-1] + w[-1]))) - y) / np.float32(len(y))
+    return np.append(wrong @ x, wrong.sum())
+
+
+def _logits(
+    rows: Features, index: Int[np.ndarray, " rows"], w: Float[np.ndarray, " features_plus_1"]
+) -> Float[np.ndarray, " rows"]:
+    """Log-odds of some rows, a batch at a time."""
+    parts = [index[start : start + ROWS] for start in range(0, len(index), ROWS)]
+    return np.concatenate([rows.dense(part) @ w[:-1] for part in parts]) + w[-1]
+
+
+def evidence(found: Sequence[Pair], sae: pd.DataFrame, llm: pd.DataFrame) -> Iterator[Evidence]:
+    """Accuracies under SAEBench's names: of all data sets, each counting the same, then of each.
+
+    Within a data set every label counts the same.
+    """
+    names = {f"saebench_sae_{name}_test_accuracy": sae[name] for name in _probes(sae)}
+    names |= {f"saebench_llm_{name}_test_accuracy": llm[name] for name in _probes(llm)}
+    names["saebench_sae_test_accuracy"] = sae["all"]
+    names["saebench_llm_test_accuracy"] = llm["all"]
+    sizes = [int(one.test.sum()) for one in found]
+    text = np.concatenate([one.text[one.test] for one in found])
+    label = np.repeat([one.label for one in found], sizes)
+    rank = np.concatenate([np.arange(size) for size in sizes])
+    table = units(
+        "saebench_rows",
+        "row",
+        {name: column.to_numpy() for name, column in names.items()},
+        part=np.repeat([one.set for one in found], sizes),
+        unit_id=[f"{a}/{b}" for a, b in zip(label, rank, strict=True)],
+        cluster=text,
+        weight=np.repeat([1 / size for size in sizes], sizes),
+    )
+    parts: Iterable[str | None] = [None, *dict.fromkeys(one.set for one in found)]
+    for part in parts:
+        for name in names:
+            how = "ratio_of_sums/1" if part else "macro_average/1"
+            yield Evidence(
+                name, table, {"num": name}, "fraction", aggregator=how, part=part, floor=0.5,
+                better="higher" if "_sae_" in name else "none", ceiling=1,
+            )  # fmt: skip
+
+
+def _probes(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name in table if name != "all"]

@@ -1,0 +1,228 @@
+"""Probing: what labels a few latents of an SAE give away, and what all of them do."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from saeval.activations import ActivationSource, TokenRows
+from saeval.errors import NotApplicable, UsageError
+from saeval.evidence import Evidence, Missing
+from saeval.lab.synthetic import world_of
+from saeval.sae import SAE
+from saeval.task import Prepared
+
+from . import _saebench_probing as saebench
+from ._labelled import (
+    LAB,
+    SAEBENCH,
+    DataSet,
+    chosen,
+    content,
+    is_lab_world,
+    lab_sets,
+    listed,
+    read,
+)
+from ._probing_evidence import evidence, missing
+from ._probing_latents import dense_scores
+from ._probing_problems import F1S, Subject, problems
+from ._probing_rows import Numbers, ProbeSet, read_back, take, usable, world_set, written
+
+C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Regularisation of the dense probe on standardised activations, from strong to weak."""
+LAB_TRAIN, LAB_TEST = 50, 30
+"""Texts a label from lab/world."""
+WORLD_FEATURES, WORLD_TRAIN, WORLD_TEST = 32, 4000, 4000
+"""Features and activations of a synthetic world."""
+
+
+@dataclass(frozen=True)
+class Probing:
+    """k-sparse probes: how well a few latents, or all of them, tell a label.
+
+    Every label of every data set is one against the rest. Latents, regularisation and thresholds
+    are chosen on train and validation rows; scores are about test rows.
+    """
+
+    name: ClassVar[str] = "probing"
+    version: ClassVar[int] = 1
+
+    data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None
+    """Labelled texts: a .parquet, .csv or .jsonl file (columns text and label), a folder of data
+    sets, `lab`, `sae_probes`, `saebench`, {name, train, test, text, label}, or a list of these.
+    None: the lab's concepts for a lab model, else SAEBench's data sets from the hub."""
+    sets: tuple[str, ...] | None = None
+    """Use only data sets whose names fit one of these patterns, such as `*_wikidata*`."""
+    train_rows: int = 1000
+    """Train texts of each data set at most, a fifth of them for validation."""
+    test_rows: int = 500
+    """Test texts of each data set at most."""
+    top_k: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """Numbers of latents that sparse probes use."""
+    pooling: Literal["mean", "max"] = "mean"
+    """How latents, and activations, of a text's tokens become one row."""
+    context: int = 128
+    """Tokens of a text that are read, BOS included."""
+    compat: str | None = None
+    """`saebench`: add SAEBench's own figures, named `saebench_*`."""
+    compat_train_rows: int = 4000
+    """Train texts of each label's probe in SAEBench's form, half of them with the label."""
+    compat_test_rows: int = 1000
+    """Test texts of it."""
+    limit: int | None = None
+    """Test texts of each data set at most, whatever `test_rows` says."""
+
+    def __post_init__(self) -> None:
+        if self.compat not in (None, "saebench"):
+            raise UsageError(f"probing.compat '{self.compat}' is unknown; there is 'saebench'.")
+        least = {"train_rows": 40, "test_rows": 20, "context": 2, "limit": 20}
+        least |= {"compat_train_rows": 4, "compat_test_rows": 4}
+        for field, low in least.items():
+            value = getattr(self, field)
+            if value is not None and value < low:
+                raise UsageError(f"probing.{field} must be at least {low}, not {value}.")
+        if not self.top_k or min(self.top_k) < 1:
+            raise UsageError(f"probing.top_k must be numbers from 1, not {list(self.top_k)}.")
+        if self.data is not None and self.data not in (LAB, SAEBENCH):
+            chosen(listed(self.data), self.sets)
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Choose texts and rows, pool activations, fit the dense probes.
+
+        Raises:
+            NotApplicable: if the source has neither texts nor labels, or too few rows of any label.
+        """
+        number = Numbers()
+        sets, pairs = self._sets(source, seed, number)
+        found = [usable(one) for one in sets]
+        if not any(one.classes for one, _ in found):
+            reasons = dict.fromkeys(reason for _, refused in found for reason in refused.values())
+            raise NotApplicable(f"No label can be probed for. {' '.join(reasons)}")
+        tokens = self._token_rows(source, number)
+        x = source.pooled_x(tokens, self.pooling)
+        arrays = {"ids": tokens.ids, "attention": tokens.attention, "mask": tokens.mask}
+        arrays |= written([one for one, _ in found])
+        for place, (one, _) in enumerate(found):
+            arrays[f"dense_{place}"] = _dense(x[one.text], one)
+        tables = {}
+        if pairs is not None:
+            means = x if self.pooling == "mean" else source.pooled_x(tokens, "mean")
+            drawn = saebench.pairs(pairs)
+            tables["saebench"] = pairs
+            tables["saebench_llm"] = saebench.verdicts(
+                saebench.Features(means, source.d_in), drawn, seed, "llm"
+            )
+        facts = {
+            "data": tokens.name,
+            "digest": tokens.digest,
+            "sets": [
+                {"name": one.name, "classes": one.classes, "refused": refused}
+                for one, refused in found
+            ],
+        }
+        return Prepared(arrays, tables, facts)
+
+    def score(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterator[Evidence | Missing]:
+        """Everything from one encode of the texts."""
+        tokens, listing = _token_rows(prepared), prepared.facts["sets"]
+        z = source.pooled(sae, tokens, self.pooling)
+        subjects = [
+            Subject(one, z[one.text], prepared.arrays[f"dense_{place}"])
+            for place, one in enumerate(read_back(prepared.arrays, listing))
+            if one.classes
+        ]
+        ks = [k for k in self.top_k if k <= sae.d_sae]
+        if not ks:
+            raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
+        yield from evidence(problems(subjects, ks, seed))
+        yield from self._missing(listing, sae.d_sae)
+        if self.compat and "saebench" in prepared.tables:
+            means = z if self.pooling == "mean" else source.pooled(sae, tokens, "mean")
+            pairs = saebench.pairs(prepared.tables["saebench"])
+            verdicts = saebench.verdicts(saebench.Features(means, sae.d_sae), pairs, seed, "sae")
+            yield from saebench.evidence(pairs, verdicts, prepared.tables["saebench_llm"])
+        elif self.compat:
+            reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
+            name = "saebench_sae_test_accuracy"
+            yield Missing(name, reason, unit="fraction", better="higher")
+
+    def inputs(self) -> Any:
+        """Data that no field names as a file, by content or revision."""
+        return content(self.data)
+
+    def _missing(self, listing: Sequence[Mapping[str, Any]], d_sae: int) -> Iterator[Missing]:
+        """Labels that cannot be probed for, and probes of more latents than there are."""
+        kinds = ("auc", "accuracy")
+        probes = [f"top_{k}" for k in self.top_k] + ["full_width"]
+        metrics = [f"{kind}_{probe}" for probe in probes for kind in kinds] + [*F1S]
+        for one in listing:
+            for label, reason in one["refused"].items():
+                yield from missing(metrics, reason, f"{one['name']}/{label}")
+        wide = [f"{kind}_top_{k}" for k in self.top_k if k > d_sae for kind in kinds]
+        yield from missing(wide, f"The SAE has only {d_sae} latents.")
+
+    def _sets(
+        self, source: ActivationSource, seed: int, number: Numbers
+    ) -> tuple[list[ProbeSet], pd.DataFrame | None]:
+        """Rows of every data set, and those of SAEBench's form if it is asked for."""
+        world = world_of(source)
+        if world is not None and self.data is None:
+            test = min(WORLD_TEST, self.limit or WORLD_TEST)
+            one = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
+            return [replace(one, text=number(one.text.tolist()))], None
+        sets = self._data_sets(source, seed)
+        most = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
+        taken = [take(one, self.train_rows, most, seed, number) for one in sets]
+        return taken, self._pairs(sets, seed, number)
+
+    def _data_sets(self, source: ActivationSource, seed: int) -> list[DataSet]:
+        """The data sets that the fields ask for."""
+        if source.stored_rows is not None:
+            raise NotApplicable(
+                f"{source.name} holds activations without texts, so nothing says which labels "
+                "they have. Give a model, and labelled texts with probing.data."
+            )
+        if self.data == LAB or (self.data is None and is_lab_world(source.name)):
+            return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
+        found = listed(SAEBENCH if self.data is None else self.data)
+        return [read(one, seed) for one in chosen(found, self.sets)]
+
+    def _pairs(self, sets: Sequence[DataSet], seed: int, number: Numbers) -> pd.DataFrame | None:
+        if not self.compat:
+            return None
+        sizes = self.compat_train_rows, self.compat_test_rows
+        drawn = [
+            pair.assign(set=one.name) for one in sets for pair in saebench.draw(one, *sizes, seed)
+        ]
+        pairs = pd.concat(drawn, ignore_index=True)
+        return pairs.assign(text=number(pairs["text"]))
+
+    def _token_rows(self, source: ActivationSource, number: Numbers) -> TokenRows:
+        """All texts in use, each once, cut to the context."""
+        if source.stored_rows is not None:
+            return source.stored_rows.take(np.array([*number.place], dtype=np.int64))
+        texts, context = [str(text) for text in number.place], min(self.context, source.context)
+        return source.tokenize(texts, name="labelled texts", context=context, overflow="truncate")
+
+
+def _token_rows(prepared: Prepared) -> TokenRows:
+    arrays = prepared.arrays
+    return TokenRows(
+        prepared.facts["data"],
+        np.asarray(arrays["ids"], np.int32),
+        np.asarray(arrays["attention"], bool),
+        np.asarray(arrays["mask"], bool),
+    )
+
+
+def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:
+    """Log-odds of the dense probe on standardised activations."""
+    standard = x.astype(np.float64) - x[one.train].mean(0, dtype=np.float64)
+    spread = standard[one.train].std(0)
+    return dense_scores(standard / np.where(spread > 0, spread, 1.0), one, C_DENSE)
