@@ -26,6 +26,8 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/core.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
+	$(BIN)/python benchmarks/absorption.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
+	  $(if $(SITE),--site '$(SITE)')
 	$(BIN)/python benchmarks/wide.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/othello.py

@@ -193,8 +193,7 @@ def judged(found: Occurrences, active: csc_matrix) -> tuple[pd.DataFrame, pd.Dat
 
     The first has columns `parent`, `word`, `row`; `child` and `alone` (1 where the word is a
     child, or the parent's own); `seen_child` (the model sees the parent in the child);
-    `absorbed_child` and `absorbed_alone` (it sees the parent, and the
-    parent's latents are silent).
+    `absorbed_child` and `absorbed_alone` (it sees the parent, whose latents are silent).
     The second has `parent`, `hits` and `total`: 2 TP and 2 TP + FP + FN of its latents.
     """
     seen = sees_parent(found)

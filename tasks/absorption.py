@@ -17,9 +17,10 @@ from . import _absorption_evidence as reported
 from . import _absorption_pairs as pairs
 from . import _saebench_absorption as saebench
 from ._absorption_letters import Letters, absorbed, active_of, main_latents
-from ._absorption_probes import fit_letter_probes
+from ._absorption_probes import FEWEST, fit_letter_probes, probed_letters
 from ._absorption_words import (
     LETTERS,
+    SHARES,
     activations_of,
     alphabetic_tokens,
     check_template,
@@ -67,7 +68,7 @@ class Absorption:
     """`saebench`: add SAEBench's own figures, named `saebench_*`. It reads every alphabetic token
     in its own template, whatever the other fields say."""
     limit: int | None = None
-    """At most so many words, all letters together."""
+    """At most about so many words are scored, all letters together."""
 
     def __post_init__(self) -> None:
         if self.template is not None:
@@ -111,7 +112,7 @@ class Absorption:
             "split": split,
             "direction": probes.direction,
             "says_yes": probes.says_yes,
-            "usable": probes.valid_f1 >= self.min_probe_f1,
+            "usable": (probes.valid_f1 >= self.min_probe_f1) & probes.direction.any(1),
         }
         if on_lab:
             for genre in pairs.GENRES:
@@ -133,13 +134,7 @@ class Absorption:
         usable = np.flatnonzero(letters.usable)
         least = self.min_letters or MIN_LETTERS
         if len(usable) < least:
-            reason = (
-                f"{len(usable)} letters have a probe with F1 of at least {self.min_probe_f1:g}, "
-                f"but {least} must: the model does not spell well enough here to judge an SAE by. "
-                "Try another template or site, or set absorption.min_probe_f1 or "
-                "absorption.min_letters."
-            )
-            yield from reported.missing_letters(reason)
+            yield from reported.missing_letters(self._too_few(letters, len(usable), least))
         else:
             yield from reported.letters(_judged(sae, letters, usable), letters, words)
         if prepared.facts["lab"]:
@@ -158,12 +153,27 @@ class Absorption:
             least = self.min_letters or SAEBENCH_MIN_LETTERS
             yield from saebench.score(sae, known, seed, self.min_probe_f1, least)
 
+    def _too_few(self, letters: Letters, usable: int, least: int) -> str:
+        """Why no SAE is judged by letters: too few words, or a model that does not spell."""
+        probed = len(probed_letters(letters.letter, letters.split))
+        if probed < least:
+            return (
+                f"{probed} letters have {FEWEST} words in each split, but {least} must be judged "
+                "by. Raise --limit or absorption.words_per_letter, or lower "
+                "absorption.min_letters."
+            )
+        return (
+            f"{usable} letters have a probe with F1 of at least {self.min_probe_f1:g}, but {least} "
+            "must: the model does not spell well enough here to judge an SAE by. Try another "
+            "template or site, or set absorption.min_probe_f1 or absorption.min_letters."
+        )
+
     @property
     def _per_letter(self) -> int:
-        """Words of a letter, `limit` shared out evenly."""
+        """Words of a letter, so that those which are scored share `limit` out evenly."""
         if self.limit is None:
             return self.words_per_letter
-        return min(self.words_per_letter, max(1, self.limit // len(LETTERS)))
+        return min(self.words_per_letter, max(1, int(self.limit / len(LETTERS) / SHARES[-1])))
 
 
 _OCCURRENCES = ("x", "word", "counts")

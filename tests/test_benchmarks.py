@@ -25,6 +25,17 @@ def test_core_splits_the_cost_of_each_sae() -> None:
     assert re.fullmatch(r"peak memory \d+ MB", lines[4])
 
 
+def test_absorption_splits_the_cost_of_each_sae() -> None:
+    """What a site costs, then each SAE's seconds for scores and intervals, and the peak."""
+    lines = printed("absorption.py").splitlines()
+    assert lines[0].split() == ["CPU", "seconds", "score", "intervals", "all"]
+    assert [line.split()[0].strip(":") for line in lines[1:4]] == ["prepare", "first", "further"]
+    for line in lines[2:4]:
+        score, intervals, everything = map(float, line.split()[-3:])
+        assert abs(score + intervals - everything) < 0.03
+    assert re.fullmatch(r"peak memory \d+ MB", lines[4])
+
+
 def test_wide_measures_each_width() -> None:
     """Each width has its weights, the memory beyond them and its time."""
     lines = printed("wide.py", "--log2", "8", "10", "--vectors", "64", "--d", "16").splitlines()

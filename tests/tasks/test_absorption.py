@@ -90,6 +90,12 @@ def scored(
     return values(one for one in task.score(sae, prepared, source, 0) if one.part is None)
 
 
+def scores_of(task: Absorption, source: ModelSource) -> list[Evidence | Missing]:
+    """All that a task yields for an SAE that never says anything."""
+    sae = lookup(np.ones((1, source.d_in), np.float32), np.zeros((1, 3)), np.ones((3, source.d_in)))
+    return list(task.score(sae, task.prepare(source, 0), source, 0))
+
+
 def speller(prepared: Prepared, *, absorbing: bool, covering: bool = True) -> Lookup:
     """A latent for each letter; some words silence it, and have a latent of their own instead.
 
@@ -182,6 +188,16 @@ def test_a_random_sae_loses_words_and_absorbs_none(source: ModelSource, prepared
     assert found["full_absorption_rate"] < 0.05
     assert found["lost_rate"] > 0.4
     assert found["main_latent_f1"] < 0.5
+
+
+def test_a_silent_sae_loses_everything(source: ModelSource, prepared: Prepared) -> None:
+    """Latents that are never active absorb nothing, find nothing and lose every word."""
+    sae = lookup(np.ones((1, source.d_in), np.float32), np.zeros((1, 3)), np.ones((3, source.d_in)))
+    found = scored(sae, prepared, source)
+    assert found["full_absorption_rate"] == 0
+    assert found["lost_rate"] == 1
+    assert found["main_latent_f1"] == 0
+    assert found["parent_latent_f1"] == 0
 
 
 def test_a_further_main_latent_is_a_split(source: ModelSource, prepared: Prepared) -> None:
@@ -292,6 +308,9 @@ def test_a_model_that_does_not_spell_is_not_scored(source: ModelSource, prepared
         "main_latent_f1",
     }
     assert "but 26 must" in missing["full_absorption_rate"]
+    few = replace(TASK, limit=40)
+    reasons = [one.reason for one in scores_of(few, source) if isinstance(one, Missing)]
+    assert "Raise --limit" in reasons[0]
     assert {"probe_f1", "usable_letters", "scored_words"} <= set(values(found))
 
 

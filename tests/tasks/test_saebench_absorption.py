@@ -186,7 +186,9 @@ def test_parity_with_saebench(parity_dir: Path, tmp_path: Path) -> None:
                 for one in scores
                 if isinstance(one, Evidence) and one.units.name == "saebench_letters"
             )
-            spreads = {SPREADS[column]: float(table[column].std()) for column in SPREADS}
+            spreads = {
+                SPREADS[column]: float(table[column].to_numpy().std(ddof=1)) for column in SPREADS
+            }
             means = {GOLDEN[metric]: value for metric, value in values(scores).items()}
             found[name].append(means | spreads)
     for name, figures in golden.items():
