@@ -239,7 +239,7 @@ def hierarchy(
             {
                 "num_a": "absorbed_child",
                 "den_a": "child",
-                "num_b": "absorbed_alone",
+                "num_b": "silent_alone",
                 "den_b": "alone",
             },
             unit=metric.unit,
@@ -268,7 +268,7 @@ def hierarchy(
 
 
 def _occurrences(name: str, rows: pd.DataFrame) -> Units:
-    columns = ("child", "alone", "seen_child", "absorbed_child", "absorbed_alone")
+    columns = ("child", "alone", "seen_child", "absorbed_child", "silent_alone")
     return units(
         f"occurrences_of_{name}",
         "occurrence",

@@ -75,7 +75,13 @@ class Absorption:
             check_template(self.template)
         if self.compat not in (None, "saebench"):
             raise UsageError(f"absorption.compat '{self.compat}' is unknown; there is 'saebench'.")
-        least = {"examples": 0, "words_per_letter": 1, "min_letters": 1, "documents": 1, "limit": 1}
+        least = {
+            "examples": 0,
+            "words_per_letter": 1,
+            "min_letters": 1,
+            "documents": 20,
+            "limit": 1,
+        }
         for field, low in least.items():
             value = getattr(self, field)
             if value is not None and value < low:
