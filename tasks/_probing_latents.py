@@ -21,6 +21,9 @@ BLOCK = 1 << 22
 SPANNED = 1e-5
 """Axes with less than this share of the largest sum of squares are rounding."""
 
+ROUNDING = 1e-12
+"""Variance below this share of the mean square is what float32 makes of a constant."""
+
 Labels = Bool[np.ndarray, "rows problems"]
 
 
@@ -42,13 +45,15 @@ def correlations(
     The difference of the two means in units of the latent's own spread: SAEs that differ only in
     the scale of a latent choose alike.
     """
-    n = len(y)
+    n, width = len(y), z.getnnz(0).size
     label = y.astype(np.float64)
     label -= label.mean(0)
-    mean = np.asarray(z.mean(0), dtype=np.float64).ravel()
-    square = np.asarray(z.multiply(z).sum(0), dtype=np.float64).ravel()
-    variance = square / n - mean**2
-    live = variance > 1e-9 * np.maximum(square / n, 1e-300)
+    values = z.data.astype(np.float64)
+    mean, square = (
+        np.bincount(z.indices, each, minlength=width) / n for each in (values, values**2)
+    )
+    variance = square - mean**2
+    live = variance > ROUNDING * square
     spread = np.sqrt(np.where(live, variance, 1.0))
     together = np.asarray((z.T @ label).T) / n
     scale = np.where(label.any(0), label.std(0), 1.0)

@@ -71,9 +71,9 @@ def pairs(rows: pd.DataFrame) -> list[Pair]:
         Pair(
             str(own["set"].iloc[0]),
             str(own["label"].iloc[0]),
-            own["text"].to_numpy(np.int64),
-            own["y"].to_numpy(bool),
-            own["test"].to_numpy(bool),
+            own["text"].to_numpy(np.int64, copy=True),
+            own["y"].to_numpy(bool, copy=True),
+            own["test"].to_numpy(bool, copy=True),
         )
         for _, own in rows.groupby(["set", "label"], sort=False)
     ]

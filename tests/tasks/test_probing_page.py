@@ -1,0 +1,49 @@
+"""docs/tasks/probing.md names each score of `probing`, and nothing else."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from saeval_tasks.probing import Probing
+
+sys.path.insert(0, str(Path(__file__).parent))
+from core_oracles import random_topk, tiny_models, tiny_source
+
+PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "probing.md"
+
+
+@pytest.fixture(scope="module")
+def yielded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Metric -> direction, of all that `probing` yields for a random SAE of a tiny model."""
+    folder = tmp_path_factory.mktemp("probing")
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(tiny_models.WORDS, 6)) for _ in range(120)]
+    path = folder / "texts.csv"
+    pd.DataFrame({"text": texts, "label": ["x", "y"] * 60}).to_csv(path)
+    task = Probing(str(path), compat="saebench", compat_train_rows=40, compat_test_rows=20)
+    source = tiny_source(folder)
+    scores = task.score(random_topk(), task.prepare(source, 0), source, 0)
+    return {one.metric: one.better for one in scores}
+
+
+def _rows() -> list[list[str]]:
+    """Cells of the page's tables, headings and rules left out."""
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_page_names_every_score(yielded: dict[str, str]) -> None:
+    """The names in the first column are those that the task yields, each once."""
+    named = [name for row in _rows() for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(named) == sorted(yielded)
+
+
+def test_page_gives_the_direction_of_every_score(yielded: dict[str, str]) -> None:
+    """The page and the task agree on which way is better."""
+    for row in _rows():
+        if len(row) > 2:
+            said = row[2].replace("neither", "none")
+            assert {yielded[name] for name in re.findall(r"`(\w+)`", row[0])} == {said}
