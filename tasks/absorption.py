@@ -29,7 +29,7 @@ from ._absorption_words import (
     split_prompts,
     splits,
 )
-from ._corpus import lab_part
+from ._corpus import lab_corpus, lab_part
 from ._draws import generator
 from ._encoded import encoded
 
@@ -38,6 +38,8 @@ LAB_TEMPLATE = " {word} {letter}"
 """What the lab's model was taught."""
 MIN_LETTERS = 10
 SAEBENCH_MIN_LETTERS = 20
+CHECKED_CHARACTERS = 20_000
+"""Of the lab's text, for the checks before scoring: some 100 documents."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Absorption:
             for genre in pairs.GENRES:
                 found = pairs.occurrences(source, genre, seed, self.documents)
                 arrays |= {f"{genre}_{key}": getattr(found, key) for key in _OCCURRENCES}
+            arrays |= _to_look_at(source)
         if self.compat:
             arrays |= saebench.read(source, tokenizer, seed, self.min_probe_f1).arrays()
         facts = {"template": template, "cut_words": int((~whole).sum()), "lab": on_lab}
@@ -204,6 +207,15 @@ def _tokenizer(source: ActivationSource) -> Any:
             "adds to the one says nothing of the other."
         )
     return source.model.tokenizer
+
+
+def _to_look_at(source: ActivationSource) -> dict[str, np.ndarray]:
+    """Ordinary text of the lab's, for the checks before scoring: its model knows no other."""
+    corpus = lab_corpus(source.name, CHECKED_CHARACTERS)
+    if corpus is None:
+        return {}
+    rows = source.tokenize(corpus.texts, name=corpus.name)
+    return {"ids": rows.ids, "attention": rows.attention, "mask": rows.mask}
 
 
 def _letters(prepared: Prepared) -> Letters:
