@@ -28,6 +28,8 @@ bench: $(STAMP)
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
 	$(BIN)/python benchmarks/absorption.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
 	  $(if $(SITE),--site '$(SITE)')
+	$(BIN)/python benchmarks/probing.py $(if $(DATA),--model '$(MODEL)' --saes $(SAES) --data $(DATA) \
+	  $(if $(SITE),--site '$(SITE)'))
 	$(BIN)/python benchmarks/wide.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/othello.py
