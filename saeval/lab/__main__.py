@@ -1,6 +1,7 @@
 """`python -m saeval.lab build`: make the lab's weights again, or what is missing of them.
 
-`python -m saeval.lab list` writes its registry.yaml, `python -m saeval.lab page` docs/lab.md.
+`python -m saeval.lab list` writes its registry.yaml, as building does in the end, and
+`python -m saeval.lab page` docs/lab.md.
 """
 
 import argparse
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("build", help="build all parts that are not there yet")
     command.add_argument("--only", metavar="PART", help="this part and what it needs")
-    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     commands.add_parser("list", help="write the lab's registry.yaml from its manifest")
     commands.add_parser("page", help="write docs/lab.md and its plots (takes matplotlib)")
     chosen = parser.parse_args(arguments)

@@ -1,12 +1,16 @@
 """docs/lab.md and its two plots, written from the manifest: `python -m saeval.lab page`."""
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from saeval.errors import UsageError
 from saeval.lab.manifest import Row, read_rows
-from saeval.lab.zoo.members import MEMBERS, Member
+from saeval.lab.zoo.members import MEMBERS, ORACLE, Member
 
 DOCS = Path(__file__).parents[2] / "docs"
 L0_FVU, MCC = "lab/l0-fvu.svg", "lab/mcc.svg"
@@ -41,6 +45,10 @@ Names: `lab/world/topk-16` is the TopK SAE of 16 latents a token, `-s1` a furthe
 are nulls, there to be beaten; `oracle` knows the truth and stands first wherever truth is scored.
 `saeval ls sets` lists what belongs together: seeds, sparsities, architectures, checkpoints.
 
+In the tables below, ± is half the range over training seeds and `dead` the share of latents that
+no held-out token activates. [core](tasks/core.md) and [synthetic](tasks/synthetic.md) say what the
+other columns are.
+
     saeval run --sae 'lab/world/*' --tasks core
     saeval describe lab/world                  # figures of the model and of its SAEs
     python -m saeval.lab build                 # makes all of it again, or what is missing
@@ -56,7 +64,7 @@ def page(rows: Mapping[str, Row]) -> str:
         )
     lines += [AFTER_PARTS.rstrip("\n"), "", *_models(rows)]
     for ground in PARTS:
-        members = [m for m in MEMBERS if m.ground == ground and m.name in rows]
+        members = _members(ground, rows)
         if members:
             lines += ["", f"## SAEs of `lab/{ground}`", "", *_table(members, rows)]
             if ground == "world":
@@ -67,7 +75,15 @@ def page(rows: Mapping[str, Row]) -> str:
 
 
 def write_page(docs: Path = DOCS) -> None:
-    """Write the page and its plots anew. Takes matplotlib, of the extra `docs`."""
+    """Write the page and its plots anew. Takes matplotlib, of the extra `docs`.
+
+    Raises:
+        UsageError: if the folder or matplotlib is missing.
+    """
+    if not docs.is_dir():
+        raise UsageError(f"There is no '{docs}': the page is written in a checkout of saeval.")
+    if find_spec("matplotlib") is None:
+        raise UsageError("The plots take matplotlib: pip install 'saeval[docs]'.")
     rows = read_rows()
     (docs / "lab").mkdir(exist_ok=True)
     (docs / "lab.md").write_text(page(rows), encoding="utf-8")
@@ -109,9 +125,17 @@ def _models(rows: Mapping[str, Row]) -> list[str]:
     return ["## The models", "", text, games]
 
 
+def _members(ground: str, rows: Mapping[str, Row]) -> list[Member]:
+    """The zoo on a ground as far as it is built, and the ground's oracle."""
+    oracle = Member(ground, ORACLE, 0)
+    zoo = [m for m in MEMBERS if m.ground == ground]
+    known = zoo if oracle.name in [m.name for m in zoo] else [*zoo, oracle]
+    return [m for m in known if m.name in rows]
+
+
 def _table(members: Sequence[Member], rows: Mapping[str, Row]) -> list[str]:
     """One line an architecture and sparsity: the mean over seeds, and their spread."""
-    names = [name for name in rows[members[0].name].figures if name != "loss"]
+    names = list(rows[members[0].name].figures)
     lines = [f"| SAE | seeds | {' | '.join(names)} |", "|---|---|" + "---:|" * len(names)]
     for one in members:
         if one.seed:
@@ -168,10 +192,9 @@ def _plot_mcc(rows: Mapping[str, Row], path: Path) -> None:
     _save(figure, path)
 
 
-def _axes(x: str, y: str):  # noqa: ANN202  matplotlib is imported here only
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+def _axes(x: str, y: str) -> tuple[Any, Any]:
+    """A figure and its axes, of matplotlib, which need not be installed for all else."""
+    figure = import_module("matplotlib.figure").Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -179,9 +202,7 @@ def _axes(x: str, y: str):  # noqa: ANN202  matplotlib is imported here only
     return figure, axes
 
 
-def _save(figure, path: Path) -> None:  # noqa: ANN001  as above
+def _save(figure: Any, path: Path) -> None:
     """As SVG, the same bytes for the same figures."""
-    import matplotlib as mpl
-
-    mpl.rcParams["svg.hashsalt"] = path.name
+    import_module("matplotlib").rcParams["svg.hashsalt"] = path.name
     figure.savefig(path, format="svg", metadata={"Date": None})

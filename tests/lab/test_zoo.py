@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,18 +10,30 @@ import torch
 from saeval.errors import LoadError, UsageError
 from saeval.lab.build import Site
 from saeval.lab.manifest import WEIGHTS, is_whole, read_rows, write_rows
-from saeval.lab.page import DOCS, page
+from saeval.lab.page import DOCS, page, write_page
 from saeval.lab.zoo.grounds import world_ground
 from saeval.lab.zoo.listing import REGISTRY, listing
-from saeval.lab.zoo.members import MEMBERS, NULLS, Member, groups
+from saeval.lab.zoo.members import MEMBERS, NULLS, ORACLE, Member, groups
 from saeval.lab.zoo.part import build_member
 from saeval.loaders.saeval_format import load, save
-from saeval.registry import load_registry, resolve
+from saeval.registry import Registry, load_registry, resolve
 from saeval.run import load_sae
 
 LARGEST = 40e6
 """Bytes of all weights together."""
 BUILT = [member for member in MEMBERS if member.name in read_rows()]
+KINDS = (
+    Member("world", "relu", 16), Member("world", "transcoder", 16),
+    *(Member("world", null, 16) for null in NULLS),
+    Member("synthetic/base", "topk", 8), Member("synthetic/base", ORACLE, 8),
+)  # fmt: skip
+"""One member of every kind that the builder tells apart."""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    """All registries, read once."""
+    return load_registry()
 
 
 def toy(folder: Path) -> Site:
@@ -30,6 +43,11 @@ def toy(folder: Path) -> Site:
     (weights / "world" / "model").symlink_to(WEIGHTS / "world" / "model")
     write_rows([read_rows()["world/model"]], manifest)
     return Site(weights, manifest, folder / "checkpoints", share=0.001)
+
+
+def place(member: Member) -> str:
+    """What the lab calls the model or world that it reads."""
+    return member.ground if member.ground.startswith("synthetic/") else f"{member.ground}/model"
 
 
 def test_names_are_what_users_type() -> None:
@@ -64,6 +82,15 @@ def test_the_page_is_the_manifests() -> None:
     assert (DOCS / "lab.md").read_text(encoding="utf-8") == page(read_rows())
 
 
+def test_the_page_shows_oracles_and_is_for_checkouts(tmp_path: Path) -> None:
+    """Its tables end in each ground's oracle; where there is no docs/, it says so."""
+    tables = page(read_rows()).split("## SAEs of ")[1:]
+    built = {row.partition("/")[0] for row in read_rows() if row.endswith(f"/{ORACLE}")}
+    assert all(f"| `{ORACLE}` |" in each for each in tables if each[5:].partition("`")[0] in built)
+    with pytest.raises(UsageError, match="written in a checkout"):
+        write_page(tmp_path / "docs")
+
+
 def test_every_weight_is_as_measured_and_all_are_small() -> None:
     """Each folder hashes to its row; together they stay below what a checkout should weigh."""
     rows = read_rows()
@@ -72,11 +99,13 @@ def test_every_weight_is_as_measured_and_all_are_small() -> None:
 
 
 @pytest.mark.parametrize("member", BUILT, ids=lambda member: member.name)
-def test_a_member_is_listed_at_its_l0_and_better_than_random(member: Member) -> None:
+def test_a_member_is_listed_at_its_l0_and_better_than_random(
+    member: Member, registry: Registry
+) -> None:
     """Its id is in the registry; L0 lies within 10 % of its target, FVU below the random null's."""
     rows = read_rows()
     figures = rows[member.name].figures
-    assert resolve(f"lab/{member.name}", load_registry()).members
+    assert resolve(f"lab/{member.name}", registry).members
     assert figures["l0"] == pytest.approx(member.k, rel=0.1)
     if member.method not in ("random", "transcoder"):
         assert figures["fvu"] < rows[f"{member.ground}/random"].figures["fvu"]
@@ -85,7 +114,7 @@ def test_a_member_is_listed_at_its_l0_and_better_than_random(member: Member) -> 
 def test_a_listed_sae_measures_as_its_manifest_says() -> None:
     """lab/world/topk-16, loaded by id, has the L0, FVU and CE score of its row."""
     rows = read_rows()
-    ground = world_ground(WEIGHTS, rows["world/model"], mlp=False, share=0.25)
+    ground = world_ground(WEIGHTS, rows["world/model"], mlp=False, share=0.5)
     expected = rows["world/topk-16"].figures
     found = ground.figures(load_sae("lab/world/topk-16"))
     assert found["l0"] == pytest.approx(expected["l0"], rel=0.01)
@@ -102,6 +131,27 @@ def test_building_twice_gives_the_same_bits(tmp_path: Path) -> None:
         rows.append(list(build_member(member, toy(tmp_path / name))))
     assert [row.name for row in rows[0]] == ["world/topk-16-at-50", "world/topk-16"]
     assert [row.sha256 for row in rows[0]] == [row.sha256 for row in rows[1]]
+
+
+@pytest.mark.parametrize("member", KINDS, ids=lambda member: member.name)
+def test_every_kind_of_member_is_built(member: Member, tmp_path: Path) -> None:
+    """A toy of each: its files are those of its row, which says how to make and what it reaches."""
+    site = toy(tmp_path)
+    (row,) = build_member(member, site)
+    assert row.name == member.name
+    assert is_whole(row, site.weights)
+    assert {"fvu", "l0", "dead"} < set(row.figures)
+    assert row.recipe["method"] == member.method
+    assert ("seed" in row.recipe) == (member.method not in ("pca", "neurons", ORACLE))
+    sae: Any = load(site.weights / member.name)
+    assert sae.origin.model == f"lab://{place(member)}"
+
+
+def test_a_checkpoint_says_when_it_was_kept(tmp_path: Path) -> None:
+    """Its row tells it from the SAE that it became."""
+    early, late = build_member(Member("world", "topk", 16, checkpoints=(1 / 16,)), toy(tmp_path))
+    assert early.about == late.about.replace(".", ", after 6.25 % of its training.")
+    assert early.recipe["seen"] < late.recipe["seen"]
 
 
 def test_a_random_null_is_kept_as_its_seed(tmp_path: Path) -> None:

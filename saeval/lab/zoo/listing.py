@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from saeval.lab.description import LICENCE
 from saeval.lab.manifest import WEIGHTS, Row, read_rows
 from saeval.lab.zoo.members import MEMBERS, ORACLE, Member, groups
 
@@ -13,7 +14,6 @@ REGISTRY = Path(__file__).parent.parent / "registry.yaml"
 HEADER = """\
 # The lab's models, SAEs and sets. Written from manifest.json by `python -m saeval.lab list`.
 """
-LICENCE = "Apache-2.0"
 MODELS = ("world/model", "othello/model")
 DIGITS = 4
 """Of the figures promised."""

@@ -134,4 +134,4 @@ def _nulls(ground: str, k: int) -> list[Member]:
 
 
 MEMBERS = (*world_members(), *othello_members(), *synthetic_members("base", (8, 16)))
-"""The zoo, each member after none that it needs."""
+"""The zoo. None needs another; those on text and games need the model there."""

@@ -45,21 +45,17 @@ def part_of(member: Member) -> Part:
 
 def build_member(member: Member, site: Site) -> Iterable[Row]:
     """Make one member on one thread, write it in half precision, measure what was written."""
-    import torch
+    from saeval.lab.oracles import one_thread
 
     ground = _ground(member, site)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so that sums come out in the same order on every machine
-    try:
+    with one_thread():
         made, told = (_simple if member.method in SIMPLE else _trained)(member, ground, site)
         rows = []
         for name, (sae, tokens) in made.items():
             figures = _write(sae, name, ground, site)
             recipe = {**told, **ground.data, "seen": tokens}
-            rows.append(make_row(name, _about(member), recipe, figures, weights=site.weights))
+            rows.append(make_row(name, _about(member, name), recipe, figures, weights=site.weights))
             logger.info("lab/%s: %s", name, ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-    finally:
-        torch.set_num_threads(threads)
     return rows
 
 
@@ -100,6 +96,7 @@ def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[st
     from saeval.lab.synthetic import oracle
 
     x = torch.from_numpy(ground.training()[0])
+    told: dict[str, Any] = {"method": member.method, "k": member.k}
     if member.method == ORACLE:
         sae: Any = oracle(member.ground.removeprefix("synthetic/"))
     elif member.method == "pca":
@@ -109,7 +106,8 @@ def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[st
     else:
         mean = x.double().mean(0).half().float()  # as it is stored
         sae = random_topk(mean, ground.d_sae, member.k, RANDOM_SEED)
-    return {member.name: (sae, len(x))}, {"method": member.method, "k": member.k}
+        told |= {"d_sae": ground.d_sae, "seed": RANDOM_SEED}
+    return {member.name: (sae, len(x))}, told
 
 
 def _write(sae: Any, name: str, ground: "Ground", site: Site) -> Mapping[str, float]:
@@ -149,8 +147,10 @@ def _ground(member: Member, site: Site) -> "Ground":
     return _ground_of(member.ground, site, member.method == "transcoder")
 
 
-def _about(member: Member) -> str:
-    """One sentence."""
+def _about(member: Member, name: str) -> str:
+    """One sentence on a member, or on the checkpoint of that name."""
     if member.is_bound:
         return f"{BOUNDS[member.method]}, {member.k} latents a token."
-    return f"SAE ({member.method}) trained towards an L0 of {member.k}, seed {member.seed}."
+    share = {member.checkpoint(share): share for share in member.checkpoints}.get(name)
+    after = f", after {100 * share:g} % of its training" if share else ""
+    return f"SAE ({member.method}) trained towards an L0 of {member.k}, seed {member.seed}{after}."
