@@ -57,7 +57,9 @@ def test_wheel_holds_the_packages_and_their_data(built: Path) -> None:
     """The wheel holds code, registry and lab, and nothing of tests, tools or the root folder."""
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"saeval/py.typed", "saeval/data/registry.yaml", "saeval_tasks/core.py"} <= set(names)
+    assert {"saeval/py.typed", "saeval/data/registry.yaml", "saeval_tasks/core/task.py"} <= set(
+        names
+    )
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"saeval", "saeval_tasks"}
     data = {name for name in names if name.startswith("saeval/data/")}
@@ -72,7 +74,13 @@ def test_sdist_can_be_built_from(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "LICENSE", "README.md", "registry.yaml", "tasks/core.py"} <= names
+    assert {
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "registry.yaml",
+        "tasks/core/task.py",
+    } <= names
 
 
 def test_installed_package_knows_its_plugins_and_registry(installed: Path, tmp_path: Path) -> None:

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 from jaxtyping import Float
-from saeval_tasks import _absorption_pairs as pairs
-from saeval_tasks import _saebench_absorption as saebench
-from saeval_tasks._absorption_letters import absorption_fraction
-from saeval_tasks._absorption_words import LETTERS
-from saeval_tasks.absorption import Absorption
+from saeval_tasks.absorption import Absorption, pairs, saebench
+from saeval_tasks.absorption.letters import absorption_fraction
+from saeval_tasks.absorption.words import LETTERS
 from torch import Tensor
 
 from saeval import lab

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from saeval_tasks._probing_f1 import Detector, always_yes, f1, tuned, untuned
-from saeval_tasks._probing_latents import auc_components, correlations, log_loss, strongest
 from saeval_tasks.probing import Probing
+from saeval_tasks.probing.f1 import Detector, always_yes, f1, tuned, untuned
+from saeval_tasks.probing.latents import auc_components, correlations, log_loss, strongest
 from scipy.sparse import csc_matrix, csr_matrix
 from sklearn.metrics import roc_auc_score
 

@@ -18,7 +18,10 @@ from saeval.activations import ActivationSource
 from saeval.evidence import Better, Evidence, Missing, units
 from saeval.sae import SAE
 
-from ._absorption_letters import (
+from .._draws import generator
+from .._encoded import encoded, padded_rows, unit_projections
+from .._logistic import fit_logistic_each
+from .letters import (
     ABSORBERS,
     ALIGNED,
     MOST_MAIN,
@@ -27,17 +30,14 @@ from ._absorption_letters import (
     SPLIT_GAIN,
     absorption_fraction,
 )
-from ._absorption_probes import f1_score
-from ._absorption_words import (
+from .probes import f1_score
+from .words import (
     LETTERS,
     activations_of,
     alphabetic_tokens,
     prompts,
     split_prompts,
 )
-from ._draws import generator
-from ._encoded import encoded, padded_rows, unit_projections
-from ._logistic import fit_logistic_each
 
 TEMPLATE = "{word} has the first letter: {letter}"
 EXAMPLES = 10

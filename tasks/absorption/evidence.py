@@ -8,9 +8,9 @@ import pandas as pd
 
 from saeval.evidence import Better, Evidence, Missing, Units, units
 
-from ._absorption_letters import Absorbed, Letters, Main
-from ._absorption_probes import always_yes_f1, f1_score
-from ._absorption_words import LETTERS
+from .letters import Absorbed, Letters, Main
+from .probes import always_yes_f1, f1_score
+from .words import LETTERS
 
 ONE_FIGURE = "a letter has but one"
 

@@ -13,12 +13,14 @@ from saeval.evidence import Evidence, Missing
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from . import _absorption_evidence as reported
-from . import _absorption_pairs as pairs
-from . import _saebench_absorption as saebench
-from ._absorption_letters import Letters, absorbed, active_of, main_latents
-from ._absorption_probes import FEWEST, fit_letter_probes, probed_letters
-from ._absorption_words import (
+from .._corpus import lab_corpus, lab_part
+from .._draws import generator
+from .._encoded import encoded
+from . import evidence as reported
+from . import pairs, saebench
+from .letters import Letters, absorbed, active_of, main_latents
+from .probes import FEWEST, fit_letter_probes, probed_letters
+from .words import (
     LETTERS,
     SHARES,
     activations_of,
@@ -29,9 +31,6 @@ from ._absorption_words import (
     split_prompts,
     splits,
 )
-from ._corpus import lab_corpus, lab_part
-from ._draws import generator
-from ._encoded import encoded
 
 TEMPLATE = " {word} has the first letter: {letter}"
 LAB_TEMPLATE = " {word} {letter}"

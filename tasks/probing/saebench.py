@@ -11,10 +11,10 @@ from scipy.sparse import csr_matrix
 
 from saeval.evidence import Evidence, units
 
-from ._draws import generator
-from ._labelled import DataSet
-from ._logistic import fit_logistic_each
-from ._probing_rows import class_order
+from .._draws import generator
+from .._labelled import DataSet
+from .._logistic import fit_logistic_each
+from .rows import class_order
 
 TOP_K = (1, 2, 5)
 RATE, DECAY, BETAS, EPSILON = 1e-2, 1e-2, (0.9, 0.999), 1e-8

@@ -8,7 +8,7 @@ import numpy as np
 
 from saeval.evidence import Evidence, Missing, units
 
-from ._synthetic_tables import Columns, Tables
+from .tables import Columns, Tables
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from saeval.errors import NotApplicable
 from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, decode_codes
 
-from . import _saebench_core as saebench
-from ._core_losses import add_losses, positions
-from ._row_sums import RowSums, Statistics
+from . import saebench
+from .losses import add_losses, positions
+from .row_sums import RowSums, Statistics
 
 
 @dataclass(frozen=True)

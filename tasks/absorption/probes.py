@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from ._absorption_words import LETTERS
-from ._logistic import fit_logistic
+from .._logistic import fit_logistic
+from .words import LETTERS
 
 C_GRID = (1e-3, 1e-2, 1e-1)
 """Weights of the loss against the penalty, of which validation words choose; features have unit

@@ -13,7 +13,7 @@ from saeval.evidence import Evidence, Missing, units
 from saeval.metrics.sparsity import token_sums
 from saeval.sae import Codes
 
-from ._core_evidence import (
+from .evidence import (
     DENSITIES,
     LOSSES,
     Ratio,
@@ -23,8 +23,8 @@ from ._core_evidence import (
     used,
     with_shares,
 )
-from ._row_sums import Statistics
-from ._site_sums import SiteSums
+from .row_sums import Statistics
+from .site_sums import SiteSums
 
 BATCH_ROWS = 16
 """Rows (of a long array: blocks) a batch in SAEBench's canonical run. Three of its figures depend

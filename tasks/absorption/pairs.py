@@ -18,8 +18,8 @@ from scipy.sparse import csc_matrix
 from saeval.activations import ActivationSource
 from saeval.lab.world import World
 
-from ._absorption_letters import MOST_MAIN, SPLIT_GAIN
-from ._draws import generator
+from .._draws import generator
+from .letters import MOST_MAIN, SPLIT_GAIN
 
 GENRES = ("hierarchy", "association")
 """Kinds of document: with true pairs, and with the pairs that are matched to them."""

@@ -11,7 +11,7 @@ from saeval import metrics
 from saeval.evidence import Evidence, Missing, units
 from saeval.sae import SAE
 
-from ._core_evidence import WEIGHTS_ONLY, Ratio, evidence, missing
+from .evidence import WEIGHTS_ONLY, Ratio, evidence, missing
 
 EXACT_UP_TO = 2**16
 """Latents up to which every pair is compared."""

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
-from ._logistic import Axes, fit_logistic_each, principal_axes
-from ._probing_rows import FIT, VALIDATION, ProbeSet
+from .._logistic import Axes, fit_logistic_each, principal_axes
+from .rows import FIT, VALIDATION, ProbeSet
 
 C_SPARSE = (0.01, 1.0)
 """For a few standardised latents, from strong to weak regularisation."""

@@ -11,7 +11,7 @@ from saeval import metrics
 from saeval.activations import Batch, TokenRows
 from saeval.models import LoadedModel
 
-from ._row_sums import RowSums
+from .row_sums import RowSums
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.sparse import csc_matrix, csr_matrix
 
-from ._draws import generator
-from ._probing_evidence import Problem
-from ._probing_f1 import CANDIDATES, tuned, untuned
-from ._probing_latents import (
+from .._draws import generator
+from .evidence import Problem
+from .f1 import CANDIDATES, tuned, untuned
+from .latents import (
     Columns,
     Labels,
     batches,
@@ -21,7 +21,7 @@ from ._probing_latents import (
     strongest,
     wide_scores,
 )
-from ._probing_rows import FIT, VALIDATION, ProbeSet
+from .rows import FIT, VALIDATION, ProbeSet
 
 F1S = ("best_latent_f1", "best_latent_f1_untuned")
 PERMUTATIONS = 3

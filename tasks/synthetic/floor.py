@@ -8,7 +8,7 @@ from saeval.architectures.random import random_topk
 from saeval.lab.synthetic import evaluation_sample, synthetic_world
 from saeval.sae import encode_codes
 
-from ._synthetic_tables import Tables, find
+from .tables import Tables, find
 
 DRAWS = 4
 """Random SAEs whose scores are averaged."""

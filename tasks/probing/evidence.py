@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 
 from saeval.evidence import Evidence, Missing, Units, units
 
-from ._probing_f1 import always_yes
-from ._probing_latents import auc_components
+from .f1 import always_yes
+from .latents import auc_components
 
 Columns = Mapping[str, Float[np.ndarray, " rows"]]
 

@@ -11,9 +11,9 @@ from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from ._synthetic_evidence import evidence
-from ._synthetic_floor import random_tables
-from ._synthetic_tables import Pair, find
+from .evidence import evidence
+from .floor import random_tables
+from .tables import Pair, find
 
 
 @dataclass(frozen=True)

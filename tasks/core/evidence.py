@@ -10,7 +10,7 @@ from jaxtyping import Int
 from saeval import metrics
 from saeval.evidence import Evidence, Missing, Units, units
 
-from ._row_sums import Statistics
+from .row_sums import Statistics
 
 WEIGHTS_ONLY = "it is a constant of the weights, with nothing sampled"
 ALL_LATENTS = "every latent is counted; what varies is how many tokens were seen"

@@ -16,14 +16,14 @@ from saeval.evidence import Evidence, Missing
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from . import _core_evidence as reported
-from . import _saebench_core as saebench
-from ._core_pass import Plan, counted_activations, measure, measure_model
-from ._core_rows import CHARACTERS_A_TOKEN, Data, Overflow, ready_rows, stored_vectors, text_rows
-from ._corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
-from ._neighbours import EXACT_UP_TO, nearest_neighbours
-from ._row_sums import Statistics
-from ._site_sums import site_sums
+from .._corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
+from . import evidence as reported
+from . import saebench
+from .measuring import Plan, counted_activations, measure, measure_model
+from .neighbours import EXACT_UP_TO, nearest_neighbours
+from .row_sums import Statistics
+from .rows import CHARACTERS_A_TOKEN, Data, Overflow, ready_rows, stored_vectors, text_rows
+from .site_sums import site_sums
 
 DEFAULT_ROWS = 1024
 """Rows of the default text: 131,072 tokens at most."""

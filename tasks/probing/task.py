@@ -15,8 +15,7 @@ from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from . import _saebench_probing as saebench
-from ._labelled import (
+from .._labelled import (
     LAB,
     SAEBENCH,
     DataSet,
@@ -27,10 +26,11 @@ from ._labelled import (
     listed,
     read,
 )
-from ._probing_evidence import evidence, missing
-from ._probing_latents import dense_scores
-from ._probing_problems import F1S, Subject, problems
-from ._probing_rows import Numbers, ProbeSet, read_back, take, usable, world_set, written
+from . import saebench
+from .evidence import evidence, missing
+from .latents import dense_scores
+from .problems import F1S, Subject, problems
+from .rows import Numbers, ProbeSet, read_back, take, usable, world_set, written
 
 C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Regularisation of the dense probe on standardised activations, from strong to weak."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saeval import metrics
 
-from ._row_sums import RowSums, Statistics
+from .row_sums import RowSums, Statistics
 
 
 @dataclass(frozen=True)
