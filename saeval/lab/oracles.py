@@ -45,7 +45,7 @@ def fit_oracle(data: Labelled, *, steps: int, seed: int = 0) -> JumpReLU:
     The encoder is a logistic probe for each concept, its threshold the cut of highest F1; decoder
     rows of unit length are the least-squares way back from the latents to the activations.
     """
-    W, b = probes(data.x, data.truth, steps=steps, seed=seed)
+    W, b = probes(data, steps=steps, seed=seed)
     cut = torch.cat(
         [
             best_cuts(data.x @ W[:, part] + b[part], data.truth[:, part], data.weight)
@@ -74,30 +74,28 @@ def one_thread() -> Iterator[None]:
 
 
 def probes(
-    x: Float[Tensor, "tokens d"],
-    truth: Bool[Tensor, "tokens concepts"],
-    *,
-    steps: int,
-    lr: float = 2e-2,
-    seed: int = 0,
+    data: Labelled, *, steps: int, lr: float = 2e-2, seed: int = 0
 ) -> tuple[Float[Tensor, "d concepts"], Float[Tensor, " concepts"]]:
     """Logistic regressions, all at once: weights and biases on raw activations.
 
-    Where a concept is true weighs more than where it is not, by one over the root of its rate: the
-    rare ones would hardly be heard otherwise.
+    Activations are drawn by the root of their weights: between what is common, which most false
+    alarms are, and what is rare, which would hardly be heard.
     """
-    mean, spread = x.mean(0), x.std(0) + 1e-6
-    rate = truth.float().mean(0).clamp(min=1 / len(x))
-    W = torch.zeros(x.shape[1], truth.shape[1], requires_grad=True)
+    mean, spread = data.x.mean(0), data.x.std(0) + 1e-6
+    drawn = data.weight.double().sqrt()
+    rate = (data.truth * (drawn / drawn.sum())[:, None]).sum(0).float()
+    W = torch.zeros(data.x.shape[1], data.truth.shape[1], requires_grad=True)
     b = torch.logit(rate, eps=1e-6).requires_grad_()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam([W, b], lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    upper = drawn.cumsum(0)
     for _ in range(steps):
-        rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=generator)
-        logits = ((x[rows] - mean) / spread) @ W + b
+        at = torch.rand(min(BATCH, len(upper)), generator=generator, dtype=torch.float64)
+        rows = torch.searchsorted(upper, at * upper[-1]).clamp(max=len(upper) - 1)
+        logits = ((data.x[rows] - mean) / spread) @ W + b
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, truth[rows].float(), pos_weight=rate.rsqrt()
+            logits, data.truth[rows].float()
         )
         optimizer.zero_grad()
         loss.backward()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAME = "world/oracle"
 MODEL = "world/model"
 SEED = 0
-ROWS = {"train": 4096, "test": 2048}
+ROWS = {"train": 2048, "test": 1024}
 """Rows of 128 tokens that the probes are fitted and measured on."""
 MOST_OF_A_TOKEN = 300
 """Occurrences of one token kept in training; those kept stand for the rest."""
