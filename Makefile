@@ -6,12 +6,13 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 STAMP := .venv/.installed
-DEMO := lab/world/matryoshka-16 lab/world/topk-16 lab/world/relu-16 lab/world/random
+DEMO := lab/world/oracle lab/world/matryoshka-16 lab/world/topk-16 lab/world/relu-16 lab/world/random
 
 .PHONY: demo test lint bench
 
 demo: $(READY)
-	$(BIN)/saeval run $(DEMO:%=--sae %) --tasks core --output-path results/demo
+	$(BIN)/saeval run $(DEMO:%=--sae %) --tasks core,probing,absorption \
+	  --output-path results/demo
 
 test: lint
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=10
