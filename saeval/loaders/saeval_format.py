@@ -16,6 +16,7 @@ from torch import Tensor
 from saeval.architectures import ARCHITECTURES, build
 from saeval.architectures.checks import tensor_fields
 from saeval.architectures.random import random_topk
+from saeval.architectures.topk import TopK
 from saeval.architectures.transforms import TRANSFORMS, Transform
 from saeval.entries import Entry
 from saeval.errors import LoadError, UsageError
@@ -28,6 +29,8 @@ CONFIG, WEIGHTS = "saeval.json", "saeval.safetensors"
 VERSION = 1
 RANDOM = "random"
 """Stands for a TopK SAE whose directions are drawn from a seed, not stored."""
+SEEDS = range(2**63)
+"""What a random null may be drawn from: torch's generators take no more."""
 INNER = "inner"
 """Field that holds another architecture; its tensors carry this before their names."""
 
@@ -85,7 +88,7 @@ def _random(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
     """
     described = _object(config, "sae", path)
     _only(described, {"architecture", "d_sae", "k", "seed"}, path)
-    numbers = {name: described.get(name) for name in ("d_sae", "k", "seed")}
+    numbers: dict[str, Any] = {name: described.get(name) for name in ("d_sae", "k", "seed")}
     for name, value in numbers.items():
         if type(value) is not int or value < (0 if name == "seed" else 1):
             raise LoadError(f"{path} gives '{name}' as {value!r}, but must give a whole number.")
@@ -124,16 +127,38 @@ def _seeded(
     """The JSON of a random null: what its directions are drawn from, not the directions.
 
     Raises:
-        UsageError: if these are not what its seed gives.
+        UsageError: if it names no seed, or is not what its seed gives.
     """
-    config = {"d_sae": sae.d_sae, "k": sae.k, "seed": sae.origin.metadata.get("seed")}
-    tensors[prefix + "b_dec"] = _stored(sae.b_dec, "b_dec", dtype)
-    if not torch.equal(random_topk(sae.b_dec, **config).W_dec, sae.W_dec):
+    seed, cure = sae.origin.metadata.get("seed"), "Take 'null' out of its origin's metadata"
+    if type(seed) is not int or seed not in SEEDS:
         raise UsageError(
-            f"An SAE called random from seed {config['seed']} has other directions than that seed "
-            "gives. Take 'null' out of its origin's metadata to save them as they are."
+            f"An SAE called random must name the seed of its directions, a whole number from 0 to "
+            f"below 2**63, not {seed!r}. {cure}, or add 'seed' there."
         )
+    other = _not_drawn(sae, seed)
+    if other:
+        raise UsageError(
+            f"An SAE called random from seed {seed} is not what the directions of that seed give: "
+            f"{', '.join(other)} would be lost. {cure} to save it as it is."
+        )
+    config = {"d_sae": sae.d_sae, "k": sae.k, "seed": seed}
+    tensors[prefix + "b_dec"] = _stored(sae.b_dec, "b_dec", dtype)
     return {"architecture": RANDOM, **config}
+
+
+def _not_drawn(sae: Any, seed: int) -> list[str]:
+    """What of an SAE is not as `random_topk` draws it; its architecture, if that is another."""
+    if type(sae) is not TopK:
+        return [f"its architecture {type(sae).__name__}"]
+    drawn = random_topk(sae.b_dec.cpu(), sae.d_sae, sae.k, seed)
+    names = [one.name for one in fields(sae) if one.name != "origin"]
+    return [name for name in names if not _same(getattr(sae, name), getattr(drawn, name))]
+
+
+def _same(value: Any, drawn: Any) -> bool:
+    if isinstance(value, Tensor):
+        return torch.equal(value.cpu(), drawn)
+    return bool(value == drawn)
 
 
 def _described(

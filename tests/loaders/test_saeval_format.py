@@ -121,6 +121,38 @@ def test_a_null_is_saved_as_what_it_is(tmp_path: Path) -> None:
     assert origin_of(load_folder(tmp_path)).metadata == {"null": "random", "seed": 5}
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"W_enc": torch.ones(4, 8)},
+        {"b_enc": torch.full((8,), 0.1)},
+        {"W_dec": torch.ones(8, 4)},
+        {"subtract_b_dec": False},
+        {"transform": LayerNorm()},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_null_that_its_seed_does_not_give_is_not_saved(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    """Whatever differs would be lost with the seed alone, so it is refused and named."""
+    null = random_topk(torch.zeros(4), 8, 2, seed=5)
+    with pytest.raises(UsageError, match=f"{next(iter(changed))} would be lost"):
+        save(replace(null, **changed), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seed", [None, "5", -1, 2**63, True])
+def test_a_null_must_name_its_seed(tmp_path: Path, seed: object) -> None:
+    """What is called random names the whole number that it was drawn from."""
+    null = random_topk(torch.zeros(4), 8, 2, seed=5)
+    metadata = {"null": "random"} if seed is None else {"null": "random", "seed": seed}
+    with pytest.raises(UsageError, match="must name the seed"):
+        save(replace(null, origin=replace(null.origin, metadata=metadata)), tmp_path)
+    with pytest.raises(UsageError, match="architecture ReLU would be lost"):
+        save(replace(example("relu"), origin=null.origin), tmp_path)
+
+
 Edit = Callable[[dict[str, Any]], Any]
 REFUSED: dict[str, tuple[Edit, str]] = {
     "another format": (lambda c: c.update(format="other"), "format 'other'"),
