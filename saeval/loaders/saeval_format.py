@@ -31,6 +31,8 @@ RANDOM = "random"
 """Stands for a TopK SAE whose directions are drawn from a seed, not stored."""
 SEEDS = range(2**63)
 """What a random null may be drawn from: torch's generators take no more."""
+LARGEST = 2**32
+"""Numbers in a random null's decoder at most, 16 GiB: a file of a few bytes names its size."""
 INNER = "inner"
 """Field that holds another architecture; its tensors carry this before their names."""
 
@@ -84,7 +86,8 @@ def _random(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
     """A random null, its directions drawn anew.
 
     Raises:
-        LoadError: if a number is missing, no integer, or does not fit the tensors.
+        LoadError: if a number is missing, no integer, out of range, or does not fit the tensors.
+            Nothing is drawn before that is known.
     """
     described = _object(config, "sae", path)
     _only(described, {"architecture", "d_sae", "k", "seed"}, path)
@@ -92,12 +95,34 @@ def _random(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
     for name, value in numbers.items():
         if type(value) is not int or value < (0 if name == "seed" else 1):
             raise LoadError(f"{path} gives '{name}' as {value!r}, but must give a whole number.")
-    sae = random_topk(tensors["b_dec"], **numbers)
-    check_width(config.get("d_in"), sae.d_in, "d_in", path)
-    check_width(config.get("d_sae"), sae.d_sae, "d_sae", path)
+    b_dec = tensors["b_dec"]
+    if b_dec.ndim != 1:
+        raise LoadError(f"b_dec beside {path} has shape {list(b_dec.shape)}, not [d_in].")
+    check_width(config.get("d_in"), len(b_dec), "d_in", path)
+    _check_random(**numbers, d_in=len(b_dec), stated=config.get("d_sae"), path=path)
+    sae = random_topk(b_dec, **numbers)
     origin = _origin(_object(config, "origin", path), "topk", path)
     metadata = {**origin.metadata, **sae.origin.metadata}
     return replace(sae, origin=replace(origin, metadata=metadata))
+
+
+def _check_random(d_sae: int, k: int, seed: int, *, d_in: int, stated: Any, path: Path) -> None:
+    """The numbers of a random null agree, and can be drawn from.
+
+    Raises:
+        LoadError: naming the one that does not.
+    """
+    if stated not in (None, d_sae):
+        raise LoadError(f"{path} says d_sae = {stated!r}, but 'd_sae' of its 'sae' is {d_sae}.")
+    if d_sae * d_in > LARGEST:
+        raise LoadError(
+            f"{path} gives 'd_sae' as {d_sae}, which at width {d_in} makes more than the "
+            f"{LARGEST:,} numbers that a random null may have. Lower it."
+        )
+    if k > d_sae:
+        raise LoadError(f"{path} gives 'k' as {k}, but has only {d_sae} latents.")
+    if seed not in SEEDS:
+        raise LoadError(f"{path} gives 'seed' as {seed}, but it must be below 2**63.")
 
 
 def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:

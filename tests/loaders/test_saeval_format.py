@@ -153,6 +153,39 @@ def test_a_null_must_name_its_seed(tmp_path: Path, seed: object) -> None:
         save(replace(example("relu"), origin=null.origin), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changed, stated, reason",
+    [
+        ({"seed": 2**70}, 8, "'seed' as .* below 2"),
+        ({"d_sae": 10**13}, None, "'d_sae' as 10000000000000, .* Lower it"),
+        ({"d_sae": 10**30}, None, "'d_sae' as 1000"),
+        ({"d_sae": 10**9}, 8, "d_sae = 8"),
+        ({"k": 9}, 8, "'k' as 9, but has only 8 latents"),
+        ({"k": 10**30}, 8, "'k' as 1000"),
+    ],
+)
+def test_a_null_out_of_range_is_refused(
+    tmp_path: Path, changed: dict[str, int], stated: int | None, reason: str
+) -> None:
+    """Numbers that cannot be drawn from are errors with the reason, before anything is drawn."""
+    save(random_topk(torch.zeros(4), 8, 2, seed=5), tmp_path)
+    path = tmp_path / "saeval.json"
+    config = json.loads(path.read_text())
+    config["sae"].update(changed)
+    config["d_sae"] = stated
+    path.write_text(json.dumps(config))
+    with pytest.raises(LoadError, match=reason):
+        load_folder(tmp_path)
+
+
+def test_a_null_of_a_matrix_is_refused(tmp_path: Path) -> None:
+    """The mean of a null is a vector, whatever its file holds."""
+    save(random_topk(torch.zeros(4), 8, 2, seed=5), tmp_path)
+    save_file({"b_dec": torch.zeros(2, 2)}, tmp_path / "saeval.safetensors")
+    with pytest.raises(LoadError, match=r"shape \[2, 2\]"):
+        load_folder(tmp_path)
+
+
 Edit = Callable[[dict[str, Any]], Any]
 REFUSED: dict[str, tuple[Edit, str]] = {
     "another format": (lambda c: c.update(format="other"), "format 'other'"),
