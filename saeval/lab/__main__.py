@@ -1,7 +1,7 @@
 """`python -m saeval.lab build`: make the lab's weights again, or what is missing of them.
 
-`python -m saeval.lab list` writes its registry.yaml, as building does in the end, and
-`python -m saeval.lab page` docs/lab.md.
+`python -m saeval.lab list` writes its registry.yaml, as building does whenever it ends or is
+stopped, and `python -m saeval.lab page` docs/lab.md.
 """
 
 import argparse
@@ -31,8 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         if chosen.command == "build":
-            build(PARTS, Site(device=chosen.device), chosen.only)
-        if chosen.command == "page":
+            try:
+                build(PARTS, Site(device=chosen.device), chosen.only)
+            finally:  # what stands by now is listed, however the build ended
+                write_listing()
+        elif chosen.command == "page":
             write_page()
         else:
             write_listing()

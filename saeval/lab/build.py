@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from saeval.configuration import suggestion
 from saeval.errors import UsageError
 from saeval.folders import cache_folder
 from saeval.lab.manifest import MANIFEST, WEIGHTS, Row, is_whole, read_rows, write_rows
@@ -84,8 +85,8 @@ def _wanted(parts: Sequence[Part], only: str | None) -> list[Part]:
         return list(parts)
     chosen = {p.name for p in parts if p.name == only or p.name.startswith(f"{only}/")}
     if not chosen:
-        known = ", ".join(p.name for p in parts)
-        raise UsageError(f"The lab has no part '{only}'; its parts are {known}.")
+        near = suggestion(only, [p.name for p in parts])
+        raise UsageError(f"The lab has no part '{only}'.{near}")
     for part in reversed(parts):
         if part.name in chosen:
             chosen.update(part.needs)

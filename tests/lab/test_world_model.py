@@ -12,6 +12,7 @@ import torch
 from saeval import lab
 from saeval.errors import DataError, UsageError
 from saeval.lab import build, manifest, parts
+from saeval.lab.__main__ import main
 from saeval.lab.world import World, gate, measure, part
 from saeval.lab.world.model import Shape, new_model
 
@@ -135,8 +136,35 @@ def test_parts_are_built_after_their_needs(tmp_path: Path) -> None:
     assert build.build([a, b, c], site, only="b") == ["a", "b"]
     assert build.build([a, b, c], site) == ["c"]
     assert done == ["a", "b", "c"]
-    with pytest.raises(UsageError, match="its parts are a, b, c"):
+    with pytest.raises(UsageError, match=r"no part 'd'\. Known: a, b, c\.$"):
         build.build([a, b, c], site, only="d")
+
+
+def test_an_unknown_part_is_answered_with_the_nearest() -> None:
+    """Of the many parts of the lab an error names three at most."""
+    with pytest.raises(UsageError, match="Did you mean 'world/topk-16'") as caught:
+        build.build(parts.PARTS, build.Site(), only="world/topk-61")
+    assert str(caught.value).count("/topk") <= 4
+
+
+@pytest.mark.parametrize("stop", [DataError("no more"), KeyboardInterrupt()])
+def test_what_stands_is_listed_however_a_build_ends(
+    monkeypatch: pytest.MonkeyPatch, stop: BaseException
+) -> None:
+    """A build that fails or is stopped midway leaves a registry of what it built before."""
+    listed: list[bool] = []
+
+    def fail(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr("saeval.lab.build.build", fail)
+    monkeypatch.setattr("saeval.lab.zoo.listing.write_listing", lambda: listed.append(True))
+    if isinstance(stop, DataError):
+        assert main(["build"]) == 2
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            main(["build"])
+    assert listed == [True]
 
 
 def test_a_damaged_manifest_is_an_error(tmp_path: Path) -> None:
