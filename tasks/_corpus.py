@@ -84,12 +84,13 @@ def lab_part(model: str) -> str | None:
     return folder.relative_to(weights).parts[0] if folder.is_relative_to(weights) else None
 
 
-def lab_corpus(model: str, characters: int) -> Corpus | None:
+def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus | None:
     """Text for a model of the lab, at least so much of it; None for any other model.
 
     Args:
         model: Name or folder of the model.
-        characters: How much text.
+        characters: How much text. What the world's documents say depends on how many are asked for.
+        games: Of lab/othello no more than so many, which are the first of all; None: no limit.
 
     Raises:
         UsageError: if that part of the lab reads no text.
@@ -97,9 +98,10 @@ def lab_corpus(model: str, characters: int) -> Corpus | None:
     part = lab_part(model)
     if part is None:
         return None
-    documents = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT.get(part, characters)
-    texts = lab.text(part, documents=documents)
-    return Corpus(f"lab/{part}", texts, whole=part == "othello")
+    documents, whole = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT.get(part, characters), False
+    if part == "othello":
+        documents, whole = min(documents, games or documents), True
+    return Corpus(f"lab/{part}", lab.text(part, documents=documents), whole=whole)
 
 
 def default_corpus() -> Corpus:

@@ -151,16 +151,16 @@ class Core:
             return stored_vectors(source.stored_rows, source.name, most)
         if self.rows is None:
             most = min([*limits, DEFAULT_ROWS])
-        corpus = self._own(source)
+        corpus = self._own(source, most)
         if not corpus.whole:
             return text_rows(source, corpus, self.context, self.overflow or "pack", most)
         context = min(self.context, source.context)
         return text_rows(source, corpus, context, self.overflow or "truncate", most)
 
-    def _own(self, source: ActivationSource) -> Corpus:
-        """Text that no field names."""
+    def _own(self, source: ActivationSource, most: int | None) -> Corpus:
+        """Text that no field names, enough for `most` rows."""
         characters = CHARACTERS_A_TOKEN * self.context * (self.rows or DEFAULT_ROWS)
-        return lab_corpus(source.name, characters) or default_corpus()
+        return lab_corpus(source.name, characters, most) or default_corpus()
 
     def _plan(self, data: Data, source: ActivationSource) -> Plan:
         """How many rows serve what.

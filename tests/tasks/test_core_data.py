@@ -12,8 +12,9 @@ from saeval_tasks import _corpus
 from saeval_tasks.core import Core
 
 from saeval import lab
-from saeval.activations import ModelSource
+from saeval.activations import ModelSource, model_source
 from saeval.errors import DataError, NotApplicable, UsageError
+from saeval.models import load_model
 from saeval.task import Prepared
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -238,6 +239,27 @@ def test_lab_models_read_the_labs_text() -> None:
     assert sum(map(len, games.texts)) >= 2000
     with pytest.raises(UsageError, match="reads no text"):
         _corpus.lab_corpus("lab/synthetic/base", 2000)
+
+
+def test_no_more_games_are_played_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit bounds the games of lab/othello that are made, and they are the first of them."""
+    played: list[int] = []
+    text = lab.text
+
+    def counted(part: str, *, documents: int) -> tuple[str, ...]:
+        played.append(documents)
+        return text(part, documents=documents)
+
+    monkeypatch.setattr(lab, "text", counted)
+    few = _corpus.lab_corpus("lab/othello", 2000, games=3)
+    many = _corpus.lab_corpus("lab/othello", 2000)
+    assert few is not None
+    assert many is not None
+    assert played == [3, 12]
+    assert few.texts == many.texts[:3]
+    source = model_source(load_model("lab/othello"), "layers.0")
+    assert len(Core(limit=4)._data(source).rows) == 4
+    assert played[2:] == [4]
 
 
 def test_identity_covers_only_text_that_no_field_names() -> None:
