@@ -24,23 +24,11 @@ class L0Controller:
     comes down evenly in logarithms, so that latents find their directions before they are pruned.
     """
 
-    def __init__(
-        self, target: float, coefficient: float, start: float, *, signed: bool = False
-    ) -> None:
-        """Aim for `target` after `ANNEAL` of the training, for `start` at its beginning.
-
-        Args:
-            target: L0 in the end.
-            coefficient: What it begins with.
-            start: L0 in the beginning.
-            signed: Whether the coefficient may turn negative, where L0 would fall below its
-                target even without a penalty. It is then exponential in what is controlled only
-                when it is large, and linear near 0.
-        """
+    def __init__(self, target: float, coefficient: float, start: float) -> None:
+        """Aim for `target` after `ANNEAL` of the training, for `start` at its beginning."""
         self._target = target
         self._start = max(start, target)
-        self._unit = coefficient if signed else 0.0
-        self._integral = math.asinh(1.0) if signed else math.log(coefficient)
+        self._integral = math.log(coefficient)
         self._l0: float | None = None
 
     def coefficient(self, l0: float, share: float) -> float:
@@ -50,8 +38,7 @@ class L0Controller:
         error = math.log(max(self._l0, 1e-3) / target)
         error = max(-LARGEST_ERROR, min(LARGEST_ERROR, error))
         self._integral += INTEGRAL * error
-        controlled = self._integral + PROPORTIONAL * error
-        return self._unit * math.sinh(controlled) if self._unit else math.exp(controlled)
+        return math.exp(self._integral + PROPORTIONAL * error)
 
     def scale(self, factor: float) -> None:
         """Multiply the coefficient, because what it multiplies has been divided."""

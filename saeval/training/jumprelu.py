@@ -48,7 +48,7 @@ class JumpReLU:
         start = max(1e-3, batch_threshold(pre, wanted))
         state.weights["log_threshold"] = torch.full_like(state.weights["b_enc"], math.log(start))
         state.memory["controller"] = L0Controller(
-            recipe.k, self.coefficient, self.initial_l0 * recipe.k, signed=True
+            recipe.k, self.coefficient, self.initial_l0 * recipe.k
         )
         state.memory["bandwidth"] = self.bandwidth * math.sqrt(setup.y.shape[1] / recipe.k)
         return state
@@ -59,8 +59,7 @@ class JumpReLU:
         """Gradients of squared error and L0, the step function's slope taken from the kernel.
 
         Near its threshold a latent's act jumps by the threshold, and the L0 by 1. The penalty
-        moves pre-activations as well as thresholds, and turns into a reward where L0 would fall
-        below its target by itself.
+        moves pre-activations as well as thresholds.
         """
         width = state.memory["bandwidth"]
         cut = state.weights["log_threshold"].exp()
