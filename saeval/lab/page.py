@@ -167,6 +167,9 @@ def _plot_l0_fvu(rows: Mapping[str, Row], path: Path) -> None:
         style = {"marker": "x", "linestyle": ":"} if of_method[0].is_bound else {"marker": "o"}
         axes.plot([p["l0"] for p in points], [p["fvu"] for p in points], label=method, **style)
     axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xticks(sorted({m.k for m in members}))
     axes.set_title("lab/world: reconstruction by architecture")
     axes.legend(fontsize=8, ncols=2)
     _save(figure, path)
