@@ -1,4 +1,4 @@
-"""All SAEs known here: saeval's own registry, the lab's and the user's, and what a name means."""
+"""All SAEs known here: the lab's registry, saeval's own and the user's, and what a name means."""
 
 import fnmatch
 import re
@@ -41,7 +41,7 @@ class Selection:
 
 
 def registry_files(beside: str | Path | None = None) -> tuple[Path, ...]:
-    """The registries of saeval, the lab, the user and the working folder that exist, and one more.
+    """The registries of the lab, saeval, the user and the working folder that exist, and one more.
 
     A file that says the same as an earlier one, byte for byte, is that file again: so saeval's own
     checkout is a working folder like any other.
@@ -67,8 +67,8 @@ def lasting_files() -> tuple[Path, ...]:
     package = Path(__file__).parent
     shipped = package / "data" / FILE_NAME
     return (
+        package / "lab" / FILE_NAME,  # first, since it needs no network
         shipped if shipped.exists() else package.parent / FILE_NAME,  # a checkout has it at its top
-        package / "lab" / FILE_NAME,
         config_folder() / FILE_NAME,
     )
 

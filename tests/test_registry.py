@@ -9,7 +9,7 @@ import pytest
 
 from saeval.entries import Entry, FolderRef, Source
 from saeval.errors import RegistryError, UsageError
-from saeval.registry import Registry, load_registry, registry_files, resolve
+from saeval.registry import Registry, lasting_files, load_registry, registry_files, resolve
 
 TWO = """
     models:
@@ -44,6 +44,15 @@ def test_own_registry_is_whole() -> None:
     assert len(hub) > 500
     assert {entry.model for entry in hub} <= set(registry.models)
     assert all(len(group.members) > 1 for group in registry.sets.values())
+
+
+def test_the_lab_is_listed_first() -> None:
+    """What runs without a network stands before what has to be fetched, in every list."""
+    registry = load_registry()
+    for names in (registry.entries, registry.sets, registry.models):
+        ours = [name.startswith(("lab/", "lab://")) for name in names]
+        assert any(ours)
+        assert ours == sorted(ours, reverse=True)
 
 
 def test_own_registry_knows_the_field() -> None:
@@ -205,7 +214,7 @@ def test_users_registries_add_to_saevals(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_same_file_twice_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of saeval's own registry in the working folder is no duplicate."""
-    (tmp_path / "registry.yaml").write_bytes(registry_files()[0].read_bytes())
+    (tmp_path / "registry.yaml").write_bytes(lasting_files()[1].read_bytes())
     monkeypatch.chdir(tmp_path)
     assert "gpt2-small/res-jb/layer-8" in load_registry().entries
 
