@@ -26,6 +26,7 @@ ORDER = (
         "layout",
         "tables",
         "model_names",
+        "lab.worlds",
         "lab.description",
         "catalogue",
         "leaderboard",

@@ -11,8 +11,8 @@ from saeval.lab.synthetic.source import (
     world_of,
     world_source,
 )
-from saeval.lab.synthetic.spec import WORLDS, WorldSpec, find_spec, world_spec
 from saeval.lab.synthetic.world import SPLITS, Sample, SyntheticWorld, synthetic_world
+from saeval.lab.worlds import WORLDS, WorldSpec, find_spec, world_spec
 
 __all__ = [
     "ROWS",

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from saeval.errors import UsageError
-from saeval.lab.synthetic.spec import WorldSpec
+from saeval.lab.worlds import WorldSpec
 
 ROUNDS = 2000
 """Rounds of pushing apart after which a dictionary counts as impossible."""

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from functools import cache, lru_cache
 
 from saeval.activations import ActivationSource, ArraySource, array_source
-from saeval.lab.synthetic.spec import find_spec, world_spec
 from saeval.lab.synthetic.world import CHUNK, VERSION, Sample, SyntheticWorld, synthetic_world
+from saeval.lab.worlds import find_spec, world_spec
 
 SITE = "activations"
 """The only site of a world."""

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saeval.lab.synthetic.dictionary import plant_dictionary, plant_hierarchy
-from saeval.lab.synthetic.spec import WorldSpec, world_spec
+from saeval.lab.worlds import WorldSpec, world_spec
 
 VERSION = 1
 """Raised whenever a world might give other activations."""

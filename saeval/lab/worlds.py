@@ -1,4 +1,4 @@
-"""What a synthetic world is made of, and the named worlds."""
+"""What a synthetic world is made of, and the named worlds. No torch."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,7 +65,9 @@ class WorldSpec:
         return self.roots * sum(self.children**level for level in range(self.depth))
 
 
-_BASE = WorldSpec("base", "All that is below, in moderation: the easiest with structure.")
+_BASE = WorldSpec(
+    "base", "All that the others exaggerate, in moderation: the easiest with structure."
+)
 
 
 def _world(name: str, about: str, **changed: Any) -> WorldSpec:
