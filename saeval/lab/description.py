@@ -3,9 +3,11 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from saeval.lab.manifest import Row, read_rows
+from saeval.lab.worlds import WORLDS, WorldSpec, find_spec
 
 LICENCE = "Apache-2.0"
 ABOUT = {
@@ -22,21 +24,30 @@ Record = dict[str, Any]
 
 
 def part_names() -> list[str]:
-    """The lab's parts: `world`, `othello` and so on."""
-    return sorted({name.partition("/")[0] for name in read_rows()})
+    """The lab's parts, `world`, `othello` and so on, and its synthetic worlds."""
+    parts = {name.partition("/")[0] for name in read_rows()}
+    return [*sorted(parts), *(f"synthetic/{name}" for name in WORLDS)]
+
+
+def world_spec_of(part: str) -> WorldSpec | None:
+    """The synthetic world that a part is: `base` of `synthetic/base`; None for all others."""
+    where, _, name = part.removeprefix("lab://").partition("/")
+    return find_spec(name) if where == "synthetic" else None
 
 
 def part_record(part: str) -> Record | None:
     """What a part of the lab is: its model with its figures at the SAEs' site, and its SAEs.
 
     Args:
-        part: `world`, `othello`, or a name below which there are several.
+        part: `world`, `othello`, a world such as `synthetic/dense`, or a name below which there
+            are several.
 
     Returns:
         None if the lab has no such part.
     """
     rows = [row for name, row in read_rows().items() if name.startswith(f"{part}/")]
-    if not rows:
+    spec = world_spec_of(part)
+    if not rows and spec is None:
         return None
     model = next((row for row in rows if row.name == f"{part}/model"), None)
     saes = [row for row in rows if row is not model]
@@ -44,6 +55,12 @@ def part_record(part: str) -> Record | None:
         "lab": f"lab/{part}",
         "what": model.about if model else ABOUT.get(part.partition("/")[0]),
         "licence": LICENCE,
+        **(_world(spec) if spec else {}),
+        **(
+            {"worlds": {one.name: one.about for one in WORLDS.values()}}
+            if part == "synthetic"
+            else {}
+        ),
         **(_model_figures(model) if model else {}),
         **(_sae_figures(saes) if saes else {}),
     }
@@ -83,6 +100,17 @@ def at_site(value: Any, site: str) -> Any:
         if name.startswith(f"{site}/")
     }
     return {name: at_site(item, site) for name, item in (here or value).items()}
+
+
+def _world(spec: WorldSpec) -> Record:
+    """What is hard about a synthetic world, and all of its parameters."""
+    parameters = asdict(spec)
+    about = parameters.pop("about")
+    return {
+        "model": f"lab://synthetic/{parameters.pop('name')}",
+        "about": about,
+        "world": parameters,
+    }
 
 
 def _model_figures(row: Row) -> Record:
@@ -136,14 +164,23 @@ def _sae_figures(rows: Sequence[Row]) -> Record:
     shown = sorted((row for row in rows if not _VARIANT.search(row.name)), key=_order)
     counts = Counter(key for row in shown for key in row.figures)
     names = [key for key, count in counts.items() if 2 * count > len(shown)]
-    size, more = _size(sum(row.size for row in rows)), len(rows) - len(shown)
+    size, more = _size(sum(row.size for row in rows)), _variants(rows)
     return {
         "SAEs": [
             {"id": f"lab/{row.name}", **{name: rounded(row.figures.get(name)) for name in names}}
             for row in shown
         ],
-        "in all": f"{size}, with {more} SAEs of other seeds and checkpoints" if more else size,
+        "in all": f"{size}, with {more}" if more else size,
     }
+
+
+def _variants(rows: Sequence[Row]) -> str:
+    """How many are of further seeds, and how many are checkpoints; empty if none is either."""
+    found = Counter(match[1] for row in rows if (match := _VARIANT.search(row.name)))
+    kinds = [kind for key, kind in (("s", "other seeds"), ("at-", "checkpoints")) if found[key]]
+    number = found.total()
+    saes = "SAE" if number == 1 else "SAEs"
+    return f"{number} {saes} of {' and '.join(kinds)}" if number else ""
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -13,9 +13,10 @@ from saeval.activations import model_source
 from saeval.architectures.random import random_topk
 from saeval.catalogue import describe
 from saeval.cli import app
-from saeval.errors import ModelError
+from saeval.errors import ModelError, UsageError
 from saeval.lab import description
 from saeval.lab.manifest import Row
+from saeval.lab.worlds import WORLDS
 from saeval.models import load_model
 from saeval.sae import SAE
 
@@ -85,7 +86,27 @@ def test_a_part_is_described_at_its_site() -> None:
         ("lab/toy/topk-16", 0.1235),
         ("lab/toy/pca", 0.5),
     ]
-    assert found["in all"] == "6.00 MB, with 1 SAEs of other seeds and checkpoints"
+    assert found["in all"] == "6.00 MB, with 1 SAE of other seeds"
+
+
+def test_further_saes_are_counted_as_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints are spoken of only where there are some."""
+    rows = [_row(f"toy/topk-4{end}", l0=4.0) for end in ("", "-s1", "-s2")]
+    monkeypatch.setattr(description, "read_rows", lambda: {row.name: row for row in rows})
+    assert describe("lab/toy")[0]["in all"] == "4.50 MB, with 2 SAEs of other seeds"
+    rows.append(_row("toy/topk-4-at-25", l0=4.0))
+    assert describe("lab/toy")[0]["in all"].endswith("3 SAEs of other seeds and checkpoints")
+
+
+def test_a_world_says_what_it_is() -> None:
+    """Also one without SAEs is described by its parameters; the misspelled get the nearest."""
+    (found,) = describe("lab/synthetic/dense")
+    assert (found["about"], found["world"]["l0"]) == (WORLDS["dense"].about, 24.0)
+    assert "SAEs" not in found
+    assert describe("lab://synthetic/rare@17")[0]["world"]["seed"] == 17
+    assert set(describe("lab/synthetic")[0]["worlds"]) == set(WORLDS)
+    with pytest.raises(UsageError, match="'lab/synthetic/dense'"):
+        describe("lab/synthetic/dens")
 
 
 @pytest.mark.usefixtures("toy")
