@@ -78,9 +78,22 @@ def list_models(_: Path) -> list[Row]:
 def _models(registry: Registry) -> list[Row]:
     counts = _readers(registry)
     known = {model.id: asdict(model) for model in registry.models.values()}
-    blank = {"family": None, "layers": None, "d_model": None, "license": None, "notes": None}
-    unlisted = {name: {"id": name, **blank} for name in counts if name not in known}
+    unlisted = {name: {"id": name, **_unlisted(name)} for name in counts if name not in known}
     return [{**row, "saes": counts[name]} for name, row in {**known, **unlisted}.items()]
+
+
+def _unlisted(model: str) -> Row:
+    """What is known of a model that no registry lists: of the lab's worlds much, else nothing."""
+    from saeval.lab.description import LICENCE, world_spec_of
+
+    spec = world_spec_of(model) if model.startswith("lab://") else None
+    if spec is None:
+        return dict.fromkeys(("family", "layers", "d_model", "license", "notes"))
+    notes = f"{spec.features} known features in {spec.d} dimensions. {spec.about}"
+    return {
+        "family": "synthetic", "layers": None, "d_model": spec.d, "license": LICENCE,
+        "notes": notes,
+    }  # fmt: skip
 
 
 def registry_counts(path: Path) -> dict[str, int]:

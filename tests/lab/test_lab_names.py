@@ -11,7 +11,7 @@ from saeval_tasks.core import Core
 from saeval import lab
 from saeval.activations import model_source
 from saeval.architectures.random import random_topk
-from saeval.catalogue import describe
+from saeval.catalogue import describe, list_models
 from saeval.cli import app
 from saeval.errors import ModelError, UsageError
 from saeval.lab import description
@@ -107,6 +107,15 @@ def test_a_world_says_what_it_is() -> None:
     assert set(describe("lab/synthetic")[0]["worlds"]) == set(WORLDS)
     with pytest.raises(UsageError, match="'lab/synthetic/dense'"):
         describe("lab/synthetic/dens")
+
+
+def test_a_world_is_listed_among_models(tmp_path: Path) -> None:
+    """Where SAEs read it, with its family, its width and what it holds; others stay unknown."""
+    rows = {row["id"]: row for row in list_models(tmp_path)}
+    world = rows["lab://synthetic/base"]
+    assert (world["family"], world["d_model"], world["layers"]) == ("synthetic", 128, None)
+    assert world["notes"].startswith("256 known features in 128 dimensions.")
+    assert world["saes"] > 0
 
 
 @pytest.mark.usefixtures("toy")
