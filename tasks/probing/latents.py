@@ -125,7 +125,7 @@ def batches(columns: Sequence[Columns]) -> tuple[Batch, Batch]:
     return fit, _batch(columns, [one.chosen.on_train for one in columns])
 
 
-def _batch(columns: Sequence[Columns], latents: Sequence[Int[np.ndarray, "problems k"]]) -> Batch:
+def _batch(columns: Sequence[Columns], latents: Sequence[Int[np.ndarray, "_ k"]]) -> Batch:
     """The given latents of every problem, each divided by its spread over the train rows."""
     rows, k = max(len(one.y) for one in columns), max(each.shape[1] for each in latents)
     problems = sum(len(each) for each in latents)
