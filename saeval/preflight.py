@@ -106,7 +106,9 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
     name, _, revision = claims.model.partition("@")
     named = canonical_name(name)
     same = not model.is_local and named.lower() == canonical_name(model.name).lower()
-    if claims.model == model.name or (same and not _other_commit(revision, model.revision)):
+    if _in_full(claims.model) == _in_full(model.name) or (
+        same and not _other_commit(revision, model.revision)
+    ):
         return [Check("model", "ok", claims.model, observed)]
     if same or model.is_local or "/" not in named:
         message = f"The SAE names the model '{claims.model}', "
@@ -123,6 +125,13 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
             "score it there on purpose.",
         )
     ]
+
+
+def _in_full(model: str) -> str:
+    """A model of the lab by its full name, `lab://world/model` for `lab/world`; others as named."""
+    if not model.startswith("lab/"):
+        return model
+    return f"lab://{model.removeprefix('lab/').removesuffix('/model')}/model"
 
 
 def _check_world(claims: Claims, source: ActivationSource) -> list[Check]:
