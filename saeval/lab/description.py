@@ -56,11 +56,7 @@ def part_record(part: str) -> Record | None:
         "what": model.about if model else ABOUT.get(part.partition("/")[0]),
         "licence": LICENCE,
         **(_world(spec) if spec else {}),
-        **(
-            {"worlds": {one.name: one.about for one in WORLDS.values()}}
-            if part == "synthetic"
-            else {}
-        ),
+        **({"worlds": _worlds()} if part == "synthetic" else {}),
         **(_model_figures(model) if model else {}),
         **(_sae_figures(saes) if saes else {}),
     }
@@ -100,6 +96,11 @@ def at_site(value: Any, site: str) -> Any:
         if name.startswith(f"{site}/")
     }
     return {name: at_site(item, site) for name, item in (here or value).items()}
+
+
+def _worlds() -> list[Record]:
+    """The named worlds, one a row."""
+    return [{"id": f"lab/synthetic/{one.name}", "about": one.about} for one in WORLDS.values()]
 
 
 def _world(spec: WorldSpec) -> Record:

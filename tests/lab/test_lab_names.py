@@ -18,6 +18,7 @@ from saeval.lab import description
 from saeval.lab.manifest import Row
 from saeval.lab.worlds import WORLDS
 from saeval.models import load_model
+from saeval.preflight import Claims, check_model
 from saeval.sae import SAE
 
 
@@ -27,6 +28,14 @@ def test_a_lab_model_loads_by_either_name() -> None:
     assert short.identity == long.identity
     assert short.name == "lab/world"
     assert "layers.1" in lab.describe("world")
+
+
+def test_a_lab_sae_belongs_to_its_model_by_either_name() -> None:
+    """No warning where the same model is named in short; another of the lab's is not the same."""
+    source = model_source(load_model("lab/world"), "layers.1")
+    named = ("lab://world/model", "lab/world", "lab/world/model", "lab://othello/model")
+    found = [check_model(Claims(model=name), source)[0].status for name in named]
+    assert found == ["ok", "ok", "ok", "warning"]
 
 
 def test_an_unknown_lab_model_is_refused_with_the_nearest() -> None:
@@ -104,7 +113,8 @@ def test_a_world_says_what_it_is() -> None:
     assert (found["about"], found["world"]["l0"]) == (WORLDS["dense"].about, 24.0)
     assert "SAEs" not in found
     assert describe("lab://synthetic/rare@17")[0]["world"]["seed"] == 17
-    assert set(describe("lab/synthetic")[0]["worlds"]) == set(WORLDS)
+    listed = [row["id"] for row in describe("lab/synthetic")[0]["worlds"]]
+    assert listed == [f"lab/synthetic/{name}" for name in WORLDS]
     with pytest.raises(UsageError, match="'lab/synthetic/dense'"):
         describe("lab/synthetic/dens")
 
