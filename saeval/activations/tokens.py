@@ -14,6 +14,8 @@ from saeval.models import LoadedModel
 logger = logging.getLogger(__name__)
 
 Overflow = Literal["error", "truncate", "pack"]
+TEXTS_AT_ONCE = 256
+"""A tokenizer keeps far more of a text than its ids, until it has done with all it was given."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,14 @@ def _documents(model: LoadedModel, texts: Sequence[str], policy: Policy) -> list
     if whole:
         limit = {"truncation": True, "max_length": policy.context} if truncate else {}
         return tokenizer(list(texts), verbose=False, **limit)["input_ids"]
-    documents = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    if policy.overflow == "pack":
-        return documents
-    start = [model.bos_id] if policy.begin else []
+    start = [model.bos_id] if policy.begin and policy.overflow != "pack" else []
     end = policy.context if truncate else None
-    return [[*start, *ids][:end] if ids else [] for ids in documents]
+    documents = []
+    for first in range(0, len(texts), TEXTS_AT_ONCE):
+        some = list(texts[first : first + TEXTS_AT_ONCE])
+        found = tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
+        documents += [[*start, *ids][:end] if ids else [] for ids in found]
+    return documents
 
 
 def _packed(
