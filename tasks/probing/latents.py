@@ -237,10 +237,11 @@ def _standardised(
     columns: csc_matrix, train: Bool[np.ndarray, " rows"]
 ) -> Float[np.ndarray, "rows some"]:
     """Latents less their mean over the train rows, over their spread there."""
-    dense = columns.toarray().astype(np.float32)
+    dense = columns.toarray().astype(np.float32, copy=False)
     dense -= dense[train].mean(0)
     spread = dense[train].std(0)
-    return dense / np.where(spread > 0, spread, 1.0).astype(np.float32)
+    dense /= np.where(spread > 0, spread, 1.0).astype(np.float32)
+    return dense
 
 
 def _products(
