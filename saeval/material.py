@@ -112,11 +112,14 @@ def _arrays(ask: Ask, arrays: tuple[Any, ...], recipe: Recipe) -> Material:
             "Stored activations take the place of a model: leave --model, --site and --write-site "
             "away, or give texts as --data."
         )
+    _check_no_context(ask)
     if len(arrays) > 2:
         raise UsageError(f"{len(arrays)} arrays are too many: one, or what is read and written.")
     found = array_source(*[Path(one) if isinstance(one, str) else one for one in arrays])
-    rows = len(found.x) - min(recipe.held_out, len(found.x) // 10)
-    _check_enough(rows, f"'{found.name}' holds {len(found.x):,} activations", recipe)
+    held_out = min(recipe.held_out, len(found.x) // 10)
+    what = f"'{found.name}' holds {len(found.x):,} activations"
+    _check_enough(len(found.x) - held_out, what, recipe)
+    recipe = replace(recipe, held_out=max(1, held_out))
     source = (found.x, found.y)
     record = {"name": found.name, "rows": len(found.x)}
     return Material(source, found.d_in, found.d_out, recipe, Origin(), record)
@@ -129,6 +132,7 @@ def _world(ask: Ask, world: str, recipe: Recipe) -> Material:
             f"A synthetic world makes its own activations, at one site. Leave --data away, and "
             f"give no other site than '{SITE}'."
         )
+    _check_no_context(ask)
     made = synthetic_world(world)
     origin = Origin(model=world_model(world), read_site=SITE)
     stream = made.stream(seed=LAB_SEED)
@@ -247,6 +251,19 @@ def _model_name(given: Any, model: LoadedModel) -> str:
         return str(folder.absolute())
     name = model.name.partition("@")[0]
     return f"{name}@{model.revision}" if model.revision else name
+
+
+def _check_no_context(ask: Ask) -> None:
+    """No context is asked for where there are no rows of tokens.
+
+    Raises:
+        UsageError: if one is.
+    """
+    if ask.context is not None:
+        raise UsageError(
+            f"--context {ask.context} has no meaning for activations that come without tokens. "
+            "Leave it away."
+        )
 
 
 def _check_enough(rows: int, what: str, recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ from saeval.errors import UsageError
 from saeval.material import Ask, Material, open_material
 from saeval.models.loading import pick_device
 from saeval.sources import as_model
-from saeval.training import TrainedSAE, train
+from saeval.training import Fit, TrainedSAE, train
 from saeval.training.choice import Settings, check_settings, choose_method, choose_recipe
 from saeval.training.folder import check_out, check_room, write_folder
 from saeval.training.loop import Watch
@@ -94,6 +94,10 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     given = {"d_sae": d_sae, "k": k, "tokens": tokens, "seed": seed, "lr": lr}
     recipe = choose_recipe({**given, "batch_size": batch_size}, settings)
     _check_snapshots(snapshots)
+    if snapshots and isinstance(method, Fit):
+        raise UsageError(
+            f"'{arch}' is fitted at once and has no snapshots. Leave --snapshots away."
+        )
     if out is not None:
         check_out(Path(out))
     material = open_material(ask, recipe)

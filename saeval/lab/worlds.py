@@ -120,7 +120,7 @@ what its name says."""
 
 
 def find_spec(name: str) -> WorldSpec | None:
-    """The parameters of `base`, or of a world like it with a seed of its own: `base@17`."""
+    """The named world's parameters, `base@17` one like `base` with that seed; None for no world."""
     known, at, seed = name.partition("@")
     if known not in WORLDS or (at and not seed.isdecimal()):
         return None

@@ -28,6 +28,15 @@ def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method
         raise UsageError(f"There is no architecture '{name}'.{near}{known}")
     if name == Transcoder.name and not transcoding:
         raise UsageError("A transcoder predicts another site than it reads. Give --write-site.")
+    if "inner" in settings.get(Transcoder.name, {}):
+        raise UsageError(
+            "transcoder.inner cannot be set. Give that architecture itself, and --write-site."
+        )
+    if Transcoder.name in settings and not transcoding:
+        raise UsageError(
+            f"Settings of '{Transcoder.name}' have nothing to act on where the site that is read "
+            "is written. Give --write-site, or leave them away."
+        )
     method = _made(METHODS[name], settings.get(name, {}), name)
     if not transcoding or name == Transcoder.name:
         return method

@@ -65,7 +65,9 @@ def _objects(path: Path) -> Iterator[Any]:
 def _csv(path: Path) -> Iterator[Any]:
     import pandas as pd
 
-    for table in pd.read_csv(path, usecols=[COLUMN], chunksize=BATCH):
+    for table in pd.read_csv(
+        path, usecols=[COLUMN], chunksize=BATCH, dtype=str, keep_default_na=False
+    ):
         yield from table[COLUMN].tolist()
 
 

@@ -124,6 +124,8 @@ def test_texts_of_every_kind_are_read_alike() -> None:
     table.to_json("t.jsonl", orient="records", lines=True)
     for name in ("t.txt", "t.csv", "t.parquet", "t.jsonl"):
         assert [text.strip() for text in read_texts(Path(name))] == texts
+    Path("t.csv").write_text("text,n\nNA,1\n,2\n3,4\n", encoding="utf-8")
+    assert list(read_texts(Path("t.csv"))) == ["NA", "3"]
     Path("t.jsonl").write_text('{"text": 3}\n', encoding="utf-8")
     with pytest.raises(DataError, match="row 0 has 3"):
         list(read_texts(Path("t.jsonl")))
@@ -190,6 +192,10 @@ def test_equal_requests_give_equal_bits() -> None:
         (("--arch", "topk", "--data", "x.npy", "--set", "topk.firstk=2"), "Did you mean 'first_k'"),
         (("--arch", "topk", "--data", "x.npy", "--set", "relu.first_k=2"), "cannot be set"),
         (("--arch", "transcoder", "--data", "x.npy"), "--write-site"),
+        (("--arch", "topk", "--data", "x.npy", "--set", "transcoder.skip=true"), "nothing to act"),
+        (("--arch", "topk", "--data", "x.npy", "--set", "transcoder.inner=relu"), "inner cannot"),
+        (("--arch", "topk", "--data", "x.npy", "--context", 5), "--context 5"),
+        (("--arch", "pca", "--data", "x.npy", "--snapshots", "0.5"), "no snapshots"),
         (("--arch", "topk", "--model", "lab/synthetic/moon"), "no synthetic world 'moon'"),
         (("--arch", "topk", "--data", "x.npy", "--lr", -1), "lr is -1"),
     ],
@@ -253,6 +259,7 @@ def test_pruning_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """A penalty that had no time to work is no secret, though the L0 is as asked."""
     asked: Any = {"d_sae": 32, "k": 2, "batch_size": 64, "tokens": 1024, "data": "x.npy"}
     trained = saeval.train_sae("relu", **asked)
+    assert trained.sae.origin.metadata["held_out"]["activations"] == 200
     assert "when training ended" in caplog.text
     assert trained.final.l0 == pytest.approx(2, rel=0.1)
 
