@@ -113,18 +113,22 @@ class Recorder:
         return self._open[name]
 
     def _write(self, rows: TokenRows, sites: Sequence[Site], arrays: Arrays) -> None:
-        """One pass of the model, rows of similar length together so that little is padding."""
+        """One pass of the model, rows of similar length together so that little is padding.
+
+        Short rows come first, as memory that they leave behind is then used again.
+        """
         lengths = rows.attention.sum(1)
         order = np.argsort(-lengths, kind="stable")
-        start = 0
+        groups, start = [], 0
         while start < len(order):
             stop = start + max(1, self.batch_tokens // max(1, int(lengths[order[start]])))
-            index = order[start:stop]
+            groups.append(order[start:stop])
+            start = stop
+        for index in reversed(groups):
             found = self._run(rows.take(index), sites)
             for i, site in enumerate(sites):
                 for row, vectors, length in zip(index, found[site], lengths[index], strict=True):
                     arrays.write(i, int(rows.offsets[row]), vectors[:length])
-            start = stop
 
     def _computed(self, rows: TokenRows, group: slice, sites: Sequence[Site]) -> dict[Site, Tensor]:
         """Activations of some rows straight from the model."""
