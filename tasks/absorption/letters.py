@@ -75,7 +75,7 @@ class Absorbed:
     whole: Bool[np.ndarray, " scored"]
     """Main latents are silent and one other latent carries the letter."""
     lost: Bool[np.ndarray, " scored"]
-    """Main latents are silent and no other latent carries the letter."""
+    """Main latents are silent and no other latent by itself carries the letter."""
 
 
 def main_latents(
