@@ -150,6 +150,10 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
     if ask.site is None:
         raise UsageError("There is no site to train at. Give --site, such as layers.2.")
     source = _opened(ask, ask.site)
+    if ask.write_site is not None and source.write_site == source.site:
+        raise UsageError(
+            f"--write-site '{ask.write_site}' is the site that is read. Leave it away."
+        )
     context = min(CONTEXT, source.context) if ask.context is None else ask.context
     if not 2 <= context <= source.context:
         raise UsageError(

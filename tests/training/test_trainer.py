@@ -196,6 +196,13 @@ def test_equal_requests_give_equal_bits() -> None:
         (("--arch", "topk", "--data", "x.npy", "--set", "transcoder.inner=relu"), "inner cannot"),
         (("--arch", "topk", "--data", "x.npy", "--context", 5), "--context 5"),
         (("--arch", "pca", "--data", "x.npy", "--snapshots", "0.5"), "no snapshots"),
+        (
+            (
+                *("--arch", "topk", "--model", "lab/world", "--site", "layers.0"),
+                *("--write-site", "gpt_neox.layers.0"),
+            ),
+            "is the site that is read",
+        ),
         (("--arch", "topk", "--model", "lab/synthetic/moon"), "no synthetic world 'moon'"),
         (("--arch", "topk", "--data", "x.npy", "--lr", -1), "lr is -1"),
     ],
