@@ -208,7 +208,7 @@ class Glimpse:
         """Likewise."""
         with self.meter.share() as share:
             first = self._first(rows)
-            part = pooled_x(first, how)
+            part = pooled_x(first, len(first[0].x), self.d_in, how)
             share.factor = self._factor(rows, first[0])
         return np.resize(part, (len(rows), part.shape[1]))
 

@@ -122,7 +122,7 @@ class ModelSource:
 
     def pooled_x(self, rows: TokenRows, how: str = "mean") -> Float[np.ndarray, "texts d_in"]:
         """Activations pooled over each row's counted tokens."""
-        return pooling.pooled_x(self.batches(rows), how)
+        return pooling.pooled_x(self.batches(rows), len(rows), self.d_in, how)
 
     def at(
         self, rows: TokenRows, positions: Int[np.ndarray, " texts"]

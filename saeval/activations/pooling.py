@@ -99,20 +99,25 @@ class Encoder:
         return replace(held, index=held.index.to(torch.int64))
 
 
-def pooled_x(batches: Iterable[Batch], how: str) -> Float[np.ndarray, "texts d_in"]:
-    """Activations pooled over each row's counted tokens; 0 for a row without any."""
+def pooled_x(
+    batches: Iterable[Batch], texts: int, d_in: int, how: str
+) -> Float[np.ndarray, "texts d_in"]:
+    """Activations pooled over each row's counted tokens; 0 for a row without any.
+
+    Filled in place: small arrays kept from every batch would pin the memory between them.
+    """
     if how not in ("mean", "max"):
         raise _unknown(how)
-    parts = []
+    pooled = np.zeros((texts, d_in), np.float32)
     for batch in batches:
         counted = batch.mask[..., None]
         if how == "mean":
-            total = (batch.x.double() * counted).sum(1) / counted.sum(1).clamp(min=1)
+            total = batch.x.double().mul_(counted).sum(1) / counted.sum(1).clamp(min=1)
         else:
             total = batch.x.masked_fill(~counted, -torch.inf).amax(1)
             total = total.masked_fill(~counted.any(1), 0)
-        parts.append(total.float().cpu().numpy())
-    return np.concatenate(parts)
+        pooled[batch.rows] = total.float().cpu().numpy()
+    return pooled
 
 
 def _pool(how: str) -> Callable[[Batch, Codes], csr_matrix]:
