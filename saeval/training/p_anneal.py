@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saeval import architectures
+from saeval.errors import UsageError
 from saeval.sae import Origin
 from saeval.training.affine import (
     affine_gradients,
@@ -45,6 +46,13 @@ class PAnneal:
     """Times that p falls, evenly spread over the rest of the training."""
     last_p: float = 0.1
     """p in the end; at 0 the penalty would teach nothing."""
+
+    def __post_init__(self) -> None:
+        if self.updates < 1 or not 0 <= self.begin < 1 or not 0 < self.last_p <= 1:
+            raise UsageError(
+                f"p cannot fall {self.updates} times to {self.last_p} after {self.begin} of the "
+                "training. Give p-anneal updates of at least 1, begin in [0, 1), last_p in (0, 1]."
+            )
 
     def exponent(self, share: float) -> float:
         """P after a share of the training."""

@@ -205,6 +205,7 @@ def test_equal_requests_give_equal_bits() -> None:
         ),
         (("--arch", "topk", "--model", "lab/synthetic/moon"), "no synthetic world 'moon'"),
         (("--arch", "topk", "--data", "x.npy", "--lr", -1), "lr is -1"),
+        (("--arch", "p-anneal", "--data", "x.npy", "--set", "p-anneal.updates=0"), "at least 1"),
     ],
 )
 def test_what_cannot_be_trained_is_wrong_usage(more: tuple[object, ...], said: str) -> None:
