@@ -100,14 +100,28 @@ def chosen(sets: Sequence[Any], patterns: Sequence[str] | None) -> list[Any]:
 def read(one: Listed, seed: int) -> DataSet:
     """Texts and labels of a data set; without test texts it is split, stratified by label.
 
+    Each text stands once, and what is tested on is not trained on, whatever the files repeat.
+
     Raises:
         DataError: if a file cannot be read, or its texts or labels are of no use.
     """
-    train = _labelled(one, one.train)
-    if one.test is not None:
-        return DataSet(one.name, train, _labelled(one, one.test))
-    distinct = pd.Series(train.texts).duplicated().to_numpy()
-    return split(one.name, train.take(np.flatnonzero(~distinct)), seed)
+    train = _distinct(_labelled(one, one.train))
+    if one.test is None:
+        return split(one.name, train, seed)
+    test = _distinct(_labelled(one, one.test))
+    tested = set(test.texts)
+    kept = [row for row, text in enumerate(train.texts) if text not in tested]
+    if not kept:
+        raise DataError(
+            f"All texts to train on of '{one.name}' are among those to test on. Give other files, "
+            "or name `train` alone, and a quarter of it is held out."
+        )
+    return DataSet(one.name, train.take(kept), test)
+
+
+def _distinct(texts: Labelled) -> Labelled:
+    """The first of each text."""
+    return texts.take(np.flatnonzero(~pd.Series(texts.texts).duplicated().to_numpy()))
 
 
 def split(name: str, texts: Labelled, seed: int) -> DataSet:
@@ -153,7 +167,7 @@ def content(data: Data | None) -> Any:
             found.append(cached_revisions())
         elif item == SAE_PROBES or (isinstance(item, str) and Path(item).is_dir()):
             files = [path for one in _listed(item) for path in (*one.train, *(one.test or ()))]
-            found.append({path.name: file_sha256(path) for path in files})
+            found.append([file_sha256(path) for path in files])
     return found
 
 

@@ -59,8 +59,9 @@ def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> P
     role = np.repeat([FIT, TEST], [len(half.labels) for half in halves])
     _set_aside(role, labels, generator(seed, f"validation/{one.name}"))
     classes = sorted(set(labels.tolist()))
-    if len(classes) == 2 and len({*classes} - NO) == 1:
-        classes = sorted({*classes} - NO)
+    yes = [label for label in classes if label.casefold() not in NO]
+    if len(classes) == 2 and len(yes) == 1:
+        classes = yes
     text = number(text for half in halves for text in half.texts)
     return ProbeSet(one.name, tuple(classes), text, labels[:, None] == np.array(classes), role)
 

@@ -7,7 +7,7 @@ import pytest
 from saeval_tasks._hub_sets import HUB_SETS
 from saeval_tasks._labelled import Labelled, chosen, content, listed, read, split
 
-from saeval.errors import UsageError
+from saeval.errors import DataError, UsageError
 
 
 def test_split_is_stratified_and_seeded() -> None:
@@ -33,6 +33,20 @@ def test_a_folder_of_sae_probes_is_read(tmp_path: Path) -> None:
     before = content(str(tmp_path))
     table.tail(9).to_csv(tmp_path / "87_glue_cola.csv", index=False)
     assert content(str(tmp_path)) != before
+
+
+def test_no_text_stands_twice_or_on_both_sides(tmp_path: Path) -> None:
+    """Texts that files repeat count once, and those to be tested on train nothing."""
+    for half, texts in (("train", "aabcdef"), ("test", "ffggh")):
+        labels = (["yes", "no"] * 4)[: len(texts)]
+        table = pd.DataFrame({"text": list(texts), "label": labels})
+        table.to_csv(tmp_path / f"{half}.csv", index=False)
+    item = {"name": "x", "train": f"{tmp_path}/train.csv", "test": f"{tmp_path}/test.csv"}
+    made = read(listed([item])[0], 0)
+    assert made.train.texts == tuple("abcde")
+    assert made.test.texts == tuple("fgh")
+    with pytest.raises(DataError, match="held out"):
+        read(listed([{**item, "train": item["test"]}])[0], 0)
 
 
 def test_repositories_of_the_hub_are_read(tmp_path: Path) -> None:
