@@ -1,1 +1,1 @@
-"""Evaluation tasks, one a file or a small folder; `_*.py` holds what several of them share."""
+"""Evaluation tasks, a folder each, `task.py` first; `_*.py` holds what several of them share."""
