@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from saeval.errors import UsageError
-from saeval.lab.manifest import Row, read_rows
+from saeval.evidence import Evidence, summarise_all, units
+from saeval.lab.manifest import WEIGHTS, Row, read_rows
 from saeval.lab.zoo.members import MEMBERS, ORACLE, Member
+from saeval.recovery import cosines, match
 
 DOCS = Path(__file__).parents[2] / "docs"
 L0_FVU, MCC = "lab/l0-fvu.svg", "lab/mcc.svg"
@@ -70,7 +72,7 @@ def page(rows: Mapping[str, Row]) -> str:
             if ground == "world":
                 lines += ["", f"![L0 and FVU by architecture]({L0_FVU})"]
             if ground == "synthetic/base":
-                lines += ["", f"![MCC by architecture]({MCC})"]
+                lines += ["", f"![MCC by architecture]({MCC})", "", *_order(members)]
     return "\n".join([*lines, ""])
 
 
@@ -145,6 +147,34 @@ def _table(members: Sequence[Member], rows: Mapping[str, Row]) -> list[str]:
         lines.append(f"| `{one.name.removeprefix(one.ground + '/')}` | {len(same)} | "
                      f"{' | '.join(cells)} |")  # fmt: skip
     return lines
+
+
+def _order(members: Sequence[Member]) -> list[str]:
+    """The order of one sparsity and seed by MCC, each with its interval over features."""
+    from saeval.lab.synthetic import synthetic_world
+    from saeval.loaders.saeval_format import load
+
+    truth = synthetic_world(members[0].ground.rpartition("/")[2]).dictionary
+    k = members[0].k
+    found = {}
+    for member in members:
+        if member.k == k and not member.seed:
+            cosine = match(cosines(load(WEIGHTS / member.name).W_dec.numpy(), truth)).cosine
+            pairs = units("pairs", "pair", {"cosine": cosine})
+            found[member.method] = Evidence("mcc", pairs, {"num": "cosine"}, "|cosine|", "higher")
+    summaries = dict(zip(found, summarise_all(list(found.values())), strict=True))
+    ranked = sorted(summaries, key=lambda method: -summaries[method].value)
+    shown = ", ".join(
+        f"{method} {summaries[method].value:.3f} "
+        f"[{summaries[method].ci_low:.3f}, {summaries[method].ci_high:.3f}]"
+        for method in ranked
+    )
+    return [
+        (
+            f"By MCC at L0 {k}, seed 0, with 95 % intervals over pairs of latents and features: "
+            f"{shown}. Where intervals overlap, the order is not decided."
+        )
+    ]
 
 
 def _spread(values: Sequence[float | None]) -> str:

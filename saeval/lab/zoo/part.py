@@ -53,7 +53,7 @@ def build_member(member: Member, site: Site) -> Iterable[Row]:
         rows = []
         for name, (sae, tokens) in made.items():
             figures = _write(sae, name, ground, site)
-            recipe = {**told, **ground.data, "seen": tokens}
+            recipe = {**told, **(ground.data if tokens else {}), "seen": tokens}
             rows.append(make_row(name, _about(member, name), recipe, figures, weights=site.weights))
             logger.info("lab/%s: %s", name, ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
     return rows
@@ -95,12 +95,12 @@ def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[st
     from saeval.architectures.random import random_topk
     from saeval.lab.synthetic import oracle
 
-    x = torch.from_numpy(ground.training()[0])
     told: dict[str, Any] = {"method": member.method, "k": member.k}
     if member.method == ORACLE:
-        sae: Any = oracle(member.ground.removeprefix("synthetic/"))
-    elif member.method == "pca":
-        sae = fit_pca(x.split(4096), member.k)
+        return {member.name: (oracle(member.ground.removeprefix("synthetic/")), 0)}, told
+    x = torch.from_numpy(ground.training()[0])
+    if member.method == "pca":
+        sae: Any = fit_pca(x.split(4096), member.k)
     elif member.method == "neurons":
         sae = Neurons(x.double().mean(0).float(), member.k)
     else:
