@@ -188,28 +188,3 @@ def magnitudes(
     act = np.abs(np.asarray(acts.data, np.float64)) * norm[latent] * (target > 0)
     sums = (np.bincount(latent, sizes, count).astype(np.float64) for sizes in (act, target))
     return Magnitudes(*sums)
-
-
-@dataclass(frozen=True)
-class Floors:
-    """What random directions score, on average over draws."""
-
-    mcc: float
-    uniqueness: float
-    coverage: float
-
-
-def random_floors(
-    dictionary: Float[np.ndarray, "features d"], d_sae: int, *, seed: int, draws: int = 10
-) -> Floors:
-    """Scores of unit directions drawn uniformly, as many as the SAE has latents."""
-    scores = []
-    for draw in range(draws):
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_FLOOR_KEY, draw)))
-        cosine = cosines(rng.standard_normal((d_sae, dictionary.shape[1])), dictionary)
-        scores.append((mcc(cosine), uniqueness(cosine), float(covered(cosine).mean())))
-    return Floors(*np.mean(scores, axis=0).tolist())
-
-
-_FLOOR_KEY = 0xF1008
-"""Spawn key of random directions, so that an equal seed elsewhere draws others."""

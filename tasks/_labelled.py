@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from saeval import lab
 from saeval.errors import DataError, UsageError
 from saeval.hashes import file_sha256
 
@@ -147,14 +146,6 @@ def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
         )
         for one in World().label_sets(train=train, test=test, seed=seed)
     ]
-
-
-def is_lab_world(model: str) -> bool:
-    """Whether a model, by its name or folder, is the one of lab/world."""
-    if model.startswith(("lab/", "lab://")):
-        return model.removeprefix("lab").lstrip(":/").split("/")[0] == "world"
-    folder = Path(lab.__file__).parent / "weights" / "world"
-    return Path(model).absolute().is_relative_to(folder)
 
 
 def content(data: Data | None) -> Any:

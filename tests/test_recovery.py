@@ -14,7 +14,6 @@ from saeval.recovery import (
     match,
     mcc,
     nearest_feature,
-    random_floors,
     uniqueness,
 )
 
@@ -50,13 +49,13 @@ def test_the_dictionary_itself_scores_one_in_any_order_and_sign() -> None:
 
 
 def test_an_unrelated_dictionary_scores_low() -> None:
-    """Random directions match at chance, which is what the floors say."""
+    """Random directions match as other random ones do, far from 1, and cover nothing."""
     planted = _random(40, 2)
-    cosine = cosines(_random(40, 3), planted)
-    floors = random_floors(planted, 40, seed=0)
-    assert mcc(cosine) == pytest.approx(floors.mcc, abs=0.03)
-    assert uniqueness(cosine) == pytest.approx(floors.uniqueness, abs=0.15)
-    assert covered(cosine).mean() == floors.coverage == 0
+    first, second = (cosines(_random(40, seed), planted) for seed in (3, 4))
+    assert mcc(first) == pytest.approx(mcc(second), abs=0.03)
+    assert mcc(first) < 0.4
+    assert uniqueness(first) == pytest.approx(uniqueness(second), abs=0.15)
+    assert covered(first).mean() == covered(second).mean() == 0
 
 
 def test_matching_by_hand() -> None:

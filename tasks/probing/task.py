@@ -15,13 +15,13 @@ from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
+from .._corpus import lab_part
 from .._labelled import (
     LAB,
     SAEBENCH,
     DataSet,
     chosen,
     content,
-    is_lab_world,
     lab_sets,
     listed,
     read,
@@ -188,7 +188,7 @@ class Probing:
                 f"{source.name} holds activations without texts, so nothing says which labels "
                 "they have. Give a model, and labelled texts with probing.data."
             )
-        if self.data == LAB or (self.data is None and is_lab_world(source.name)):
+        if self.data == LAB or (self.data is None and lab_part(source.name) == "world"):
             return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
         found = listed(SAEBENCH if self.data is None else self.data)
         return [read(one, seed) for one in chosen(found, self.sets)]
