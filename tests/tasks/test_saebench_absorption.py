@@ -17,6 +17,7 @@ from saeval.architectures import ReLU
 from saeval.evidence import Evidence, Missing
 from saeval.loaders import load_folder
 from saeval.models import load_model
+from saeval.sae import SAE
 
 sys.path.insert(0, str(Path(__file__).parent))
 from core_oracles import values
@@ -149,9 +150,7 @@ def test_the_seed_draws_the_sparse_probe() -> None:
     assert first != other
 
 
-SEEDS = (0, 1, 2)
-MISSED = "letters_above_min_f1"
-"""The one figure that does not agree for these seeds: we find more usable letters."""
+SEEDS = range(6)
 GOLDEN = {
     "saebench_probe_f1": "probe_f1_mean",
     "saebench_letters_above_min_f1": "letters_above_min_f1",
@@ -167,11 +166,24 @@ SPREADS = {
 }
 
 
-def test_parity_with_saebench(parity_dir: Path, tmp_path: Path) -> None:
-    """Means over three seeds differ from SAEBench's by no more than both scatter, all but one.
+def figures(sae: SAE, known: saebench.Reference, seed: int) -> dict[str, float]:
+    """What SAEBench reports of an SAE, under its own names."""
+    scores = list(saebench.score(sae, known, seed, 0.15, 5))
+    letters = next(
+        one.units.table
+        for one in scores
+        if isinstance(one, Evidence) and one.units.name == "saebench_letters"
+    )
+    spreads = {SPREADS[column]: float(letters[column].to_numpy().std(ddof=1)) for column in SPREADS}
+    return {GOLDEN[metric]: value for metric, value in values(scores).items()} | spreads
 
-    How many letters are usable depends much on the split, as many probes lie near the bar: with
-    our seeds 0 to 8 there are 9.7 (standard deviation 1.3), with their three 8.3 (0.6).
+
+def test_parity_with_saebench(parity_dir: Path, tmp_path: Path) -> None:
+    """Means over six seeds differ from SAEBench's over three by no more than both scatter.
+
+    The seeds 0, 1 and 2 alone miss one figure by chance, the number of usable letters: 11.0
+    against 8.33, where 2.0 apart are allowed. It depends on the split, as the F1 of many letters
+    lies near the bar of 0.15; over the seeds 0 to 26 it is 9.3 (standard deviation 1.3).
     """
     model = load_model(str(parity_dir / "model"))
     source = model_source(model, "blocks.2.hook_resid_post", store=Store(tmp_path))
@@ -181,25 +193,13 @@ def test_parity_with_saebench(parity_dir: Path, tmp_path: Path) -> None:
     for seed in SEEDS:
         known = saebench.read(source, model.tokenizer, seed, 0.15)
         for name, sae in saes.items():
-            scores = list(saebench.score(sae, known, seed, 0.15, 5))
-            table = next(
-                one.units.table
-                for one in scores
-                if isinstance(one, Evidence) and one.units.name == "saebench_letters"
-            )
-            spreads = {
-                SPREADS[column]: float(table[column].to_numpy().std(ddof=1)) for column in SPREADS
-            }
-            means = {GOLDEN[metric]: value for metric, value in values(scores).items()}
-            found[name].append(means | spreads)
-    missed = set()
-    for name, figures in golden.items():
-        assert set(figures) == set(found[name][0])
-        for metric, theirs in figures.items():
+            found[name].append(figures(sae, known, seed))
+    missed = []
+    for name, expected in golden.items():
+        assert set(expected) == set(found[name][0])
+        for metric, theirs in expected.items():
             ours = np.array([one[metric] for one in found[name]])
-            scatter = np.sqrt(theirs["sd"] ** 2 / 3 + ours.std(ddof=1) ** 2 / 3)
+            scatter = np.sqrt(theirs["sd"] ** 2 / theirs["n"] + ours.std(ddof=1) ** 2 / len(SEEDS))
             if abs(ours.mean() - theirs["mean"]) > 3 * scatter + 0.02:
-                missed.add((name, metric))
-    assert {metric for _, metric in missed} <= {MISSED}, missed
-    if missed:
-        pytest.xfail(f"{MISSED} lies outside of the tolerance: {sorted(missed)}")
+                missed.append((name, metric, ours.mean(), theirs["mean"]))
+    assert not missed
