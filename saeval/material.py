@@ -13,6 +13,7 @@ import torch
 from saeval.activations import ModelSource, Store, TokenRows, array_source, model_source
 from saeval.errors import DataError, ModelError, UsageError
 from saeval.jobs import Data, read_data
+from saeval.lab import part_of
 from saeval.lab.synthetic import SITE, synthetic_world, world_model, world_name
 from saeval.models import LoadedModel, load_model
 from saeval.models.places import local_folder
@@ -141,7 +142,7 @@ def _world(ask: Ask, world: str, recipe: Recipe) -> Material:
 
 def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
     """A site of a model, on texts or on what the lab makes for it."""
-    part = _lab_part(ask.model)
+    part = part_of(ask.model.name if isinstance(ask.model, LoadedModel) else str(ask.model))
     if texts is None and part is None:
         raise UsageError(
             "There is no text to train on. Give --data, a file of texts (.txt, .jsonl, .csv, "
@@ -154,24 +155,15 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
         raise UsageError(
             f"--write-site '{ask.write_site}' is the site that is read. Leave it away."
         )
-    context = min(CONTEXT, source.context) if ask.context is None else ask.context
-    if not 2 <= context <= source.context:
-        raise UsageError(
-            f"--context {context} does not suit {source.name}: it takes 2 to {source.context} "
-            "tokens a row."
-        )
-    if texts is None:
-        name, rows = f"lab/{part}", _lab_rows(str(part), source, context)
-    else:
-        name = Path(str(texts.texts)).name if isinstance(texts, Data) else "texts in memory"
-        rows = partial(_text_rows, source, texts, name, context)
+    context = _context(ask.context, source)
+    name, rows = _named_rows(texts, part, source, context)
     stream = SiteStream(source, rows)
     counted = stream.counted(10 * recipe.held_out)
     held_out = min(recipe.held_out, counted // 10)
     _check_enough(counted - held_out, f"'{name}' holds {counted:,} tokens", recipe)
     first = next(rows())
     origin = Origin(
-        model=_model_name(ask.model, source.model),
+        model=_model_name(part, source.model),
         read_site=str(source.site),
         write_site=None if source.write_site == source.site else str(source.write_site),
         prepend_bos=bool((first.ids[:, 0] == source.model.bos_id).all()),
@@ -198,6 +190,38 @@ def _opened(ask: Ask, site: str) -> ModelSource:
         raise UsageError(str(error)) from error
 
 
+def _context(asked: int | None, source: ModelSource) -> int:
+    """Tokens a row.
+
+    Raises:
+        UsageError: if the model cannot take as many as are asked for.
+    """
+    context = min(CONTEXT, source.context) if asked is None else asked
+    if not 2 <= context <= source.context:
+        raise UsageError(
+            f"--context {context} does not suit {source.name}: it takes 2 to {source.context} "
+            "tokens a row."
+        )
+    return context
+
+
+def _named_rows(
+    texts: Data | Sequence[str] | None, part: str | None, source: ModelSource, context: int
+) -> tuple[str, Chunks]:
+    """Rows of the texts or, without any, those that part of the lab makes; with a name for them.
+
+    Raises:
+        UsageError: if that part of the lab makes none.
+    """
+    if texts is not None:
+        name = Path(str(texts.texts)).name if isinstance(texts, Data) else "texts in memory"
+        return name, partial(_text_rows, source, texts, name, context)
+    makers = {"world": _world_rows, "othello": _othello_rows}
+    if part not in makers:
+        raise UsageError(f"lab/{part} makes no data of its own. Give --data.")
+    return f"lab/{part}", partial(makers[part], source, context)
+
+
 def _text_rows(
     source: ModelSource, texts: Data | Sequence[str], name: str, context: int
 ) -> Iterator[TokenRows]:
@@ -207,27 +231,8 @@ def _text_rows(
         yield source.tokenize(part, name=name, context=context, overflow="pack")
 
 
-def _lab_part(model: str | LoadedModel | None) -> str | None:
-    """`world` for lab/world; None for what is no model of the lab."""
-    name = model.name if isinstance(model, LoadedModel) else str(model)
-    if not name.startswith(("lab/", "lab://")):
-        return None
-    return name.removeprefix("lab").lstrip(":/").split("/")[0]
-
-
-def _lab_rows(part: str, source: ModelSource, context: int) -> Chunks:
-    """Rows of the split "train", without end.
-
-    Raises:
-        UsageError: if that part of the lab makes none.
-    """
-    makers = {"world": _world_rows, "othello": _othello_rows}
-    if part not in makers:
-        raise UsageError(f"lab/{part} makes no data of its own. Give --data.")
-    return partial(makers[part], source, context)
-
-
 def _world_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
+    """Rows of the split "train", without end."""
     from saeval.lab.world import World
     from saeval.lab.world.stream import token_rows
 
@@ -238,6 +243,7 @@ def _world_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
 
 
 def _othello_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
+    """Games of the split "train", without end."""
     from saeval.lab.othello.games import stream
     from saeval.lab.othello.model import TRAIN
 
@@ -245,9 +251,8 @@ def _othello_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
         yield source.token_rows(games.tokens[:, :context].astype(np.int32), name="lab/othello")
 
 
-def _model_name(given: Any, model: LoadedModel) -> str:
+def _model_name(part: str | None, model: LoadedModel) -> str:
     """How the origin names the model, so that `saeval run` finds it from anywhere."""
-    part = _lab_part(given)
     if part is not None:
         return f"lab://{part}/model"
     folder = local_folder(model.name)

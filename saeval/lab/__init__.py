@@ -5,9 +5,9 @@ from pathlib import Path
 from saeval.configuration import suggestion
 from saeval.errors import UsageError
 from saeval.lab.description import LICENCE, part_names, part_record, row_record
-from saeval.lab.manifest import read_rows
+from saeval.lab.manifest import WEIGHTS, read_rows
 
-__all__ = ["LICENCE", "describe", "names", "path", "text"]
+__all__ = ["LICENCE", "describe", "names", "part_of", "path", "text"]
 
 
 def names() -> tuple[str, ...]:
@@ -24,6 +24,15 @@ def path(name: str) -> Path:
     from saeval.fetch import lab_path
 
     return lab_path(name)
+
+
+def part_of(model: str) -> str | None:
+    """The part of the lab that a model, by name or folder, belongs to; None for any other."""
+    if model.startswith(("lab/", "lab://")):
+        return model.removeprefix("lab").lstrip(":/").split("/")[0]
+    folder = Path(model).absolute()
+    inside = folder.relative_to(WEIGHTS).parts if folder.is_relative_to(WEIGHTS) else ()
+    return next(iter(inside), None)
 
 
 def describe(name: str) -> str:
