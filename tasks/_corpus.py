@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from saeval import lab
 from saeval.errors import DataError
 from saeval.hub.cache import is_offline
+from saeval.lab import part_of as lab_part
+
+from ._tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -42,46 +43,24 @@ class Corpus:
 def read_texts(path: str | Path, column: str = "text") -> Corpus:
     """Texts of a file: .txt (one a line), .jsonl, .csv or .parquet (one a row of a column).
 
+    Blank ones are left out.
+
     Raises:
         DataError: if the file cannot be read, has no such column, or holds no text.
     """
     path = Path(path)
-    try:
-        texts = _read(path, column)
-    except (OSError, ValueError, ImportError) as error:
-        raise DataError(f"Cannot read texts from '{path}': {error}.") from error
+    table = read_table(path)
+    if column not in table:
+        names = ", ".join(map(str, table))
+        raise DataError(f"'{path}' has no column '{column}', only {names}.")
+    texts = table[column].tolist()
+    wrong = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise DataError(f"Row {wrong} of '{path}' has {texts[wrong]!r} in '{column}', no text.")
+    texts = [text for text in texts if text.strip()]
     if not texts:
         raise DataError(f"'{path}' holds no text. Give a file with one text a line or row.")
     return Corpus(path.name, texts)
-
-
-def _read(path: Path, column: str) -> list[str]:
-    if path.suffix == ".txt":
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    readers = {
-        ".jsonl": lambda: pd.read_json(path, lines=True),
-        ".csv": lambda: pd.read_csv(path),
-        ".parquet": lambda: pd.read_parquet(path),
-    }
-    if path.suffix not in readers:
-        raise ValueError(f"its ending is none of .txt, {', '.join(readers)}")
-    table = readers[path.suffix]()
-    if column not in table:
-        raise ValueError(f"it has no column '{column}', only {', '.join(map(str, table))}")
-    values = table[column].tolist()
-    wrong = next((i for i, value in enumerate(values) if not isinstance(value, str)), None)
-    if wrong is not None:
-        raise ValueError(f"row {wrong} of '{column}' is {values[wrong]!r}, no text")
-    return values
-
-
-def lab_part(model: str) -> str | None:
-    """The part of the lab that a model, by name or folder, belongs to; None for any other."""
-    weights = Path(lab.__file__).parent / "weights"
-    folder = Path(model).absolute()
-    if model.startswith(("lab/", "lab://")):
-        return model.removeprefix("lab").lstrip(":/").split("/")[0]
-    return folder.relative_to(weights).parts[0] if folder.is_relative_to(weights) else None
 
 
 def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus | None:

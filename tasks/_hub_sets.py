@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from saeval.errors import DataError
+from saeval.hub.cache import is_offline
 
 from ._labelled import Listed, label_text
 
@@ -108,23 +109,34 @@ def downloaded_sets() -> list[Listed]:
     Raises:
         DataError: if one did not arrive.
     """
+    commits = cached_revisions()
+    return [_listed(one, _downloaded(one, commits[one.repository])) for one in HUB_SETS]
+
+
+def _downloaded(one: HubSet, commit: str | None) -> Path:
+    """Folder of a repository's files at a commit; None: the newest.
+
+    Raises:
+        DataError: if they did not arrive, with what to do instead.
+    """
     from huggingface_hub import snapshot_download
 
-    found = []
-    for one in HUB_SETS:
-        patterns = [one.files.format(split=split) for split in ("train", "test")]
-        if one.name == "europarl":
-            patterns = [f"{'-'.join(pair)}/train-*.parquet" for pair in _EUROPARL]
-        try:
-            root = snapshot_download(one.repository, repo_type="dataset", allow_patterns=patterns)
-        except Exception as error:  # whose errors arrive depends on huggingface_hub
-            raise DataError(
-                f"The data set {one.repository} did not arrive from the Hugging Face hub: {error} "
-                "Try again with a connection, or pass labelled texts of yours, such as "
-                "--set probing.data=FILE.parquet with columns text and label."
-            ) from error
-        found.append(_listed(one, Path(root)))
-    return found
+    patterns = [one.files.format(split=split) for split in ("train", "test")]
+    if one.name == "europarl":
+        patterns = [f"{'-'.join(pair)}/train-*.parquet" for pair in _EUROPARL]
+    place = {"repo_type": "dataset", "revision": commit, "allow_patterns": patterns}
+    try:
+        return Path(snapshot_download(one.repository, **place))
+    except Exception as error:  # whose errors arrive depends on huggingface_hub
+        why = f"did not arrive from the Hugging Face hub ({error})"
+        if is_offline():
+            why = "is not in the cache of the Hugging Face hub, and HF_HUB_OFFLINE forbids to ask"
+        raise DataError(
+            f"The data set {one.repository}, one of SAEBench's, {why}. Give labelled texts with "
+            "--set probing.data=FILE.parquet (or .csv, .jsonl; columns text and label), the sets "
+            "of an installed sae-probes with --set probing.data=sae_probes, or a folder that "
+            "holds SAEBench's repositories as org/name with --set probing.data=FOLDER."
+        ) from error
 
 
 def cached_revisions() -> dict[str, str | None]:

@@ -1,6 +1,7 @@
 """Labelled texts: your files, the lab's concepts, the sets of sae-probes and of SAEBench."""
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,6 +16,7 @@ from saeval.errors import DataError, UsageError
 from saeval.hashes import file_sha256
 
 from ._draws import generator
+from ._tables import read_table
 
 Data = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 """What a task's `data` may be: a name, file or folder, a mapping, or a list of these."""
@@ -69,6 +71,7 @@ def listed(data: Data) -> list[Listed]:
 
     Raises:
         UsageError: if the list is malformed, a file or column is not there, or a name is taken.
+        DataError: if a file cannot be read, or a data set did not arrive from the hub.
     """
     found = [one for item in _items(data) for one in _listed(item)]
     names = [one.name for one in found]
@@ -252,16 +255,17 @@ _QUANTITIES = tuple(
 
 
 def _check_columns(path: Path, one: Listed) -> None:
-    """That a file is there and has both columns, without reading it.
+    """That a file is there and has both columns, without reading it whole.
 
     Raises:
         UsageError: naming what is missing.
+        DataError: if the file cannot be read.
     """
     if not path.is_file():
         raise UsageError(f"There is no file '{path}' for the data set '{one.name}'.")
     if one.edit:
         return
-    columns = list(_read_table(path, head=True))
+    columns = list(read_table(path, head=True))
     for column in (one.text, one.label):
         if column not in columns:
             raise UsageError(
@@ -270,53 +274,17 @@ def _check_columns(path: Path, one: Listed) -> None:
             )
 
 
-def _read_table(path: Path, *, head: bool = False) -> pd.DataFrame:
-    """A file as a table; of a large one, only the beginning where that is enough.
-
-    Raises:
-        UsageError: if it cannot be read.
-    """
-    name = path.name.removesuffix(".zst").removesuffix(".gz")
-    few = 1 if head else None
-    readers: dict[str, Callable[[], pd.DataFrame]] = {
-        ".parquet": lambda: _parquet_head(path) if head else pd.read_parquet(path),
-        ".csv": lambda: pd.read_csv(path, nrows=few),
-        ".jsonl": lambda: pd.read_json(path, lines=True, nrows=few),
-    }
-    ending = Path(name).suffix
-    if ending not in readers:
-        raise UsageError(f"'{path}' is none of {', '.join(readers)}, so labels cannot be read.")
-    try:
-        return readers[ending]()
-    except ImportError as error:
-        raise UsageError(f"'{path}' cannot be read: {error}. Install what it asks for.") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"'{path}' cannot be read as a table: {error}.") from error
-
-
-def _parquet_head(path: Path) -> pd.DataFrame:
-    from pyarrow import parquet
-
-    return parquet.read_schema(path).empty_table().to_pandas()
-
-
 def _labelled(one: Listed, paths: Sequence[Path]) -> Labelled:
     """Texts and labels of files.
 
     Raises:
-        DataError: naming the row without text or label, or why the labels are no classes.
+        DataError: as `_rows`, or if the labels are no classes.
     """
-    tables = [one.edit(_read_table(path)) if one.edit else _read_table(path) for path in paths]
-    table, path = pd.concat(tables, ignore_index=True), paths[0]
-    texts, labels = table[one.text].tolist(), table[one.label].tolist()
-    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        if not isinstance(text, str):
-            raise DataError(f"Row {row} of '{path}' has {text!r} in '{one.text}', no text.")
-        if label is None or label != label:  # noqa: PLR0124  NaN differs from itself
-            raise DataError(
-                f"Row {row} of '{path}' has no '{one.label}'. Leave it out, or label it."
-            )
-    found = Labelled(tuple(texts), tuple(map(label_text, labels)))
+    parts, path = [_rows(one, path) for path in paths], paths[0]
+    found = Labelled(
+        tuple(text for part in parts for text in part.texts),
+        tuple(label for part in parts for label in part.labels),
+    )
     distinct = len(set(found.labels))
     if distinct > MOST_LABELS:
         raise DataError(
@@ -325,9 +293,37 @@ def _labelled(one: Listed, paths: Sequence[Path]) -> Labelled:
         )
     if distinct < 2:
         raise DataError(f"All rows of '{path}' have the same '{one.label}'; a probe needs two.")
-    return found.take([i for i, text in enumerate(texts) if text.strip()])
+    return found
+
+
+def _rows(one: Listed, path: Path) -> Labelled:
+    """Texts and labels of a file, blank texts left out.
+
+    Raises:
+        DataError: if it cannot be read, or naming the row without text or label.
+    """
+    table = read_table(path)
+    if one.edit:
+        table = one.edit(table)
+    texts, labelled = table[one.text].tolist(), table[one.label].notna()
+    labels = [
+        label_text(value) if there else ""
+        for value, there in zip(table[one.label].tolist(), labelled, strict=True)
+    ]
+    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        if not isinstance(text, str):
+            raise DataError(f"Row {row} of '{path}' has {text!r} in '{one.text}', no text.")
+        if not label:
+            raise DataError(
+                f"Row {row} of '{path}' has no '{one.label}'. Leave it out, or label it."
+            )
+    found = Labelled(tuple(texts), tuple(labels))
+    return found.take([row for row, text in enumerate(texts) if text.strip()])
 
 
 def label_text(value: Any) -> str:
-    """A label as text; 1.0, as tables write whole numbers beside a gap, is 1."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """A label as text, without blanks around it.
+
+    1.0, as tables write whole numbers beside a gap, is 1, whether it is a number or written out.
+    """
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())

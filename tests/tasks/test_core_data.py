@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from core_oracles import evidence_of, random_topk, tiny_source, values
 
 TEXTS = ["w1 w2 w3", "w4 w5 w6 w7", "w8 w9"]
+ODD = ["NA", "", "7", "null"]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,12 @@ def test_every_kind_of_file_gives_the_same_rows(
     assert found.tables["site"]["tokens"].tolist() == [3, 4, 2]
 
 
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "csv", "parquet"])
+def test_words_for_nothing_are_texts(tmp_path: Path, kind: str) -> None:
+    """NA, null and a number are texts in every kind of file; an empty text is left out."""
+    assert _corpus.read_texts(written(tmp_path, kind, ODD)).texts == ["NA", "7", "null"]
+
+
 def test_another_column_can_be_named(source: ModelSource, tmp_path: Path) -> None:
     """text_column says where the texts stand; a wrong one is answered with those there are."""
     path = written(tmp_path, "csv", TEXTS, column="body")
@@ -80,10 +87,12 @@ def test_another_column_can_be_named(source: ModelSource, tmp_path: Path) -> Non
     "name, content, message",
     [
         ("empty.txt", "\n \n", "holds no text"),
-        ("texts.doc", "x", "its ending is none of .txt, .jsonl, .csv, .parquet"),
-        ("texts.csv", 'text\nw1\n7.5\n""\n', "is .*, no text"),
-        ("texts.jsonl", "{", "Cannot read texts"),
-        ("texts.parquet", "x", "Cannot read texts"),
+        ("texts.doc", "x", "its ending is none of .parquet, .csv, .jsonl, .txt"),
+        ("texts.csv", 'text,n\n"",1\n', "holds no text"),
+        ("texts.jsonl", '{"text": "w1"}\n{"text": 7.5}', "Row 1 .* has 7.5 in 'text', no text"),
+        ("texts.jsonl", '{"text": "w1"}\n{"text": null}', "Row 1 .* no text"),
+        ("texts.jsonl", "{", "cannot be read as .jsonl"),
+        ("texts.parquet", "x", "cannot be read as .parquet"),
     ],
 )
 def test_unreadable_texts_are_one_clear_error(

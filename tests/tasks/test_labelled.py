@@ -1,11 +1,12 @@
 """Labelled texts come from files, folders of sae-probes, and the hub's repositories."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from saeval_tasks._hub_sets import HUB_SETS
-from saeval_tasks._labelled import Labelled, chosen, content, listed, read, split
+from saeval_tasks._labelled import Labelled, Listed, chosen, content, listed, read, split
 
 from saeval.errors import DataError, UsageError
 
@@ -33,6 +34,72 @@ def test_a_folder_of_sae_probes_is_read(tmp_path: Path) -> None:
     before = content(str(tmp_path))
     table.tail(9).to_csv(tmp_path / "87_glue_cola.csv", index=False)
     assert content(str(tmp_path)) != before
+
+
+def written(path: Path, rows: Sequence[tuple[object, object]]) -> Listed:
+    """Texts and labels as a file of the kind that its name says."""
+    table = pd.DataFrame(rows, columns=["text", "label"])
+    if path.suffix == ".parquet":
+        table.to_parquet(path)
+    elif ".jsonl" in path.suffixes:
+        table.to_json(path, orient="records", lines=True)
+    else:
+        table.to_csv(path, index=False)
+    return listed(str(path))[0]
+
+
+KINDS = ["csv", "csv.gz", "jsonl", "parquet"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_for_nothing_are_words(tmp_path: Path, kind: str) -> None:
+    """NA, null, None and 7 are texts and labels like any others; blank texts are left out."""
+    words = ["NA", "null", "None", "7", "nan", "x"]
+    rows = [(f"{word} {i}", word) for i in range(4) for word in words]
+    found = read(written(tmp_path / f"t.{kind}", [*rows, *((a, a) for a in words), (" ", "x")]), 0)
+    assert {*found.train.texts, *found.test.texts} == {*words, *(text for text, _ in rows)}
+    assert {*found.train.labels, *found.test.labels} == set(words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_numbers_are_labels_without_a_point(tmp_path: Path, kind: str) -> None:
+    """1 and 1.0 are the label 1, and 0.5 stays what it is."""
+    rows = [(f"t{i}", i % 3 / 2) for i in range(12)]
+    assert set(read(written(tmp_path / f"t.{kind}", rows), 0).train.labels) == {"0", "0.5", "1"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gap", [None, " "])
+def test_a_row_without_label_is_named(tmp_path: Path, kind: str, gap: str | None) -> None:
+    """An empty label is an error, beside numbers too; so is null in the place of a text."""
+    labels: list[object] = ["1", "0", gap] if gap else [1.0, 0.0, None]
+    one = written(tmp_path / f"t.{kind}", [(f"t{i}", label) for i, label in enumerate(labels)])
+    with pytest.raises(DataError, match=r"Row 2 of .* has no 'label'"):
+        read(one, 0)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_null_is_no_text(tmp_path: Path, kind: str) -> None:
+    """Where a file knows null, a row that has it in the place of its text is named."""
+    one = written(tmp_path / f"t.{kind}", [("t", "a"), (None, "b")])
+    with pytest.raises(DataError, match=r"Row 1 of .* in 'text', no text"):
+        read(one, 0)
+
+
+def test_texts_with_unquoted_commas_are_refused(tmp_path: Path) -> None:
+    """Where every row has a field too many, columns would shift without a word."""
+    path = tmp_path / "t.csv"
+    path.write_text("text,label\nyes, it is,a\nno, it is not,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="quote texts with commas"):
+        read(listed(str(path))[0], 0)
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t.txt", "t.parquet", "t.jsonl.gz"])
+def test_files_that_are_no_table_are_refused(tmp_path: Path, name: str) -> None:
+    """Another ending, no columns, or damage: told with the file's name before anything runs."""
+    (tmp_path / name).write_text("x\n", encoding="utf-8")
+    with pytest.raises((DataError, UsageError), match=name):
+        listed(str(tmp_path / name))
 
 
 def test_no_text_stands_twice_or_on_both_sides(tmp_path: Path) -> None:
@@ -70,6 +137,28 @@ def test_repositories_of_the_hub_are_read(tmp_path: Path) -> None:
     assert set(sets["amazon_reviews_sentiment"].train.labels) == {"1", "5"}
     assert set(sets["amazon_reviews"].train.labels) == {"1", "2"}
     assert sorted(len(str(text)) for text in sets["github_code"].train.texts) == [450, 550]
+
+
+def test_the_commit_in_the_cache_is_read_and_what_to_do_without_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was downloaded once is what is read on; offline without it, there are three ways out."""
+    refs = tmp_path / "datasets--LabHC--bias_in_bios" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_text("c0ffee", encoding="utf-8")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    asked: list[object] = []
+
+    def snapshot_download(repository: str, **place: object) -> str:
+        asked.append((repository, place["revision"]))
+        raise OSError("nowhere")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    with pytest.raises(DataError, match="HF_HUB_OFFLINE") as caught:
+        listed("saebench")
+    assert asked == [("LabHC/bias_in_bios", "c0ffee")]
+    for way in ("FILE.parquet", "sae_probes", "FOLDER"):
+        assert f"--set probing.data={way}" in str(caught.value)
 
 
 def test_all_of_saebenchs_sets_are_named() -> None:

@@ -1,0 +1,54 @@
+"""Files of texts as tables: .parquet, .csv, .jsonl and .txt."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from saeval.errors import DataError
+
+
+def read_table(path: Path, *, head: bool = False) -> pd.DataFrame:
+    """A file as a table.
+
+    A .csv has no types and no gaps: each value is the text that stands there, be it "NA", "1" or
+    empty. The lines of a .txt are a column `text`. In the others null is missing.
+
+    Args:
+        path: Of the file; after .csv and .jsonl, .zst or .gz may follow.
+        head: Whether the names of the columns will do.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    readers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl, ".txt": _lines}
+    ending = Path(path.name.removesuffix(".zst").removesuffix(".gz")).suffix
+    if ending not in readers:
+        raise DataError(f"'{path}' cannot be read: its ending is none of {', '.join(readers)}.")
+    try:
+        return readers[ending](path, head=head)
+    except Exception as error:  # whose errors arrive depends on format and compression
+        raise DataError(f"'{path}' cannot be read as {ending}: {error}.") from error
+
+
+def _parquet(path: Path, *, head: bool) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    return parquet.read_schema(path).empty_table().to_pandas() if head else pd.read_parquet(path)
+
+
+def _csv(path: Path, *, head: bool) -> pd.DataFrame:
+    table = pd.read_csv(path, dtype=str, na_filter=False, nrows=0 if head else None)
+    if not head and not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("rows have more fields than its first line; quote texts with commas")
+    return table
+
+
+def _jsonl(path: Path, *, head: bool) -> pd.DataFrame:
+    as_is: Any = False  # "1" stays text; the annotation of pandas leaves False out
+    return pd.read_json(path, lines=True, dtype=as_is, nrows=1 if head else None)
+
+
+def _lines(path: Path, *, head: bool) -> pd.DataFrame:
+    lines = [] if head else path.read_text(encoding="utf-8").splitlines()
+    return pd.DataFrame({"text": lines}, dtype=str)
