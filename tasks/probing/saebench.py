@@ -8,15 +8,17 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
+from scipy.special import expit
 
 from saeval.evidence import Evidence, units
 
 from .._draws import generator
 from .._labelled import DataSet
 from .._logistic import fit_logistic_each
-from .rows import class_order
+from .rows import FIT, TEST, Numbers, ProbeSet, class_order, usable
 
 TOP_K = (1, 2, 5)
+SCORES = (*(f"saebench_sae_top_{k}_test_accuracy" for k in TOP_K), "saebench_sae_test_accuracy")
 RATE, DECAY, BETAS, EPSILON = 1e-2, 1e-2, (0.9, 0.999), 1e-8
 """AdamW's, decay and betas torch's defaults."""
 ROWS, EPOCHS, PATIENCE = 250, 100, 10
@@ -35,20 +37,36 @@ class Pair:
     test: Bool[np.ndarray, " rows"]
 
 
+def drawn(
+    sets: Sequence[DataSet], train: int, test: int, seed: int, number: Numbers
+) -> dict[str, pd.DataFrame]:
+    """Tables of what is drawn, and of what is not.
+
+    Returns:
+        `saebench`: all rows of `draw`, texts by number, and the set of each, where there are any;
+        `saebench_refused`: columns part (`set/label`) and reason.
+    """
+    gone = [(f"{one.name}/{a}", why) for one in sets for a, why in refused(one).items()]
+    tables = {"saebench_refused": pd.DataFrame(gone, columns=["part", "reason"], dtype=str)}
+    rows = [pair.assign(set=one.name) for one in sets for pair in draw(one, train, test, seed)]
+    if rows:
+        pairs = pd.concat(rows, ignore_index=True)
+        tables["saebench"] = pairs.assign(text=number(pairs["text"]))
+    return tables
+
+
 def draw(one: DataSet, train: int, test: int, seed: int) -> Iterator[pd.DataFrame]:
     """Rows of each label's pair: columns label, text (as the data set gives it), y, test.
 
-    Half of the rows have the label; the others are drawn evenly from the other labels.
+    Half of the rows have the label; the others are drawn evenly from the other labels, more from
+    the common ones where a rare one runs out. Labels of `refused` have none.
     """
     halves = []
     for texts, most, half in ((one.train, train, "train"), (one.test, test, "test")):
-        orders = class_order(texts, seed, half)
-        # Both halves draw alike from labels of unlike size, as the smallest allows.
-        size = min(most // 2, *(len(order) for order in orders.values()))
-        kept = {label: [texts.texts[i] for i in order[:size]] for label, order in orders.items()}
+        orders = class_order(texts, seed, half).items()
+        kept = {label: [texts.texts[i] for i in order[: most // 2]] for label, order in orders}
         halves.append((kept, half == "test"))
-    labels = [label for label in halves[0][0] if label in halves[1][0]]
-    for label in labels:
+    for label in sorted(set(one.train.labels) - set(refused(one))):
         rng = generator(seed, f"saebench_negatives/{one.name}/{label}")
         parts = [_pair(kept, label, rng).assign(test=is_test) for kept, is_test in halves]
         yield pd.concat(parts, ignore_index=True).assign(label=label)
@@ -57,12 +75,25 @@ def draw(one: DataSet, train: int, test: int, seed: int) -> Iterator[pd.DataFram
 def _pair(
     kept: Mapping[str, Sequence[str | int]], label: str, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """All rows of a label, and as many of the others."""
-    own, others = kept[label], [kept[other] for other in kept if other != label]
-    each = -(-len(own) // len(others))
+    """As many rows of a label as of the others."""
+    others = [kept[other] for other in kept if other != label]
+    size = min(len(kept[label]), sum(map(len, others)))
+    each = -(-size // len(others))
+    while sum(min(each, len(texts)) for texts in others) < size:
+        each += 1
     drawn = [texts[i] for texts in others for i in rng.permutation(len(texts))[:each]]
-    no = [drawn[i] for i in rng.permutation(len(drawn))[: len(own)]]
-    return pd.DataFrame({"text": [*own, *no], "y": [True] * len(own) + [False] * len(no)})
+    no = [drawn[i] for i in rng.permutation(len(drawn))[:size]]
+    yes = kept[label][:size]
+    return pd.DataFrame({"text": [*yes, *no], "y": [True] * size + [False] * size})
+
+
+def refused(one: DataSet) -> dict[str, str]:
+    """Labels that too few texts have, or lack, in either half; and why each is left out."""
+    labels = np.array([*one.train.labels, *one.test.labels])
+    classes = tuple(sorted(set(labels.tolist())))
+    role = np.repeat([FIT, TEST], [len(one.train.labels), len(one.test.labels)])
+    y = labels[:, None] == np.array(classes)
+    return usable(ProbeSet(one.name, classes, np.arange(len(labels)), y, role))[1]
 
 
 def pairs(rows: pd.DataFrame) -> list[Pair]:
@@ -175,7 +206,7 @@ def _gradient(
     w: Float[np.ndarray, " features_plus_1"],
 ) -> Float[np.ndarray, " features_plus_1"]:
     """Of the mean binary cross-entropy; the bias comes last."""
-    wrong = (1 / (1 + np.exp(-(x @ w[:-1] + w[-1]))) - y) / np.float32(len(y))
+    wrong = (expit(x @ w[:-1] + w[-1]) - y) / np.float32(len(y))
     return np.append(wrong @ x, wrong.sum())
 
 
