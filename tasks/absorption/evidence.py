@@ -26,7 +26,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Metric:
-    """A mean over letters, or over the words of one."""
+    """A score, and the column of its units that it rests on."""
 
     name: str
     column: str
@@ -43,12 +43,19 @@ WORDS = (
 """Over the scored words."""
 SPLIT = Metric("split_latents", "split", "latents per letter", "lower", 1)
 MAIN_F1 = Metric("main_latent_f1", "f1", "F1", "higher", None)
-HIERARCHY = (
-    Metric("hierarchy_absorption", "absorbed", "difference of rates", "lower", 0),
-    Metric("hierarchy_false_alarm", "absorbed", "difference of rates", "lower", 0),
-    Metric("parent_latent_f1", "hits", "F1", "higher", 1),
-    Metric("child_seen_as_parent", "seen_child", "fraction of occurrences", "none", None),
+DIFFERENCE = "difference of rates"
+KINDS = (
+    Metric("hierarchy_absorption", "absorbed_child", DIFFERENCE, "lower", 0),
+    Metric("hierarchy_silence", "silent_child", DIFFERENCE, "lower", 0),
 )
+"""Over the occurrences of true families, against the parent's own word."""
+COMPANIONS = (
+    Metric("hierarchy_false_alarm", "absorbed_child", DIFFERENCE, "lower", 0),
+    Metric("companion_silence", "silent_child", DIFFERENCE, "none", None),
+)
+"""The same over those of matched pairs."""
+SEEN = Metric("child_seen_as_parent", "seen_child", "fraction of occurrences", "none", None)
+PARENT_F1 = Metric("parent_latent_f1", "hits", "F1", "higher", 1)
 
 
 def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence]:
@@ -229,46 +236,34 @@ def missing_letters(reason: str) -> Iterator[Missing]:
 def hierarchy(
     true: tuple[pd.DataFrame, pd.DataFrame], matched: tuple[pd.DataFrame, pd.DataFrame]
 ) -> Iterator[Evidence]:
-    """Absorption in true families, and what the same measure says of families that are none."""
-    absorption, alarm, latent_f1, seen = HIERARCHY
-    for metric, (rows, _), name in ((absorption, true, "kinds"), (alarm, matched, "companions")):
-        table = _occurrences(name, rows)
-        yield Evidence(
-            metric.name,
-            table,
-            {
-                "num_a": "absorbed_child",
-                "den_a": "child",
-                "num_b": "silent_alone",
-                "den_b": "alone",
-            },
-            unit=metric.unit,
-            better=metric.better,
-            aggregator="difference_of_ratios/1",
-            ceiling=metric.ceiling,
-        )
-        if metric is absorption:
-            yield Evidence(
-                seen.name,
-                table,
-                {"num": seen.column, "den": "child"},
-                unit=seen.unit,
-                better=seen.better,
-            )
-    sums = true[1]
+    """Absorption in true families, and what the same says of families that are none."""
+    (rows, sums), (matched_rows, _) = true, matched
+    kinds, companions = _occurrences("kinds", rows), _occurrences("companions", matched_rows)
+    for metric in KINDS:
+        yield _difference(metric, kinds)
+    yield _evidence(SEEN, kinds, den="child")
+    for metric in COMPANIONS:
+        yield _difference(metric, companions)
     columns = {key: sums[key].to_numpy() for key in ("hits", "total")}
-    yield Evidence(
-        latent_f1.name,
-        units("parents", "parent", columns, unit_id=sums["parent"].to_numpy()),
-        {"num": "hits", "den": "total"},
-        unit=latent_f1.unit,
-        better=latent_f1.better,
-        ceiling=latent_f1.ceiling,
+    parents = units("parents", "parent", columns, unit_id=sums["parent"].to_numpy())
+    yield _evidence(PARENT_F1, parents, den="total")
+
+
+def _difference(metric: Metric, table: Units) -> Evidence:
+    """A rate at children less the rate of silence at the parent's own word."""
+    return Evidence(
+        metric.name,
+        table,
+        {"num_a": metric.column, "den_a": "child", "num_b": "silent_alone", "den_b": "alone"},
+        unit=metric.unit,
+        better=metric.better,
+        aggregator="difference_of_ratios/1",
+        ceiling=metric.ceiling,
     )
 
 
 def _occurrences(name: str, rows: pd.DataFrame) -> Units:
-    columns = ("child", "alone", "seen_child", "absorbed_child", "silent_alone")
+    columns = ("child", "alone", "seen_child", "absorbed_child", "silent_child", "silent_alone")
     return units(
         f"occurrences_of_{name}",
         "occurrence",
@@ -280,5 +275,5 @@ def _occurrences(name: str, rows: pd.DataFrame) -> Units:
 
 def missing_hierarchy(reason: str) -> Iterator[Missing]:
     """All metrics of the hierarchy, for one reason."""
-    for metric in HIERARCHY:
+    for metric in (*KINDS, SEEN, *COMPANIONS, PARENT_F1):
         yield Missing(metric.name, reason, unit=metric.unit, better=metric.better)

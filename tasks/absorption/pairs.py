@@ -191,40 +191,51 @@ def judged(found: Occurrences, active: csc_matrix) -> tuple[pd.DataFrame, pd.Dat
 
     The first has columns `parent`, `word`, `row`; `child` and `alone` (1 where the word is a
     child, or the parent's own); `seen_child` (the model sees the parent in the child);
-    `absorbed_child` (it sees the parent, whose latents are silent); `silent_alone` (they are
-    silent at the parent's own word).
+    `silent_child` (the parent's latents are silent at the child); `absorbed_child` (both);
+    `silent_alone` (they are silent at the parent's own word).
     The second has `parent`, `hits` and `total`: 2 TP and 2 TP + FP + FN of its latents.
     """
     seen = seen_as_parent(found)
     rows, sums = [], []
     for family in found.families:
         latents = parent_latents(found, family, active)
-        weight, positive = _weights(found, family)
         fires = (active[:, latents].toarray() != 0).any(1)
-        weight = weight * found.counts
-        sums.append(
-            (
-                family.parent,
-                2 * weight[positive & fires].sum(),
-                weight[positive].sum() + weight[fires].sum(),
-            )
-        )
-        own = np.flatnonzero(found.counts & positive)
-        child = found.of(family.children)[own].astype(float)
-        sees = seen[own].astype(float)
-        silent = 1.0 - fires[own]
-        columns = {
-            "parent": family.parent,
-            "word": [found.words[place] for place in found.word[own]],
-            "row": own,
-            "child": child,
-            "alone": 1 - child,
-            "seen_child": child * sees,
-            "absorbed_child": child * sees * silent,
-            "silent_alone": (1 - child) * silent,
-        }
-        rows.append(pd.DataFrame(columns))
+        rows.append(_scored_rows(found, family, fires, seen))
+        sums.append((family.parent, *_f1_sums(found, family, fires)))
     return (
         pd.concat(rows, ignore_index=True),
         pd.DataFrame(sums, columns=["parent", "hits", "total"]),
     )
+
+
+def _scored_rows(
+    found: Occurrences,
+    family: Family,
+    fires: Bool[np.ndarray, " rows"],
+    seen: Bool[np.ndarray, " rows"],
+) -> pd.DataFrame:
+    """A family's part of the first table of `judged`."""
+    own = np.flatnonzero(found.counts & found.of([family.parent, *family.children]))
+    child = found.of(family.children)[own].astype(float)
+    silent = 1.0 - fires[own]
+    columns = {
+        "parent": family.parent,
+        "word": [found.words[place] for place in found.word[own]],
+        "row": own,
+        "child": child,
+        "alone": 1 - child,
+        "seen_child": child * seen[own],
+        "silent_child": child * silent,
+        "absorbed_child": child * seen[own] * silent,
+        "silent_alone": (1 - child) * silent,
+    }
+    return pd.DataFrame(columns)
+
+
+def _f1_sums(
+    found: Occurrences, family: Family, fires: Bool[np.ndarray, " rows"]
+) -> tuple[float, float]:
+    """2 TP and 2 TP + FP + FN of "some latent of the parent is active", on scored rows."""
+    weight, positive = _weights(found, family)
+    weight = weight * found.counts
+    return 2 * weight[positive & fires].sum(), weight[positive].sum() + weight[fires].sum()

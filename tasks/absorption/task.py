@@ -50,7 +50,7 @@ class Absorption:
     """
 
     name: ClassVar[str] = "absorption"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     template: str | None = None
     """A line that spells a word. None: ' {word} {letter}' on the lab, whose model was taught it,

@@ -1,71 +1,33 @@
 """`absorption` finds planted absorption at its rate, and none where none was planted."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float
 from saeval_tasks.absorption import Absorption, pairs, saebench
+from saeval_tasks.absorption import evidence as reported
 from saeval_tasks.absorption.letters import absorption_fraction
 from saeval_tasks.absorption.words import LETTERS
-from torch import Tensor
+from scipy.sparse import csc_matrix
 
 from saeval import lab
 from saeval.activations import ModelSource, Store, array_source, model_source
 from saeval.architectures.random import random_topk
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, compare
+from saeval.loaders import load_folder
 from saeval.models import load_model
 from saeval.sae import SAE
 from saeval.task import Prepared
 
 sys.path.insert(0, str(Path(__file__).parent))
-from core_oracles import tiny_models, tiny_source, values
+from absorption_oracles import know_all, lookup, planted_share, silenced_share, silent, speller
+from core_oracles import tiny_source, values
 
 TASK = Absorption(words_per_letter=50, documents=150)
-EVERY = 3
-"""One word of so many is absorbed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Lookup:
-    """An SAE that says of known vectors what it was told, and nothing of others."""
-
-    known: Mapping[bytes, np.ndarray]
-    W_dec: Float[Tensor, "d_sae d_in"]
-
-    @property
-    def d_in(self) -> int:
-        """Width of the vectors."""
-        return self.W_dec.shape[1]
-
-    @property
-    def d_sae(self) -> int:
-        """Number of latents."""
-        return self.W_dec.shape[0]
-
-    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
-        """What it was told."""
-        nothing = np.zeros(self.d_sae, np.float32)
-        return torch.from_numpy(
-            np.stack([self.known.get(row.tobytes(), nothing) for row in x.numpy()])
-        )
-
-    def decode(
-        self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
-    ) -> Float[Tensor, "tokens d_in"]:
-        """Acts times W_dec."""
-        return acts @ self.W_dec
-
-
-def lookup(x: np.ndarray, acts: np.ndarray, directions: np.ndarray) -> Lookup:
-    """An SAE that gives these acts for these vectors."""
-    known = {row.tobytes(): act.astype(np.float32) for row, act in zip(x, acts, strict=True)}
-    return Lookup(known, torch.from_numpy(directions.astype(np.float32)))
 
 
 @pytest.fixture(scope="module")
@@ -88,56 +50,11 @@ def scored(
     return values(one for one in task.score(sae, prepared, source, 0) if one.part is None)
 
 
-def scores_of(task: Absorption, source: ModelSource) -> list[Evidence | Missing]:
-    """All that a task yields for an SAE that never says anything."""
-    sae = lookup(np.ones((1, source.d_in), np.float32), np.zeros((1, 3)), np.ones((3, source.d_in)))
-    return list(task.score(sae, task.prepare(source, 0), source, 0))
-
-
-def speller(prepared: Prepared, *, absorbing: bool, covering: bool = True) -> Lookup:
-    """A latent for each letter; some words silence it, and have a latent of their own instead.
-
-    Args:
-        prepared: What the task prepared.
-        absorbing: Whether they silence it.
-        covering: Whether their own latents hold the letter's direction.
-    """
-    x, letter, direction = (prepared.arrays[name] for name in ("x", "letter", "direction"))
-    own = np.arange(len(x)) % EVERY == 0
-    along = np.stack(
-        [
-            (x[i] - x[(letter != letter[i]) & (prepared.arrays["split"] == 0)].mean(0))
-            @ direction[letter[i]]
-            for i in range(len(x))
-        ]
-    )
-    height = np.maximum(along, 1)
-    acts = np.zeros((len(x), len(LETTERS) + len(x)), np.float32)
-    acts[np.arange(len(x)), letter] = np.where(own & absorbing, 0, height)
-    acts[own, len(LETTERS) + np.flatnonzero(own)] = height[own]
-    words = direction[letter] if covering else np.zeros_like(x)
-    if not absorbing:  # then a word's latent holds what is its own, and nothing of the letter
-        words = np.zeros_like(x)
-    return lookup(x, acts, np.concatenate([direction, words]))
-
-
-def planted_share(prepared: Prepared) -> float:
-    """Mean over letters of the share of scored words that were planted as absorbed."""
-    arrays = prepared.arrays
-    own = np.arange(len(arrays["x"])) % EVERY == 0
-    says_yes = arrays["says_yes"][np.arange(len(own)), arrays["letter"]]
-    shares = [
-        own[(arrays["letter"] == letter) & (arrays["split"] == 2) & says_yes].mean()
-        for letter in np.flatnonzero(arrays["usable"])
-    ]
-    return float(np.mean(shares))
-
-
 def test_planted_absorption_is_found_at_its_rate(source: ModelSource, prepared: Prepared) -> None:
     """Words with a latent of their own that takes the letter over are absorbed, and no others."""
     found = scored(speller(prepared, absorbing=True), prepared, source)
     planted = planted_share(prepared)
-    assert 0.2 < planted < 0.5
+    assert 0.3 < planted < 0.4
     assert found["full_absorption_rate"] == pytest.approx(planted)
     assert found["mean_absorption_fraction"] == pytest.approx(planted)
     assert found["lost_rate"] == 0
@@ -175,27 +92,27 @@ def test_acts_without_meaning_are_at_the_floor(source: ModelSource, prepared: Pr
     main = next(one for one in every if one.metric == "main_latent_f1" and one.part is None)
     assert isinstance(main, Evidence)
     assert main.floor is not None
-    assert values([main])["main_latent_f1"] < main.floor + 0.05
-    assert values(one for one in every if one.part is None)["full_absorption_rate"] < 0.05
+    assert values([main])["main_latent_f1"] < main.floor + 0.02
+    assert values(one for one in every if one.part is None)["full_absorption_rate"] < 0.02
 
 
 def test_a_random_sae_loses_words_and_absorbs_none(source: ModelSource, prepared: Prepared) -> None:
     """Its low absorption comes with many lost words, so it is not taken for a good SAE."""
     sae = random_topk(torch.from_numpy(prepared.arrays["x"].mean(0)), 512, 8, 0)
     found = scored(sae, prepared, source)
-    assert found["full_absorption_rate"] < 0.05
-    assert found["lost_rate"] > 0.4
-    assert found["main_latent_f1"] < 0.5
+    assert found["full_absorption_rate"] < 0.02
+    assert found["lost_rate"] > 0.5
+    assert found["main_latent_f1"] < 0.4
 
 
 def test_a_silent_sae_loses_everything(source: ModelSource, prepared: Prepared) -> None:
     """Latents that are never active absorb nothing, find nothing and lose every word."""
-    sae = lookup(np.ones((1, source.d_in), np.float32), np.zeros((1, 3)), np.ones((3, source.d_in)))
-    found = scored(sae, prepared, source)
+    found = scored(silent(source.d_in), prepared, source)
     assert found["full_absorption_rate"] == 0
     assert found["lost_rate"] == 1
     assert found["main_latent_f1"] == 0
     assert found["parent_latent_f1"] == 0
+    assert found["hierarchy_silence"] == found["companion_silence"] == 0
 
 
 def test_a_further_main_latent_is_a_split(source: ModelSource, prepared: Prepared) -> None:
@@ -222,52 +139,54 @@ def test_absorption_fraction_by_hand() -> None:
     assert absorption_fraction(main, absorbing, total) == pytest.approx(expected)
 
 
-def know_all(prepared: Prepared, silenced: int, genres: tuple[str, ...] = pairs.GENRES) -> Lookup:
-    """An SAE with a latent for each word, and for true parents one that also knows their children.
-
-    Args:
-        prepared: What the task prepared.
-        silenced: Children of each family that silence their parent's latent.
-        genres: Genres whose words have latents.
-    """
-    x = np.concatenate([prepared.arrays[f"{genre}_x"] for genre in genres])
-    parts = []
-    for genre in genres:
-        word = prepared.arrays[f"{genre}_word"]
-        families = pairs.families(genre)
-        place = [i for i, one in enumerate(families) for _ in (one.parent, *one.children)]
-        rank = [i for one in families for i in range(1 + len(one.children))]
-        acts = np.zeros((len(word), len(place) + len(families)), np.float32)
-        there = np.flatnonzero(word >= 0)
-        acts[there, word[there]] = 1
-        knows = np.array([r == 0 or r > silenced for r in rank])[word[there]]
-        if genre == "hierarchy":
-            kept = there[knows]
-            acts[kept, len(place) + np.array(place)[word[kept]]] = 1
-        parts.append(acts)
-    widths = [part.shape[1] for part in parts]
-    acts = np.zeros((len(x), sum(widths)), np.float32)
-    rows = columns = 0
-    for part in parts:
-        acts[rows : rows + len(part), columns : columns + part.shape[1]] = part
-        rows, columns = rows + len(part), columns + part.shape[1]
-    return lookup(x, acts, np.ones((acts.shape[1], x.shape[1])))
-
-
 @pytest.mark.parametrize("silenced", [0, 1, 4])
 def test_planted_absorption_in_the_hierarchy(
     source: ModelSource, prepared: Prepared, silenced: int
 ) -> None:
-    """Children that silence their parent's latent are found; matched pairs raise no alarm."""
+    """Children that silence their parent's latent are found at their rate, asked or not."""
     found = scored(know_all(prepared, silenced), prepared, source)
-    seen = found["child_seen_as_parent"]
-    assert seen > 0.85
-    assert found["hierarchy_absorption"] == pytest.approx(seen * silenced / 4, abs=0.05)
-    assert (found["hierarchy_absorption"] == 0) == (silenced == 0)
-    assert abs(found["hierarchy_false_alarm"]) < 0.1
-    assert found["parent_latent_f1"] == pytest.approx(
-        {0: 1.0, 1: 2 * 0.875 / 1.875, 4: 2 * 0.5 / 1.5}[silenced], abs=0.05
-    )
+    share, seen = silenced_share(prepared, silenced), found["child_seen_as_parent"]
+    assert share == pytest.approx(silenced / 4, abs=0.02)
+    assert seen > 0.95
+    assert found["hierarchy_silence"] == pytest.approx(share)
+    unseen = share - found["hierarchy_absorption"]
+    assert -1e-9 < unseen < 1 - seen + 1e-9
+    f1 = (4 - silenced / 2) / (4 - silenced / 4)
+    assert found["parent_latent_f1"] == pytest.approx(f1, abs=0.005)
+
+
+def test_matched_pairs_are_silent_but_raise_no_alarm(
+    source: ModelSource, prepared: Prepared
+) -> None:
+    """Clean latents are silent at a companion, whose concept the model does not see there."""
+    for sae in (know_all(prepared, 0), load_folder(Path(lab.path("world/oracle")))):
+        found = scored(sae, prepared, source)
+        assert found["companion_silence"] > 0.95
+        assert found["hierarchy_false_alarm"] < 0.1
+        assert found["hierarchy_silence"] == 0
+
+
+def test_hierarchy_by_hand() -> None:
+    """Rates at 8 occurrences of children and 4 of parents, counted on paper.
+
+    The dog's latent is silent at poodles, at collies and at the second dog; the second collie
+    stands among the trees.
+    """
+    families = (pairs.Family("dog", ("poodle", "collie")), pairs.Family("tree", ("oak", "ash")))
+    word = np.tile(np.repeat(np.arange(6), 2), 2)
+    place = np.where(word < 3, 1, -1)
+    place[12 + 5] = -1
+    x = np.stack([place, np.zeros(24)], axis=1).astype(np.float32)
+    found = pairs.Occurrences(families, x, word, np.arange(24) >= 12)
+    acts = np.stack([word < 3, word >= 3], axis=1).astype(np.float32)
+    acts[12 + 1 : 12 + 6, 0] = 0
+    judged = pairs.judged(found, csc_matrix(acts))
+    said = values(reported.hierarchy(judged, judged))
+    assert said["child_seen_as_parent"] == pytest.approx(7 / 8)
+    assert said["hierarchy_absorption"] == said["hierarchy_false_alarm"] == 3 / 8 - 1 / 4
+    assert said["hierarchy_silence"] == said["companion_silence"] == 4 / 8 - 1 / 4
+    # A parent's row weighs 2, a child's 1: 2 + 8 true positives, 6 missed.
+    assert said["parent_latent_f1"] == pytest.approx(20 / 26)
 
 
 def test_the_seed_draws_words_prompts_and_sentences(source: ModelSource) -> None:
@@ -286,11 +205,14 @@ def test_saes_are_compared_word_by_word(source: ModelSource, prepared: Prepared)
     saes = speller(prepared, absorbing=True), speller(prepared, absorbing=False)
     first, second = (list(TASK.score(sae, prepared, source, 0)) for sae in saes)
     paired = {"full_absorption_rate", "main_latent_f1", "lost_rate", "hierarchy_absorption"}
+    met = set()
     for a, b in zip(first, second, strict=True):
         if a.metric in paired and a.part in (None, "B"):
             assert isinstance(a, Evidence)
             assert isinstance(b, Evidence)
             assert compare(a, b, replicates=20).n == len(a.units.rows(a.part))
+            met.add(a.metric)
+    assert met == paired
 
 
 def test_a_model_that_does_not_spell_is_not_scored(source: ModelSource, prepared: Prepared) -> None:
@@ -306,10 +228,16 @@ def test_a_model_that_does_not_spell_is_not_scored(source: ModelSource, prepared
         "main_latent_f1",
     }
     assert "but 26 must" in missing["full_absorption_rate"]
-    few = replace(TASK, limit=40)
-    reasons = [one.reason for one in scores_of(few, source) if isinstance(one, Missing)]
-    assert "Raise --limit" in reasons[0]
     assert {"probe_f1", "usable_letters", "scored_words"} <= set(values(found))
+
+
+def test_too_few_words_are_not_scored(source: ModelSource) -> None:
+    """Where letters have too few words for a probe, the reason says what to raise."""
+    task = replace(TASK, limit=40)
+    found = task.score(silent(source.d_in), task.prepare(source, 0), source, 0)
+    reasons = {one.reason for one in found if isinstance(one, Missing)}
+    assert len(reasons) == 1
+    assert "Raise --limit" in reasons.pop()
 
 
 def test_where_it_does_not_apply(tmp_path: Path) -> None:
@@ -320,7 +248,6 @@ def test_where_it_does_not_apply(tmp_path: Path) -> None:
         TASK.prepare(tiny_source(tmp_path), 0)
     with pytest.raises(NotApplicable, match="write at"):
         TASK.prepare(tiny_source(tmp_path, site="layers.1.mlp:in", write_site="layers.1.mlp"), 0)
-    assert tiny_models.WORDS
 
 
 @pytest.mark.parametrize(
