@@ -1,6 +1,6 @@
 """The data sets of SAEBench's sparse probing, as the Hugging Face hub lays them out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,15 @@ class HubSet:
     repository: str
     text: str
     label: str
-    labels: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None
     """Labels that are probed; None: all."""
-    files: str = "*"
+    files: tuple[str, ...]
     """Which files, under the repository's root; `{split}` stands for train or test."""
     edit: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
+
+    def patterns(self, split: str) -> list[str]:
+        """Of the files with train, or test, texts."""
+        return [pattern.format(split=split) for pattern in self.files]
 
 
 def _code(table: pd.DataFrame) -> pd.DataFrame:
@@ -45,16 +49,11 @@ def _code(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _language(language: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The first lines of one side of a translation."""
+def _of_language(table: pd.DataFrame) -> pd.DataFrame:
+    """The first lines of the language that this pair of languages stands for."""
+    language = _EUROPARL[tuple(table["translation"].iloc[0])]
     lines = [pair[language] for pair in table["translation"].iloc[:LINES]]
     return pd.DataFrame({"text": lines, "language": language})
-
-
-def _of_language(table: pd.DataFrame) -> pd.DataFrame:
-    """Lines of the language that this pair of languages stands for."""
-    pair = tuple(table["translation"].iloc[0])
-    return _language(_EUROPARL[pair], table)
 
 
 _EUROPARL = {
@@ -72,22 +71,23 @@ HUB_SETS = (
     *(
         HubSet(
             f"bias_in_bios_{i}", "LabHC/bias_in_bios", "hard_text", "profession",
-            tuple(map(str, labels)), "data/{split}*.parquet",
+            tuple(map(str, labels)), ("data/{split}*.parquet",),
         )
         for i, labels in enumerate(_BIOS, 1)
     ),
     HubSet(
-        "amazon_reviews", _REVIEWS, "text", "category", ("1", "2", "3", "5", "6"), "**/*{split}*",
+        "amazon_reviews", _REVIEWS, "text", "category", ("1", "2", "3", "5", "6"),
+        ("**/*{split}*",),
     ),
-    HubSet("amazon_reviews_sentiment", _REVIEWS, "text", "rating", ("1", "5"), "**/*{split}*"),
+    HubSet("amazon_reviews_sentiment", _REVIEWS, "text", "rating", ("1", "5"), ("**/*{split}*",)),
     HubSet(
         "github_code", "codeparrot/github-code", "code", "language",
-        ("C", "Python", "HTML", "Java", "PHP"), "data/train-00000-of-*.parquet", _code,
+        ("C", "Python", "HTML", "Java", "PHP"), ("data/train-00000-of-*.parquet",), _code,
     ),
-    HubSet("ag_news", "fancyzhx/ag_news", "text", "label", None, "data/{split}*.parquet"),
+    HubSet("ag_news", "fancyzhx/ag_news", "text", "label", None, ("data/{split}*.parquet",)),
     HubSet(
-        "europarl", "Helsinki-NLP/europarl", "text", "language", None, "*/train-*.parquet",
-        _of_language,
+        "europarl", "Helsinki-NLP/europarl", "text", "language", None,
+        tuple(f"{'-'.join(pair)}/train-00000-*.parquet" for pair in _EUROPARL), _of_language,
     ),
 )  # fmt: skip
 """Source: the dataset table of SAEBench 0.6.0, sparse probing."""
@@ -121,9 +121,7 @@ def _downloaded(one: HubSet, commit: str | None) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    patterns = [one.files.format(split=split) for split in ("train", "test")]
-    if one.name == "europarl":
-        patterns = [f"{'-'.join(pair)}/train-*.parquet" for pair in _EUROPARL]
+    patterns = [*one.patterns("train"), *one.patterns("test")]
     place = {"repo_type": "dataset", "revision": commit, "allow_patterns": patterns}
     try:
         return Path(snapshot_download(one.repository, **place))
@@ -157,17 +155,17 @@ def _listed(one: HubSet, root: Path) -> Listed:
     Raises:
         DataError: if they are not there.
     """
-    train = _files(root, one.files.format(split="train"))
-    test = _files(root, one.files.format(split="test")) if "{split}" in one.files else ()
+    train, test = (_files(root, one.patterns(split)) for split in ("train", "test"))
     if not train:
-        raise DataError(f"'{root}' has no file {one.files.format(split='train')} of {one.name}.")
-    edit = partial(_kept, one)
-    return Listed(one.name, train, test or None, one.text, one.label, edit)
+        raise DataError(f"'{root}' has no file {one.patterns('train')[0]} of {one.name}.")
+    apart = None if test in ((), train) else test
+    return Listed(one.name, train, apart, one.text, one.label, partial(_kept, one))
 
 
-def _files(root: Path, pattern: str) -> tuple[Path, ...]:
+def _files(root: Path, patterns: Iterable[str]) -> tuple[Path, ...]:
     endings = (".parquet", ".csv", ".jsonl")
-    return tuple(path for path in sorted(root.glob(pattern)) if path.suffix in endings)
+    found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
+    return tuple(path for path in found if path.suffix in endings)
 
 
 def _kept(one: HubSet, table: pd.DataFrame) -> pd.DataFrame:

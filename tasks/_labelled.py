@@ -237,6 +237,10 @@ def _of_folder(folder: Path) -> list[Listed]:
 
 _REPEATED = ("16_us_density", "38_arith_difficulty", "112_amzn_rev")
 """Files of the wheel that equal another one byte by byte."""
+_QUANTITIES = tuple(
+    f"{number}_" for number in (2, 3, 4, 8, 9, 11, 12, 15, 18, 19, 20, 28, 29, 30, 39, 40, 93, 109)
+)
+"""How the names of sets with more than 15 distinct numbers as targets begin."""
 
 
 def _sae_probes(folder: Path) -> Iterator[Listed]:
@@ -246,12 +250,6 @@ def _sae_probes(folder: Path) -> Iterator[Listed]:
     for name in sorted(named, key=lambda name: (len(name.split("_")[0]), name)):
         if name not in _REPEATED and not name.startswith(_QUANTITIES):
             yield Listed(name, (named[name],), None, "prompt", "target")
-
-
-_QUANTITIES = tuple(
-    f"{number}_" for number in (2, 3, 4, 8, 9, 11, 12, 15, 18, 19, 20, 28, 29, 30, 39, 40, 93, 109)
-)
-"""How the names of sets with more than 15 distinct numbers as targets begin."""
 
 
 def _check_columns(path: Path, one: Listed) -> None:

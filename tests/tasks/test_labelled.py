@@ -117,7 +117,7 @@ def test_no_text_stands_twice_or_on_both_sides(tmp_path: Path) -> None:
 
 
 def test_repositories_of_the_hub_are_read(tmp_path: Path) -> None:
-    """ag_news with its test file; ratings 1.0 and 5.0 of reviews; long programs, cut."""
+    """News with a test file; ratings 1.0 and 5.0; long programs, cut; one side of translations."""
     news = tmp_path / "fancyzhx" / "ag_news" / "data"
     news.mkdir(parents=True)
     for part in ("train", "test"):
@@ -131,8 +131,16 @@ def test_repositories_of_the_hub_are_read(tmp_path: Path) -> None:
     code.mkdir(parents=True)
     programs = {"code": ["x" * 600, "y" * 700, "z"], "language": ["C", "PHP", "C"]}
     pd.DataFrame(programs).to_parquet(code / "train-00000-of-01126.parquet")
+    for pair in ("en-fr", "de-en", "bg-cs"):
+        lines = [{tongue: f"{tongue} {i}" for tongue in pair.split("-")} for i in range(8)]
+        (tmp_path / "Helsinki-NLP" / "europarl" / pair).mkdir(parents=True)
+        path = tmp_path / "Helsinki-NLP" / "europarl" / pair / "train-00000-of-00001.parquet"
+        pd.DataFrame({"translation": lines}).to_parquet(path)
     sets = {one.name: read(one, 0) for one in listed(str(tmp_path))}
-    assert sorted(sets) == ["ag_news", "amazon_reviews", "amazon_reviews_sentiment", "github_code"]
+    reviews_too = ["amazon_reviews", "amazon_reviews_sentiment"]
+    assert sorted(sets) == ["ag_news", *reviews_too, "europarl", "github_code"]
+    assert set(sets["europarl"].train.labels) == {"en", "de"}
+    assert {str(text)[:2] for text in sets["europarl"].train.texts} == {"en", "de"}
     assert sets["ag_news"].test.texts == tuple(f"test {i}" for i in range(8))
     assert set(sets["amazon_reviews_sentiment"].train.labels) == {"1", "5"}
     assert set(sets["amazon_reviews"].train.labels) == {"1", "2"}
