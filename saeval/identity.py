@@ -34,20 +34,25 @@ def is_file(value: str | Path) -> bool:
 
 
 def task_identity(task: Any) -> dict[str, Any]:
-    """What of a task decides its scores: name, version, every field, every file it names.
-
-    A task that finds data of its own, unnamed by its fields, tells them apart by an optional
-    method `inputs()`, whose JSON-like answer enters too.
-    """
-    inputs = getattr(task, "inputs", None)
+    """What of a task decides its scores: name, version, every field, every file it names."""
     return {
         "task": task.name,
         "version": task.version,
         "fields": {
             item.name: by_content(getattr(task, item.name)) for item in dataclasses.fields(task)
         },
-        "inputs": plain(inputs()) if callable(inputs) else None,
     }
+
+
+def task_inputs(task: Any, model: str | None) -> Any:
+    """Data that a task finds by itself, unnamed by its fields, as its optional `inputs` tells it.
+
+    Args:
+        task: With a method `inputs(model)`, whose answer is JSON-like, or without.
+        model: Name of the model that is read; None for stored activations.
+    """
+    inputs = getattr(task, "inputs", None)
+    return plain(inputs(model)) if callable(inputs) else None
 
 
 def model_files(name: str) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from saeval.configuration import Settings, check_named, configured, plain, suggestion
 from saeval.errors import DataError, UsageError
 from saeval.hashes import file_sha256
-from saeval.identity import task_identity
+from saeval.identity import task_identity, task_inputs
 from saeval.plugins import load_task
 
 ARRAY_SUFFIXES = (".npy", ".safetensors", ".parquet")
@@ -29,6 +29,14 @@ class Job:
     seed: int
     identity: Mapping[str, Any]
     """What of the task decides its scores, by content."""
+    found: dict[str | None, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Answers of `inputs` so far."""
+
+    def inputs(self, model: str | None) -> Any:
+        """Data that the task finds by itself for a model, looked up once; see `task_inputs`."""
+        if model not in self.found:
+            self.found[model] = task_inputs(self.task, model)
+        return self.found[model]
 
     @property
     def is_group(self) -> bool:

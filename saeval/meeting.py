@@ -99,7 +99,8 @@ def identify(meeting: Meeting) -> None:
 
 def prepared_key(meeting: Meeting, job: Job) -> dict[str, Any]:
     """All that decides what the task prepares there."""
-    return {"source": meeting.identity, "seed": job.seed, **job.identity}
+    inputs = job.inputs(meeting.session.sources.model_name(meeting.place))
+    return {"source": meeting.identity, "seed": job.seed, **job.identity, "inputs": inputs}
 
 
 def key_inputs(meeting: Meeting, job: Job) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from saeval.errors import UsageError
@@ -135,6 +136,15 @@ class Codes:
         )
         acts[self.token, self.index] = self.value
         return acts
+
+    def csr(self) -> csr_matrix:
+        """Acts [tokens, d_sae] in float32 as a matrix of scipy's, latents of a token in order."""
+        parts = (self.value.float(), self.index, self.offsets)
+        found = csr_matrix(
+            tuple(part.cpu().numpy() for part in parts), shape=(self.tokens, self.d_sae)
+        )
+        found.sort_indices()
+        return found
 
     def rows(self, start: int, stop: int) -> "Codes":
         """Tokens start to stop, without copying values."""

@@ -104,6 +104,11 @@ class Sources:
         name = model.identity if isinstance(model, LoadedModel) else str(model)
         return Place(name, str(site), claims.write_site, claims.centred)
 
+    def model_name(self, place: Place | None) -> str | None:
+        """What the model at a place is called; None for stored activations."""
+        given = self._opening.model
+        return given.name if place and isinstance(given, LoadedModel) else place and place.model
+
     def identity(self, place: Place | None) -> str:
         """Identity of the source at a place, remembered so that the model need not be loaded.
 

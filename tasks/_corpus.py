@@ -10,7 +10,6 @@ from pathlib import Path
 from saeval import lab
 from saeval.errors import DataError
 from saeval.hub.cache import is_offline
-from saeval.lab import part_of as lab_part
 
 from ._tables import read_table
 
@@ -74,7 +73,7 @@ def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus 
     Raises:
         UsageError: if that part of the lab reads no text.
     """
-    part = lab_part(model)
+    part = lab.part_of(model)
     if part is None:
         return None
     documents, whole = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT.get(part, characters), False

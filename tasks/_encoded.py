@@ -36,16 +36,7 @@ def encoded(sae: SAE, x: Float[np.ndarray, "rows d_in"]) -> Encoded:
         vectors = torch.from_numpy(x).to(sae.W_dec.device)
         codes = encode_codes(sae, vectors)
         scale = _scale(sae, codes, vectors)
-    acts = csr_matrix(
-        (
-            codes.value.float().cpu().numpy(),
-            codes.index.cpu().numpy(),
-            codes.offsets.cpu().numpy(),
-        ),
-        shape=(codes.tokens, codes.d_sae),
-    )
-    acts.sort_indices()
-    return Encoded(acts, scale.double().cpu().numpy())
+    return Encoded(codes.csr(), scale.double().cpu().numpy())
 
 
 def unit_projections(

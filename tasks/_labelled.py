@@ -151,10 +151,10 @@ def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
     ]
 
 
-def content(data: Data | None) -> Any:
+def content(data: Data) -> list[Any]:
     """What tells data apart that no field names as a file: hashes, or the hub's revisions."""
     found = []
-    for item in _items(data if data is not None else SAEBENCH):
+    for item in _items(data):
         if item == SAEBENCH:
             from ._hub_sets import cached_revisions
 

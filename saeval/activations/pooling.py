@@ -32,15 +32,31 @@ class Memo:
         self._owner: Callable[[], Any] = lambda: None
         self._held: dict[Any, Any] = {}
 
-    def get(self, sae: SAE, key: Any, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
-        """What was made for this SAE under the key, else made now and held if there is room."""
+    def get(
+        self,
+        sae: SAE,
+        key: Any,
+        make: Callable[[], Any],
+        size: Callable[[Any], int],
+        *,
+        keep: bool = True,
+    ) -> Any:
+        """What was made for this SAE under the key, else made now, and held if there is room.
+
+        Args:
+            sae: Whose it is.
+            key: What it is.
+            make: Computes it.
+            size: Its bytes.
+            keep: False: what is made now is not held.
+        """
         if self._owner() is not sae:
             self.clear()
             self._owner = _reference(sae)
         if key in self._held:
             return self._held[key]
         made = make()
-        if self.bytes + size(made) <= self.limit:
+        if keep and self.bytes + size(made) <= self.limit:
             self._held[key] = made
             self.bytes += size(made)
         return made
@@ -66,36 +82,36 @@ class Encoder:
 
     def codes(self, rows: TokenRows, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Codes]]:
         """Codes of each batch's counted tokens."""
-        for batch in batches:
-            yield batch, self._encoded(rows, batch)
+        return ((batch, self._encoded(rows, batch)) for batch in batches)
 
     def pooled(self, rows: TokenRows, batches: Iterable[Batch], how: str) -> csr_matrix:
-        """Codes pooled over each row's counted tokens."""
+        """Codes pooled over each row's counted tokens.
+
+        The result is remembered, the many more codes behind it are not.
+        """
         pool = _pool(how)
-        return self.memo.get(
-            self.sae,
-            ("pooled", rows.digest, how),
-            lambda: sparse.vstack(
-                [pool(batch, codes) for batch, codes in self.codes(rows, batches)], format="csr"
-            ),
-            _csr_bytes,
-        )
+
+        def make() -> csr_matrix:
+            parts = [pool(batch, self._encoded(rows, batch, keep=False)) for batch in batches]
+            return csr_matrix(sparse.vstack(parts, format="csr"))
+
+        return self.memo.get(self.sae, ("pooled", rows.digest, how), make, _csr_bytes)
 
     def at(self, x: Float[np.ndarray, "texts d_in"]) -> csr_matrix:
         """Codes of single vectors."""
         weights = self.sae.W_dec
         with torch.no_grad():
             found = encode_codes(self.sae, torch.from_numpy(x).to(weights.device))
-        return _csr(found, np.float32)
+        return found.csr()
 
-    def _encoded(self, rows: TokenRows, batch: Batch) -> Codes:
+    def _encoded(self, rows: TokenRows, batch: Batch, *, keep: bool = True) -> Codes:
         def make() -> Codes:
             with torch.no_grad():
                 found = encode_codes(self.sae, batch.x_tokens.to(self.sae.W_dec.device))
             return replace(found, index=found.index.to(torch.int32))
 
         key = ("codes", rows.digest, batch.rows.start, batch.rows.stop)
-        held: Codes = self.memo.get(self.sae, key, make, _codes_bytes)
+        held: Codes = self.memo.get(self.sae, key, make, _codes_bytes, keep=keep)
         return replace(held, index=held.index.to(torch.int64))
 
 
@@ -139,7 +155,7 @@ def _mean(batch: Batch, codes: Codes) -> csr_matrix:
     average = csr_matrix(
         (1.0 / counts[row], (row, np.arange(len(row)))), shape=(len(batch.mask), len(row))
     )
-    mean = csr_matrix(average @ _csr(codes, np.float64), dtype=np.float32)
+    mean = csr_matrix(average @ codes.csr().astype(np.float64), dtype=np.float32)
     mean.eliminate_zeros()
     mean.sort_indices()
     return mean
@@ -161,19 +177,6 @@ def _max(batch: Batch, codes: Codes) -> csr_matrix:
     return csr_matrix(
         (largest[keep], (rows[keep], latents[keep])), shape=(len(batch.mask), codes.d_sae)
     )
-
-
-def _csr(codes: Codes, dtype: type) -> csr_matrix:
-    matrix = csr_matrix(
-        (
-            codes.value.float().cpu().numpy().astype(dtype),
-            codes.index.cpu().numpy(),
-            codes.offsets.cpu().numpy(),
-        ),
-        shape=(codes.tokens, codes.d_sae),
-    )
-    matrix.sort_indices()
-    return matrix
 
 
 def _codes_bytes(codes: Codes) -> int:

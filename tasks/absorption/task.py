@@ -10,10 +10,11 @@ import pandas as pd
 from saeval.activations import ActivationSource
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
+from saeval.lab import part_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from .._corpus import lab_corpus, lab_part
+from .._corpus import lab_corpus
 from .._draws import generator
 from .._encoded import encoded
 from . import evidence as reported
@@ -100,7 +101,7 @@ class Absorption:
                 they read.
         """
         tokenizer = _tokenizer(source)
-        on_lab = lab_part(source.name) == "world"
+        on_lab = part_of(source.name) == "world"
         tokens = alphabetic_tokens(tokenizer)
         words = choose_words(tokens, self._per_letter, generator(seed, "words"))
         if not words.text:

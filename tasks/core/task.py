@@ -13,6 +13,7 @@ from jaxtyping import Float
 from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import DataError, UsageError
 from saeval.evidence import Evidence, Missing
+from saeval.lab import part_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
@@ -134,9 +135,10 @@ class Core:
         if plan.first is not None:
             yield from saebench.figures(rows, measured.positive, plan.first, source.d_out, unit)
 
-    def inputs(self) -> str | None:
-        """The text that no field names, by content."""
-        return None if self.texts or self.tokens else default_identity()
+    def inputs(self, model: str | None) -> str | None:
+        """The text that no field names, by content; the lab's is decided by the fields."""
+        named = self.texts or self.tokens or model is None or part_of(model)
+        return None if named else default_identity()
 
     def _data(self, source: ActivationSource) -> Data:
         """The rows that the fields ask for."""

@@ -9,10 +9,12 @@ from jaxtyping import Bool, Float
 
 from saeval.evidence import Evidence, Missing, Units, units
 
-from .f1 import always_yes
+from .f1 import always_yes, f1_parts
 from .latents import auc_components
 
 Columns = Mapping[str, Float[np.ndarray, " rows"]]
+MACRO = "macro_average/1"
+"""Every problem counts the same."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Problem:
     permuted: Sequence[Float[np.ndarray, " rows"]]
     """Log-odds of probes that learnt permuted labels, one for each permutation."""
     said: Mapping[str, Bool[np.ndarray, " rows"]]
-    """F1 metric -> what its detector says."""
+    """F1 metric -> what its detector says; empty where tokens are asked, not rows."""
 
     @property
     def columns(self) -> Columns:
@@ -39,10 +41,7 @@ class Problem:
         found = _auc_and_accuracy({**self.scores, "dense": self.dense}, self.y)
         areas = [auc_components(score, self.y) for score in self.permuted]
         found["auc_permuted_labels"] = np.mean(areas, axis=0)
-        for metric, yes in self.said.items():
-            found[f"{metric}_hits"] = 2.0 * (yes & self.y)
-            found[f"{metric}_total"] = yes.astype(np.float64) + self.y
-        return found
+        return found | f1_parts(self.said, self.y)
 
     @property
     def anchors(self) -> Mapping[str, float]:
@@ -86,22 +85,21 @@ def evidence(problems: list[Problem]) -> Iterator[Evidence]:
     anchors = [one.anchors for one in problems]
     mean = {name: float(np.mean([each[name] for each in anchors])) for name in anchors[0]}
     probes, said = list(problems[0].scores), list(problems[0].said)
-    macro = "macro_average/1"
     for probe in [*probes, "dense"]:
         for kind in ("auc", "accuracy"):
-            yield _rate(rows, f"{kind}_{probe}", mean, macro)
+            yield _rate(rows, f"{kind}_{probe}", mean, MACRO)
     yield Evidence(
         "auc_permuted_labels", rows, {"num": "auc_permuted_labels"}, "fraction",
-        better="none", aggregator=macro, floor=0.5,
+        better="none", aggregator=MACRO, floor=0.5,
     )  # fmt: skip
     for metric in said:
-        yield _f1(rows, metric, mean, macro)
+        yield f1_of(rows, metric, mean["always_yes"])
     for one, own in zip(problems, anchors, strict=True):
         for probe in probes:
             for kind in ("auc", "accuracy"):
                 yield _rate(rows, f"{kind}_{probe}", own, "ratio_of_sums/1", one.part)
         for metric in said:
-            yield _f1(rows, metric, own, "ratio_of_sums/1", one.part)
+            yield f1_of(rows, metric, own["always_yes"], one.part)
 
 
 def _rate(
@@ -124,18 +122,17 @@ def _rate(
     )
 
 
-def _f1(
-    rows: Units, metric: str, anchors: Mapping[str, float], how: str, part: str | None = None
-) -> Evidence:
+def f1_of(rows: Units, metric: str, floor: float, part: str | None = None) -> Evidence:
+    """F1 of one problem; without part the mean over all, each of which counts the same."""
     return Evidence(
         metric,
         rows,
         {"num": f"{metric}_hits", "den": f"{metric}_total"},
         "fraction",
         better="higher",
-        aggregator=how,
+        aggregator="ratio_of_sums/1" if part else MACRO,
         part=part,
-        floor=anchors["always_yes"],
+        floor=floor,
         ceiling=1,
     )
 

@@ -1,11 +1,16 @@
 """The one latent that follows a label best as it stands: firing, or above a chosen threshold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
+from .latents import blocks, correlations, strongest
+
+F1S: tuple[str, str] = ("best_latent_f1", "best_latent_f1_untuned")
+"""Metrics, in the order in which `best_latents` gives their detectors."""
 CANDIDATES = 16
 """Latents of each problem whose threshold is tuned, the most correlated ones."""
 
@@ -30,9 +35,33 @@ def f1(yes: Bool[np.ndarray, " rows"], y: Bool[np.ndarray, " rows"]) -> float:
     return 2 * int((yes & y).sum()) / total if total else 0.0
 
 
+def f1_parts(
+    said: Mapping[str, Bool[np.ndarray, " rows"]], y: Bool[np.ndarray, " rows"]
+) -> dict[str, Float[np.ndarray, " rows"]]:
+    """What each row adds to the sums whose ratio is F1: `METRIC_hits` (2 TP), `METRIC_total`."""
+    found = {}
+    for metric, yes in said.items():
+        found[f"{metric}_hits"] = 2.0 * (yes & y)
+        found[f"{metric}_total"] = yes.astype(np.float64) + y
+    return found
+
+
 def always_yes(y: Bool[np.ndarray, " rows"]) -> float:
     """F1 of saying yes to everything, which needs no knowledge: 2p / (1 + p)."""
     return f1(np.ones_like(y), y)
+
+
+def best_latents(
+    z: csr_matrix, y: Bool[np.ndarray, "rows problems"]
+) -> list[tuple[Detector, Detector]]:
+    """For each label the best detector with a threshold of its own, and the best without."""
+    columns, found = csc_matrix(z), []
+    for some in blocks(y.shape[1], z.get_shape()[1]):
+        candidates = strongest(correlations(z, y[:, some]), CANDIDATES)
+        for own, plain, label in zip(candidates, untuned(z, y[:, some]), y[:, some].T, strict=True):
+            best = tuned(columns, label, np.unique([*own, plain.latent]))
+            found.append((best, plain))
+    return found
 
 
 def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[Detector]:
@@ -40,15 +69,8 @@ def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[Detecto
     active = csr_matrix((np.ones_like(z.data), z.indices, z.indptr), shape=z.shape)
     hits = np.asarray((active.T @ y.astype(np.float64)).T)
     fires = np.asarray(active.sum(0), dtype=np.float64).ravel()
-    return [Detector(int(latent), None) for latent in _f1s(hits, fires, y).argmax(1)]
-
-
-def _f1s(
-    hits: Float[np.ndarray, "problems d_sae"],
-    fires: Float[np.ndarray, " d_sae"],
-    y: Bool[np.ndarray, "rows problems"],
-) -> Float[np.ndarray, "problems d_sae"]:
-    return 2 * hits / (fires + y.sum(0)[:, None])
+    scores = 2 * hits / (fires + y.sum(0)[:, None])
+    return [Detector(int(latent), None) for latent in scores.argmax(1)]
 
 
 def tuned(

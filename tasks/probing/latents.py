@@ -1,6 +1,6 @@
 """Probes on an SAE's latents: a few chosen ones, or all of them; regularised inside train rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ def correlations(
     The difference of the two means in units of the latent's own spread: SAEs that differ only in
     the scale of a latent choose alike.
     """
-    n, width = len(y), z.getnnz(0).size
+    n, width = z.get_shape()
     label = y.astype(np.float64)
     label -= label.mean(0)
     values = z.data.astype(np.float64)
@@ -60,6 +60,12 @@ def correlations(
     return np.where(live, together / spread / scale[:, None], 0.0)
 
 
+def blocks(problems: int, width: int) -> Iterator[slice]:
+    """Some problems after the others, so that an array [some, width] is no larger than `BLOCK`."""
+    step = max(1, BLOCK // max(1, width))
+    return (slice(start, start + step) for start in range(0, problems, step))
+
+
 def strongest(score: Float[np.ndarray, "problems d_sae"], k: int) -> Int[np.ndarray, "problems k"]:
     """The k highest of each row, highest first; of equals the first."""
     k = min(k, score.shape[1])
@@ -72,10 +78,15 @@ def strongest(score: Float[np.ndarray, "problems d_sae"], k: int) -> Int[np.ndar
 def choose(z: csr_matrix, one: ProbeSet, y: Labels, k: int) -> Chosen:
     """The k latents whose correlation with each label is strongest, of either sign."""
     fit, train = one.role == FIT, one.train
-    return Chosen(
-        strongest(np.abs(correlations(z[fit], y[fit])), k),
-        strongest(np.abs(correlations(z[train], y[train])), k),
-    )
+    return Chosen(_strongest_of(z[fit], y[fit], k), _strongest_of(z[train], y[train], k))
+
+
+def _strongest_of(z: csr_matrix, y: Labels, k: int) -> Int[np.ndarray, "problems k"]:
+    found = [
+        strongest(np.abs(correlations(z, y[:, some])), k)
+        for some in blocks(y.shape[1], z.get_shape()[1])
+    ]
+    return np.vstack(found)
 
 
 def auc_components(

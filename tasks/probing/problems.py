@@ -9,21 +9,18 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from .._draws import generator
 from .evidence import Problem
-from .f1 import CANDIDATES, tuned, untuned
+from .f1 import F1S, best_latents
 from .latents import (
     Columns,
     Labels,
     batches,
     choose,
-    correlations,
     plain_scores,
     sparse_scores,
-    strongest,
     wide_scores,
 )
 from .rows import FIT, VALIDATION, ProbeSet
 
-F1S = ("best_latent_f1", "best_latent_f1_untuned")
 PERMUTATIONS = 3
 """Of the train labels. One alone may point along a real direction by chance, or against it."""
 
@@ -38,8 +35,17 @@ class Subject:
     dense: Float[np.ndarray, "rows classes"]
 
 
-def problems(subjects: Sequence[Subject], ks: Sequence[int], seed: int) -> list[Problem]:
-    """Every label's test rows with all that is said of them."""
+def problems(
+    subjects: Sequence[Subject], ks: Sequence[int], seed: int, *, detect: bool
+) -> list[Problem]:
+    """Every label's test rows with all that is said of them.
+
+    Args:
+        subjects: Data sets, at least one.
+        ks: Numbers of latents that sparse probes use.
+        seed: Permutes labels.
+        detect: Whether the best latents are asked too.
+    """
     most, by_column = max(ks), [csc_matrix(one.z) for one in subjects]
     both = list(zip(by_column, subjects, strict=True))
     columns = [_columns(z, one, one.set.y, most) for z, one in both]
@@ -48,9 +54,10 @@ def problems(subjects: Sequence[Subject], ks: Sequence[int], seed: int) -> list[
     shuffled = [_columns(z, one, permuted(one.set, seed), most) for z, one in both]
     nothing = plain_scores(batches(shuffled)[1], most, 1.0)
     found, at = [], 0
-    for z, one in both:
-        said, wide = _detections(z, one), wide_scores(one.z, one.set)
-        test, count = np.flatnonzero(one.set.test), len(one.set.classes)
+    for one in subjects:
+        wide, count = wide_scores(one.z, one.set), len(one.set.classes)
+        said = _detections(one) if detect else [{}] * count
+        test = np.flatnonzero(one.set.test)
         for c, part in enumerate(one.set.parts):
             probes = {name: each[at + c, test] for name, each in scores.items()}
             chance = PERMUTATIONS * at + c + count * np.arange(PERMUTATIONS)
@@ -88,14 +95,10 @@ def _columns(z: csc_matrix, one: Subject, y: Labels, k: int) -> Columns:
     return Columns(z, one.set, y, choose(one.z, one.set, y, k))
 
 
-def _detections(z: csc_matrix, one: Subject) -> list[dict[str, Bool[np.ndarray, " test_rows"]]]:
-    """What the best latent of each label says of the test rows, tuned and untuned."""
-    train, test = z[one.set.train], z[one.set.test]
-    y, rows = one.set.y[one.set.train], one.z[one.set.train]
-    candidates = strongest(correlations(rows, y), CANDIDATES)
-    found = []
-    for c, plain in enumerate(untuned(rows, y)):
-        some = np.unique([*candidates[c], plain.latent])
-        best = tuned(train, y[:, c], some)
-        found.append(dict(zip(F1S, (best.says(test), plain.says(test)), strict=True)))
-    return found
+def _detections(one: Subject) -> list[dict[str, Bool[np.ndarray, " test_rows"]]]:
+    """What the best latent of each label says of the test rows, by metric."""
+    train, test = one.set.train, csc_matrix(one.z[one.set.test])
+    return [
+        dict(zip(F1S, (each.says(test) for each in both), strict=True))
+        for both in best_latents(one.z[train], one.set.y[train])
+    ]

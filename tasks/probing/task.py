@@ -11,11 +11,11 @@ from jaxtyping import Float
 from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
+from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from .._corpus import lab_part
 from .._labelled import (
     LAB,
     SAEBENCH,
@@ -26,10 +26,11 @@ from .._labelled import (
     listed,
     read,
 )
-from . import saebench
+from . import concepts, saebench
 from .evidence import evidence, missing
+from .f1 import F1S
 from .latents import dense_scores
-from .problems import F1S, Subject, problems
+from .problems import Subject, problems
 from .rows import Numbers, ProbeSet, read_back, take, usable, world_set, written
 
 C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -49,7 +50,7 @@ class Probing:
     """
 
     name: ClassVar[str] = "probing"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None
     """Labelled texts: a .parquet, .csv or .jsonl file (columns text and label), a folder of data
@@ -67,6 +68,8 @@ class Probing:
     """How latents, and activations, of a text's tokens become one row."""
     context: int = 128
     """Tokens of a text that are read, BOS included."""
+    documents: int = 400
+    """The lab's documents, in each split, whose tokens the best latents are asked about."""
     compat: str | None = None
     """`saebench`: add SAEBench's own figures, named `saebench_*`."""
     compat_train_rows: int = 4000
@@ -80,7 +83,7 @@ class Probing:
         if self.compat not in (None, "saebench"):
             raise UsageError(f"probing.compat '{self.compat}' is unknown; there is 'saebench'.")
         least = {"train_rows": 40, "test_rows": 20, "context": 2, "limit": 20}
-        least |= {"compat_train_rows": 4, "compat_test_rows": 4}
+        least |= {"documents": 20, "compat_train_rows": 4, "compat_test_rows": 4}
         for field, low in least.items():
             value = getattr(self, field)
             if value is not None and value < low:
@@ -97,7 +100,7 @@ class Probing:
             NotApplicable: if the source has neither texts nor labels, or too few rows of any label.
         """
         number = Numbers()
-        sets, pairs = self._sets(source, seed, number)
+        sets, tables = self._sets(source, seed, number)
         found = [usable(one) for one in sets]
         if not any(one.classes for one, _ in found):
             reasons = dict.fromkeys(reason for _, refused in found for reason in refused.values())
@@ -108,17 +111,19 @@ class Probing:
         arrays |= written([one for one, _ in found])
         for place, (one, _) in enumerate(found):
             arrays[f"dense_{place}"] = _dense(x[one.text], one)
-        tables = {}
-        if pairs is not None:
+        known = self._concepts(source, seed)
+        if known:
+            arrays |= known.arrays()
+        if "saebench" in tables:
             means = x if self.pooling == "mean" else source.pooled_x(tokens, "mean")
-            drawn = saebench.pairs(pairs)
-            tables["saebench"] = pairs
+            drawn = saebench.pairs(tables["saebench"])
             tables["saebench_llm"] = saebench.verdicts(
                 saebench.Features(means, source.d_in), drawn, seed, "llm"
             )
         facts = {
             "data": tokens.name,
             "digest": tokens.digest,
+            "concepts": known.names if known else None,
             "sets": [
                 {"name": one.name, "classes": one.classes, "refused": refused}
                 for one, refused in found
@@ -140,27 +145,36 @@ class Probing:
         ks = [k for k in self.top_k if k <= sae.d_sae]
         if not ks:
             raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
-        yield from evidence(problems(subjects, ks, seed))
-        yield from self._missing(listing, sae.d_sae)
+        on_tokens = prepared.facts["concepts"] is not None
+        yield from evidence(problems(subjects, ks, seed, detect=not on_tokens))
+        yield from self._missing(listing, sae.d_sae, () if on_tokens else F1S)
+        if on_tokens:
+            known = concepts.Concepts.of(prepared.arrays, prepared.facts)
+            yield from concepts.score(sae, source, known)
         if self.compat and "saebench" in prepared.tables:
             means = z if self.pooling == "mean" else source.pooled(sae, tokens, "mean")
             pairs = saebench.pairs(prepared.tables["saebench"])
             verdicts = saebench.verdicts(saebench.Features(means, sae.d_sae), pairs, seed, "sae")
             yield from saebench.evidence(pairs, verdicts, prepared.tables["saebench_llm"])
+            refused = prepared.tables["saebench_refused"]
+            for part, reason in zip(refused["part"], refused["reason"], strict=True):
+                yield from missing(saebench.SCORES, reason, part)
         elif self.compat:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
-            name = "saebench_sae_test_accuracy"
-            yield Missing(name, reason, unit="fraction", better="higher")
+            yield from missing(saebench.SCORES, reason)
 
-    def inputs(self) -> Any:
-        """Data that no field names as a file, by content or revision."""
-        return content(self.data)
+    def inputs(self, model: str | None) -> Any:
+        """Data that no field names as a file, by content or revision; the lab's has neither."""
+        own = model is None or part_of(model) in ("world", "synthetic")
+        return content(self.data or (LAB if own else SAEBENCH))
 
-    def _missing(self, listing: Sequence[Mapping[str, Any]], d_sae: int) -> Iterator[Missing]:
+    def _missing(
+        self, listing: Sequence[Mapping[str, Any]], d_sae: int, f1s: Sequence[str]
+    ) -> Iterator[Missing]:
         """Labels that cannot be probed for, and probes of more latents than there are."""
         kinds = ("auc", "accuracy")
         probes = [f"top_{k}" for k in self.top_k] + ["full_width"]
-        metrics = [f"{kind}_{probe}" for probe in probes for kind in kinds] + [*F1S]
+        metrics = [f"{kind}_{probe}" for probe in probes for kind in kinds] + [*f1s]
         for one in listing:
             for label, reason in one["refused"].items():
                 yield from missing(metrics, reason, f"{one['name']}/{label}")
@@ -169,17 +183,20 @@ class Probing:
 
     def _sets(
         self, source: ActivationSource, seed: int, number: Numbers
-    ) -> tuple[list[ProbeSet], pd.DataFrame | None]:
-        """Rows of every data set, and those of SAEBench's form if it is asked for."""
+    ) -> tuple[list[ProbeSet], dict[str, pd.DataFrame]]:
+        """Rows of every data set, and tables of SAEBench's form if it is asked for."""
         world = world_of(source)
         if world is not None and self.data is None:
             test = min(WORLD_TEST, self.limit or WORLD_TEST)
             one = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
-            return [replace(one, text=number(one.text.tolist()))], None
+            return [replace(one, text=number(one.text.tolist()))], {}
         sets = self._data_sets(source, seed)
         most = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
         taken = [take(one, self.train_rows, most, seed, number) for one in sets]
-        return taken, self._pairs(sets, seed, number)
+        if not self.compat:
+            return taken, {}
+        sizes = self.compat_train_rows, self.compat_test_rows
+        return taken, saebench.drawn(sets, *sizes, seed, number)
 
     def _data_sets(self, source: ActivationSource, seed: int) -> list[DataSet]:
         """The data sets that the fields ask for."""
@@ -188,20 +205,19 @@ class Probing:
                 f"{source.name} holds activations without texts, so nothing says which labels "
                 "they have. Give a model, and labelled texts with probing.data."
             )
-        if self.data == LAB or (self.data is None and lab_part(source.name) == "world"):
+        if self._reads_lab(source):
             return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
         found = listed(SAEBENCH if self.data is None else self.data)
         return [read(one, seed) for one in chosen(found, self.sets)]
 
-    def _pairs(self, sets: Sequence[DataSet], seed: int, number: Numbers) -> pd.DataFrame | None:
-        if not self.compat:
+    def _concepts(self, source: ActivationSource, seed: int) -> concepts.Concepts | None:
+        """Tokens of the lab's documents, where these are read in the words they are made of."""
+        if not self._reads_lab(source) or part_of(source.name) != "world":
             return None
-        sizes = self.compat_train_rows, self.compat_test_rows
-        drawn = [
-            pair.assign(set=one.name) for one in sets for pair in saebench.draw(one, *sizes, seed)
-        ]
-        pairs = pd.concat(drawn, ignore_index=True)
-        return pairs.assign(text=number(pairs["text"]))
+        return concepts.read(source, min(self.documents, self.limit or self.documents), seed)
+
+    def _reads_lab(self, source: ActivationSource) -> bool:
+        return self.data == LAB or (self.data is None and part_of(source.name) == "world")
 
     def _token_rows(self, source: ActivationSource, number: Numbers) -> TokenRows:
         """All texts in use, each once, cut to the context."""

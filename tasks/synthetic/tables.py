@@ -76,7 +76,7 @@ def find(
     matching, nearest = match(cosine), nearest_feature(cosine)
     counts, tokens = [], 0
     for codes, truth in pairs:
-        counts.append(_count(_csr(codes), truth, W_dec, matching, nearest))
+        counts.append(_count(codes.csr(), truth, W_dec, matching, nearest))
         tokens += codes.tokens
     total = sum(counts[1:], counts[0])
     return Tables(
@@ -128,14 +128,3 @@ def _features(
     latent = np.full(cosine.shape[1], -1)
     latent[matching.feature] = matching.latent
     return {"latent": latent, **columns, "covered": covered(cosine, least)}
-
-
-def _csr(codes: Codes) -> sp.csr_matrix:
-    return sp.csr_matrix(
-        (
-            codes.value.float().cpu().numpy(),
-            codes.index.cpu().numpy(),
-            codes.offsets.cpu().numpy(),
-        ),
-        shape=(codes.tokens, codes.d_sae),
-    )

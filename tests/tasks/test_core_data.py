@@ -171,7 +171,7 @@ def test_without_a_hub_the_manual_serves(source: ModelSource) -> None:
     facts = task.prepare(source, 0).facts
     assert facts["data"] == "pydoc topics"
     assert "--set core.texts=FILE" in facts["notice"]
-    assert len(str(task.inputs())) == 64
+    assert len(str(task.inputs("gpt2"))) == 64
     assert values(evidence_of(task, random_topk(), source))["l0"] == 5
 
 
@@ -191,7 +191,7 @@ def test_a_cached_pile_serves_offline(
         f"NeelNanda/pile-10k@{_corpus.HUB_REVISION[:7]}",
         None,
     )
-    assert task.inputs() == f"NeelNanda/pile-10k@{_corpus.HUB_REVISION}"
+    assert task.inputs("gpt2") == f"NeelNanda/pile-10k@{_corpus.HUB_REVISION}"
 
 
 def test_a_hub_that_does_not_answer_is_given_up(
@@ -273,9 +273,11 @@ def test_no_more_games_are_played_than_are_read(monkeypatch: pytest.MonkeyPatch)
 
 def test_identity_covers_only_text_that_no_field_names() -> None:
     """Files are told apart by their content elsewhere; the default text needs a name here."""
-    assert Core(texts=__file__).inputs() is None
-    assert Core(tokens=__file__).inputs() is None
-    assert Core().inputs() is not None
+    assert Core(texts=__file__).inputs("gpt2") is None
+    assert Core(tokens=__file__).inputs("gpt2") is None
+    assert Core().inputs("gpt2") is not None
+    assert Core().inputs("lab/world") is None
+    assert Core().inputs(None) is None
 
 
 @pytest.mark.parametrize("field", ["texts", "tokens"])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from saeval_tasks._hub_sets import HUB_SETS
 from saeval_tasks._labelled import Labelled, Listed, chosen, content, listed, read, split
+from saeval_tasks.probing import Probing
 
 from saeval.errors import DataError, UsageError
 
@@ -165,6 +166,9 @@ def test_the_commit_in_the_cache_is_read_and_what_to_do_without_is_said(
     with pytest.raises(DataError, match="HF_HUB_OFFLINE") as caught:
         listed("saebench")
     assert asked == [("LabHC/bias_in_bios", "c0ffee")]
+    assert Probing().inputs("gpt2") == content("saebench")
+    assert "c0ffee" in str(Probing().inputs("gpt2"))
+    assert Probing().inputs("lab/world") == Probing().inputs(None) == []
     for way in ("FILE.parquet", "sae_probes", "FOLDER"):
         assert f"--set probing.data={way}" in str(caught.value)
 

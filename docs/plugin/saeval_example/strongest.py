@@ -37,7 +37,7 @@ class Strongest:
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"strongest.limit must be at least 1, not {self.limit}.")
 
-    def inputs(self) -> dict[str, str]:
+    def inputs(self, model: str | None) -> dict[str, str]:
         """Data that no field names: other sentences are another result."""
         return {} if self.texts else {"sentences": sha256(SENTENCES.read_bytes()).hexdigest()}
 

@@ -64,15 +64,11 @@ def labelled(ground: "ModelGround", split: str, most: int | None = None) -> "Lab
     from saeval.lab.oracles import Labelled
     from saeval.lab.world.world import World
 
-    of_token = World().vocabulary.of_token
-    table = np.zeros((len(of_token), len(World().concepts)), bool)
-    for token, concepts in enumerate(of_token):
-        table[token, list(concepts)] = True
     rows = ground.token_rows(split, ROWS[split])
     x = torch.cat([batch.x_tokens for batch in ground.source.batches(rows)])
     tokens = rows.ids[rows.mask]
     kept, weight = first_of_each(tokens, most or len(tokens))
-    truth = torch.from_numpy(table[tokens[kept]])
+    truth = torch.from_numpy(World().vocabulary.concept_table[tokens[kept]])
     return Labelled(x[torch.from_numpy(kept)], truth, torch.from_numpy(weight))
 
 

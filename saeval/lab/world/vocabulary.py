@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Bool
+
 from saeval.lab.world import words
 from saeval.lab.world.templates import FRAME
 from saeval.lab.world.truth import Node, Truth
@@ -33,6 +36,14 @@ class Vocabulary:
     concepts: tuple[Concept, ...]
     of_token: tuple[tuple[int, ...], ...]
     """For each token, the ids of its concepts, implied ones included."""
+
+    @property
+    def concept_table(self) -> Bool[np.ndarray, "tokens concepts"]:
+        """Which token carries which concept."""
+        table = np.zeros((len(self.tokens), len(self.concepts)), bool)
+        for token, concepts in enumerate(self.of_token):
+            table[token, list(concepts)] = True
+        return table
 
     @property
     def words(self) -> tuple[str, ...]:
