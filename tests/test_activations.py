@@ -356,6 +356,17 @@ def test_codes_are_encoded_once_for_the_sae_being_scored(gpt2: ModelSource) -> N
     assert sae.encoded == 2 * rows.mask.sum()
 
 
+def test_pooling_remembers_its_result_alone(gpt2: ModelSource) -> None:
+    """What was pooled is not pooled again, and the codes behind it take no memory."""
+    rows = gpt2.tokenize(TEXTS, name="texts")
+    sae = PlainSAE(gpt2.d_in)
+    first = gpt2.pooled(sae, rows)
+    sae.encoded = 0
+    assert gpt2.pooled(sae, rows) is first
+    assert sae.encoded == 0
+    assert gpt2._memo.bytes == first.data.nbytes + first.indices.nbytes + first.indptr.nbytes
+
+
 def test_codes_past_the_bound_are_encoded_again(
     load: Callable[[str], LoadedModel], tmp_path: Path
 ) -> None:

@@ -49,7 +49,7 @@ print(json.dumps({
     "detected": detect(Path("random")),
     "refused": refused,
     "scores": scores,
-    "inputs": [list(task.inputs()), list(type(task)(texts="mine.txt").inputs())],
+    "inputs": [list(one.inputs("gpt2")) for one in (task, type(task)(texts="mine.txt"))],
 }))
 """
 

@@ -141,10 +141,22 @@ def test_a_raised_version_and_inputs_of_its_own_are_in_the_key(
     keys = [saeval.evaluate(folder, Error(), model=str(gpt2))[0].result_id]
     monkeypatch.setattr(Error, "version", 2)
     keys.append(saeval.evaluate(folder, Error(), model=str(gpt2))[0].result_id)
-    monkeypatch.setattr(Error, "inputs", lambda _: {"corpus": "other"}, raising=False)
+    monkeypatch.setattr(Error, "inputs", lambda *_: {"corpus": "other"}, raising=False)
     keys.append(saeval.evaluate(folder, Error(), model=str(gpt2))[0].result_id)
     assert len(set(keys)) == 3
     assert len(Error.scored) == 3
+
+
+def test_a_task_is_asked_for_its_inputs_once_a_model(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears what the model is called, so that data it would not read there changes nothing."""
+    asked: list[str | None] = []
+    monkeypatch.setattr(Error, "inputs", lambda _, model: asked.append(model), raising=False)
+    folders = [sae_folder(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    for _ in range(2):
+        saeval.evaluate(folders, Error(), model=str(gpt2))
+    assert asked == [str(gpt2)] * 2
 
 
 def test_force_computes_again(gpt2: Path, tmp_path: Path) -> None:
