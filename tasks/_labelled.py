@@ -123,7 +123,10 @@ def read(one: Listed, seed: int) -> DataSet:
 
 def _distinct(texts: Labelled) -> Labelled:
     """The first of each text."""
-    return texts.take(np.flatnonzero(~pd.Series(texts.texts).duplicated().to_numpy()))
+    first: dict[str | int, int] = {}
+    for row, text in enumerate(texts.texts):
+        first.setdefault(text, row)
+    return texts.take(list(first.values()))
 
 
 def split(name: str, texts: Labelled, seed: int) -> DataSet:

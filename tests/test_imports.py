@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports only what stands above it. Packages stand for all of their modules, but for
 # those that have a place of their own.
 ORDER = (
-    *("errors", "conform", "configuration", "folders", "hashes"),
+    *("errors", "memory", "conform", "configuration", "folders", "hashes"),
     *("plugins", "options", "descriptions", "entries", "registry_file", "registry", "hub"),
     *("lab.manifest", "fetch"),
     *("units", "aggregators", "bootstrap", "replicates", "evidence"),

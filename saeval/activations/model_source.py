@@ -18,6 +18,7 @@ from saeval.activations.recording import Recorder, inputs, widened
 from saeval.activations.rows import TokenRows
 from saeval.activations.store import Store, digest
 from saeval.errors import DataError, NotApplicable, UsageError
+from saeval.memory import hand_back
 from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, Site
 
@@ -163,6 +164,7 @@ class ModelSource:
     def release(self, sae: SAE) -> None:
         """Forget the codes of an SAE."""
         self._memo.release(sae)
+        hand_back()
 
     @cached_property
     def _recorder(self) -> Recorder:

@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 from saeval.activations.protocol import Batch
 from saeval.activations.rows import TokenRows
 from saeval.errors import UsageError
+from saeval.memory import hand_back
 from saeval.sae import SAE, Codes, encode_codes
 
 MEMO_BYTES = 64 << 20
@@ -95,7 +96,9 @@ class Encoder:
             parts = [pool(batch, self._encoded(rows, batch, keep=False)) for batch in batches]
             return csr_matrix(sparse.vstack(parts, format="csr"))
 
-        return self.memo.get(self.sae, ("pooled", rows.digest, how), make, _csr_bytes)
+        found = self.memo.get(self.sae, ("pooled", rows.digest, how), make, _csr_bytes)
+        hand_back()
+        return found
 
     def at(self, x: Float[np.ndarray, "texts d_in"]) -> csr_matrix:
         """Codes of single vectors."""

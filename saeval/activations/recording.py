@@ -16,6 +16,7 @@ from saeval.activations.rows import TokenRows
 from saeval.activations.store import Store, digest
 from saeval.activations.stored import Arrays, Shape
 from saeval.errors import ModelError
+from saeval.memory import hand_back
 from saeval.models import LoadedModel
 from saeval.sae import Site
 
@@ -103,6 +104,7 @@ class Recorder:
 
             def make(folder: Path) -> None:
                 write(stored.create(folder, shapes))
+                hand_back()
 
             size = sum(shape.bytes for shape in shapes)
             self._open[name] = self.store.get(key, make, stored.open_arrays, size)
@@ -124,11 +126,14 @@ class Recorder:
             stop = start + max(1, self.batch_tokens // max(1, int(lengths[order[start]])))
             groups.append(order[start:stop])
             start = stop
-        for index in reversed(groups):
+        for number, index in enumerate(reversed(groups)):
             found = self._run(rows.take(index), sites)
             for i, site in enumerate(sites):
                 for row, vectors, length in zip(index, found[site], lengths[index], strict=True):
                     arrays.write(i, int(rows.offsets[row]), vectors[:length])
+            del found
+            if number % 4 == 3:
+                hand_back()
 
     def _computed(self, rows: TokenRows, group: slice, sites: Sequence[Site]) -> dict[Site, Tensor]:
         """Activations of some rows straight from the model."""

@@ -14,7 +14,7 @@ from saeval.models import LoadedModel
 logger = logging.getLogger(__name__)
 
 Overflow = Literal["error", "truncate", "pack"]
-TEXTS_AT_ONCE = 256
+TEXTS_AT_ONCE = 128
 """A tokenizer keeps far more of a text than its ids, until it has done with all it was given."""
 
 

@@ -15,7 +15,7 @@ C_SPARSE = (0.01, 1.0)
 """For a few standardised latents, from strong to weak regularisation."""
 C_WIDE = (1e-4, 1e-3, 1e-2, 1e-1)
 """For all of them."""
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 """Numbers of a dense block of latents."""
 
 SPANNED = 1e-5
@@ -25,16 +25,6 @@ ROUNDING = 1e-12
 """Variance below this share of the mean square is what float32 makes of a constant."""
 
 Labels = Bool[np.ndarray, "rows problems"]
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Latents chosen for each problem of a data set, by how well each alone follows the label."""
-
-    on_fit: Int[np.ndarray, "problems k"]
-    """By the fit rows, best first; for choosing the regularisation on validation rows."""
-    on_train: Int[np.ndarray, "problems k"]
-    """By all train rows; for the probe that is scored."""
 
 
 def correlations(
@@ -75,13 +65,8 @@ def strongest(score: Float[np.ndarray, "problems d_sae"], k: int) -> Int[np.ndar
     return np.take_along_axis(some, order, 1)
 
 
-def choose(z: csr_matrix, one: ProbeSet, y: Labels, k: int) -> Chosen:
-    """The k latents whose correlation with each label is strongest, of either sign."""
-    fit, train = one.role == FIT, one.train
-    return Chosen(_strongest_of(z[fit], y[fit], k), _strongest_of(z[train], y[train], k))
-
-
-def _strongest_of(z: csr_matrix, y: Labels, k: int) -> Int[np.ndarray, "problems k"]:
+def chosen(z: csr_matrix, y: Labels, k: int) -> Int[np.ndarray, "problems k"]:
+    """The k latents whose correlation with each label, of either sign, is strongest on the rows."""
     found = [
         strongest(np.abs(correlations(z, y[:, some])), k)
         for some in blocks(y.shape[1], z.get_shape()[1])
@@ -110,6 +95,25 @@ def auc_components(
 
 
 @dataclass(frozen=True)
+class Few:
+    """A data set's rows in a few latents of each problem."""
+
+    x: Float[np.ndarray, "problems rows k"]
+    """Each latent divided by its spread over the train rows."""
+    y: Labels
+    role: Int[np.ndarray, " rows"]
+
+
+def few(z: csc_matrix, one: ProbeSet, y: Labels, latents: Int[np.ndarray, "problems k"]) -> Few:
+    """The given latents of every problem."""
+    distinct, where = np.unique(latents, return_inverse=True)
+    dense = z[:, distinct].toarray().astype(np.float64)
+    spread = dense[one.train].std(0)
+    dense /= np.where(spread > 0, spread, 1.0)
+    return Few(dense[:, where.reshape(latents.shape)].transpose(1, 0, 2), y, one.role)
+
+
+@dataclass(frozen=True)
 class Batch:
     """Problems of all data sets with a few latents each, padded to the longest."""
 
@@ -119,39 +123,17 @@ class Batch:
     """-1 at padding."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """A data set's latents by column, with labels to probe for and the latents chosen for each."""
-
-    z: csc_matrix
-    """[rows, d_sae]"""
-    set: ProbeSet
-    y: Labels
-    chosen: Chosen
-
-
-def batches(columns: Sequence[Columns]) -> tuple[Batch, Batch]:
-    """Problems with the latents that fit rows chose, and with those that all train rows chose."""
-    fit = _batch(columns, [one.chosen.on_fit for one in columns])
-    return fit, _batch(columns, [one.chosen.on_train for one in columns])
-
-
-def _batch(columns: Sequence[Columns], latents: Sequence[Int[np.ndarray, "_ k"]]) -> Batch:
-    """The given latents of every problem, each divided by its spread over the train rows."""
-    rows, k = max(len(one.y) for one in columns), max(each.shape[1] for each in latents)
-    problems = sum(len(each) for each in latents)
+def batch(parts: Sequence[Few]) -> Batch:
+    """Data sets together."""
+    shapes = np.array([one.x.shape for one in parts])
+    problems, rows, k = shapes[:, 0].sum(), shapes[:, 1].max(), shapes[:, 2].max()
     x, role = np.zeros((problems, rows, k)), np.full((problems, rows), -1)
     label = np.zeros((problems, rows), dtype=bool)
     at = 0
-    for one, each in zip(columns, latents, strict=True):
-        distinct, where = np.unique(each, return_inverse=True)
-        dense = one.z[:, distinct].toarray().astype(np.float64)
-        spread = dense[one.set.train].std(0)
-        dense /= np.where(spread > 0, spread, 1.0)
-        places = slice(at, at + len(each)), slice(0, len(one.y))
-        x[places] = dense[:, where.reshape(each.shape)].transpose(1, 0, 2)
-        role[places], label[places] = one.set.role, one.y.T
-        at += len(each)
+    for one in parts:
+        places = slice(at, at + len(one.x)), slice(0, len(one.y))
+        x[places], role[places], label[places] = one.x, one.role, one.y.T
+        at += len(one.x)
     return Batch(torch.from_numpy(x), torch.from_numpy(label), torch.from_numpy(role))
 
 
@@ -198,12 +180,12 @@ def _apply(coef: torch.Tensor, intercept: torch.Tensor, x: torch.Tensor) -> torc
     return (x @ coef[..., None])[..., 0] + intercept[:, None]
 
 
-def wide_scores(z: csr_matrix, one: ProbeSet) -> Float[np.ndarray, "rows classes"]:
+def wide_scores(z: csc_matrix, one: ProbeSet) -> Float[np.ndarray, "rows classes"]:
     """Log-odds of every row by probes on all latents, each divided by its spread."""
-    live = np.flatnonzero(np.diff(z[one.train].tocsc().indptr))
+    live = np.flatnonzero(np.diff(z[one.train].indptr))
     if not len(live):
         return np.zeros(one.y.shape)
-    columns = z.tocsc()[:, live]
+    columns = z[:, live]
     if len(live) <= one.train.sum():
         return dense_scores(_standardised(columns, one.train), one, C_WIDE)
     x, axes = _span(_products(columns, one.train, len(live)), one.train)
@@ -278,5 +260,5 @@ def _span(
     values, vectors = torch.linalg.eigh(torch.from_numpy(products[train]))
     kept = values > values.max() * SPANNED
     moments = values[kept].double()
-    x = (torch.from_numpy(products) @ vectors[:, kept]).double() / moments.sqrt()
+    x = (torch.from_numpy(products) @ vectors[:, kept]).double().div_(moments.sqrt())
     return x, Axes(x[torch.from_numpy(train)], moments)

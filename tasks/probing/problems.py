@@ -1,24 +1,18 @@
 """What probes and detectors on an SAE's latents say of the test rows of every label."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.sparse import csc_matrix, csr_matrix
 
+from saeval.memory import hand_back
+
 from .._draws import generator
 from .evidence import Problem
 from .f1 import F1S, best_latents
-from .latents import (
-    Columns,
-    Labels,
-    batches,
-    choose,
-    plain_scores,
-    sparse_scores,
-    wide_scores,
-)
+from .latents import Few, Labels, batch, chosen, few, plain_scores, sparse_scores, wide_scores
 from .rows import FIT, VALIDATION, ProbeSet
 
 PERMUTATIONS = 3
@@ -35,29 +29,45 @@ class Subject:
     dense: Float[np.ndarray, "rows classes"]
 
 
+@dataclass(frozen=True)
+class Draft:
+    """What is kept of a data set once its latents are let go."""
+
+    set: ProbeSet
+    dense: Float[np.ndarray, "rows classes"]
+    fit: Few
+    """Latents that the fit rows chose; for choosing the regularisation on validation rows."""
+    train: Few
+    """Latents that all train rows chose; for the probe that is scored."""
+    shuffled: Few
+    """Latents that they chose for labels in other orders."""
+    wide: Float[np.ndarray, "rows classes"]
+    said: Sequence[Mapping[str, Bool[np.ndarray, " test_rows"]]]
+    """What the best latents say, class by class."""
+
+
 def problems(
-    subjects: Sequence[Subject], ks: Sequence[int], seed: int, *, detect: bool
+    subjects: Iterable[Subject], ks: Sequence[int], seed: int, *, detect: bool
 ) -> list[Problem]:
     """Every label's test rows with all that is said of them.
 
     Args:
-        subjects: Data sets, at least one.
+        subjects: Data sets, at least one; of one at a time the latents are held.
         ks: Numbers of latents that sparse probes use.
         seed: Permutes labels.
         detect: Whether the best latents are asked too.
     """
-    most, by_column = max(ks), [csc_matrix(one.z) for one in subjects]
-    both = list(zip(by_column, subjects, strict=True))
-    columns = [_columns(z, one, one.set.y, most) for z, one in both]
-    fit, train = batches(columns)
-    scores = {f"top_{k}": sparse_scores(fit, train, k) for k in ks}
-    shuffled = [_columns(z, one, permuted(one.set, seed), most) for z, one in both]
-    nothing = plain_scores(batches(shuffled)[1], most, 1.0)
-    found, at = [], 0
+    most = max(ks)
+    drafts = []
     for one in subjects:
-        wide, count = wide_scores(one.z, one.set), len(one.set.classes)
-        said = _detections(one) if detect else [{}] * count
-        test = np.flatnonzero(one.set.test)
+        drafts.append(_draft(one, most, seed, detect=detect))
+        hand_back()
+    fit, train = batch([one.fit for one in drafts]), batch([one.train for one in drafts])
+    scores = {f"top_{k}": sparse_scores(fit, train, k) for k in ks}
+    nothing = plain_scores(batch([one.shuffled for one in drafts]), most, 1.0)
+    found, at = [], 0
+    for one in drafts:
+        count, test = len(one.set.classes), np.flatnonzero(one.set.test)
         for c, part in enumerate(one.set.parts):
             probes = {name: each[at + c, test] for name, each in scores.items()}
             chance = PERMUTATIONS * at + c + count * np.arange(PERMUTATIONS)
@@ -67,13 +77,39 @@ def problems(
                     one.set.text[test],
                     one.set.y[test, c],
                     one.dense[test, c],
-                    probes | {"full_width": wide[test, c]},
+                    probes | {"full_width": one.wide[test, c]},
                     [nothing[place, test] for place in chance],
-                    said[c],
+                    one.said[c],
                 )
             )
         at += count
     return found
+
+
+def _draft(subject: Subject, k: int, seed: int, *, detect: bool) -> Draft:
+    one, z = subject.set, csc_matrix(subject.z)
+    wide = wide_scores(z, one)
+    fit, train = one.role == FIT, one.train
+    by_row, y = subject.z[train], permuted(one, seed)
+    return Draft(
+        one,
+        subject.dense,
+        few(z, one, one.y, chosen(subject.z[fit], one.y[fit], k)),
+        few(z, one, one.y, chosen(by_row, one.y[train], k)),
+        few(z, one, y, chosen(by_row, y[train], k)),
+        wide,
+        _detections(by_row, z[one.test], one) if detect else [{}] * len(one.classes),
+    )
+
+
+def _detections(
+    train: csr_matrix, test: csc_matrix, one: ProbeSet
+) -> list[dict[str, Bool[np.ndarray, " test_rows"]]]:
+    """What the best latent of each label says of the test rows, by metric."""
+    return [
+        dict(zip(F1S, (each.says(test) for each in both), strict=True))
+        for both in best_latents(train, one.y[one.train])
+    ]
 
 
 def permuted(one: ProbeSet, seed: int) -> Labels:
@@ -89,16 +125,3 @@ def permuted(one: ProbeSet, seed: int) -> Labels:
             y[rows] = one.y[rng.permutation(rows)]
         found.append(y)
     return np.hstack(found)
-
-
-def _columns(z: csc_matrix, one: Subject, y: Labels, k: int) -> Columns:
-    return Columns(z, one.set, y, choose(one.z, one.set, y, k))
-
-
-def _detections(one: Subject) -> list[dict[str, Bool[np.ndarray, " test_rows"]]]:
-    """What the best latent of each label says of the test rows, by metric."""
-    train, test = one.set.train, csc_matrix(one.z[one.set.test])
-    return [
-        dict(zip(F1S, (each.says(test) for each in both), strict=True))
-        for both in best_latents(one.z[train], one.set.y[train])
-    ]

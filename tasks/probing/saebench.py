@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit
 
 from saeval.evidence import Evidence, units
+from saeval.memory import hand_back
 
 from .._draws import generator
 from .._labelled import DataSet
@@ -22,7 +23,7 @@ SCORES = (*(f"saebench_sae_top_{k}_test_accuracy" for k in TOP_K), "saebench_sae
 RATE, DECAY, BETAS, EPSILON = 1e-2, 1e-2, (0.9, 0.999), 1e-8
 """AdamW's, decay and betas torch's defaults."""
 ROWS, EPOCHS, PATIENCE = 250, 100, 10
-DENSE_NUMBERS = 1 << 25
+DENSE_NUMBERS = 1 << 21
 """Up to so many numbers, the texts of a data set are held densely; else one batch at a time."""
 
 
@@ -154,6 +155,7 @@ def verdicts(features: Features, found: Sequence[Pair], seed: int, subject: str)
             rng = generator(seed, f"saebench_probe/{subject}/{one.set}/{one.label}")
             columns["all"] = trained(rows, one, rng)
             parts.append(pd.DataFrame(columns).astype(np.float64))
+            hand_back()
     return pd.concat(parts, ignore_index=True)
 
 

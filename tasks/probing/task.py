@@ -13,6 +13,7 @@ from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
+from saeval.memory import hand_back
 from saeval.sae import SAE
 from saeval.task import Prepared
 
@@ -106,6 +107,7 @@ class Probing:
             reasons = dict.fromkeys(reason for _, refused in found for reason in refused.values())
             raise NotApplicable(f"No label can be probed for. {' '.join(reasons)}")
         tokens = self._token_rows(source, number)
+        hand_back()
         x = source.pooled_x(tokens, self.pooling)
         arrays = {"ids": tokens.ids, "attention": tokens.attention, "mask": tokens.mask}
         arrays |= written([one for one, _ in found])
@@ -137,11 +139,11 @@ class Probing:
         """Everything from one encode of the texts."""
         tokens, listing = _token_rows(prepared), prepared.facts["sets"]
         z = source.pooled(sae, tokens, self.pooling)
-        subjects = [
+        subjects = (
             Subject(one, z[one.text], prepared.arrays[f"dense_{place}"])
             for place, one in enumerate(read_back(prepared.arrays, listing))
             if one.classes
-        ]
+        )
         ks = [k for k in self.top_k if k <= sae.d_sae]
         if not ks:
             raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
