@@ -8,8 +8,8 @@ import pandas as pd
 
 from saeval.evidence import Better, Evidence, Missing, Units, units
 
+from .._f1 import always_yes_f1, f1_score
 from .letters import Absorbed, Letters, Main
-from .probes import always_yes_f1, f1_score
 from .words import LETTERS
 
 ONE_FIGURE = "a letter has but one"

@@ -14,7 +14,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 from saeval.sae import SAE
 
 from .._encoded import Encoded, padded_rows, unit_projections
-from .probes import f1_score
+from .._f1 import f1_score
 
 SPLIT_GAIN = 0.03
 """F1 on validation words that a further main latent must add. Source: SAEBench (tau_fs)."""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from .._f1 import f1_score
 from .._logistic import fit_logistic
 from .words import LETTERS
 
@@ -83,16 +84,3 @@ def best_threshold(scores: Float[np.ndarray, " rows"], label: Bool[np.ndarray, "
     last = int(best[len(best) // 2])
     below = ranked[last + 1] if last + 1 < len(ranked) else ranked[last] - 1
     return float(ranked[last] + below) / 2
-
-
-def f1_score(
-    said: Bool[np.ndarray, "rows *problems"], label: Bool[np.ndarray, "rows *problems"]
-) -> Float[np.ndarray, "*problems"]:
-    """2 TP / (2 TP + FP + FN) down the rows; 0 where nothing is there nor said to be."""
-    total = said.sum(0) + label.sum(0)
-    return np.asarray(2 * (said & label).sum(0) / np.maximum(total, 1))
-
-
-def always_yes_f1(share: Float[np.ndarray, " *problems"]) -> Float[np.ndarray, " *problems"]:
-    """F1 of saying yes to all where this share is: the best that knowing nothing can do."""
-    return 2 * share / (1 + share)

@@ -20,6 +20,7 @@ from saeval.sae import SAE
 
 from .._draws import generator
 from .._encoded import encoded, padded_rows, unit_projections
+from .._f1 import f1_score
 from .._logistic import fit_logistic_each
 from .letters import (
     ABSORBERS,
@@ -30,7 +31,6 @@ from .letters import (
     SPLIT_GAIN,
     absorption_fraction,
 )
-from .probes import f1_score
 from .words import (
     LETTERS,
     activations_of,

@@ -15,8 +15,9 @@ from saeval.lab.world import World
 from saeval.sae import SAE
 
 from .._draws import generator
+from .._f1 import always_yes_f1
 from .evidence import f1_of, missing
-from .f1 import F1S, always_yes, best_latents, f1_parts
+from .f1 import F1S, best_latents, f1_parts
 
 SPLITS = ("valid", "test")
 """Documents that choose latents and thresholds, and documents that are scored."""
@@ -94,12 +95,12 @@ def f1_of_latents(z: csr_matrix, known: Concepts) -> Iterator[Evidence]:
         said = dict(zip(F1S, (one.says(test) for one in both), strict=True))
         parts = f1_parts(said, label)
         sums.append({name: np.bincount(document, each) for name, each in parts.items()})
-    yield from _evidence(sums, [always_yes(label) for label in y.T], known)
+    yield from _evidence(sums, always_yes_f1(y.mean(0)), known)
 
 
 def _evidence(
     sums: Sequence[Mapping[str, Float[np.ndarray, " documents"]]],
-    floors: Sequence[float],
+    floors: Float[np.ndarray, " concepts"],
     known: Concepts,
 ) -> Iterator[Evidence]:
     """Documents are the units, and clusters across concepts."""
@@ -114,8 +115,8 @@ def _evidence(
         cluster=documents,
     )
     for metric in F1S:
-        yield f1_of(table, metric, float(np.mean(floors)))
-        for part, floor in zip(parts, floors, strict=True):
+        yield f1_of(table, metric, float(floors.mean()))
+        for part, floor in zip(parts, floors.tolist(), strict=True):
             yield f1_of(table, metric, floor, part)
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 
 from saeval.evidence import Evidence, Missing, Units, units
 
-from .f1 import always_yes, f1_parts
+from .._f1 import always_yes_f1
+from .f1 import f1_parts
 from .latents import auc_components
 
 Columns = Mapping[str, Float[np.ndarray, " rows"]]
@@ -51,7 +52,7 @@ class Problem:
             "auc": float(auc_components(self.dense, self.y).mean()),
             "accuracy": float(((self.dense > 0) == self.y).mean()),
             "majority": max(share, 1 - share),
-            "always_yes": always_yes(self.y),
+            "always_yes": float(always_yes_f1(np.asarray(self.y.mean()))),
         }
 
 

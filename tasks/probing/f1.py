@@ -29,12 +29,6 @@ class Detector:
         return values != 0 if self.threshold is None else values > self.threshold
 
 
-def f1(yes: Bool[np.ndarray, " rows"], y: Bool[np.ndarray, " rows"]) -> float:
-    """2 TP / (2 TP + FP + FN); 1 is exact, 0 finds nothing; 0 too where nothing is there."""
-    total = int(yes.sum()) + int(y.sum())
-    return 2 * int((yes & y).sum()) / total if total else 0.0
-
-
 def f1_parts(
     said: Mapping[str, Bool[np.ndarray, " rows"]], y: Bool[np.ndarray, " rows"]
 ) -> dict[str, Float[np.ndarray, " rows"]]:
@@ -44,11 +38,6 @@ def f1_parts(
         found[f"{metric}_hits"] = 2.0 * (yes & y)
         found[f"{metric}_total"] = yes.astype(np.float64) + y
     return found
-
-
-def always_yes(y: Bool[np.ndarray, " rows"]) -> float:
-    """F1 of saying yes to everything, which needs no knowledge: 2p / (1 + p)."""
-    return f1(np.ones_like(y), y)
 
 
 def best_latents(

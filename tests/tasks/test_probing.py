@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from saeval_tasks._f1 import always_yes_f1, f1_score
 from saeval_tasks.probing import Probing
-from saeval_tasks.probing.f1 import Detector, always_yes, f1, tuned, untuned
+from saeval_tasks.probing.f1 import Detector, tuned, untuned
 from saeval_tasks.probing.latents import auc_components, correlations, log_loss, strongest
 from scipy.sparse import csc_matrix, csr_matrix
 from sklearn.metrics import roc_auc_score
@@ -258,10 +259,10 @@ def test_f1_by_hand() -> None:
     """Two hits, one false alarm, one miss: 4 / 6; always yes at a third: 1/2."""
     y = np.array([True, True, True, False, False, False, False, False, False])
     yes = np.array([True, True, False, True, False, False, False, False, False])
-    assert f1(yes, y) == pytest.approx(4 / 6)
-    assert f1(y, y) == 1
-    assert f1(~y, y) == 0
-    assert always_yes(y) == pytest.approx(0.5)
+    assert f1_score(yes, y) == pytest.approx(4 / 6)
+    assert f1_score(y, y) == 1
+    assert f1_score(~y, y) == 0
+    assert always_yes_f1(np.asarray(y.mean())) == pytest.approx(0.5)
 
 
 def test_detectors_by_hand() -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from saeval_tasks.probing.f1 import f1, untuned
+from saeval_tasks._f1 import f1_score
+from saeval_tasks.probing.f1 import untuned
 from saeval_tasks.probing.rows import ProbeSet, world_set
 from saeval_tasks.synthetic import Synthetic
 from scipy.sparse import csc_matrix
@@ -33,7 +34,7 @@ def _untuned_f1(sae: SAE, source: ActivationSource, one: ProbeSet) -> float:
     z = source.pooled(sae, source.stored_rows.take(one.text))
     chosen, z = untuned(z[one.train], one.y[one.train]), csc_matrix(z)
     test = [(each.says(z)[one.test], y[one.test]) for each, y in zip(chosen, one.y.T, strict=True)]
-    return float(np.mean([f1(yes, y) for yes, y in test]))
+    return float(np.mean([f1_score(yes, y) for yes, y in test]))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,17 @@
+"""F1 of yes and no, and that of knowing nothing."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+def f1_score(
+    said: Bool[np.ndarray, "rows *problems"], label: Bool[np.ndarray, "rows *problems"]
+) -> Float[np.ndarray, "*problems"]:
+    """2 TP / (2 TP + FP + FN) down the rows; 0 where nothing is there nor said to be."""
+    total = said.sum(0) + label.sum(0)
+    return np.asarray(2 * (said & label).sum(0) / np.maximum(total, 1))
+
+
+def always_yes_f1(share: Float[np.ndarray, "*problems"]) -> Float[np.ndarray, "*problems"]:
+    """F1 of saying yes to all where this share is: the best that knowing nothing can do."""
+    return np.asarray(2 * share / (1 + share))
