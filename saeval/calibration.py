@@ -85,9 +85,10 @@ def measure(
     """FVU about the sample's mean (a fraction, 0 is exact) and l0 (latents per token)."""
     with torch.no_grad():
         codes = encode_codes(sae, x)
-        error = (decode_codes(sae, codes, x) - y).double()
-        spread = (y.double() - y.double().mean(0)).square().sum()
-    return float(error.square().sum() / spread), float(codes.l0.double().mean())
+        error = (decode_codes(sae, codes, x) - y).cpu().double()
+        mean = y.cpu().double().mean(0)
+        spread = (y.cpu().double() - mean).square().sum()
+    return float(error.square().sum() / spread), float(codes.l0.cpu().double().mean())
 
 
 def alternatives(sae: SAE, sample: Sample) -> Mapping[str, tuple[float, str]]:

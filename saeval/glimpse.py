@@ -196,8 +196,16 @@ class Glimpse:
                 self.code_bytes = min(MEMO_BYTES, self.code_bytes + size * share.factor)
                 yield batch, codes
 
+    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
+        """The first batch's, again and again up to the number of tokens."""
+        with self.meter.share() as share:
+            first = self._first(rows)
+            part = Encoder(sae, Memo(0)).acts(rows, first)
+            share.factor = self._factor(rows, first[0])
+        return csr_matrix(part[np.arange(int(rows.mask.sum())) % len(first[0].x_tokens)])
+
     def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
-        """The first batch's, again and again up to the number of rows."""
+        """Likewise, up to the number of rows."""
         with self.meter.share() as share:
             first = self._first(rows)
             part = Encoder(sae, Memo(0)).pooled(rows, first, how)

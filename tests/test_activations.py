@@ -356,6 +356,32 @@ def test_codes_are_encoded_once_for_the_sae_being_scored(gpt2: ModelSource) -> N
     assert sae.encoded == 2 * rows.mask.sum()
 
 
+def test_acts_are_those_of_all_counted_tokens(gpt2: ModelSource) -> None:
+    """Row by row, as the SAE gives them; whether or not some were remembered."""
+    rows = gpt2.tokenize(TEXTS, name="texts")
+    sae = PlainSAE(gpt2.d_in)
+    brute = np.concatenate(acts_by_row(gpt2, sae, rows))
+    assert np.allclose(gpt2.acts(sae, rows).toarray(), brute, atol=1e-6)
+    list(gpt2.codes(sae, rows))
+    sae.encoded = 0
+    assert np.allclose(gpt2.acts(sae, rows).toarray(), brute, atol=1e-6)
+    assert sae.encoded == 0
+
+
+def test_single_positions_take_little_of_the_store(
+    load: Callable[[str], LoadedModel], tmp_path: Path
+) -> None:
+    """One vector a row is stored, not the row; what is read is what the rows have there."""
+    source = model_source(load("gpt2"), "layers.1", store=Store(tmp_path))
+    rows = source.tokenize(TEXTS, name="texts")
+    last = rows.attention.sum(1) - 1
+    found = source.at(rows, last)
+    (held,) = tmp_path.rglob("0.bin")
+    assert held.stat().st_size == len(rows) * source.d_in * 4
+    x = np.concatenate([batch.x.numpy() for batch in source.batches(rows)])
+    assert np.allclose(found, x[np.arange(len(rows)), last], atol=1e-6)
+
+
 def test_pooling_remembers_its_result_alone(gpt2: ModelSource) -> None:
     """What was pooled is not pooled again, and the codes behind it take no memory."""
     rows = gpt2.tokenize(TEXTS, name="texts")

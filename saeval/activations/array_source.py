@@ -107,6 +107,10 @@ class ArraySource:
         """Codes of the vectors, batch by batch."""
         return Encoder(sae, self._memo).codes(rows, self.batches(rows))
 
+    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
+        """Latents of the vectors."""
+        return Encoder(sae, self._memo).acts(rows, self.batches(rows))
+
     def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
         """Codes of the vectors: there is but one a row."""
         return Encoder(sae, self._memo).pooled(rows, self.batches(rows), how)

@@ -117,6 +117,10 @@ class ModelSource:
         """Codes of the counted tokens, batch by batch."""
         return Encoder(sae, self._memo).codes(rows, self.batches(rows))
 
+    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
+        """Latents of all counted tokens."""
+        return Encoder(sae, self._memo).acts(rows, self.batches(rows))
+
     def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
         """Latents pooled over each row's counted tokens."""
         return Encoder(sae, self._memo).pooled(rows, self.batches(rows), how)

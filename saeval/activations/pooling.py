@@ -85,6 +85,11 @@ class Encoder:
         """Codes of each batch's counted tokens."""
         return ((batch, self._encoded(rows, batch)) for batch in batches)
 
+    def acts(self, rows: TokenRows, batches: Iterable[Batch]) -> csr_matrix:
+        """Codes of all counted tokens; not remembered, but for those that are already."""
+        parts = [self._encoded(rows, batch, keep=False).csr() for batch in batches]
+        return csr_matrix(sparse.vstack(parts, format="csr"))
+
     def pooled(self, rows: TokenRows, batches: Iterable[Batch], how: str) -> csr_matrix:
         """Codes pooled over each row's counted tokens.
 
@@ -131,7 +136,8 @@ def pooled_x(
     for batch in batches:
         counted = batch.mask[..., None]
         if how == "mean":
-            total = batch.x.double().mul_(counted).sum(1) / counted.sum(1).clamp(min=1)
+            sums = batch.x.cpu().double().mul_(counted.cpu()).sum(1)
+            total = sums / counted.cpu().sum(1).clamp(min=1)
         else:
             total = batch.x.masked_fill(~counted, -torch.inf).amax(1)
             total = total.masked_fill(~counted.any(1), 0)

@@ -146,6 +146,10 @@ class ActivationSource(Protocol):
         """Codes of the counted tokens, batch by batch; encoded once while this SAE is scored."""
         ...
 
+    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
+        """Latents [tokens, d_sae] of all counted tokens, row by row."""
+        ...
+
     def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
         """Latents [texts, d_sae] pooled over each row's counted tokens: `mean` or `max`.
 

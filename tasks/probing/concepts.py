@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
 from scipy.sparse import csc_matrix, csr_matrix
 
 from saeval.activations import ActivationSource, TokenRows
@@ -79,7 +78,7 @@ def read(source: ActivationSource, documents: int, seed: int) -> Concepts:
 def score(sae: SAE, source: ActivationSource, known: Concepts) -> Iterator[Evidence | Missing]:
     """F1 of the best latent of every concept: the mean over all of them, and one by one."""
     if known.names:
-        yield from f1_of_latents(_latents(sae, source, known), known)
+        yield from f1_of_latents(source.acts(sae, known.rows), known)
         return
     reason = f"No concept of the lab's words is found in {LEAST} documents of each split."
     yield from missing(F1S, reason)
@@ -94,7 +93,12 @@ def f1_of_latents(z: csr_matrix, known: Concepts) -> Iterator[Evidence]:
     for both, label in zip(detectors, y.T, strict=True):
         said = dict(zip(F1S, (one.says(test) for one in both), strict=True))
         parts = f1_parts(said, label)
-        sums.append({name: np.bincount(document, each) for name, each in parts.items()})
+        sums.append(
+            {
+                name: np.bincount(document, each, minlength=known.scored.sum())
+                for name, each in parts.items()
+            }
+        )
     yield from _evidence(sums, always_yes_f1(y.mean(0)), known)
 
 
@@ -118,12 +122,3 @@ def _evidence(
         yield f1_of(table, metric, float(floors.mean()))
         for part, floor in zip(parts, floors.tolist(), strict=True):
             yield f1_of(table, metric, floor, part)
-
-
-def _latents(sae: SAE, source: ActivationSource, known: Concepts) -> csr_matrix:
-    """Acts of the tokens that count."""
-    parts = [codes.csr() for _, codes in source.codes(sae, known.rows)]
-    z = csr_matrix(sparse.vstack(parts, format="csr"))
-    tokens = len(known.y)
-    # One batch may stand for all, in a rehearsal of what a run will cost.
-    return z if z.get_shape()[0] == tokens else csr_matrix(z[np.arange(tokens) % z.get_shape()[0]])

@@ -91,6 +91,8 @@ class Probing:
                 raise UsageError(f"probing.{field} must be at least {low}, not {value}.")
         if not self.top_k or min(self.top_k) < 1:
             raise UsageError(f"probing.top_k must be numbers from 1, not {list(self.top_k)}.")
+        if self.data is not None and not self.data:
+            raise UsageError("probing.data is empty. Name a file, or leave the field out.")
         if self.data is not None and self.data not in (LAB, SAEBENCH):
             chosen(listed(self.data), self.sets)
 
@@ -114,7 +116,7 @@ class Probing:
         for place, (one, _) in enumerate(found):
             arrays[f"dense_{place}"] = _dense(x[one.text], one)
         known = self._concepts(source, seed)
-        if known:
+        if known is not None:
             arrays |= known.arrays()
         if "saebench" in tables:
             means = x if self.pooling == "mean" else source.pooled_x(tokens, "mean")
@@ -125,7 +127,7 @@ class Probing:
         facts = {
             "data": tokens.name,
             "digest": tokens.digest,
-            "concepts": known.names if known else None,
+            "concepts": None if known is None else known.names,
             "sets": [
                 {"name": one.name, "classes": one.classes, "refused": refused}
                 for one, refused in found
@@ -167,7 +169,7 @@ class Probing:
 
     def inputs(self, model: str | None) -> Any:
         """Data that no field names as a file, by content or revision; the lab's has neither."""
-        own = model is None or part_of(model) in ("world", "synthetic")
+        own = model is None or part_of(model) is not None
         return content(self.data or (LAB if own else SAEBENCH))
 
     def _missing(
@@ -209,6 +211,10 @@ class Probing:
             )
         if self._reads_lab(source):
             return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
+        if self.data is None and part_of(source.name) == "othello":
+            raise NotApplicable(
+                f"{source.name} reads moves, and there are no labelled texts of it."
+            )
         found = listed(SAEBENCH if self.data is None else self.data)
         return [read(one, seed) for one in chosen(found, self.sets)]
 
