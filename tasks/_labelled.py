@@ -155,16 +155,23 @@ def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
 
 
 def content(data: Data) -> list[Any]:
-    """What tells data apart that no field names as a file: hashes, or the hub's revisions."""
+    """What tells data apart that no field names as a file: names, hashes, the hub's revisions.
+
+    Data sets are called by their files where no name is given, and what is drawn of them depends
+    on the name.
+    """
     found = []
     for item in _items(data):
         if item == SAEBENCH:
             from ._hub_sets import cached_revisions
 
             found.append(cached_revisions())
-        elif item == SAE_PROBES or (isinstance(item, str) and Path(item).is_dir()):
-            files = [path for one in _listed(item) for path in (*one.train, *(one.test or ()))]
-            found.append([file_sha256(path) for path in files])
+        elif item != LAB:
+            folder = item == SAE_PROBES or (isinstance(item, str) and Path(item).is_dir())
+            sets = _listed(item)
+            files = [path for one in sets for path in (*one.train, *(one.test or ()))]
+            hashes = [file_sha256(path) for path in files if folder]
+            found.append([[one.name for one in sets], hashes])
     return found
 
 
@@ -197,6 +204,8 @@ def _listed(item: str | Mapping[str, Any]) -> list[Listed]:
         from ._hub_sets import downloaded_sets
 
         return downloaded_sets()
+    if item == LAB:
+        raise UsageError(f"'{LAB}' comes without files and stands alone, not in a list.")
     path = Path(item)
     if path.is_file():
         return [Listed(path.name.split(".")[0], (path,))]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
-from .latents import blocks, correlations, strongest
+from .choosing import blocks, correlations, strongest
 
 F1S: tuple[str, str] = ("best_latent_f1", "best_latent_f1_untuned")
 """Metrics, in the order in which `best_latents` gives their detectors."""

@@ -10,10 +10,12 @@ from scipy.sparse import csc_matrix, csr_matrix
 from saeval.memory import hand_back
 
 from .._draws import generator
+from .choosing import Labels, chosen
 from .evidence import Problem
 from .f1 import F1S, best_latents
-from .latents import Few, Labels, batch, chosen, few, plain_scores, sparse_scores, wide_scores
-from .rows import FIT, VALIDATION, ProbeSet
+from .few import Few, few, padded, plain_scores, sparse_scores
+from .rows import FIT, ProbeSet
+from .wide import wide_scores
 
 PERMUTATIONS = 3
 """Of the train labels. One alone may point along a real direction by chance, or against it."""
@@ -62,9 +64,9 @@ def problems(
     for one in subjects:
         drafts.append(_draft(one, most, seed, detect=detect))
         hand_back()
-    fit, train = batch([one.fit for one in drafts]), batch([one.train for one in drafts])
+    fit, train = padded([one.fit for one in drafts]), padded([one.train for one in drafts])
     scores = {f"top_{k}": sparse_scores(fit, train, k) for k in ks}
-    nothing = plain_scores(batch([one.shuffled for one in drafts]), most, 1.0)
+    nothing = plain_scores(padded([one.shuffled for one in drafts]), most, 1.0)
     found, at = [], 0
     for one in drafts:
         count, test = len(one.set.classes), np.flatnonzero(one.set.test)
@@ -115,13 +117,11 @@ def _detections(
 def permuted(one: ProbeSet, seed: int) -> Labels:
     """The labels with those of the train rows in other orders, one set of columns for each.
 
-    Fit and validation rows are permuted apart. Test rows keep their labels.
+    Test rows keep their labels.
     """
-    found = []
+    found, rows = [], np.flatnonzero(one.train)
     for number in range(PERMUTATIONS):
         rng, y = generator(seed, f"permutation/{number}/{one.name}"), one.y.copy()
-        for role in (FIT, VALIDATION):
-            rows = np.flatnonzero(one.role == role)
-            y[rows] = one.y[rng.permutation(rows)]
+        y[rows] = one.y[rng.permutation(rows)]
         found.append(y)
     return np.hstack(found)

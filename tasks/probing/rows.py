@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from saeval.errors import DataError
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample
 from saeval.lab.synthetic.source import ROWS
 
@@ -53,7 +54,7 @@ class ProbeSet:
 
 
 def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> ProbeSet:
-    """So many train and test rows at most, with the labels in the proportion that they have."""
+    """About so many train and test rows, with the labels in the proportion that they have."""
     halves = [_drawn(one.train, train, seed, "train"), _drawn(one.test, test, seed, "test")]
     labels = np.array([label for half in halves for label in half.labels])
     role = np.repeat([FIT, TEST], [len(half.labels) for half in halves])
@@ -64,6 +65,20 @@ def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> P
         classes = yes
     text = number(text for half in halves for text in half.texts)
     return ProbeSet(one.name, tuple(classes), text, labels[:, None] == np.array(classes), role)
+
+
+def with_tests(one: DataSet) -> DataSet:
+    """The data set as it is.
+
+    Raises:
+        DataError: if it has no texts to test on.
+    """
+    if not one.test.labels:
+        raise DataError(
+            f"'{one.name}' has {len(one.train.labels)} distinct texts, too few to hold a quarter "
+            "of each label's out for testing. Give more, or a `test` file."
+        )
+    return one
 
 
 class Numbers:
@@ -78,7 +93,7 @@ class Numbers:
 
 
 def class_order(texts: Labelled, seed: int, half: str) -> dict[str, Int[np.ndarray, " rows"]]:
-    """Places of each label's texts, in an order that data sets over the same texts share."""
+    """Places of each label's texts, in random order."""
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
     labels = np.array(texts.labels)[order]
     return {label: order[labels == label] for label in sorted(set(texts.labels))}

@@ -19,12 +19,16 @@ from .._logistic import fit_logistic_each
 from .rows import FIT, TEST, Numbers, ProbeSet, class_order, usable
 
 TOP_K = (1, 2, 5)
-SCORES = (*(f"saebench_sae_top_{k}_test_accuracy" for k in TOP_K), "saebench_sae_test_accuracy")
+SPARSE = {k: f"saebench_sae_top_{k}_test_accuracy" for k in TOP_K}
+SCORES = (*SPARSE.values(), "saebench_sae_test_accuracy")
 RATE, DECAY, BETAS, EPSILON = 1e-2, 1e-2, (0.9, 0.999), 1e-8
-"""AdamW's, decay and betas torch's defaults."""
+"""AdamW's, decay and betas torch's defaults. Source: SAEBench 0.6.0, as the next line."""
 ROWS, EPOCHS, PATIENCE = 250, 100, 10
 DENSE_NUMBERS = 1 << 21
-"""Up to so many numbers, the texts of a data set are held densely; else one batch at a time."""
+"""Up to so many numbers, texts are held densely; else they stay sparse."""
+
+
+Matrix = csr_matrix | Float[np.ndarray, "rows features"]
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,6 @@ class Features:
             some = some.toarray()
         return Features(some, self.width)
 
-    def dense(self, index: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows features"]:
-        """Some rows in dense form."""
-        some = self.matrix[index]
-        return some.toarray() if isinstance(some, csr_matrix) else some
-
     def columns(self, which: Int[np.ndarray, " k"]) -> Float[np.ndarray, "rows k"]:
         """Some features of all rows."""
         some = self.matrix[:, which]
@@ -188,13 +187,13 @@ def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndar
         order = rng.permutation(train)
         for start in range(0, len(order), ROWS):
             index, step = order[start : start + ROWS], step + 1
-            gradient = _gradient(rows.dense(index), y[index], w)
+            gradient = _gradient(rows.matrix[index], y[index], w)
             first += (1 - BETAS[0]) * (gradient - first)
             second += (1 - BETAS[1]) * (gradient**2 - second)
             w *= 1 - RATE * DECAY
             spread = np.sqrt(second / (1 - BETAS[1] ** step)) + EPSILON
             w -= RATE / (1 - BETAS[0] ** step) * first / spread
-        right = (_logits(rows, test, w) > 0) == one.y[test]
+        right = (_logits(rows.matrix[test], w) > 0) == one.y[test]
         better = right.sum() > best.sum()
         best, waited = (right, 0) if better else (best, waited + 1)
         if waited >= PATIENCE:
@@ -203,21 +202,16 @@ def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndar
 
 
 def _gradient(
-    x: Float[np.ndarray, "rows features"],
-    y: Float[np.ndarray, " rows"],
-    w: Float[np.ndarray, " features_plus_1"],
+    x: Matrix, y: Float[np.ndarray, " rows"], w: Float[np.ndarray, " features_plus_1"]
 ) -> Float[np.ndarray, " features_plus_1"]:
     """Of the mean binary cross-entropy; the bias comes last."""
-    wrong = (expit(x @ w[:-1] + w[-1]) - y) / np.float32(len(y))
-    return np.append(wrong @ x, wrong.sum())
+    wrong = (expit(_logits(x, w)) - y) / np.float32(len(y))
+    return np.append(x.T @ wrong, wrong.sum())
 
 
-def _logits(
-    rows: Features, index: Int[np.ndarray, " rows"], w: Float[np.ndarray, " features_plus_1"]
-) -> Float[np.ndarray, " rows"]:
-    """Log-odds of some rows, a batch at a time."""
-    parts = [index[start : start + ROWS] for start in range(0, len(index), ROWS)]
-    return np.concatenate([rows.dense(part) @ w[:-1] for part in parts]) + w[-1]
+def _logits(x: Matrix, w: Float[np.ndarray, " features_plus_1"]) -> Float[np.ndarray, " rows"]:
+    """Log-odds of rows."""
+    return x @ w[:-1] + w[-1]
 
 
 def evidence(found: Sequence[Pair], sae: pd.DataFrame, llm: pd.DataFrame) -> Iterator[Evidence]:

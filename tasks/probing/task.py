@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from saeval.activations import ActivationSource, TokenRows
-from saeval.errors import NotApplicable, UsageError
+from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
@@ -28,11 +28,12 @@ from .._labelled import (
     read,
 )
 from . import concepts, saebench
+from .choosing import spread
 from .evidence import evidence, missing
 from .f1 import F1S
-from .latents import dense_scores
 from .problems import Subject, problems
-from .rows import Numbers, ProbeSet, read_back, take, usable, world_set, written
+from .rows import Numbers, ProbeSet, read_back, take, usable, with_tests, world_set, written
+from .wide import dense_scores
 
 C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Regularisation of the dense probe on standardised activations, from strong to weak."""
@@ -102,8 +103,8 @@ class Probing:
         Raises:
             NotApplicable: if the source has neither texts nor labels, or too few rows of any label.
         """
-        number = Numbers()
-        sets, tables = self._sets(source, seed, number)
+        number, unread = Numbers(), {}
+        sets, tables = self._sets(source, seed, number, unread)
         found = [usable(one) for one in sets]
         if not any(one.classes for one, _ in found):
             reasons = dict.fromkeys(reason for _, refused in found for reason in refused.values())
@@ -132,6 +133,7 @@ class Probing:
                 {"name": one.name, "classes": one.classes, "refused": refused}
                 for one, refused in found
             ],
+            "unread": unread,
         }
         return Prepared(arrays, tables, facts)
 
@@ -151,7 +153,7 @@ class Probing:
             raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
         on_tokens = prepared.facts["concepts"] is not None
         yield from evidence(problems(subjects, ks, seed, detect=not on_tokens))
-        yield from self._missing(listing, sae.d_sae, () if on_tokens else F1S)
+        yield from self._missing(prepared.facts, sae.d_sae, () if on_tokens else F1S)
         if on_tokens:
             known = concepts.Concepts.of(prepared.arrays, prepared.facts)
             yield from concepts.score(sae, source, known)
@@ -163,6 +165,8 @@ class Probing:
             refused = prepared.tables["saebench_refused"]
             for part, reason in zip(refused["part"], refused["reason"], strict=True):
                 yield from missing(saebench.SCORES, reason, part)
+            too_many = [name for k, name in saebench.SPARSE.items() if k > sae.d_sae]
+            yield from missing(too_many, f"The SAE has only {sae.d_sae} latents.")
         elif self.compat:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
             yield from missing(saebench.SCORES, reason)
@@ -173,28 +177,33 @@ class Probing:
         return content(self.data or (LAB if own else SAEBENCH))
 
     def _missing(
-        self, listing: Sequence[Mapping[str, Any]], d_sae: int, f1s: Sequence[str]
+        self, facts: Mapping[str, Any], d_sae: int, f1s: Sequence[str]
     ) -> Iterator[Missing]:
-        """Labels that cannot be probed for, and probes of more latents than there are."""
+        """Data sets that cannot be read, labels that cannot be probed for, too few latents."""
         kinds = ("auc", "accuracy")
         probes = [f"top_{k}" for k in self.top_k] + ["full_width"]
         metrics = [f"{kind}_{probe}" for probe in probes for kind in kinds] + [*f1s]
-        for one in listing:
+        for name, reason in facts["unread"].items():
+            yield from missing(metrics, reason, name)
+        for one in facts["sets"]:
             for label, reason in one["refused"].items():
                 yield from missing(metrics, reason, f"{one['name']}/{label}")
         wide = [f"{kind}_top_{k}" for k in self.top_k if k > d_sae for kind in kinds]
         yield from missing(wide, f"The SAE has only {d_sae} latents.")
 
     def _sets(
-        self, source: ActivationSource, seed: int, number: Numbers
+        self, source: ActivationSource, seed: int, number: Numbers, unread: dict[str, str]
     ) -> tuple[list[ProbeSet], dict[str, pd.DataFrame]]:
-        """Rows of every data set, and tables of SAEBench's form if it is asked for."""
+        """Rows of every data set, and tables of SAEBench's form if it is asked for.
+
+        Names and reasons of those that are of no use are added to `unread`.
+        """
         world = world_of(source)
         if world is not None and self.data is None:
             test = min(WORLD_TEST, self.limit or WORLD_TEST)
             one = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
             return [replace(one, text=number(one.text.tolist()))], {}
-        sets = self._data_sets(source, seed)
+        sets = self._data_sets(source, seed, unread)
         most = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
         taken = [take(one, self.train_rows, most, seed, number) for one in sets]
         if not self.compat:
@@ -202,8 +211,14 @@ class Probing:
         sizes = self.compat_train_rows, self.compat_test_rows
         return taken, saebench.drawn(sets, *sizes, seed, number)
 
-    def _data_sets(self, source: ActivationSource, seed: int) -> list[DataSet]:
-        """The data sets that the fields ask for."""
+    def _data_sets(
+        self, source: ActivationSource, seed: int, unread: dict[str, str]
+    ) -> list[DataSet]:
+        """The data sets that the fields ask for.
+
+        Raises:
+            DataError: if none of them is of use.
+        """
         if source.stored_rows is not None:
             raise NotApplicable(
                 f"{source.name} holds activations without texts, so nothing says which labels "
@@ -215,8 +230,15 @@ class Probing:
             raise NotApplicable(
                 f"{source.name} reads moves, and there are no labelled texts of it."
             )
-        found = listed(SAEBENCH if self.data is None else self.data)
-        return [read(one, seed) for one in chosen(found, self.sets)]
+        sets = []
+        for one in chosen(listed(SAEBENCH if self.data is None else self.data), self.sets):
+            try:
+                sets.append(with_tests(read(one, seed)))
+            except DataError as error:
+                unread[one.name] = str(error)
+        if not sets:
+            raise DataError(" ".join(unread.values()))
+        return sets
 
     def _concepts(self, source: ActivationSource, seed: int) -> concepts.Concepts | None:
         """Tokens of the lab's documents, where these are read in the words they are made of."""
@@ -247,6 +269,5 @@ def _token_rows(prepared: Prepared) -> TokenRows:
 
 def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:
     """Log-odds of the dense probe on standardised activations."""
-    standard = x.astype(np.float64) - x[one.train].mean(0, dtype=np.float64)
-    spread = standard[one.train].std(0)
-    return dense_scores(standard / np.where(spread > 0, spread, 1.0), one, C_DENSE)
+    known = x[one.train].astype(np.float64)
+    return dense_scores((x - known.mean(0)) / spread(known), one, C_DENSE)

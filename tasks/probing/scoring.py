@@ -1,0 +1,37 @@
+"""AUC and log-loss of log-odds."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from .choosing import Labels
+
+
+def auc_components(
+    score: Float[np.ndarray, " rows"], y: Bool[np.ndarray, " rows"]
+) -> Float[np.ndarray, " rows"]:
+    """What each row adds to the AUC: numbers whose mean is the AUC, whose spread its error.
+
+    A row's number is the AUC plus the row's influence on it: its placement (the share of rows of
+    the other label that it stands on the right side of, ties half) less the AUC, over the share
+    of rows with its own label.
+
+    Source: DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated
+    receiver operating characteristic curves" (1988), for the placements.
+    """
+    ones, zeros = np.sort(score[y]), np.sort(score[~y])
+    below = np.searchsorted(zeros, score) + np.searchsorted(zeros, score, side="right")
+    above = 2 * len(ones) - np.searchsorted(ones, score) - np.searchsorted(ones, score, "right")
+    placement = np.where(y, below / (2 * max(1, len(zeros))), above / (2 * max(1, len(ones))))
+    value = placement[y].mean()
+    return value + (placement - value) / np.where(y, y.mean(), 1 - y.mean())
+
+
+def log_loss(
+    scores: Float[np.ndarray, "rows problems"], y: Labels, used: Labels
+) -> Float[np.ndarray, " problems"]:
+    """Mean of -log p(label) over the used rows, to six digits so that rounding decides nothing.
+
+    In nats; log 2 for log-odds of 0, 0 for certainty that is right.
+    """
+    loss = np.logaddexp(0, np.where(y, -scores, scores))
+    return np.round((loss * used).sum(0) / used.sum(0), 6)
