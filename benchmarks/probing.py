@@ -11,14 +11,20 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import numpy as np
 import torch
 from peak import peak_megabytes
 from saeval_tasks import _logistic
-from saeval_tasks.probing import Probing
+from saeval_tasks._logistic import Axes, Probes
+from saeval_tasks.probing import Probing, few
 from torch import Tensor
 
 from saeval import lab
@@ -57,37 +63,70 @@ def main() -> None:
             name = f"{'further' if number else 'first'}: {place.name}"
             times = f"{scored - begun:7.2f} {done - scored:9.2f} {done - begun:7.2f}"
             print(f"{name:32.32} {times}")
-    print(f"peak memory {peak_megabytes():.0f} MB")
-    _compare_fits()
+        print(f"peak memory {peak_megabytes():.0f} MB")
+        sae = load_folder(asked.saes[0])
+        _compare_fits(lambda: list(task.score(sae, prepared, source, 0)))
 
 
-def _compare_fits() -> None:
-    """The same problems fitted together and one by one."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1000, 128, generator=generator)
-    y = x @ torch.randn(128, 26, generator=generator) + 5 * torch.randn(1000, 26) > 0
-    few = torch.stack([x[:, 4 * j : 4 * j + 8] for j in range(26)])
-    together = {
-        "26 probes on 128 features": lambda: _logistic.fit_logistic(x, y),
-        "26 probes on 8 features each": lambda: _logistic.fit_logistic_each(few, y.T),
-    }
-    alone = [[x] * 26, list(few)]
-    print(f"{'CPU seconds':32} {'here':>7} {'sklearn one by one':>18}")
-    for (name, call), features in zip(together.items(), alone, strict=True):
+@dataclass
+class Fits:
+    """Problems of probes on latents, as `probing` fitted them, and what fitting took."""
+
+    seconds: float = 0.0
+    problems: list[tuple[np.ndarray, np.ndarray, float]] = field(default_factory=list)
+    """Features and labels of the rows that are learnt from, and C."""
+
+    def each(self, x: Tensor, y: Tensor, c: float | Tensor, rows: Tensor) -> Probes:
+        """Probes that have features of their own."""
+        for features, label, own, used in zip(x, y, _spread(c, len(y)), rows, strict=True):
+            self.problems.append((features[used].numpy(), label[used].numpy(), own))
+        return self._timed(lambda: _logistic.fit_logistic_each(x, y, c, rows))
+
+    def shared(self, axes: Axes, y: Tensor, c: Tensor, rows: Tensor | None = None) -> Probes:
+        """Probes that share theirs."""
+        used = torch.ones_like(y) if rows is None else rows
+        for label, own, which in zip(y.T, _spread(c, y.shape[1]), used.T, strict=True):
+            self.problems.append((axes.z[which].numpy(), label[which].numpy(), own))
+        return self._timed(lambda: FIT(axes, y, c, rows))
+
+    def one_by_one(self) -> float:
+        """Seconds that scikit-learn takes for the same problems."""
+        from sklearn.linear_model import LogisticRegression  # here: probing does without
+
         begun = time.process_time()
-        call()
-        ours = time.process_time() - begun
-        theirs = _one_by_one(features, y)
-        print(f"{name:32} {ours:7.3f} {theirs:18.3f}")
+        for x, y, c in self.problems:
+            LogisticRegression(C=c, max_iter=1000).fit(x, y)
+        return time.process_time() - begun
+
+    def _timed(self, fit: Callable[[], Probes]) -> Probes:
+        begun = time.process_time()
+        found = fit()
+        self.seconds += time.process_time() - begun
+        return found
 
 
-def _one_by_one(features: list[Tensor], y: Tensor) -> float:
-    from sklearn.linear_model import LogisticRegression  # here: probing does without
+FIT = Axes.fit
 
-    begun = time.process_time()
-    for x, label in zip(features, y.T, strict=True):
-        LogisticRegression(max_iter=1000).fit(x.double().numpy(), label.numpy())
-    return time.process_time() - begun
+
+def _spread(c: float | Tensor, problems: int) -> list[float]:
+    return torch.as_tensor(c, dtype=torch.float64).expand(problems).tolist()
+
+
+def _compare_fits(score: Callable[[], object]) -> None:
+    """The fits of one SAE, together as here and one by one."""
+    fits = Fits()
+
+    def shared(axes: Axes, *given: Any) -> Probes:
+        return fits.shared(axes, *given)
+
+    with (
+        mock.patch.object(few, "fit_logistic_each", fits.each),
+        mock.patch.object(Axes, "fit", shared),
+    ):
+        score()
+    theirs = fits.one_by_one()
+    print(f"{'CPU seconds':32} {'here':>7} {'sklearn one by one':>18}")
+    print(f"{f'{len(fits.problems)} probes on latents':32} {fits.seconds:7.2f} {theirs:18.2f}")
 
 
 def _data_set(item: str) -> dict[str, str]:
