@@ -1,66 +1,45 @@
 """Acts of single vectors, in sparse form and in the units that a reconstruction is made of."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from saeval.sae import SAE, Codes, decode_codes, encode_codes
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """What an SAE says of some vectors."""
-
-    acts: csr_matrix
-    """[rows, d_sae], as the SAE gives them."""
-    scale: Float[np.ndarray, " rows"]
-    """Length of what the latents add to the reconstruction, over that of acts times W_dec.
-
-    1 but where an SAE scales its output, as after layer normalisation."""
-
-    @property
-    def contributions(self) -> csr_matrix:
-        """Acts that times W_dec are what each latent adds to the reconstruction, in raw units."""
-        scaled = self.acts.copy()
-        scaled.data *= np.repeat(self.scale, np.diff(scaled.indptr)).astype(scaled.dtype)
-        return scaled
+def acts_of(sae: SAE, x: Float[np.ndarray, "rows d_in"]) -> csr_matrix:
+    """Acts [rows, d_sae] of vectors, as the SAE gives them."""
+    return _codes(sae, _on_device(sae, x)).csr()
 
 
-def encoded(sae: SAE, x: Float[np.ndarray, "rows d_in"]) -> Encoded:
-    """Encode vectors, once."""
-    with torch.no_grad():
-        vectors = torch.from_numpy(x).to(sae.W_dec.device)
-        codes = encode_codes(sae, vectors)
-        scale = _scale(sae, codes, vectors)
-    return Encoded(codes.csr(), scale.double().cpu().numpy())
+def contributions(sae: SAE, x: Float[np.ndarray, "rows d_in"]) -> csr_matrix:
+    """Acts [rows, d_sae] that times W_dec are what each latent adds to the reconstruction.
+
+    They differ from `acts_of` where an SAE scales its output, as after layer normalisation. What
+    is active has an entry in either.
+    """
+    vectors = _on_device(sae, x)
+    codes = _codes(sae, vectors)
+    acts = codes.csr()
+    scale = _scale(sae, codes, vectors).cpu().numpy()
+    acts.data *= np.repeat(scale, np.diff(acts.indptr)).astype(acts.dtype)
+    return acts
 
 
-def unit_projections(
-    sae: SAE, latents: Int[np.ndarray, " latents"], direction: Float[np.ndarray, " d"]
-) -> tuple[Float[np.ndarray, " latents"], Float[np.ndarray, " latents"]]:
-    """Dot product and cosine of some decoder rows with a unit direction; a zero row has both 0."""
-    rows = sae.W_dec[torch.from_numpy(latents).to(sae.W_dec.device)].detach().float().cpu().numpy()
-    dot = rows @ direction
-    length = np.linalg.norm(rows, axis=1)
-    return dot, dot / np.where(length > 0, length, 1)
+def _on_device(sae: SAE, x: Float[np.ndarray, "rows d_in"]) -> Float[Tensor, "rows d_in"]:
+    return torch.from_numpy(x).to(sae.W_dec.device)
 
 
-def padded_rows(
-    acts: csr_matrix, values: Float[np.ndarray, " nnz"]
-) -> Float[np.ndarray, "rows most"]:
-    """A value for each entry of sparse acts, row by row, with zeros up to the longest row."""
-    counts = np.diff(acts.indptr)
-    found = np.zeros((len(counts), max(1, counts.max(initial=0))))
-    row = np.repeat(np.arange(len(counts)), counts)
-    found[row, np.arange(len(row)) - acts.indptr[row]] = values
-    return found
+@torch.no_grad()
+def _codes(sae: SAE, x: Float[Tensor, "rows d_in"]) -> Codes:
+    return encode_codes(sae, x)
 
 
+@torch.no_grad()
 def _scale(sae: SAE, codes: Codes, x: Float[Tensor, "rows d_in"]) -> Float[Tensor, " rows"]:
+    """Length of what the latents add to the reconstruction, over that of acts times W_dec."""
     nothing = Codes(codes.index[:0], codes.value[:0], torch.zeros_like(codes.offsets), codes.d_sae)
     added = decode_codes(sae, codes, x) - decode_codes(sae, nothing, x)
     plain = codes.matmul(sae.W_dec).norm(dim=1)

@@ -1,6 +1,6 @@
 """Which metrics `absorption` reports, and the tables they rest on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,14 @@ from saeval.evidence import Better, Evidence, Missing, Units, units
 
 from .._f1 import always_yes_f1, f1_score
 from .letters import Absorbed, Letters, Main
+from .pairs import Tables
 from .words import LETTERS
 
 ONE_FIGURE = "a letter has but one"
+TOO_RARE = (
+    "In no family do the parent and a child occur among the documents of both splits. Raise "
+    "absorption.documents."
+)
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,27 @@ PARENT_F1 = Metric("parent_latent_f1", "hits", "F1", "higher", 1)
 
 def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence]:
     """How well the model itself spells, and which words that leaves to judge an SAE by."""
+    if cut:
+        yield _cut_words(cut, len(words))
+    if (letters.split == 2).any():
+        yield from _probe_f1(letters)
+        yield _scored_words(letters, words)
+
+
+def _cut_words(cut: int, whole: int) -> Evidence:
+    return Evidence(
+        "cut_words",
+        units("cut_words", "tokenizer", {"cut": [cut], "of": [cut + whole]}),
+        {"num": "cut", "den": "of"},
+        unit="fraction of words",
+        better="none",
+        no_interval="every word was looked at",
+    )
+
+
+def _probe_f1(letters: Letters) -> Iterator[Evidence]:
+    """F1 of the model's own probes, over all letters and of each, and which of them are usable."""
     test = letters.split == 2
-    if not test.any():
-        return
     there = np.unique(letters.letter)
     is_letter = letters.letter[test][:, None] == there
     f1 = f1_score(letters.says_yes[test][:, there], is_letter)
@@ -90,30 +113,23 @@ def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence
     yield Evidence(
         "usable_letters", table, {"num": "usable"}, unit="fraction of letters", better="none"
     )
+
+
+def _scored_words(letters: Letters, words: pd.DataFrame) -> Evidence:
+    """Share of test words whose letter is usable and whose probe is right."""
+    test = letters.split == 2
     own = letters.says_yes[np.arange(len(test)), letters.letter]
     scored = own & letters.usable[letters.letter]
-    yield Evidence(
-        "scored_words",
-        units(
-            "test_words",
-            "word",
-            {"scored": scored[test]},
-            unit_id=words["text"].to_numpy()[test],
-            cluster=[LETTERS[letter] for letter in letters.letter[test]],
-        ),
-        {"num": "scored"},
-        unit="fraction of words",
-        better="none",
+    table = units(
+        "test_words",
+        "word",
+        {"scored": scored[test]},
+        unit_id=words["text"].to_numpy()[test],
+        cluster=[LETTERS[letter] for letter in letters.letter[test]],
     )
-    if cut:
-        yield Evidence(
-            "cut_words",
-            units("cut_words", "tokenizer", {"cut": [cut], "of": [cut + len(words)]}),
-            {"num": "cut", "den": "of"},
-            unit="fraction of words",
-            better="none",
-            no_interval="every word was looked at",
-        )
+    return Evidence(
+        "scored_words", table, {"num": "scored"}, unit="fraction of words", better="none"
+    )
 
 
 def letters(
@@ -184,13 +200,8 @@ def _by_letter(
         part=[name for name, _ in chosen],
         unit_id=[latent for _, latent in chosen],
     )
-    main = units(
-        "main_latent_hits",
-        "letter",
-        {"f1": [one.main.f1 for one in judged], **_hits(judged)},
-        part=names,
-        unit_id=names,
-    )
+    f1 = {"f1": [one.main.f1 for one in judged]}
+    main = units("main_latent_f1", "letter", f1, part=names, unit_id=names)
     for name in names:
         for metric in WORDS:
             yield _evidence(metric, by_word, name)
@@ -201,10 +212,6 @@ def _by_letter(
 def _first(chosen: Sequence[tuple[str, int]]) -> list[float]:
     """1 for the first latent of each letter, so that latents over firsts is latents a letter."""
     return [float(i == 0 or chosen[i - 1][0] != name) for i, (name, _) in enumerate(chosen)]
-
-
-def _hits(judged: Sequence[Judged]) -> dict[str, list[float]]:
-    return {key: [one.main.test_hits[key] for one in judged] for key in ("tp", "fp", "fn")}
 
 
 def _column(one: Judged, metric: Metric) -> np.ndarray:
@@ -229,24 +236,42 @@ def _evidence(
 
 def missing_letters(reason: str) -> Iterator[Missing]:
     """All metrics of letters, for one reason."""
-    for metric in (*WORDS, SPLIT, MAIN_F1):
-        yield Missing(metric.name, reason, unit=metric.unit, better=metric.better)
+    yield from _missing((*WORDS, SPLIT, MAIN_F1), reason)
 
 
-def hierarchy(
-    true: tuple[pd.DataFrame, pd.DataFrame], matched: tuple[pd.DataFrame, pd.DataFrame]
-) -> Iterator[Evidence]:
+def hierarchy(true: Tables, matched: Tables) -> Iterator[Evidence | Missing]:
     """Absorption in true families, and what the same says of families that are none."""
-    (rows, sums), (matched_rows, _) = true, matched
-    kinds, companions = _occurrences("kinds", rows), _occurrences("companions", matched_rows)
-    for metric in KINDS:
-        yield _difference(metric, kinds)
-    yield _evidence(SEEN, kinds, den="child")
-    for metric in COMPANIONS:
-        yield _difference(metric, companions)
-    columns = {key: sums[key].to_numpy() for key in ("hits", "total")}
-    parents = units("parents", "parent", columns, unit_id=sums["parent"].to_numpy())
-    yield _evidence(PARENT_F1, parents, den="total")
+    left_out = {**true.left_out, **matched.left_out}
+    if any(left_out.values()):
+        yield _left_out(left_out)
+    if len(true.parents):
+        kinds = _by_occurrence("kinds", true.occurrences)
+        for metric in KINDS:
+            yield _difference(metric, kinds)
+        yield _evidence(SEEN, kinds, den="child")
+        columns = {key: true.parents[key].to_numpy() for key in ("hits", "total")}
+        parents = units("parents", "parent", columns, unit_id=true.parents["parent"].to_numpy())
+        yield _evidence(PARENT_F1, parents, den="total")
+    else:
+        yield from _missing((*KINDS, SEEN, PARENT_F1), TOO_RARE)
+    if len(matched.parents):
+        companions = _by_occurrence("companions", matched.occurrences)
+        for metric in COMPANIONS:
+            yield _difference(metric, companions)
+    else:
+        yield from _missing(COMPANIONS, TOO_RARE)
+
+
+def _left_out(families: Mapping[str, bool]) -> Evidence:
+    """Share of families that cannot be judged, true ones and matched ones together."""
+    return Evidence(
+        "left_out_families",
+        units("families", "family", {"left_out": [*families.values()]}, unit_id=[*families]),
+        {"num": "left_out"},
+        unit="fraction of families",
+        better="none",
+        no_interval="every family was looked at",
+    )
 
 
 def _difference(metric: Metric, table: Units) -> Evidence:
@@ -262,7 +287,7 @@ def _difference(metric: Metric, table: Units) -> Evidence:
     )
 
 
-def _occurrences(name: str, rows: pd.DataFrame) -> Units:
+def _by_occurrence(name: str, rows: pd.DataFrame) -> Units:
     columns = ("child", "alone", "seen_child", "absorbed_child", "silent_child", "silent_alone")
     return units(
         f"occurrences_of_{name}",
@@ -275,5 +300,9 @@ def _occurrences(name: str, rows: pd.DataFrame) -> Units:
 
 def missing_hierarchy(reason: str) -> Iterator[Missing]:
     """All metrics of the hierarchy, for one reason."""
-    for metric in (*KINDS, SEEN, *COMPANIONS, PARENT_F1):
+    yield from _missing((*KINDS, SEEN, *COMPANIONS, PARENT_F1), reason)
+
+
+def _missing(metrics: Sequence[Metric], reason: str) -> Iterator[Missing]:
+    for metric in metrics:
         yield Missing(metric.name, reason, unit=metric.unit, better=metric.better)

@@ -4,7 +4,6 @@ Source: Chanin et al. 2024, "A is for Absorption", arXiv 2409.14507; SAEBench's 
 criterion for the two measures. `docs/tasks/absorption.md` says what differs and why.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,21 +12,19 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from saeval.sae import SAE
 
-from .._encoded import Encoded, padded_rows, unit_projections
 from .._f1 import f1_score
+from .projections import (
+    SHARE,
+    SLIGHTLY_ALIGNED,
+    absorption_fraction,
+    carried_by_others,
+    unit_projections,
+)
 
 SPLIT_GAIN = 0.03
 """F1 on validation words that a further main latent must add. Source: SAEBench (tau_fs)."""
 MOST_MAIN = 10
 """Main latents a letter can have. Source: SAEBench."""
-SHARE = 0.4
-"""Of the probe's projection that absorbing latents must carry. Source: SAEBench."""
-ALIGNED = 0.1
-"""Cosine with the probe that a latent needs to absorb in part. Source: SAEBench."""
-SLIGHTLY_ALIGNED = 0.025
-"""Cosine that the one latent needs which absorbs a word whole. Source: SAEBench."""
-ABSORBERS = 3
-"""Latents that may share in absorbing a word. Source: SAEBench."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,8 @@ class Main:
 
     latents: tuple[int, ...]
     """At least one, best first."""
-    test_hits: Mapping[str, float]
-    """`tp`, `fp` and `fn` of "any of them is active" on test words."""
-
-    @property
-    def f1(self) -> float:
-        """Of that on test words."""
-        hits = self.test_hits
-        return 2 * hits["tp"] / max(2 * hits["tp"] + hits["fp"] + hits["fn"], 1)
+    f1: float
+    """Of "any of them is active" on test words."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +94,7 @@ def main_latents(
             break
         said, score = joined, new
         chosen.append(latent)
-    hits = {
-        "tp": float((said & is_letter)[test].sum()),
-        "fp": float((said & ~is_letter)[test].sum()),
-        "fn": float((~said & is_letter)[test].sum()),
-    }
-    return Main(tuple(chosen), hits)
+    return Main(tuple(chosen), float(f1_score(said[test], is_letter[test])))
 
 
 def _best_addition(
@@ -132,7 +118,7 @@ def absorbed(sae: SAE, acts: csr_matrix, letters: Letters, letter: int, main: Ma
 
     Args:
         sae: The SAE.
-        acts: `Encoded.contributions` of all words.
+        acts: `contributions` of all words.
         letters: The words.
         letter: Which letter, usable.
         main: Its main latents.
@@ -140,67 +126,22 @@ def absorbed(sae: SAE, acts: csr_matrix, letters: Letters, letter: int, main: Ma
     words = letters.scored(letter)
     others = (letters.letter != letter) & (letters.split == 0)
     direction = letters.direction[letter].astype(np.float64)
-    usual = np.asarray(acts[others].mean(0), np.float64)[0]
-    total = (letters.x[words] - letters.x[others].mean(0)) @ direction
+    usual = np.asarray(acts[others].mean(0, dtype=np.float64))[0]
+    total = (letters.x[words] - letters.x[others].mean(0, dtype=np.float64)) @ direction
     own = np.array(main.latents)
+    of_main = acts[words][:, own].toarray()
     dots, _ = unit_projections(sae, own, direction)
-    by_main = acts[words][:, own].toarray() - usual[own]
-    carried, cosine = _carried(sae, acts[words], usual, own, direction)
-    silent = (acts[words][:, own].toarray() == 0).all(1)
-    partial = np.sort(np.where(cosine >= ALIGNED, carried, 0).clip(min=0), axis=1)
-    best = np.where(cosine >= SLIGHTLY_ALIGNED, carried, 0).max(1, initial=0)
+    excess = acts[words].astype(np.float64)
+    excess.data -= usual[excess.indices]
+    carried = carried_by_others(sae, excess, own, direction)
+    best = np.where(carried.cosine >= SLIGHTLY_ALIGNED, carried.added, 0).max(1)
+    silent = (of_main == 0).all(1)
     whole = silent & (total > 0) & (best >= SHARE * total)
-    return Absorbed(
-        words,
-        absorption_fraction(by_main @ dots, partial[:, -ABSORBERS:].sum(1), total),
-        whole,
-        silent & ~whole,
-    )
+    fraction = absorption_fraction((of_main - usual[own]) @ dots, carried.absorbing, total)
+    return Absorbed(words, fraction, whole, silent & ~whole)
 
 
-def _carried(
-    sae: SAE,
-    acts: csr_matrix,
-    usual: Float[np.ndarray, " d_sae"],
-    own: Int[np.ndarray, " main"],
-    direction: Float[np.ndarray, " d_in"],
-) -> tuple[Float[np.ndarray, "words most"], Float[np.ndarray, "words most"]]:
-    """What the active latents of each word add along a direction, and their cosine with it.
-
-    Main latents add 0 here. Padded with zeros to the word with most active latents.
-    """
-    latents, place = np.unique(acts.indices, return_inverse=True)
-    dots, cosines = unit_projections(sae, latents, direction)
-    added = np.where(np.isin(acts.indices, own), 0, (acts.data - usual[acts.indices]) * dots[place])
-    return padded_rows(acts, added), padded_rows(acts, cosines[place])
-
-
-def absorption_fraction(
-    main: Float[np.ndarray, " words"],
-    absorbing: Float[np.ndarray, " words"],
-    total: Float[np.ndarray, " words"],
-) -> Float[np.ndarray, " words"]:
-    """Share of a direction that absorbing latents carry, of what they and the main ones carry.
-
-    a / (a + main) with a = min(absorbing, total - main), so that a latent is not blamed for more
-    than the main ones leave; 0 where these leave nothing, or where the absorbing ones carry less
-    than `SHARE` of the total; 1 where the main ones carry nothing.
-
-    Args:
-        main: Projection of the main latents' sum.
-        absorbing: Projection of the absorbing latents' sum, at least 0.
-        total: Projection of the activation.
-
-    Source: SAEBench, absorption, `mean_absorption_fraction`.
-    """
-    none = (main >= total) | (absorbing < SHARE * total) | (total <= 0)
-    blamed = np.minimum(absorbing, total - main)
-    kept = np.maximum(main, 0)
-    return np.where(none, 0.0, blamed / np.where(none, 1.0, blamed + kept)).clip(0, 1)
-
-
-def active_of(encoded: Encoded) -> csc_matrix:
-    """1 where a latent is active, which is wherever it is not 0."""
-    acts = encoded.acts
+def active_of(acts: csr_matrix) -> csc_matrix:
+    """1 where a latent is active, which is wherever it has an entry."""
     ones = np.ones(len(acts.data), np.float32)
     return csc_matrix(csr_matrix((ones, acts.indices, acts.indptr), shape=acts.shape))

@@ -6,7 +6,7 @@ read in their sentences; whether the model takes a child for its parent is seen 
 classes leave the child out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,8 +25,8 @@ GENRES = ("hierarchy", "association")
 """Kinds of document: with true pairs, and with the pairs that are matched to them."""
 SPLITS = ("valid", "test")
 """Documents that choose latents and fit probes, and documents that count."""
-OCCURRENCES = 12
-"""Of a word in a split at most."""
+PER_WORD = 12
+"""Occurrences of a word in a split at most."""
 OTHER_TOKENS = 300
 """Of any other word, in the choosing split."""
 SHRINKAGE = 0.1
@@ -59,7 +59,7 @@ class Occurrences:
         """Parents and children, family by family."""
         return tuple(word for one in self.families for word in (one.parent, *one.children))
 
-    def of(self, words: Sequence[str]) -> Bool[np.ndarray, " rows"]:
+    def rows_of(self, words: Sequence[str]) -> Bool[np.ndarray, " rows"]:
         """Rows of some words."""
         return np.isin(self.word, [self.words.index(word) for word in words])
 
@@ -98,7 +98,7 @@ def _drawn(
 ) -> Int[np.ndarray, " rows"]:
     """Some tokens of each word, and some of none, in the order of the text."""
     order = rng.permutation(len(word))
-    kept = [order[word[order] == place][:OCCURRENCES] for place in range(words)]
+    kept = [order[word[order] == place][:PER_WORD] for place in range(words)]
     kept.append(order[word[order] == -1][:others])
     return np.sort(np.concatenate(kept))
 
@@ -167,7 +167,7 @@ def _general(found: Occurrences, family: Family, active: csc_matrix) -> np.ndarr
     """Which latents are active on most occurrences of the parent, or of two children."""
     shares = []
     for word in (family.parent, *family.children):
-        rows = found.of([word]) & ~found.counts
+        rows = found.rows_of([word]) & ~found.counts
         shares.append(active.T @ (rows / max(1, rows.sum())) > 0.5)
     return shares[0] | (np.sum(shares[1:], axis=0) >= 2)
 
@@ -179,32 +179,58 @@ def _weights(
 
     In each split by itself the parent's rows together weigh as much as the children's.
     """
-    parent, children = found.of([family.parent]), found.of(family.children)
+    parent, children = found.rows_of([family.parent]), found.rows_of(family.children)
     weight = np.ones(len(found.word))
     for split in (found.counts, ~found.counts):
         weight[parent & split] = (children & split).sum() / max(1, (parent & split).sum())
     return weight, parent | children
 
 
-def judged(found: Occurrences, active: csc_matrix) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What became of each scored occurrence of a family's words, and of each family.
+@dataclass(frozen=True)
+class Tables:
+    """What an SAE does in the families that can be judged."""
 
-    The first has columns `parent`, `word`, `row`; `child` and `alone` (1 where the word is a
-    child, or the parent's own); `seen_child` (the model sees the parent in the child);
-    `silent_child` (the parent's latents are silent at the child); `absorbed_child` (both);
-    `silent_alone` (they are silent at the parent's own word).
-    The second has `parent`, `hits` and `total`: 2 TP and 2 TP + FP + FN of its latents.
-    """
+    occurrences: pd.DataFrame
+    """A row for each scored occurrence of a family's words: columns `parent`, `word`, `row`;
+    `child` and `alone` (1 where the word is a child, or the parent's own); `seen_child` (the model
+    sees the parent in the child); `silent_child` (the parent's latents are silent at the child);
+    `absorbed_child` (both); `silent_alone` (they are silent at the parent's own word)."""
+    parents: pd.DataFrame
+    """A row for each family: `parent`, `hits` and `total`, 2 TP and 2 TP + FP + FN of its
+    latents."""
+    left_out: Mapping[str, bool]
+    """Parent -> whether its family is left out of the tables, in which there may then be no row."""
+
+
+def tables_of(found: Occurrences, active: csc_matrix) -> Tables:
+    """What became of each scored occurrence of a family's words, and of each family."""
+    judged = [family for family in found.families if _can_be_judged(found, family)]
+    left_out = {family.parent: family not in judged for family in found.families}
+    if not judged:
+        return Tables(pd.DataFrame(), pd.DataFrame(), left_out)
     seen = seen_as_parent(found)
     rows, sums = [], []
-    for family in found.families:
+    for family in judged:
         latents = parent_latents(found, family, active)
         fires = (active[:, latents].toarray() != 0).any(1)
         rows.append(_scored_rows(found, family, fires, seen))
         sums.append((family.parent, *_f1_sums(found, family, fires)))
-    return (
+    return Tables(
         pd.concat(rows, ignore_index=True),
         pd.DataFrame(sums, columns=["parent", "hits", "total"]),
+        left_out,
+    )
+
+
+def _can_be_judged(found: Occurrences, family: Family) -> bool:
+    """Whether the parent and some child occur both where latents are chosen and where they count.
+
+    What was never met can choose no latent, and the family would count as silent.
+    """
+    return all(
+        (found.rows_of(words) & split).any()
+        for words in ([family.parent], family.children)
+        for split in (found.counts, ~found.counts)
     )
 
 
@@ -214,9 +240,9 @@ def _scored_rows(
     fires: Bool[np.ndarray, " rows"],
     seen: Bool[np.ndarray, " rows"],
 ) -> pd.DataFrame:
-    """A family's part of the first table of `judged`."""
-    own = np.flatnonzero(found.counts & found.of([family.parent, *family.children]))
-    child = found.of(family.children)[own].astype(float)
+    """A family's part of `Tables.occurrences`."""
+    own = np.flatnonzero(found.counts & found.rows_of([family.parent, *family.children]))
+    child = found.rows_of(family.children)[own].astype(float)
     silent = 1.0 - fires[own]
     columns = {
         "parent": family.parent,

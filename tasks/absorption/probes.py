@@ -43,7 +43,7 @@ def fit_letter_probes(
     if not len(probed):
         return LetterProbes(direction, yes, valid_f1)
     train, valid = split == 0, split == 1
-    scale = x[train].std(0) + 1e-6
+    scale = x[train].std(0) + 1e-6  # not 0 where a dimension never varies
     z, y = torch.from_numpy(x / scale), torch.from_numpy(is_letter[:, probed])
     found = []
     for c in C_GRID:
@@ -73,7 +73,8 @@ def probed_letters(
 def best_threshold(scores: Float[np.ndarray, " rows"], label: Bool[np.ndarray, " rows"]) -> float:
     """Between which two scores F1 is largest, half way; the middle one of equals.
 
-    There must be a row of either label.
+    A letter has few validation words, so that equals are common and far apart: the middle one is
+    farthest from where F1 falls. There must be a row of either label.
     """
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

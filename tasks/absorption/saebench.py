@@ -5,32 +5,31 @@ Source: SAEBench 0.6.0, evals/absorption, as read. Where it is unseeded, this is
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
-from scipy.special import expit
 
 from saeval.activations import ActivationSource
-from saeval.evidence import Better, Evidence, Missing, units
+from saeval.evidence import Better, Evidence, Missing, Units, units
 from saeval.sae import SAE
 
 from .._draws import generator
-from .._encoded import encoded, padded_rows, unit_projections
+from .._encoded import acts_of
 from .._f1 import f1_score
 from .._logistic import fit_logistic_each
-from .letters import (
-    ABSORBERS,
-    ALIGNED,
-    MOST_MAIN,
+from .letters import MOST_MAIN, SPLIT_GAIN
+from .projections import (
     SHARE,
     SLIGHTLY_ALIGNED,
-    SPLIT_GAIN,
     absorption_fraction,
+    carried_by_others,
+    unit_projections,
 )
+from .saebench_probes import SPARSE, TRUTH, fit_probe
 from .words import (
     LETTERS,
     activations_of,
@@ -44,23 +43,6 @@ EXAMPLES = 10
 TRAIN_SHARE = 0.8
 SILENT = 1e-8
 """Acts below this are silent."""
-EPOCHS = 50
-RATES = (1e-2, 1e-5)
-"""Adam's, falling exponentially from the first epoch to the last."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a probe is trained."""
-
-    batch: int
-    weight_decay: float
-    l1: float = 0.0
-    """Weight of the summed absolute weights, averaged over letters."""
-
-
-TRUTH = Training(batch=64, weight_decay=1e-4)
-SPARSE = Training(batch=4096, weight_decay=1e-6, l1=0.01)
 
 
 @dataclass(frozen=True)
@@ -128,33 +110,12 @@ def score(
         for metric, unit, better in MEANS.values():
             yield Missing(metric, reason, unit=unit, better=better)
         return
-    acts = encoded(sae, np.concatenate([known.x, known.x_scored])).acts
+    acts = acts_of(sae, np.concatenate([known.x, known.x_scored]))
     words, scored = acts[: len(known.x)], acts[len(known.x) :]
     main, k1 = _main_latents(words, known, usable, sae.d_sae, seed)
-    yield Evidence(
-        "saebench_sae_k1_f1",
-        units("saebench_one_latent", "letter", {"f1": k1}, unit_id=LETTERS),
-        {"num": "f1"},
-        unit="F1",
-        better="higher",
-        ceiling=1,
-    )
-    rows = [_letter(sae, scored, known, letter, own) for letter, own in main.items()]
-    table = units(
-        "saebench_letters",
-        "letter",
-        {str(name): column.to_numpy() for name, column in pd.DataFrame(rows).items()},
-        unit_id=[LETTERS[letter] for letter in main],
-    )
-    for column, (metric, unit, better) in MEANS.items():
-        yield Evidence(
-            metric,
-            table,
-            {"num": column},
-            unit=unit,
-            better=better,
-            ceiling=1 if column == "split" else 0,
-        )
+    table = units("saebench_one_latent", "letter", {"f1": k1}, unit_id=LETTERS)
+    yield _f1("saebench_sae_k1_f1", table, "higher")
+    yield from _means({own: _letter(sae, scored, known, own, main[own]) for own in main})
 
 
 MEANS: Mapping[str, tuple[str, str, Better]] = {
@@ -177,7 +138,7 @@ def _probes(known: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Ev
         },
         unit_id=LETTERS,
     )
-    yield Evidence("saebench_probe_f1", table, {"num": "f1"}, unit="F1", better="none", ceiling=1)
+    yield _f1("saebench_probe_f1", table, "none")
     yield Evidence(
         "saebench_letters_above_min_f1",
         table,
@@ -187,51 +148,21 @@ def _probes(known: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Ev
     )
 
 
-def fit_probe(
-    x: Float[np.ndarray, "rows features"] | csr_matrix,
-    label: Bool[np.ndarray, "rows letters"],
-    how: Training,
-    rng: np.random.Generator,
-    fan_in: int | None = None,
-) -> tuple[Float[np.ndarray, "letters features"], Float[np.ndarray, " letters"]]:
-    """Weights and biases of one-against-rest probes, by Adam on weighted binary cross-entropy.
-
-    Args:
-        x: Features, dense or sparse.
-        label: Which rows are of which letter.
-        how: Batches and penalties.
-        rng: Draws first weights, as `torch.nn.Linear` does, and the order of rows.
-        fan_in: Features that first weights are drawn for, where some were left out of x.
-    """
-    (rows, letters), matrix = label.shape, cast("Any", x)
-    bound = 1 / np.sqrt(fan_in or matrix.shape[1])
-    first = rng.uniform(-bound, bound, (letters, matrix.shape[1] + 1)).astype(np.float32)
-    weight, bias = (torch.from_numpy(part.copy()) for part in (first[:, :-1], first[:, -1]))
-    optimiser = torch.optim.Adam([weight, bias], weight_decay=how.weight_decay)
-    present = label.sum(0)
-    positive = ((rows - present) / np.maximum(present, 1)).astype(np.float32)
-    for epoch in range(EPOCHS):
-        optimiser.param_groups[0]["lr"] = RATES[0] * (RATES[1] / RATES[0]) ** (epoch / EPOCHS)
-        order = rng.permutation(rows)
-        for start in range(0, rows, how.batch):
-            batch = order[start : start + how.batch]
-            part, there = matrix[batch], label[batch]
-            slope = _slope(part @ weight.numpy().T + bias.numpy(), there, positive)
-            gradient = (part.T @ slope).T + np.float32(how.l1 / letters) * np.sign(weight.numpy())
-            weight.grad = torch.from_numpy(np.ascontiguousarray(gradient, np.float32))
-            bias.grad = torch.from_numpy(slope.sum(0))
-            optimiser.step()
-    return weight.numpy(), bias.numpy()
+def _f1(metric: str, table: Units, better: Better) -> Evidence:
+    return Evidence(metric, table, {"num": "f1"}, unit="F1", better=better, ceiling=1)
 
 
-def _slope(
-    logits: Float[np.ndarray, "rows letters"],
-    label: Bool[np.ndarray, "rows letters"],
-    positive: Float[np.ndarray, " letters"],
-) -> Float[np.ndarray, "rows letters"]:
-    """Gradient, by the logits, of the mean binary cross-entropy with weighted positives."""
-    chance = expit(logits)
-    return np.where(label, positive * (chance - 1), chance).astype(np.float32) / label.size
+def _means(rows: Mapping[int, Mapping[str, float]]) -> Iterator[Evidence]:
+    """Means over letters of what `_letter` gives for each."""
+    table = units(
+        "saebench_letters",
+        "letter",
+        {str(name): column.to_numpy() for name, column in pd.DataFrame([*rows.values()]).items()},
+        unit_id=[LETTERS[letter] for letter in rows],
+    )
+    for column, (metric, unit, better) in MEANS.items():
+        ceiling = 1 if column == "split" else 0
+        yield Evidence(metric, table, {"num": column}, unit=unit, better=better, ceiling=ceiling)
 
 
 def _main_latents(
@@ -308,29 +239,15 @@ def _letter(
     own, active = np.array(main), acts[words]
     by_main = active[:, own].toarray()
     _, cosine = unit_projections(sae, own, direction)
-    by_others, others_cosine = _projections(sae, active, own, direction)
-    partial = np.sort(np.where(others_cosine >= ALIGNED, by_others, 0).clip(min=0), axis=1)
-    fraction = absorption_fraction(by_main @ cosine, partial[:, -ABSORBERS:].sum(1), total)
-    top = by_others.argmax(1)
-    carried, aligned = (each[np.arange(len(words)), top] for each in (by_others, others_cosine))
+    carried = carried_by_others(sae, active, own, direction, unit_rows=True)
+    fraction = absorption_fraction(by_main @ cosine, carried.absorbing, total)
+    top = np.arange(len(words)), carried.added.argmax(1)
     silent = (by_main < SILENT).all(1)
-    whole = silent & (aligned >= SLIGHTLY_ALIGNED) & (total >= 0) & (carried >= SHARE * total)
+    aligned = carried.cosine[top] >= SLIGHTLY_ALIGNED
+    whole = silent & aligned & (total >= 0) & (carried.added[top] >= SHARE * total)
     return {
         "fraction": float(fraction.mean()),
         "full": float(whole.mean()),
         "split": float(len(main)),
         "words": float(len(words)),
     }
-
-
-def _projections(
-    sae: SAE,
-    acts: csr_matrix,
-    own: Int[np.ndarray, " main"],
-    direction: Float[np.ndarray, " d_in"],
-) -> tuple[Float[np.ndarray, "words most"], Float[np.ndarray, "words most"]]:
-    """Act times cosine of each word's active latents, main ones at 0, and the cosines."""
-    latents, place = np.unique(acts.indices, return_inverse=True)
-    _, cosine = unit_projections(sae, latents, direction)
-    added = np.where(np.isin(acts.indices, own), 0, acts.data * cosine[place])
-    return padded_rows(acts, added), padded_rows(acts, cosine[place])

@@ -1,20 +1,22 @@
 """`absorption` finds planted absorption at its rate, and none where none was planted."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from saeval_tasks._encoded import acts_of, contributions
 from saeval_tasks.absorption import Absorption, pairs, saebench
 from saeval_tasks.absorption import evidence as reported
-from saeval_tasks.absorption.letters import absorption_fraction
+from saeval_tasks.absorption.projections import absorption_fraction
 from saeval_tasks.absorption.words import LETTERS
 from scipy.sparse import csc_matrix
 
 from saeval import lab
-from saeval.activations import ModelSource, Store, array_source, model_source
+from saeval.activations import Batch, ModelSource, Store, TokenRows, array_source, model_source
 from saeval.architectures.random import random_topk
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, compare
@@ -24,7 +26,15 @@ from saeval.sae import SAE
 from saeval.task import Prepared
 
 sys.path.insert(0, str(Path(__file__).parent))
-from absorption_oracles import know_all, lookup, planted_share, silenced_share, silent, speller
+from absorption_oracles import (
+    Lookup,
+    know_all,
+    lookup,
+    planted_share,
+    silenced_share,
+    silent,
+    speller,
+)
 from core_oracles import tiny_source, values
 
 TASK = Absorption(words_per_letter=50, documents=150)
@@ -166,38 +176,114 @@ def test_matched_pairs_are_silent_but_raise_no_alarm(
         assert found["hierarchy_silence"] == 0
 
 
-def test_hierarchy_by_hand() -> None:
-    """Rates at 8 occurrences of children and 4 of parents, counted on paper.
+def dogs_and_trees() -> tuple[pairs.Occurrences, csc_matrix]:
+    """Two families of two children, two rows of each word in each split, and a latent for each.
 
-    The dog's latent is silent at poodles, at collies and at the second dog; the second collie
-    stands among the trees.
+    The dog's latent is silent at scored poodles, at scored collies and at the second scored dog;
+    the second scored collie stands among the trees.
     """
     families = (pairs.Family("dog", ("poodle", "collie")), pairs.Family("tree", ("oak", "ash")))
     word = np.tile(np.repeat(np.arange(6), 2), 2)
     place = np.where(word < 3, 1, -1)
     place[12 + 5] = -1
     x = np.stack([place, np.zeros(24)], axis=1).astype(np.float32)
-    found = pairs.Occurrences(families, x, word, np.arange(24) >= 12)
     acts = np.stack([word < 3, word >= 3], axis=1).astype(np.float32)
     acts[12 + 1 : 12 + 6, 0] = 0
-    judged = pairs.judged(found, csc_matrix(acts))
-    said = values(reported.hierarchy(judged, judged))
+    return pairs.Occurrences(families, x, word, np.arange(24) >= 12), csc_matrix(acts)
+
+
+def test_hierarchy_by_hand() -> None:
+    """Rates at 8 occurrences of children and 4 of parents, counted on paper."""
+    tables = pairs.tables_of(*dogs_and_trees())
+    said = values(reported.hierarchy(tables, tables))
     assert said["child_seen_as_parent"] == pytest.approx(7 / 8)
     assert said["hierarchy_absorption"] == said["hierarchy_false_alarm"] == 3 / 8 - 1 / 4
     assert said["hierarchy_silence"] == said["companion_silence"] == 4 / 8 - 1 / 4
     # A parent's row weighs 2, a child's 1: 2 + 8 true positives, 6 missed.
     assert said["parent_latent_f1"] == pytest.approx(20 / 26)
+    assert "left_out_families" not in said
+
+
+@pytest.mark.parametrize("split", [0, 1])
+@pytest.mark.parametrize("words", [[3], [4, 5]])
+def test_a_family_that_is_not_met_is_left_out(split: int, words: list[int]) -> None:
+    """Without its parent or its children in either split, only the other family is judged."""
+    found, active = dogs_and_trees()
+    kept = ~(np.isin(found.word, words) & (found.counts == bool(split)))
+    some = pairs.Occurrences(found.families, found.x[kept], found.word[kept], found.counts[kept])
+    tables = pairs.tables_of(some, csc_matrix(active[np.flatnonzero(kept)]))
+    said = values(reported.hierarchy(tables, tables))
+    assert tables.left_out == {"dog": False, "tree": True}
+    assert said["left_out_families"] == 1 / 2
+    assert said["hierarchy_silence"] == 4 / 4 - 1 / 2
+    assert said["parent_latent_f1"] == pytest.approx(4 / 10)
+
+
+def test_without_any_family_the_reason_is_given() -> None:
+    """Where no family can be judged its metrics are missing, and say what to raise."""
+    found, active = dogs_and_trees()
+    none = pairs.Occurrences(found.families, found.x, found.word, np.ones(24, bool))
+    tables = pairs.tables_of(none, active)
+    scores = list(reported.hierarchy(tables, tables))
+    missing = [one for one in scores if isinstance(one, Missing)]
+    assert values(scores) == {"left_out_families": 1}
+    assert len(missing) == 6
+    assert all("Raise absorption.documents" in one.reason for one in missing)
+
+
+class Doubled(Lookup):
+    """An SAE whose reconstructions are twice acts times W_dec, and a bias."""
+
+    def decode(self, acts: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Twice."""
+        return 2 * super().decode(acts, x) + 1
+
+
+def test_contributions_are_in_the_units_of_the_reconstruction() -> None:
+    """Acts count as often as the SAE itself counts them, and a bias does not."""
+    x, acts = np.eye(3, 2, dtype=np.float32), np.array([[1.0, 0], [2, 3], [0, 0]])
+    plain = lookup(x, acts, np.array([[1, 2], [3, 4]]))
+    for sae, times in ((plain, 1), (Doubled(plain.known, plain.W_dec), 2)):
+        assert acts_of(sae, x).toarray() == pytest.approx(acts)
+        assert contributions(sae, x).toarray() == pytest.approx(times * acts)
+
+
+class Echo(ModelSource):
+    """A source whose activations are the ids of the tokens."""
+
+    def batches(self, rows: TokenRows) -> Iterator[Batch]:
+        """The same batches, of ids."""
+        for batch in super().batches(rows):
+            ids = torch.from_numpy(rows.ids[batch.rows].astype(np.float32))[..., None]
+            yield replace(batch, x=ids, y=ids)
+
+
+def test_occurrences_are_read_where_their_words_stand(source: ModelSource) -> None:
+    """Each row holds the activation of its own word's token, however many a document has."""
+    assert source.model.tokenizer is not None
+    echo = Echo(source.model, source.site, source.write_site, source.store, source.batch_tokens)
+    found = pairs.occurrences(echo, "hierarchy", 0, 100)
+    ids = np.array(source.model.tokenizer.convert_tokens_to_ids(list(found.words)))
+    there = found.word >= 0
+    assert (found.x[there, 0] == ids[found.word[there]]).all()
+    assert not np.isin(found.x[~there, 0], ids).any()
+    assert (np.bincount(found.word[there & found.counts]) <= pairs.PER_WORD).all()
 
 
 def test_the_seed_draws_words_prompts_and_sentences(source: ModelSource) -> None:
     """Equal seeds prepare the same, other seeds other words, splits and activations."""
-    task = Absorption(words_per_letter=6, documents=20)
-    first, again, other = (task.prepare(source, seed) for seed in (0, 0, 1))
+    task = Absorption(words_per_letter=6, documents=100)
+    first, again, other = (task.prepare(source, seed) for seed in (8, 8, 1))
     for name, array in first.arrays.items():
         assert np.array_equal(array, again.arrays[name]), name
     for name in ("x", "hierarchy_x", "association_x"):
         assert not np.array_equal(first.arrays[name], other.arrays[name])
     assert first.tables["words"]["text"].tolist() != other.tables["words"]["text"].tolist()
+    # No sentence of a hammer or its kinds was drawn with seed 8 to choose latents by.
+    found = scored(know_all(first, 0), first, source, task)
+    assert found["left_out_families"] == pytest.approx(1 / 36)
+    assert found["hierarchy_silence"] == 0
+    assert found["parent_latent_f1"] > 0.99
 
 
 def test_saes_are_compared_word_by_word(source: ModelSource, prepared: Prepared) -> None:
@@ -240,6 +326,16 @@ def test_too_few_words_are_not_scored(source: ModelSource) -> None:
     assert "Raise --limit" in reasons.pop()
 
 
+def test_cut_words_are_counted_where_none_is_left(source: ModelSource) -> None:
+    """A template within which no word stays one token is named, with the number it cuts."""
+    task = replace(TASK, words_per_letter=2, documents=100, template="<{word} {letter}")
+    found = list(task.score(silent(source.d_in), task.prepare(source, 0), source, 0))
+    reasons = {one.reason for one in found if isinstance(one, Missing)}
+    assert values(found)["cut_words"] == 1
+    assert len(reasons) == 1
+    assert "cuts 51 of 51 words otherwise within the template '<{word}" in reasons.pop()
+
+
 def test_where_it_does_not_apply(tmp_path: Path) -> None:
     """Stored activations, a transcoder's sites, a tokenizer without words: nothing to say."""
     with pytest.raises(NotApplicable, match="stored activations"):
@@ -257,6 +353,7 @@ def test_where_it_does_not_apply(tmp_path: Path) -> None:
         {"template": "{letter} {word}"},
         {"compat": "other"},
         {"words_per_letter": 0},
+        {"documents": 99},
         {"min_probe_f1": 2.0},
     ],
 )
@@ -276,7 +373,7 @@ def test_page_names_every_score_and_its_direction(source: ModelSource, prepared:
     lines = [line for line in PAGE.read_text("utf-8").splitlines() if line[:3] == "| `"]
     rows = [[cell.strip(" `") for cell in line.strip("|").split(" | ")] for line in lines]
     said = {row[0]: row[2].replace("neither", "none") for row in rows if len(row) > 2}
-    assert said == yielded | {"cut_words": "none"}
+    assert said == yielded | {"cut_words": "none", "left_out_families": "none"}
     own = [*(name for name, _, _ in saebench.MEANS.values()), "saebench_probe_f1"]
     own += ["saebench_letters_above_min_f1", "saebench_sae_k1_f1"]
     assert sorted(row[0] for row in rows if len(row) == 2) == sorted(own)

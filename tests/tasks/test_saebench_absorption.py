@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from saeval_tasks.absorption import saebench
+from saeval_tasks.absorption.saebench_probes import Training, fit_probe
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -90,10 +91,10 @@ def test_probe_is_trained_as_in_torch() -> None:
     """Weights after 50 epochs are those of torch's own loss, gradient and Adam, sparse or dense."""
     known = made_words(120)
     label = known.letter[:, None] == np.arange(LETTERS)
-    how = saebench.Training(batch=4096, weight_decay=1e-6, l1=0.01)
+    how = Training(batch=4096, weight_decay=1e-6, l1=0.01)
     sparse = csr_matrix(np.maximum(known.x, 0))
-    found, bias = saebench.fit_probe(sparse, label, how, np.random.default_rng(3))
-    dense, _ = saebench.fit_probe(sparse.toarray(), label, how, np.random.default_rng(3))
+    found, bias = fit_probe(sparse, label, how, np.random.default_rng(3))
+    dense, _ = fit_probe(sparse.toarray(), label, how, np.random.default_rng(3))
     rng = np.random.default_rng(3)
     bound = 1 / np.sqrt(WIDTH)
     first = torch.from_numpy(rng.uniform(-bound, bound, (LETTERS, WIDTH + 1)).astype(np.float32))
@@ -111,9 +112,9 @@ def test_probe_is_trained_as_in_torch() -> None:
         (loss + 0.01 * w.abs().sum(1).mean()).backward()
         optimiser.step()
         schedule.step()
-    assert found == pytest.approx(w.detach().numpy(), abs=2e-3)
-    assert bias == pytest.approx(b.detach().numpy(), abs=2e-3)
-    assert dense == pytest.approx(found, abs=2e-3)
+    assert found == pytest.approx(w.detach().numpy(), abs=1e-6)
+    assert bias == pytest.approx(b.detach().numpy(), abs=1e-6)
+    assert dense == pytest.approx(found, abs=1e-6)
 
 
 def test_few_latents_are_judged_as_by_scikit_learn() -> None:
@@ -129,7 +130,7 @@ def test_few_latents_are_judged_as_by_scikit_learn() -> None:
         probe = LogisticRegression(class_weight="balanced", max_iter=500)
         probe.fit(x[~known.is_test], y[~known.is_test])
         expected.append(f1_score(y[known.is_test], probe.predict(x[known.is_test])))
-    assert found == pytest.approx(expected, abs=0.02)
+    assert found == pytest.approx(expected, abs=1e-9)
     assert max(found) > 0.1
 
 
