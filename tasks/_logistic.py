@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 from saeval.errors import DataError
 
-CLOSE = 3e-5
+CLOSE = 3e-4
 """Coefficients are this close to the optimum, relative to their length: the penalty's curvature
 is 1, so the length of the gradient bounds the distance."""
 DECREMENT = 1e-14
