@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 STAMP := .venv/.installed
-DEMO := lab/world/oracle lab/world/matryoshka-16 lab/world/topk-16 lab/world/relu-16 lab/world/random
+DEMO := $(addprefix lab/world/,oracle matryoshka-16 topk-16 relu-16 frozen-decoder random)
 
 .PHONY: demo test lint bench
 

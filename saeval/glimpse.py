@@ -196,8 +196,16 @@ class Glimpse:
                 self.code_bytes = min(MEMO_BYTES, self.code_bytes + size * share.factor)
                 yield batch, codes
 
-    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
+    def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
         """The first batch's, again and again up to the number of tokens."""
+        with self.meter.share() as share:
+            first = self._first(rows)[0]
+            share.factor = self._factor(rows, first)
+        x = first.x_tokens.float().cpu().numpy()
+        return np.resize(x, (int(rows.mask.sum()), x.shape[1]))
+
+    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
+        """Likewise."""
         with self.meter.share() as share:
             first = self._first(rows)
             part = Encoder(sae, Memo(0)).acts(rows, first)

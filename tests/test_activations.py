@@ -362,6 +362,7 @@ def test_acts_are_those_of_all_counted_tokens(gpt2: ModelSource) -> None:
     sae = PlainSAE(gpt2.d_in)
     brute = np.concatenate(acts_by_row(gpt2, sae, rows))
     assert np.allclose(gpt2.acts(sae, rows).toarray(), brute, atol=1e-6)
+    assert np.allclose(gpt2.activations(rows), all_x(gpt2, rows), atol=1e-6)
     list(gpt2.codes(sae, rows))
     sae.encoded = 0
     assert np.allclose(gpt2.acts(sae, rows).toarray(), brute, atol=1e-6)

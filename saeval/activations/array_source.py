@@ -107,6 +107,10 @@ class ArraySource:
         """Codes of the vectors, batch by batch."""
         return Encoder(sae, self._memo).codes(rows, self.batches(rows))
 
+    def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
+        """Activations of all counted tokens."""
+        return pooling.counted(self.batches(rows), int(rows.mask.sum()), self.d_in)
+
     def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
         """Latents of the vectors."""
         return Encoder(sae, self._memo).acts(rows, self.batches(rows))

@@ -123,6 +123,16 @@ class Encoder:
         return replace(held, index=held.index.to(torch.int64))
 
 
+def counted(batches: Iterable[Batch], tokens: int, d_in: int) -> Float[np.ndarray, "tokens d_in"]:
+    """Activations of the counted tokens; filled in place, as `pooled_x`."""
+    found, start = np.zeros((tokens, d_in), np.float32), 0
+    for batch in batches:
+        x = batch.x_tokens.float().cpu().numpy()
+        found[start : start + len(x)] = x
+        start += len(x)
+    return found
+
+
 def pooled_x(
     batches: Iterable[Batch], texts: int, d_in: int, how: str
 ) -> Float[np.ndarray, "texts d_in"]:

@@ -146,6 +146,10 @@ class ActivationSource(Protocol):
         """Codes of the counted tokens, batch by batch; encoded once while this SAE is scored."""
         ...
 
+    def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
+        """Activations of all counted tokens, row by row, in float32."""
+        ...
+
     def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
         """Latents [tokens, d_sae] of all counted tokens, row by row."""
         ...

@@ -1,7 +1,7 @@
 """Which metrics `absorption` reports, and the tables they rest on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from saeval.evidence import Better, Evidence, Missing, Units, units
 
 from .._f1 import always_yes_f1, f1_score
-from .letters import Absorbed, Letters, Main
+from .letters import MOST_MAIN, Absorbed, Letters, Main
 from .pairs import Tables
 from .words import LETTERS
 
@@ -38,24 +38,25 @@ class Metric:
     unit: str
     better: Better
     ceiling: float | None
+    floor: float | None = None
 
 
 WORDS = (
-    Metric("mean_absorption_fraction", "fraction", "fraction", "lower", 0),
-    Metric("full_absorption_rate", "whole", "fraction of words", "lower", 0),
-    Metric("lost_rate", "lost", "fraction of words", "lower", 0),
+    Metric("mean_absorption_fraction", "fraction", "fraction", "lower", 0, 1),
+    Metric("full_absorption_rate", "whole", "fraction of words", "lower", 0, 1),
+    Metric("lost_rate", "lost", "fraction of words", "lower", 0, 1),
 )
 """Over the scored words."""
-SPLIT = Metric("split_latents", "split", "latents per letter", "lower", 1)
+SPLIT = Metric("split_latents", "split", "latents per letter", "lower", 1, MOST_MAIN)
 MAIN_F1 = Metric("main_latent_f1", "f1", "F1", "higher", None)
 DIFFERENCE = "difference of rates"
 KINDS = (
-    Metric("hierarchy_absorption", "absorbed_child", DIFFERENCE, "lower", 0),
-    Metric("hierarchy_silence", "silent_child", DIFFERENCE, "lower", 0),
+    Metric("hierarchy_absorption", "absorbed_child", DIFFERENCE, "lower", 0, 1),
+    Metric("hierarchy_silence", "silent_child", DIFFERENCE, "lower", 0, 1),
 )
 """Over the occurrences of true families, against the parent's own word."""
 COMPANIONS = (
-    Metric("hierarchy_false_alarm", "absorbed_child", DIFFERENCE, "lower", 0),
+    Metric("hierarchy_false_alarm", "absorbed_child", DIFFERENCE, "lower", 0, 1),
     Metric("companion_silence", "silent_child", DIFFERENCE, "none", None),
 )
 """The same over those of matched pairs."""
@@ -156,6 +157,19 @@ def letters(
         yield _evidence(metric, by_letter)
     yield _main_f1(judged, known, by_letter)
     yield from _by_letter(judged, names, words)
+    yield from _left_out_letters(known, names)
+
+
+def _left_out_letters(known: Letters, judged: Sequence[str]) -> Iterator[Missing]:
+    """Letters that no SAE is judged by, and why."""
+    for letter in np.unique(known.letter).tolist():
+        if LETTERS[letter] not in judged:
+            reason = (
+                "The model's own probe recognises none of the letter's test words."
+                if known.usable[letter]
+                else "The model's own probe of the letter is too poor on validation words."
+            )
+            yield from _missing((*WORDS, SPLIT, MAIN_F1), reason, LETTERS[letter])
 
 
 def _main_f1(judged: Sequence[Judged], known: Letters, table: Units) -> Evidence:
@@ -229,6 +243,7 @@ def _evidence(
         unit=metric.unit,
         better=metric.better,
         part=part,
+        floor=metric.floor,
         ceiling=metric.ceiling,
         no_interval=ONE_FIGURE if alone else None,
     )
@@ -251,7 +266,8 @@ def hierarchy(true: Tables, matched: Tables) -> Iterator[Evidence | Missing]:
         yield _evidence(SEEN, kinds, den="child")
         columns = {key: true.parents[key].to_numpy() for key in ("hits", "total")}
         parents = units("parents", "parent", columns, unit_id=true.parents["parent"].to_numpy())
-        yield _evidence(PARENT_F1, parents, den="total")
+        always = np.divide(*(true.parents[f"always_{key}"].to_numpy().sum() for key in columns))
+        yield _evidence(replace(PARENT_F1, floor=float(always)), parents, den="total")
     else:
         yield from _missing((*KINDS, SEEN, PARENT_F1), TOO_RARE)
     if len(matched.parents):
@@ -283,6 +299,7 @@ def _difference(metric: Metric, table: Units) -> Evidence:
         unit=metric.unit,
         better=metric.better,
         aggregator="difference_of_ratios/1",
+        floor=metric.floor,
         ceiling=metric.ceiling,
     )
 
@@ -303,6 +320,6 @@ def missing_hierarchy(reason: str) -> Iterator[Missing]:
     yield from _missing((*KINDS, SEEN, *COMPANIONS, PARENT_F1), reason)
 
 
-def _missing(metrics: Sequence[Metric], reason: str) -> Iterator[Missing]:
+def _missing(metrics: Sequence[Metric], reason: str, part: str | None = None) -> Iterator[Missing]:
     for metric in metrics:
-        yield Missing(metric.name, reason, unit=metric.unit, better=metric.better)
+        yield Missing(metric.name, reason, unit=metric.unit, better=metric.better, part=part)

@@ -85,12 +85,10 @@ def occurrences(source: ActivationSource, genre: str, seed: int, documents: int)
         number = {made.vocabulary.ids[word]: place for place, word in enumerate(words)}
         found = np.array([number.get(i, -1) for i in rows.ids[rows.mask].tolist()])
         kept = _drawn(found, len(words), OTHER_TOKENS if split == "valid" else 0, rng)
-        x = np.concatenate([batch.x_tokens.cpu().numpy() for batch in source.batches(rows)])
-        # One batch may stand for all, in a rehearsal of what a run will cost.
-        x = np.resize(x, (len(found), x.shape[1]))[kept]
+        x = source.activations(rows)[kept]
         parts.append((x, found[kept], np.full(len(kept), split == "test")))
     x, word, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Occurrences(members, x.astype(np.float32), word, counts)
+    return Occurrences(members, x, word, counts)
 
 
 def _drawn(
@@ -196,8 +194,8 @@ class Tables:
     sees the parent in the child); `silent_child` (the parent's latents are silent at the child);
     `absorbed_child` (both); `silent_alone` (they are silent at the parent's own word)."""
     parents: pd.DataFrame
-    """A row for each family: `parent`, `hits` and `total`, 2 TP and 2 TP + FP + FN of its
-    latents."""
+    """A row for each family: `parent`; `hits` and `total`, 2 TP and 2 TP + FP + FN of its latents;
+    `always_hits` and `always_total`, the same of saying yes to everything."""
     left_out: Mapping[str, bool]
     """Parent -> whether its family is left out of the tables, in which there may then be no row."""
 
@@ -217,7 +215,7 @@ def tables_of(found: Occurrences, active: csc_matrix) -> Tables:
         sums.append((family.parent, *_f1_sums(found, family, fires)))
     return Tables(
         pd.concat(rows, ignore_index=True),
-        pd.DataFrame(sums, columns=["parent", "hits", "total"]),
+        pd.DataFrame(sums, columns=["parent", "hits", "total", "always_hits", "always_total"]),
         left_out,
     )
 
@@ -260,8 +258,10 @@ def _scored_rows(
 
 def _f1_sums(
     found: Occurrences, family: Family, fires: Bool[np.ndarray, " rows"]
-) -> tuple[float, float]:
-    """2 TP and 2 TP + FP + FN of "some latent of the parent is active", on scored rows."""
+) -> tuple[float, float, float, float]:
+    """2 TP and 2 TP + FP + FN, on scored rows, of "some latent is active" and of always yes."""
     weight, positive = _weights(found, family)
     weight = weight * found.counts
-    return 2 * weight[positive & fires].sum(), weight[positive].sum() + weight[fires].sum()
+    own = weight[positive].sum()
+    hits, total = 2 * weight[positive & fires].sum(), own + weight[fires].sum()
+    return hits, total, 2 * own, own + weight.sum()

@@ -202,6 +202,25 @@ def test_hierarchy_by_hand() -> None:
     # A parent's row weighs 2, a child's 1: 2 + 8 true positives, 6 missed.
     assert said["parent_latent_f1"] == pytest.approx(20 / 26)
     assert "left_out_families" not in said
+    # Saying yes to all finds a family's weight of 8, and the 6 rows of the other family besides.
+    (f1,) = [one for one in reported.hierarchy(tables, tables) if one.metric == "parent_latent_f1"]
+    assert isinstance(f1, Evidence)
+    assert f1.floor == pytest.approx(2 * 8 / (8 + 14))
+
+
+def test_a_letter_that_is_not_judged_is_told(source: ModelSource, prepared: Prepared) -> None:
+    """A letter whose probe is unusable has its scores declared missing, under its name."""
+    letter = int(np.flatnonzero(prepared.arrays["usable"])[0])
+    usable = prepared.arrays["usable"].copy()
+    usable[letter] = False
+    less = replace(prepared, arrays={**prepared.arrays, "usable": usable})
+    own = [
+        one
+        for one in TASK.score(silent(source.d_in), less, source, 0)
+        if one.part == LETTERS[letter] and one.metric != "probe_f1"
+    ]
+    assert {"lost_rate", "main_latent_f1"} < {one.metric for one in own}
+    assert all(isinstance(one, Missing) and "too poor" in one.reason for one in own)
 
 
 @pytest.mark.parametrize("split", [0, 1])
