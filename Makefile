@@ -24,13 +24,14 @@ lint: $(STAMP)
 
 # What core costs, on inputs of yours or on small ones made on the spot; for wide SAEs; training.
 # make bench MODEL=folder SAES='folder folder' TOKENS=rows.npy FIRST=480 SITE=layers.2
+# make bench MODEL=folder SAES='folder folder' DATA=train.parquet:label COMPAT=saebench
 bench: $(STAMP)
 	$(BIN)/python benchmarks/core.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
 	$(BIN)/python benchmarks/absorption.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
-	  $(if $(SITE),--site '$(SITE)')
+	  $(if $(SITE),--site '$(SITE)') $(if $(COMPAT),--compat $(COMPAT) --min-probe-f1 0.15)
 	$(BIN)/python benchmarks/probing.py $(if $(DATA),--model '$(MODEL)' --saes $(SAES) --data $(DATA) \
-	  $(if $(SITE),--site '$(SITE)'))
+	  $(if $(SITE),--site '$(SITE)') $(if $(COMPAT),--compat $(COMPAT)))
 	$(BIN)/python benchmarks/wide.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/othello.py
