@@ -24,7 +24,7 @@ lint: $(STAMP)
 
 # What core costs, on inputs of yours or on small ones made on the spot; for wide SAEs; training.
 # make bench MODEL=folder SAES='folder folder' TOKENS=rows.npy FIRST=480 SITE=layers.2
-# make bench MODEL=folder SAES='folder folder' DATA=train.parquet:label COMPAT=saebench
+# make bench MODEL=folder SAES='folder folder' DATA=train.parquet:label COMPAT=saebench MIN_F1=.15
 bench: $(STAMP)
 	$(BIN)/python benchmarks/core.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
