@@ -29,7 +29,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/core.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
 	  $(if $(TOKENS),--tokens '$(TOKENS)') $(if $(FIRST),--first $(FIRST)) $(if $(SITE),--site '$(SITE)')
 	$(BIN)/python benchmarks/absorption.py $(if $(MODEL),--model '$(MODEL)') $(if $(SAES),--saes $(SAES)) \
-	  $(if $(SITE),--site '$(SITE)') $(if $(COMPAT),--compat $(COMPAT) --min-probe-f1 0.15)
+	  $(if $(SITE),--site '$(SITE)') $(if $(COMPAT),--compat $(COMPAT)) \
+	  $(if $(MIN_F1),--min-probe-f1 $(MIN_F1))
 	$(BIN)/python benchmarks/probing.py $(if $(DATA),--model '$(MODEL)' --saes $(SAES) --data $(DATA) \
 	  $(if $(SITE),--site '$(SITE)') $(if $(COMPAT),--compat $(COMPAT)))
 	$(BIN)/python benchmarks/wide.py
