@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 STAMP := .venv/.installed
-DEMO := $(addprefix lab/world/,oracle matryoshka-16 topk-16 relu-16 frozen-decoder random)
+DEMO := $(addprefix lab/world/,oracle topk-16 relu-16 frozen-decoder random)
 
 .PHONY: demo test lint bench
 
