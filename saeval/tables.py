@@ -10,6 +10,9 @@ ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 PARTS_SHOWN = 6
 """Parts listed of a metric that has no figure over all of them."""
 
+NAMED = 3
+"""Metrics of a part that are named where they are missing."""
+
 Column = tuple[str, int]
 """One SAE (or set) under one seed."""
 
@@ -226,18 +229,32 @@ def _without_interval(scores: Sequence[Score]) -> list[str]:
 
 def _not_scored(scores: Sequence[Score], heads: Mapping[Column, str]) -> list[str]:
     """One line a reason: which columns, and which of their metrics."""
-    found: dict[tuple[str, str | None], dict[Column, list[str]]] = {}
+    found: dict[tuple[str, str | None], dict[Column, list[Score]]] = {}
     for score in scores:
         if score.status != "scored":
             columns = found.setdefault((score.status, score.reason), {})
-            named = columns.setdefault(_column(score), [])
-            named.append(" ".join(name for name in (score.metric, score.part) if name))
+            columns.setdefault(_column(score), []).append(score)
     lines = []
     for (status, reason), columns in found.items():
         alike: dict[str, list[str]] = {}
-        for column, metrics in columns.items():
-            told = ", ".join(dict.fromkeys(metric for metric in metrics if metric))
-            alike.setdefault(told, []).append(heads[column])
+        for column, missing in columns.items():
+            alike.setdefault(_told(missing), []).append(heads[column])
         subjects = "; ".join(f"{', '.join(c)} {told}".rstrip() for told, c in alike.items())
         lines.append(printable(f"{status.replace('_', ' ')}: {subjects}: {reason}"))
     return lines
+
+
+def _told(missing: Sequence[Score]) -> str:
+    """Metrics by name; of a part that lacks many, the part and their number."""
+    parts: dict[str | None, list[str]] = {}
+    for score in missing:
+        if score.metric:
+            parts.setdefault(score.part, []).append(score.metric)
+    names = []
+    for part, metrics in parts.items():
+        own = list(dict.fromkeys(metrics))
+        if part is not None and len(own) > NAMED:
+            names.append(f"{part} ({len(own)} metrics)")
+        else:
+            names += [" ".join(filter(None, (metric, part))) for metric in own]
+    return ", ".join(names)

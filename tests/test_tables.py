@@ -153,6 +153,9 @@ def test_reasons_are_said_once() -> None:
     text = score_tables([score("m", "a"), *missing[:3]])
     assert text.splitlines()[-1] == "not applicable: a ce, kl; b ce: no logits"
     assert text.count("no logits") == 1
+    many = [score(metric, "a", **bare, part=part) for part in "xy" for metric in "defg"]
+    text = score_tables([score("m", "a"), *many[:5]])
+    assert text.splitlines()[-1] == "not applicable: a · seed 0 x (4 metrics), d y: no logits"
 
 
 def test_values_without_an_interval_say_why() -> None:
