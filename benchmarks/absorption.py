@@ -8,18 +8,16 @@ Without inputs it reads the lab's model and its SAEs.
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-from peak import peak_megabytes
+from costs import print_costs
 from saeval_tasks.absorption import Absorption
 
 from saeval import lab
 from saeval.activations import Store, model_source
-from saeval.evidence import Evidence, summarise_all
 from saeval.loaders import load_folder
 from saeval.models import load_model
 from saeval.sae import origin_of
@@ -37,20 +35,7 @@ def main() -> None:
         task = Absorption(
             compat=asked.compat, min_probe_f1=asked.min_probe_f1, min_letters=asked.min_letters
         )
-        begun = time.process_time()
-        prepared = task.prepare(source, 0)
-        print(f"{'CPU seconds':32} {'score':>7} {'intervals':>9} {'all':>7}")
-        print(f"{'prepare':32} {'':7} {'':9} {time.process_time() - begun:7.2f}")
-        for number, place in enumerate(asked.saes):
-            begun = time.process_time()
-            found = list(task.score(load_folder(place), prepared, source, 0))
-            scored = time.process_time()
-            summarise_all([one for one in found if isinstance(one, Evidence)])
-            done = time.process_time()
-            name = f"{'further' if number else 'first'}: {place.name}"
-            times = f"{scored - begun:7.2f} {done - scored:9.2f} {done - begun:7.2f}"
-            print(f"{name:32.32} {times}")
-    print(f"peak memory {peak_megabytes():.0f} MB")
+        print_costs(task, source, asked.saes)
 
 
 def _arguments() -> argparse.Namespace:

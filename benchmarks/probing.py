@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
-from peak import peak_megabytes
+from costs import print_costs
 from saeval_tasks import _logistic
 from saeval_tasks._logistic import Axes, Probes
 from saeval_tasks.probing import Probing, few
@@ -29,7 +29,6 @@ from torch import Tensor
 
 from saeval import lab
 from saeval.activations import Store, model_source
-from saeval.evidence import Evidence, summarise_all
 from saeval.loaders import load_folder
 from saeval.models import load_model
 from saeval.sae import origin_of
@@ -50,20 +49,7 @@ def main() -> None:
             compat_train_rows=1000,
             compat_test_rows=400,
         )
-        begun = time.process_time()
-        prepared = task.prepare(source, 0)
-        print(f"{'CPU seconds':32} {'score':>7} {'intervals':>9} {'all':>7}")
-        print(f"{'prepare':32} {'':7} {'':9} {time.process_time() - begun:7.2f}")
-        for number, place in enumerate(asked.saes):
-            begun = time.process_time()
-            found = list(task.score(load_folder(place), prepared, source, 0))
-            scored = time.process_time()
-            summarise_all([one for one in found if isinstance(one, Evidence)])
-            done = time.process_time()
-            name = f"{'further' if number else 'first'}: {place.name}"
-            times = f"{scored - begun:7.2f} {done - scored:9.2f} {done - begun:7.2f}"
-            print(f"{name:32.32} {times}")
-        print(f"peak memory {peak_megabytes():.0f} MB")
+        prepared = print_costs(task, source, asked.saes)
         sae = load_folder(asked.saes[0])
         _compare_fits(lambda: list(task.score(sae, prepared, source, 0)))
 

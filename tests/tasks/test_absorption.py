@@ -26,6 +26,7 @@ from saeval.sae import SAE
 from saeval.task import Prepared
 
 sys.path.insert(0, str(Path(__file__).parent))
+import pages
 from absorption_oracles import (
     Lookup,
     know_all,
@@ -382,15 +383,11 @@ def test_wrong_configuration_is_refused(fields: dict[str, str | int | float]) ->
         Absorption(**fields)  # type: ignore[arg-type]
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "absorption.md"
-
-
 def test_page_names_every_score_and_its_direction(source: ModelSource, prepared: Prepared) -> None:
     """docs/tasks/absorption.md has a row for each metric, and agrees on which way is better."""
     sae = speller(prepared, absorbing=True)
     yielded = {one.metric: one.better for one in TASK.score(sae, prepared, source, 0)}
-    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line[:3] == "| `"]
-    rows = [[cell.strip(" `") for cell in line.strip("|").split(" | ")] for line in lines]
+    rows = [[row[0].strip("`"), *row[1:]] for row in pages.rows("absorption.md")]
     said = {row[0]: row[2].replace("neither", "none") for row in rows if len(row) > 2}
     assert said == yielded | {"cut_words": "none", "left_out_families": "none"}
     own = [*(name for name, _, _ in saebench.MEANS.values()), "saebench_probe_f1"]

@@ -1,6 +1,5 @@
 """docs/tasks/core.md names each score of `core`, and nothing else."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from saeval.activations import Store, model_source
 from saeval.architectures import TopK
 from saeval.models import load_model
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+import pages
 import tiny_models
-
-PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "core.md"
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +32,18 @@ def yielded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {one.metric: one.better for one in scores}
 
 
-def _rows() -> list[list[str]]:
-    """Cells of the page's tables, headings and rules left out."""
-    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-
-
 def test_page_names_every_score(yielded: dict[str, str]) -> None:
     """The names in the first column are those that the task yields, each once."""
-    named = [name for row in _rows() for name in re.findall(r"`(\w+)`", row[0])]
+    named = [name for row in pages.rows("core.md") for name in pages.named(row)]
     assert sorted(named) == sorted(yielded)
 
 
 def test_page_gives_the_direction_of_every_score(yielded: dict[str, str]) -> None:
     """The page and the task agree on which way is better."""
-    said = {row[0].strip("`"): row[2].replace("neither", "none") for row in _rows() if len(row) > 2}
+    said = {
+        row[0].strip("`"): row[2].replace("neither", "none")
+        for row in pages.rows("core.md")
+        if len(row) > 2
+    }
     assert said
     assert said == {name: yielded[name] for name in said}

@@ -1,6 +1,5 @@
 """docs/tasks/probing.md names each score of `probing`, and nothing else."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import pytest
 from saeval_tasks.probing import Probing
 
 sys.path.insert(0, str(Path(__file__).parent))
+import pages
 from core_oracles import random_topk, tiny_models, tiny_source
-
-PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "probing.md"
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +27,15 @@ def yielded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {one.metric: one.better for one in scores}
 
 
-def _rows() -> list[list[str]]:
-    """Cells of the page's tables, headings and rules left out."""
-    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-
-
 def test_page_names_every_score(yielded: dict[str, str]) -> None:
     """The names in the first column are those that the task yields, each once."""
-    named = [name for row in _rows() for name in re.findall(r"`(\w+)`", row[0])]
+    named = [name for row in pages.rows("probing.md") for name in pages.named(row)]
     assert sorted(named) == sorted(yielded)
 
 
 def test_page_gives_the_direction_of_every_score(yielded: dict[str, str]) -> None:
     """The page and the task agree on which way is better."""
-    for row in _rows():
+    for row in pages.rows("probing.md"):
         if len(row) > 2:
             said = row[2].replace("neither", "none")
-            assert {yielded[name] for name in re.findall(r"`(\w+)`", row[0])} == {said}
+            assert {yielded[name] for name in pages.named(row)} == {said}
