@@ -11,9 +11,9 @@ from saeval.activations import Store, model_source
 from saeval.architectures import TopK
 from saeval.models import load_model
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
 import pages
-import tiny_models
+from core_oracles import tiny_models
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,7 @@ def test_page_names_every_score(yielded: dict[str, str]) -> None:
 
 def test_page_gives_the_direction_of_every_score(yielded: dict[str, str]) -> None:
     """The page and the task agree on which way is better."""
-    said = {
-        row[0].strip("`"): row[2].replace("neither", "none")
-        for row in pages.rows("core.md")
-        if len(row) > 2
-    }
+    rows = [row for row in pages.rows("core.md") if len(row) > 2]
+    said = {row[0].strip("`"): row[2].replace("neither", "none") for row in rows}
     assert said
     assert said == {name: yielded[name] for name in said}
