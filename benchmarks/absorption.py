@@ -18,9 +18,9 @@ from saeval_tasks.absorption import Absorption
 
 from saeval import lab
 from saeval.activations import Store, model_source
-from saeval.loaders import load_folder
 from saeval.models import load_model
 from saeval.sae import origin_of
+from saeval.sae.loaders import load_folder
 
 LAB_SITE = "layers.1"
 

@@ -23,11 +23,11 @@ from peak import peak_megabytes
 from saeval_tasks.core import Core
 
 from saeval.activations import ModelSource, Store, model_source
-from saeval.architectures import TopK
 from saeval.evidence import Evidence, summarise_all
-from saeval.loaders import load_folder
 from saeval.models import load_model
 from saeval.sae import SAE, decode_codes, encode_codes
+from saeval.sae.architectures import TopK
+from saeval.sae.loaders import load_folder
 
 PHASES: tuple[str, ...] = ("model", "encode", "decode")
 

@@ -9,7 +9,7 @@ from peak import peak_megabytes
 
 from saeval.activations import ActivationSource
 from saeval.evidence import Evidence, summarise_all
-from saeval.loaders import load_folder
+from saeval.sae.loaders import load_folder
 from saeval.task import Prepared
 
 

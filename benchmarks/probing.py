@@ -29,9 +29,9 @@ from torch import Tensor
 
 from saeval import lab
 from saeval.activations import Store, model_source
-from saeval.loaders import load_folder
 from saeval.models import load_model
 from saeval.sae import origin_of
+from saeval.sae.loaders import load_folder
 
 LAB_SAES = ("topk-16", "relu-16")
 

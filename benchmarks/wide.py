@@ -20,8 +20,8 @@ from peak import peak_megabytes
 from saeval_tasks.core import Core
 
 from saeval.activations import array_source
-from saeval.architectures import TopK
 from saeval.evidence import Evidence, summarise_all
+from saeval.sae.architectures import TopK
 
 
 def main() -> None:

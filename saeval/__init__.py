@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saeval import errors
-    from saeval.run import evaluate, load_sae
+    from saeval.running.run import evaluate, load_sae
+    from saeval.running.train.trainer import train_sae
     from saeval.sae import SAE
     from saeval.task import GroupTask, Task
-    from saeval.trainer import train_sae
 
 __version__ = "0.1.0"
 
@@ -27,9 +27,9 @@ _HOMES = {
     "SAE": "saeval.sae",
     "GroupTask": "saeval.task",
     "Task": "saeval.task",
-    "evaluate": "saeval.run",
-    "load_sae": "saeval.run",
-    "train_sae": "saeval.trainer",
+    "evaluate": "saeval.running.run",
+    "load_sae": "saeval.running.run",
+    "train_sae": "saeval.running.train.trainer",
 }
 
 

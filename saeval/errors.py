@@ -1,5 +1,7 @@
 """Every error saeval raises on purpose: what is wrong, why, and what to do next."""
 
+from collections.abc import Iterable
+
 
 class SaevalError(Exception):
     """Base of all deliberate errors. The message says what, why, and what to do next."""
@@ -39,3 +41,15 @@ class ResultError(SaevalError):
 
 class NotApplicable(SaevalError):
     """A task cannot say anything about this SAE here. An outcome with a reason, not a failure."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x' or 'y'?`, or all names where few exist, or nothing."""
+    import difflib  # takes a while, and is needed for mistakes only
+
+    names = sorted(set(known))
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    near += [name for name in names if word in name and name not in near][: 3 - len(near)]
+    if near:
+        return " Did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
+    return f" Known: {', '.join(names)}." if 0 < len(names) <= 12 else ""

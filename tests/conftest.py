@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+pytest_plugins = ["local_hub"]
+
 _user = tempfile.TemporaryDirectory(prefix="saeval-tests-")
 
 # Set here, before any test module imports numpy, torch or huggingface_hub, which read these once.

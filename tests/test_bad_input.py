@@ -6,24 +6,22 @@ import os
 import pickle
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
 from click.testing import CliRunner, Result
 from huggingface_hub import constants
-
-from saeval import result_folder, sources
-from saeval.cli import app
-from saeval.results import read_results
-
-sys.path.insert(0, str(Path(__file__).parent))
-import tiny_models
 from tiny_runs import TEXTS, sae_folder, texts_file, topk
+
+from saeval.cli.app import app
+from saeval.results import folder as result_folder
+from saeval.results.reading import read_results
+from saeval.running import sources
 
 COMMIT = "c" * 40
 

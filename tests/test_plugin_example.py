@@ -20,12 +20,12 @@ import json
 from pathlib import Path
 import numpy as np
 import torch
-from saeval import plugins
+from saeval.config import plugins
 from saeval.activations import array_source
-from saeval.descriptions import describe_loaders, describe_tasks
+from saeval.config.plugin_docs import describe_loaders, describe_tasks
 from saeval.errors import LoadError
 from saeval.evidence import Missing, summarise
-from saeval.loaders import detect, load_folder
+from saeval.sae.loaders import detect, load_folder
 
 sae, refused = load_folder(Path("random")), ""
 x = torch.from_numpy(np.load("x.npy"))
@@ -57,12 +57,12 @@ READ_SENTENCES = """
 import json
 from pathlib import Path
 import torch
-from saeval import plugins
+from saeval.config import plugins
 from saeval.activations import Store, model_source
 from saeval.evidence import summarise
-from saeval.loaders import load_folder
+from saeval.sae.loaders import load_folder
 from saeval.models import load_model
-from saeval.preflight import prepared_rows
+from saeval.running.preflight.checks import prepared_rows
 import tiny_models
 
 model = load_model(str(tiny_models.build("gpt2", Path("model"))))
@@ -79,7 +79,7 @@ left = (x - sae.decode(alone, x)).double().square().sum() / (x - x.mean(0)).doub
 print(json.dumps({"n": first.n, "value": first.value, "dense": 1 - left.item()}))
 """
 
-COMMAND = "from saeval.cli import main; main()"
+COMMAND = "from saeval.cli.app import main; main()"
 
 
 def _run(site: Path, cwd: Path, *command: str | Path) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from saeval.activations import ActivationSource, TokenRows
-from saeval.architectures.topk import TopK
 from saeval.errors import NotApplicable
 from saeval.evidence import Evidence, units
-from saeval.loaders import saeval_format
 from saeval.sae import SAE, Origin, decode_codes
+from saeval.sae.architectures.topk import TopK
+from saeval.sae.loaders import saeval_format
 from saeval.task import Prepared
 
 WIDTH = 16

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from saeval.activations import pooling, tokens
 from saeval.activations.centring import centre, check_centring
+from saeval.activations.memory import hand_back
 from saeval.activations.pooling import Encoder, Memo
 from saeval.activations.protocol import Batch
 from saeval.activations.recording import Recorder, inputs, widened
 from saeval.activations.rows import TokenRows
 from saeval.activations.store import Store, digest
 from saeval.errors import DataError, NotApplicable, UsageError
-from saeval.memory import hand_back
 from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, Site
 

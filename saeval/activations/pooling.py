@@ -11,10 +11,10 @@ from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse import csr_matrix
 
+from saeval.activations.memory import hand_back
 from saeval.activations.protocol import Batch
 from saeval.activations.rows import TokenRows
 from saeval.errors import UsageError
-from saeval.memory import hand_back
 from saeval.sae import SAE, Codes, encode_codes
 
 MEMO_BYTES = 64 << 20

@@ -13,11 +13,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saeval.activations import stored
+from saeval.activations.memory import hand_back
 from saeval.activations.rows import TokenRows
 from saeval.activations.store import Store, digest
 from saeval.activations.stored import Arrays, Shape
 from saeval.errors import ModelError
-from saeval.memory import hand_back
 from saeval.models import LoadedModel
 from saeval.sae import Site
 

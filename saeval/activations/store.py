@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from saeval.config.folders import cache_folder
 from saeval.errors import UsageError
-from saeval.folders import cache_folder
-from saeval.hashes import file_sha256
+from saeval.registry.hashes import file_sha256
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from saeval.configuration import suggestion
-from saeval.errors import UsageError
+from saeval.errors import UsageError, suggestion
 from saeval.lab.description import LICENCE, part_names, part_record, row_record
-from saeval.lab.manifest import WEIGHTS, read_rows
+from saeval.registry.lab_manifest import WEIGHTS, read_rows
 
 __all__ = ["LICENCE", "describe", "names", "part_of", "path", "text"]
 
@@ -21,7 +20,7 @@ def path(name: str) -> Path:
     Raises:
         FetchError: if there is none of that name.
     """
-    from saeval.fetch import lab_path
+    from saeval.registry.fetch import lab_path
 
     return lab_path(name)
 
@@ -44,7 +43,7 @@ def describe(name: str) -> str:
     Raises:
         UsageError: if it says nothing.
     """
-    from saeval.layout import record_text
+    from saeval.results.text import record_text
 
     found = part_record(name) or row_record(name)
     if not found:

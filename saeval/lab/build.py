@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from saeval.configuration import suggestion
-from saeval.errors import UsageError
-from saeval.folders import cache_folder
-from saeval.lab.manifest import MANIFEST, WEIGHTS, Row, is_whole, read_rows, write_rows
+from saeval.config.folders import cache_folder
+from saeval.errors import UsageError, suggestion
+from saeval.registry.lab_manifest import MANIFEST, WEIGHTS, Row, is_whole, read_rows, write_rows
 
 logger = logging.getLogger(__name__)
 

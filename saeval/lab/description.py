@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from saeval.lab.manifest import Row, read_rows
 from saeval.lab.worlds import WORLDS, WorldSpec, find_spec
+from saeval.registry.lab_manifest import Row, read_rows
 
 LICENCE = "Apache-2.0"
 ABOUT = {

@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from saeval.architectures import JumpReLU
-from saeval.architectures.linear import preactivations
 from saeval.lab.build import Site
-from saeval.loaders.saeval_format import load, save
+from saeval.sae.architectures import JumpReLU
+from saeval.sae.architectures.linear import preactivations
+from saeval.sae.loaders.saeval_format import load, save
 
 if TYPE_CHECKING:
     from saeval.lab.zoo.grounds import ModelGround

@@ -10,9 +10,9 @@ import numpy as np
 
 from saeval.errors import UsageError
 from saeval.evidence import Evidence, summarise_all, units
-from saeval.lab.manifest import WEIGHTS, Row, read_rows
 from saeval.lab.zoo.members import MEMBERS, ORACLE, Member
-from saeval.recovery import cosines, match
+from saeval.metrics.recovery import cosines, match
+from saeval.registry.lab_manifest import WEIGHTS, Row, read_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 L0_FVU, MCC = "lab/l0-fvu.svg", "lab/mcc.svg"
@@ -152,7 +152,7 @@ def _table(members: Sequence[Member], rows: Mapping[str, Row]) -> list[str]:
 def _order(members: Sequence[Member]) -> list[str]:
     """The order of one sparsity and seed by MCC, each with its interval over features."""
     from saeval.lab.synthetic import synthetic_world
-    from saeval.loaders.saeval_format import load
+    from saeval.sae.loaders.saeval_format import load
 
     truth = synthetic_world(members[0].ground.rpartition("/")[2]).dictionary
     k = members[0].k

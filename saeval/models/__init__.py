@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saeval.errors import ModelError
-from saeval.model_names import canonical_name
 from saeval.models import execution, head, sites
 from saeval.models.anatomy import Anatomy, dissect
 from saeval.models.execution import Restart
 from saeval.models.loading import fetch_network, identity_of, pick_device, tokenizer_identity
 from saeval.models.places import locate
+from saeval.registry.model_names import canonical_name
 from saeval.sae import Site
 
 __all__ = ["LoadedModel", "canonical_name", "load_model"]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from saeval.errors import ModelError
-from saeval.hub.cache import is_offline
 from saeval.models.places import Place, is_refusal, locate
+from saeval.registry.hub.cache import is_offline
 
 _WEIGHTS = "model.safetensors"
 _INDEX = f"{_WEIGHTS}.index.json"

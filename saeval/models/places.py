@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saeval.errors import FetchError, ModelError
-from saeval.fetch import lab_path
-from saeval.hub.cache import is_offline
-from saeval.model_names import canonical_name
+from saeval.registry.fetch import lab_path
+from saeval.registry.hub.cache import is_offline
+from saeval.registry.model_names import canonical_name
 
 logger = logging.getLogger(__name__)
 

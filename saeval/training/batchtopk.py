@@ -6,7 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
+from saeval.sae import architectures
 from saeval.training.matryoshka import Matryoshka, final_threshold
 from saeval.training.method import Setup, State, Step, normalise_decoder
 

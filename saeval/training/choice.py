@@ -7,9 +7,8 @@ from typing import Any
 
 import yaml
 
-from saeval.configuration import suggestion
-from saeval.conform import conform
-from saeval.errors import UsageError
+from saeval.config.field_types import conform
+from saeval.errors import UsageError, suggestion
 from saeval.training import METHODS, Fit, Method, Recipe, Transcoder
 
 Settings = Mapping[str, Mapping[str, Any]]

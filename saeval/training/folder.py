@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from saeval.errors import ResultError, UsageError
-from saeval.loaders import saeval_format
+from saeval.sae.loaders import saeval_format
 
 SNAPSHOTS = "snapshots"
 """Folder of earlier states, below the final one's."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
+from saeval.sae import architectures
 from saeval.training.initial import set_directions
 from saeval.training.method import Setup, State, Step
 from saeval.training.nulls import null_origin

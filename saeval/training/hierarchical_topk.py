@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
-from saeval.architectures.sparse import largest
+from saeval.sae import architectures
+from saeval.sae.architectures.sparse import largest
 from saeval.training.affine import encoder_input, preactivations, tied_state
 from saeval.training.auxk import add_auxk
 from saeval.training.method import Setup, State, Step, normalise_decoder

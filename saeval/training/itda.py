@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from saeval import architectures
-from saeval.architectures.pursuit import signed_pursuit
 from saeval.errors import DataError
-from saeval.sae import Origin
+from saeval.sae import Origin, architectures
+from saeval.sae.architectures.pursuit import signed_pursuit
 from saeval.training.method import Setup, check_same_site, unit_rows
 
 CHUNKS = 64

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
+from saeval.sae import architectures
 from saeval.training.affine import (
     affine_gradients,
     decode,

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval.architectures import moved
 from saeval.errors import DataError
+from saeval.sae.architectures import moved
 from saeval.training.figures import Figures, held_out_figures
 from saeval.training.method import Fit, Method, Setup, State
 from saeval.training.precision import matmul_precision

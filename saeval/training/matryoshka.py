@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import threshold
 
-from saeval import architectures
 from saeval.errors import UsageError
+from saeval.sae import architectures
 from saeval.training.affine import (
     encoder_input,
     loss_gradient,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saeval import architectures
+from saeval.sae import architectures
 from saeval.training.method import Setup, check_same_site, check_width
 from saeval.training.nulls import null_origin
 

@@ -7,9 +7,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
 from saeval.errors import UsageError
-from saeval.sae import Origin
+from saeval.sae import Origin, architectures
 from saeval.training.affine import (
     affine_gradients,
     decode,

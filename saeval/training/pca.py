@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from saeval import architectures
-from saeval.architectures.pca import fit_pca
+from saeval.sae import architectures
+from saeval.sae.architectures.pca import fit_pca
 from saeval.training.method import Setup, check_same_site, check_width
 from saeval.training.nulls import null_origin
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
+from saeval.sae import architectures
 from saeval.training.method import Setup, State, Step
 from saeval.training.nulls import null_origin
 from saeval.training.topk import TopK

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import torch
 
-from saeval import architectures
-from saeval.architectures import moved
-from saeval.architectures.random import random_topk
+from saeval.sae import architectures
+from saeval.sae.architectures import moved
+from saeval.sae.architectures.random import random_topk
 from saeval.training.method import Setup, check_same_site
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
+from saeval.sae import architectures
 from saeval.training.affine import (
     affine_gradients,
     decode,

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval.architectures import Transcoder
 from saeval.errors import DataError
+from saeval.sae.architectures import Transcoder
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
 from saeval.errors import UsageError
+from saeval.sae import architectures
 from saeval.training.initial import set_directions
 from saeval.training.method import Setup, State, Step, normalise_decoder, unit_rows
 from saeval.training.nulls import null_origin

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saeval import architectures
 from saeval.errors import UsageError
+from saeval.sae import architectures
 from saeval.training.affine import loss_gradient
 from saeval.training.hierarchical_topk import HierarchicalTopK
 from saeval.training.matryoshka import Matryoshka

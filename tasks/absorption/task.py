@@ -14,9 +14,9 @@ from saeval.lab import part_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from .._corpus import lab_corpus
 from .._draws import generator
 from .._encoded import acts_of, contributions
+from .._texts.corpus import lab_corpus
 from . import evidence as reported
 from . import pairs, saebench
 from .letters import Letters, absorbed, active_of, main_latents

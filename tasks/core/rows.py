@@ -9,7 +9,7 @@ import numpy as np
 from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import DataError
 
-from .._corpus import Corpus
+from .._texts.corpus import Corpus
 
 Overflow = Literal["error", "truncate", "pack"]
 CHARACTERS_A_TOKEN = 6

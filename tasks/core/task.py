@@ -17,7 +17,7 @@ from saeval.lab import part_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from .._corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
+from .._texts.corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
 from . import evidence as reported
 from . import saebench
 from .measuring import Plan, counted_activations, measure, measure_model

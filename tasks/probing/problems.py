@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.sparse import csc_matrix, csr_matrix
 
-from saeval.memory import hand_back
+from saeval.activations.memory import hand_back
 
 from .._draws import generator
 from .choosing import Labels, chosen

@@ -12,7 +12,7 @@ from saeval.lab.synthetic import SyntheticWorld, evaluation_sample
 from saeval.lab.synthetic.source import ROWS
 
 from .._draws import generator
-from .._labelled import DataSet, Labelled
+from .._texts.labelled import DataSet, Labelled
 
 FIT, VALIDATION, TEST = 0, 1, 2
 VALIDATION_SHARE = 0.2

@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 from scipy.special import expit
 
+from saeval.activations.memory import hand_back
 from saeval.evidence import Evidence, units
-from saeval.memory import hand_back
 
 from .._draws import generator
-from .._labelled import DataSet
 from .._logistic import fit_logistic_each
+from .._texts.labelled import DataSet
 from .rows import FIT, TEST, Numbers, ProbeSet, class_order, usable
 
 TOP_K = (1, 2, 5)

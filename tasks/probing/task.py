@@ -9,15 +9,15 @@ import pandas as pd
 from jaxtyping import Float
 
 from saeval.activations import ActivationSource, TokenRows
+from saeval.activations.memory import hand_back
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
-from saeval.memory import hand_back
 from saeval.sae import SAE
 from saeval.task import Prepared
 
-from .._labelled import (
+from .._texts.labelled import (
     LAB,
     SAEBENCH,
     DataSet,

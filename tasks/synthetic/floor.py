@@ -4,9 +4,9 @@ from functools import lru_cache
 
 import torch
 
-from saeval.architectures.random import random_topk
 from saeval.lab.synthetic import evaluation_sample, synthetic_world
 from saeval.sae import encode_codes
+from saeval.sae.architectures.random import random_topk
 
 from .tables import Tables, find
 

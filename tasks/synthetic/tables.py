@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 
 from saeval.lab.synthetic import SyntheticWorld
-from saeval.recovery import (
+from saeval.metrics.recovery import (
     Firing,
     Magnitudes,
     Matching,

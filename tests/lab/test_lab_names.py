@@ -10,16 +10,16 @@ from saeval_tasks.core import Core
 
 from saeval import lab
 from saeval.activations import model_source
-from saeval.architectures.random import random_topk
-from saeval.catalogue import describe, list_models
-from saeval.cli import app
+from saeval.cli.app import app
+from saeval.cli.catalogue import describe, list_models
 from saeval.errors import ModelError, UsageError
 from saeval.lab import description
-from saeval.lab.manifest import Row
 from saeval.lab.worlds import WORLDS
 from saeval.models import load_model
-from saeval.preflight import Claims, check_model
+from saeval.registry.lab_manifest import Row
+from saeval.running.preflight.checks import Claims, check_model
 from saeval.sae import SAE
+from saeval.sae.architectures.random import random_topk
 
 
 def test_a_lab_model_loads_by_either_name() -> None:

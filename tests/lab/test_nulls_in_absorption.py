@@ -9,7 +9,7 @@ from saeval_tasks.absorption import Absorption
 from saeval.activations import model_source
 from saeval.evidence import Evidence, Summary, summarise
 from saeval.models import load_model
-from saeval.run import load_sae
+from saeval.running.run import load_sae
 
 TRAINED = ("topk-16", "relu-16")
 

@@ -8,7 +8,7 @@ from saeval_tasks.core import Core
 from saeval.activations import model_source
 from saeval.evidence import Evidence, Summary, summarise
 from saeval.models import load_model
-from saeval.run import load_sae
+from saeval.running.run import load_sae
 
 TRAINED, NULLS = ("topk-16", "relu-16"), ("random", "frozen-decoder")
 METRICS = ("fvu", "ce_loss_score_mean_ablation")

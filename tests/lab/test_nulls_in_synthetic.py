@@ -8,7 +8,7 @@ from saeval_tasks.synthetic import Synthetic
 from saeval.evidence import Evidence, Summary, summarise
 from saeval.lab.synthetic import world_source
 from saeval.lab.zoo.members import GRADIENT, NULLS, ORACLE
-from saeval.run import load_sae
+from saeval.running.run import load_sae
 
 TRAINED = tuple(f"{method}-8" for method in GRADIENT)
 

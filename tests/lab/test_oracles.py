@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from saeval.hashes import content_sha256
 from saeval.lab import build as builder
-from saeval.lab.manifest import MANIFEST, WEIGHTS, read_rows
 from saeval.lab.oracles import Labelled, best_cuts, f1_scores, fit_oracle, measure_oracle
 from saeval.lab.othello import board
 from saeval.lab.othello.games import random_games
 from saeval.lab.othello.oracle import OTHELLO_ORACLE
 from saeval.lab.world.oracle import WORLD_ORACLE, first_of_each
 from saeval.lab.world.world import World
-from saeval.loaders.saeval_format import load
 from saeval.metrics import squared_deviation, squared_error
+from saeval.registry.hashes import content_sha256
+from saeval.registry.lab_manifest import MANIFEST, WEIGHTS, read_rows
+from saeval.sae.loaders.saeval_format import load
 
 
 def planted(n: int, seed: int) -> Labelled:

@@ -1,16 +1,11 @@
 """Othello: the array engine agrees with a plain referee, and games are what they claim."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
+import othello_referee as referee
 
 from saeval import lab
 from saeval.lab.othello.engine import squares
 from saeval.lab.othello.games import BOS, SQUARE_TOKENS, random_games, stream
-
-sys.path.insert(0, str(Path(__file__).parent))
-import othello_referee as referee
 
 
 def test_every_move_of_fifty_games_is_what_the_referee_says() -> None:

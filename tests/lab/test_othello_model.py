@@ -8,9 +8,7 @@ import torch
 from saeval_tasks.core import Core
 
 from saeval.activations import model_source
-from saeval.hashes import content_sha256
 from saeval.lab import build as builder
-from saeval.lab.manifest import WEIGHTS, read_rows
 from saeval.lab.othello import board
 from saeval.lab.othello.games import BOS, SQUARE_TOKENS, TEXT, random_games, stream
 from saeval.lab.othello.model import BATCH_TOKENS, RECIPE, batch_at, legality, soft_label_loss
@@ -18,6 +16,8 @@ from saeval.lab.othello.model import build as new_model
 from saeval.lab.othello.part import NAME, OTHELLO_MODEL, load_model
 from saeval.lab.othello.tokenizer import make_tokenizer, move_names
 from saeval.models import load_model as load_by_name
+from saeval.registry.hashes import content_sha256
+from saeval.registry.lab_manifest import WEIGHTS, read_rows
 
 
 def test_targets_are_uniform_over_the_legal_moves() -> None:

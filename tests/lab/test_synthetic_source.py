@@ -8,7 +8,6 @@ import torch
 
 import saeval
 from saeval.activations import array_source
-from saeval.architectures.random import random_topk
 from saeval.errors import UsageError
 from saeval.lab.synthetic import (
     ROWS,
@@ -18,9 +17,10 @@ from saeval.lab.synthetic import (
     world_of,
     world_source,
 )
-from saeval.loaders import saeval_format
-from saeval.recovery import cosines, mcc
-from saeval.scores import Results
+from saeval.metrics.recovery import cosines, mcc
+from saeval.results.score import Results
+from saeval.sae.architectures.random import random_topk
+from saeval.sae.loaders import saeval_format
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from saeval.errors import UsageError
 from saeval.lab.synthetic import WORLDS, Sample, SyntheticWorld, synthetic_world
-from saeval.recovery import cosines, mcc
+from saeval.metrics.recovery import cosines, mcc
 from saeval.training import Recipe
 
 TOKENS = 8192

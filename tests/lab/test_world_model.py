@@ -11,10 +11,11 @@ import torch
 
 from saeval import lab
 from saeval.errors import DataError, UsageError
-from saeval.lab import build, manifest, parts
+from saeval.lab import build, parts
 from saeval.lab.__main__ import main
 from saeval.lab.world import World, gate, measure, part
 from saeval.lab.world.model import Shape, new_model
+from saeval.registry import lab_manifest as manifest
 
 WORLD = World()
 ROW = manifest.read_rows()[part.NAME]

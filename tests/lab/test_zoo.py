@@ -9,15 +9,15 @@ import torch
 
 from saeval.errors import LoadError, UsageError
 from saeval.lab.build import Site
-from saeval.lab.manifest import WEIGHTS, is_whole, read_rows, write_rows
 from saeval.lab.page import DOCS, page, write_page
 from saeval.lab.zoo.grounds import world_ground
 from saeval.lab.zoo.listing import REGISTRY, listing
 from saeval.lab.zoo.members import MEMBERS, NULLS, ORACLE, Member, groups
 from saeval.lab.zoo.part import build_member
-from saeval.loaders.saeval_format import load, save
-from saeval.registry import Registry, load_registry, resolve
-from saeval.run import load_sae
+from saeval.registry.lab_manifest import WEIGHTS, is_whole, read_rows, write_rows
+from saeval.registry.lookup import Registry, load_registry, resolve
+from saeval.running.run import load_sae
+from saeval.sae.loaders.saeval_format import load, save
 
 LARGEST = 40e6
 """Bytes of all weights together."""

@@ -1,23 +1,20 @@
 """SAEs whose scores are known beforehand, and a source small enough to check by brute force."""
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import tiny_models
 import torch
 from jaxtyping import Float
 from saeval_tasks.core import Core
 from torch import Tensor
 
 from saeval.activations import ActivationSource, ModelSource, Store, TokenRows, model_source
-from saeval.architectures import TopK
 from saeval.evidence import Evidence, Missing, summarise
 from saeval.models import load_model
 from saeval.sae import SAE
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import tiny_models
+from saeval.sae.architectures import TopK
 
 SITE = "layers.1"
 

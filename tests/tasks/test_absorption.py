@@ -1,32 +1,13 @@
 """`absorption` finds planted absorption at its rate, and none where none was planted."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 import torch
-from saeval_tasks._encoded import acts_of, contributions
-from saeval_tasks.absorption import Absorption, pairs, saebench
-from saeval_tasks.absorption import evidence as reported
-from saeval_tasks.absorption.projections import absorption_fraction
-from saeval_tasks.absorption.words import LETTERS
-from scipy.sparse import csc_matrix
-
-from saeval import lab
-from saeval.activations import Batch, ModelSource, Store, TokenRows, array_source, model_source
-from saeval.architectures.random import random_topk
-from saeval.errors import NotApplicable, UsageError
-from saeval.evidence import Evidence, Missing, compare
-from saeval.loaders import load_folder
-from saeval.models import load_model
-from saeval.sae import SAE
-from saeval.task import Prepared
-
-sys.path.insert(0, str(Path(__file__).parent))
-import pages
 from absorption_oracles import (
     Lookup,
     know_all,
@@ -37,6 +18,22 @@ from absorption_oracles import (
     speller,
 )
 from core_oracles import tiny_source, values
+from saeval_tasks._encoded import acts_of, contributions
+from saeval_tasks.absorption import Absorption, pairs, saebench
+from saeval_tasks.absorption import evidence as reported
+from saeval_tasks.absorption.projections import absorption_fraction
+from saeval_tasks.absorption.words import LETTERS
+from scipy.sparse import csc_matrix
+
+from saeval import lab
+from saeval.activations import Batch, ModelSource, Store, TokenRows, array_source, model_source
+from saeval.errors import NotApplicable, UsageError
+from saeval.evidence import Evidence, Missing, compare
+from saeval.models import load_model
+from saeval.sae import SAE
+from saeval.sae.architectures.random import random_topk
+from saeval.sae.loaders import load_folder
+from saeval.task import Prepared
 
 TASK = Absorption(words_per_letter=50, documents=150)
 

@@ -1,22 +1,10 @@
 """`core` gives oracles their known scores and every SAE what the whole tensors give."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from saeval_tasks.core import Core
-from torch import Tensor
-
-from saeval import metrics
-from saeval.activations import ModelSource, TokenRows
-from saeval.architectures import AbsTopK
-from saeval.errors import DataError, UsageError
-from saeval.evidence import Evidence, Missing, compare
-from saeval.sae import Site
-
-sys.path.insert(0, str(Path(__file__).parent))
 from core_oracles import (
     Linear,
     evidence_of,
@@ -27,6 +15,15 @@ from core_oracles import (
     whole,
     words_file,
 )
+from saeval_tasks.core import Core
+from torch import Tensor
+
+from saeval import metrics
+from saeval.activations import ModelSource, TokenRows
+from saeval.errors import DataError, UsageError
+from saeval.evidence import Evidence, Missing, compare
+from saeval.sae import Site
+from saeval.sae.architectures import AbsTopK
 
 WIDTH = tiny_models.WIDTH
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from saeval_tasks import _corpus
+from core_oracles import evidence_of, random_topk, tiny_source, values
+from saeval_tasks._texts import corpus as corpora
 from saeval_tasks.core import Core
 
 from saeval import lab
@@ -16,9 +17,6 @@ from saeval.activations import ModelSource, model_source
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.models import load_model
 from saeval.task import Prepared
-
-sys.path.insert(0, str(Path(__file__).parent))
-from core_oracles import evidence_of, random_topk, tiny_source, values
 
 TEXTS = ["w1 w2 w3", "w4 w5 w6 w7", "w8 w9"]
 ODD = ["NA", "", "7", "null"]
@@ -33,7 +31,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 @pytest.fixture(autouse=True)
 def undecided() -> Iterator[None]:
     """Forget whether the hub was in reach, before and after."""
-    forget = _corpus.is_pile_in_reach.cache_clear
+    forget = corpora.is_pile_in_reach.cache_clear
     forget()
     yield
     forget()
@@ -72,7 +70,7 @@ def test_every_kind_of_file_gives_the_same_rows(
 @pytest.mark.parametrize("kind", ["txt", "jsonl", "csv", "parquet"])
 def test_words_for_nothing_are_texts(tmp_path: Path, kind: str) -> None:
     """NA, null and a number are texts in every kind of file; an empty text is left out."""
-    assert _corpus.read_texts(written(tmp_path, kind, ODD)).texts == ["NA", "7", "null"]
+    assert corpora.read_texts(written(tmp_path, kind, ODD)).texts == ["NA", "7", "null"]
 
 
 def test_another_column_can_be_named(source: ModelSource, tmp_path: Path) -> None:
@@ -180,18 +178,18 @@ def test_a_cached_pile_serves_offline(
 ) -> None:
     """The Pile sample is read from the hub's cache, and its commit is what a result depends on."""
     path = written(tmp_path, "parquet", ["w1 w2 w3 w4 w5 w6 w7 w8 w9"] * 9)
-    folder = tmp_path / "datasets--NeelNanda--pile-10k" / "snapshots" / _corpus.HUB_REVISION
+    folder = tmp_path / "datasets--NeelNanda--pile-10k" / "snapshots" / corpora.HUB_REVISION
     (folder / "data").mkdir(parents=True)
-    Path(path).rename(folder / _corpus.HUB_FILE)
+    Path(path).rename(folder / corpora.HUB_FILE)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path), raising=False)
     task = Core(context=16, ce_rows=0)
     facts = task.prepare(source, 0).facts
     assert (facts["data"], facts["notice"]) == (
-        f"NeelNanda/pile-10k@{_corpus.HUB_REVISION[:7]}",
+        f"NeelNanda/pile-10k@{corpora.HUB_REVISION[:7]}",
         None,
     )
-    assert task.inputs("gpt2") == f"NeelNanda/pile-10k@{_corpus.HUB_REVISION}"
+    assert task.inputs("gpt2") == f"NeelNanda/pile-10k@{corpora.HUB_REVISION}"
 
 
 def test_a_hub_that_does_not_answer_is_given_up(
@@ -200,14 +198,14 @@ def test_a_hub_that_does_not_answer_is_given_up(
     """Online but out of reach is as offline, and asked only once."""
 
     def unreachable(url: str, timeout: float) -> None:
-        assert _corpus.HUB_REVISION in url
+        assert corpora.HUB_REVISION in url
         raise ConnectionError(f"nobody after {timeout} s")
 
-    monkeypatch.setattr(_corpus, "is_offline", lambda: False)
+    monkeypatch.setattr(corpora, "is_offline", lambda: False)
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
-    with caplog.at_level(logging.INFO, logger=_corpus.__name__):
-        assert not _corpus.is_pile_in_reach()
-        assert _corpus.default_corpus().name == "pydoc topics"
+    with caplog.at_level(logging.INFO, logger=corpora.__name__):
+        assert not corpora.is_pile_in_reach()
+        assert corpora.default_corpus().name == "pydoc topics"
     assert caplog.text.count("nobody after 5.0 s") == 1
 
 
@@ -219,10 +217,10 @@ def test_a_download_that_fails_is_an_error(
     def broken(*_: object, **__: object) -> None:
         raise OSError("connection lost")
 
-    monkeypatch.setattr(_corpus, "is_pile_in_reach", lambda: True)
+    monkeypatch.setattr(corpora, "is_pile_in_reach", lambda: True)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", broken)
     with pytest.raises(DataError, match=r"did not arrive: connection lost\. .*HF_HUB_OFFLINE=1"):
-        _corpus.default_corpus()
+        corpora.default_corpus()
 
 
 def test_without_any_text_the_error_says_how_to_pass_one(
@@ -231,23 +229,23 @@ def test_without_any_text_the_error_says_how_to_pass_one(
     """A Python without its manual gets told about core.texts and core.tokens."""
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     with pytest.raises(DataError, match=r"core\.texts=FILE, or .* core\.tokens=FILE"):
-        _corpus.default_corpus()
+        corpora.default_corpus()
 
 
 def test_lab_models_read_the_labs_text() -> None:
     """A model among the lab's weights reads its own world's held-out text; others do not."""
     weights = Path(lab.__file__).parent / "weights"
-    corpus = _corpus.lab_corpus(str(weights / "world" / "model"), 2000)
+    corpus = corpora.lab_corpus(str(weights / "world" / "model"), 2000)
     assert corpus is not None
     assert corpus.name == "lab/world"
     assert sum(map(len, corpus.texts)) >= 2000
-    assert _corpus.lab_corpus("gpt2", 2000) is None
-    games = _corpus.lab_corpus("lab://othello/model", 2000)
+    assert corpora.lab_corpus("gpt2", 2000) is None
+    games = corpora.lab_corpus("lab://othello/model", 2000)
     assert games is not None
     assert games.whole
     assert sum(map(len, games.texts)) >= 2000
     with pytest.raises(UsageError, match="reads no text"):
-        _corpus.lab_corpus("lab/synthetic/base", 2000)
+        corpora.lab_corpus("lab/synthetic/base", 2000)
 
 
 def test_no_more_games_are_played_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,8 +258,8 @@ def test_no_more_games_are_played_than_are_read(monkeypatch: pytest.MonkeyPatch)
         return text(part, documents=documents)
 
     monkeypatch.setattr(lab, "text", counted)
-    few = _corpus.lab_corpus("lab/othello", 2000, games=3)
-    many = _corpus.lab_corpus("lab/othello", 2000)
+    few = corpora.lab_corpus("lab/othello", 2000, games=3)
+    many = corpora.lab_corpus("lab/othello", 2000)
     assert few is not None
     assert many is not None
     assert played == [3, 12]

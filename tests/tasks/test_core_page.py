@@ -1,19 +1,14 @@
 """docs/tasks/core.md names each score of `core`, and nothing else."""
 
-import sys
-from pathlib import Path
-
+import pages
 import pytest
 import torch
+from core_oracles import tiny_models
 from saeval_tasks.core import Core
 
 from saeval.activations import Store, model_source
-from saeval.architectures import TopK
 from saeval.models import load_model
-
-sys.path.insert(0, str(Path(__file__).parent))
-import pages
-from core_oracles import tiny_models
+from saeval.sae.architectures import TopK
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,10 @@
 """`core` on every kind of source: any batch size, stored activations, transcoders, one pass."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from saeval_tasks.core import Core
-from torch import Tensor
-
-from saeval import metrics, preparation
-from saeval.activations import ModelSource, TokenRows, array_source
-from saeval.evidence import Evidence, Missing
-
-sys.path.insert(0, str(Path(__file__).parent))
 from core_oracles import (
     Linear,
     evidence_of,
@@ -24,6 +15,13 @@ from core_oracles import (
     whole,
     words_file,
 )
+from saeval_tasks.core import Core
+from torch import Tensor
+
+from saeval import metrics
+from saeval.activations import ModelSource, TokenRows, array_source
+from saeval.evidence import Evidence, Missing
+from saeval.running import prepared_cache as preparation
 
 WIDTH = tiny_models.WIDTH
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from saeval_tasks._hub_sets import HUB_SETS
-from saeval_tasks._labelled import Labelled, Listed, chosen, content, listed, read, split
+from saeval_tasks._texts.hub_sets import HUB_SETS
+from saeval_tasks._texts.labelled import Labelled, Listed, chosen, content, listed, read, split
 from saeval_tasks.probing import Probing
 
 from saeval.errors import DataError, UsageError

@@ -1,6 +1,5 @@
 """Probing finds what is there, nothing where nothing is, and draws nothing that it should not."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from core_oracles import random_topk, tiny_models, tiny_source
 from saeval_tasks._f1 import always_yes_f1, f1_score
 from saeval_tasks.probing import Probing
 from saeval_tasks.probing.choosing import correlations, strongest
@@ -17,13 +17,10 @@ from scipy.sparse import csc_matrix, csr_matrix
 from sklearn.metrics import roc_auc_score
 
 from saeval.activations import ModelSource
-from saeval.architectures import ReLU, TopK
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, compare, summarise, units
 from saeval.sae import SAE
-
-sys.path.insert(0, str(Path(__file__).parent))
-from core_oracles import random_topk, tiny_models, tiny_source
+from saeval.sae.architectures import ReLU, TopK
 
 WIDTH = tiny_models.WIDTH
 WORDS = tiny_models.WORDS

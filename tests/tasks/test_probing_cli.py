@@ -1,19 +1,16 @@
 """`saeval run --tasks probing` reads your own labelled texts, in the long and the short form."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
-
-from saeval.cli import app
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny_models
 import tiny_runs
+from click.testing import CliRunner
+
+from saeval.cli.app import app
 
 
 @pytest.fixture(scope="module")

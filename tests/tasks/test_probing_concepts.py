@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from saeval.activations import ModelSource, TokenRows, model_source
 from saeval.evidence import Evidence, Missing, Summary, summarise
 from saeval.models import load_model
-from saeval.run import load_sae
+from saeval.running.run import load_sae
 
 DOCUMENTS, TOKENS = 60, 5
 NULLS, TRAINED = ("random", "pca"), ("topk-16", "relu-16", "matryoshka-16")

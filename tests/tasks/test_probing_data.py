@@ -1,26 +1,23 @@
 """Which data `probing` takes, what it says of data that it cannot use, and what is in its key."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from core_oracles import random_topk, tiny_models, tiny_source
 from saeval_tasks.probing import Probing
 from saeval_tasks.probing.choosing import spread
 from saeval_tasks.probing.saebench import SCORES
 
 from saeval.activations import ModelSource, model_source
-from saeval.architectures import ReLU
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab.synthetic import world_source
 from saeval.models import load_model
-from saeval.run import load_sae
-
-sys.path.insert(0, str(Path(__file__).parent))
-from core_oracles import random_topk, tiny_models, tiny_source
+from saeval.running.run import load_sae
+from saeval.sae.architectures import ReLU
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,11 @@
 """docs/tasks/probing.md names each score of `probing`, and nothing else."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
+import pages
 import pandas as pd
 import pytest
-from saeval_tasks.probing import Probing
-
-sys.path.insert(0, str(Path(__file__).parent))
-import pages
 from core_oracles import random_topk, tiny_models, tiny_source
+from saeval_tasks.probing import Probing
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from saeval_tasks.probing import Probing
 
 from saeval.activations import Store, model_source
 from saeval.evidence import Evidence, summarise_all
-from saeval.loaders import load_folder
 from saeval.models import load_model
+from saeval.sae.loaders import load_folder
 
 SEEDS = 3
 ARCHITECTURES = ("jumprelu", "relu", "topk")

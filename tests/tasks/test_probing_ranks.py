@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from saeval.activations import ActivationSource
 from saeval.evidence import Evidence, summarise
 from saeval.lab.synthetic import synthetic_world, world_source
-from saeval.run import load_sae
+from saeval.running.run import load_sae
 from saeval.sae import SAE
 
 SAES = ("matryoshka-8", "relu-8", "gated-16", "topk-16", "jumprelu-16", "abstopk-16")

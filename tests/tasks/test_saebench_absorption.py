@@ -1,12 +1,12 @@
 """`absorption` under compat saebench: by formula, and against SAEBench's own figures."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from core_oracles import values
 from saeval_tasks.absorption import saebench
 from saeval_tasks.absorption.saebench_probes import Training, fit_probe
 from scipy.sparse import csr_matrix
@@ -14,14 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from saeval.activations import Store, model_source
-from saeval.architectures import ReLU
 from saeval.evidence import Evidence, Missing
-from saeval.loaders import load_folder
 from saeval.models import load_model
 from saeval.sae import SAE
-
-sys.path.insert(0, str(Path(__file__).parent))
-from core_oracles import values
+from saeval.sae.architectures import ReLU
+from saeval.sae.loaders import load_folder
 
 LETTERS, WIDTH, LATENTS = 26, 12, 60
 

@@ -1,23 +1,20 @@
 """`core` under compat saebench gives SAEBench's figures: by formula, and as it gave them itself."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from core_oracles import evidence_of, random_topk, tiny_source, values
 from saeval_tasks.core import Core
 
 from saeval import metrics
 from saeval.activations import ModelSource, Store, model_source
-from saeval.architectures import AbsTopK
 from saeval.errors import DataError
-from saeval.loaders import load_folder
 from saeval.models import load_model
-
-sys.path.insert(0, str(Path(__file__).parent))
-from core_oracles import evidence_of, random_topk, tiny_source, values
+from saeval.sae.architectures import AbsTopK
+from saeval.sae.loaders import load_folder
 
 FIRST, ROWS = 5, 43
 # 38 rows serve the figures without logits: two batches of 16 and one of 6.

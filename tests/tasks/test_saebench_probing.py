@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from saeval_tasks._labelled import DataSet, Labelled
+from saeval_tasks._texts.labelled import DataSet, Labelled
 from saeval_tasks.probing import saebench
 from saeval_tasks.probing.rows import Numbers
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 import saeval
 from saeval.activations import array_source
-from saeval.architectures import MatchingPursuit, TopK
-from saeval.architectures.random import random_topk
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, compare, summarise
 from saeval.lab.synthetic import WORLDS, evaluation_sample, oracle, synthetic_world, world_source
-from saeval.results import discrepancies
+from saeval.results.recompute import discrepancies
 from saeval.sae import SAE
+from saeval.sae.architectures import MatchingPursuit, TopK
+from saeval.sae.architectures.random import random_topk
 from saeval.training import METHODS, Recipe
 from saeval.training.method import Setup
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from saeval_tasks.synthetic import Synthetic
 
-from saeval.architectures.random import random_topk
 from saeval.lab.synthetic import WORLDS, world_source
+from saeval.sae.architectures.random import random_topk
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tasks" / "synthetic.md").read_text(encoding="utf-8")
 DIRECTIONS = {"Higher": "higher", "Lower": "lower", "Neither": "none"}

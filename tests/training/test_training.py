@@ -12,9 +12,9 @@ import torch
 
 from saeval.errors import UsageError
 from saeval.lab.synthetic import synthetic_world
-from saeval.loaders import saeval_format
-from saeval.recovery import cosines, mcc
+from saeval.metrics.recovery import cosines, mcc
 from saeval.sae import content_hash, decode_codes, encode_codes
+from saeval.sae.loaders import saeval_format
 from saeval.training import METHODS, Recipe, TopK, TrainedSAE, train
 from saeval.training.affine import tied_state
 from saeval.training.method import Setup

@@ -6,11 +6,11 @@ the whole number `k`.
 
 from pathlib import Path
 
-from saeval.architectures import TopK, build
-from saeval.entries import Entry
-from saeval.loaders.files import read_npz
-from saeval.loaders.tensors import exactly, scalar, transposed
+from saeval.registry.entries import Entry
 from saeval.sae import SAE, Origin
+from saeval.sae.architectures import TopK, build
+from saeval.sae.loaders.files import read_npz
+from saeval.sae.loaders.tensors import exactly, scalar, transposed
 
 FORMAT = "tied.npz (saeval-example)"
 FILE = "tied.npz"

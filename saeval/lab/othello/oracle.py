@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from saeval.lab.build import Part, Site
-from saeval.lab.manifest import Row, make_row, read_rows
+from saeval.registry.lab_manifest import Row, make_row, read_rows
 
 if TYPE_CHECKING:
     from saeval.lab.oracles import Labelled

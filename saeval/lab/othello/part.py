@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saeval.lab.build import Part, Site, checkpoint_folder
-from saeval.lab.manifest import Row, make_row
+from saeval.registry.lab_manifest import Row, make_row
 
 if TYPE_CHECKING:
     from transformers import GPTNeoXForCausalLM

@@ -2,10 +2,10 @@
 
 import torch
 
-from saeval.architectures import MatchingPursuit
 from saeval.lab.synthetic.source import SITE, world_model
 from saeval.lab.synthetic.world import synthetic_world
 from saeval.sae import Origin
+from saeval.sae.architectures import MatchingPursuit
 
 MOST_STEPS = 128
 """Latents a token at most, above the number of features that ever fire together."""

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from saeval import metrics, recovery
+from saeval import metrics
 from saeval.activations import ModelSource, Store, TokenRows, model_source
 from saeval.errors import DataError
-from saeval.lab.manifest import Row
 from saeval.lab.synthetic import synthetic_world
+from saeval.metrics import recovery
 from saeval.models import load_model
+from saeval.registry.lab_manifest import Row
 from saeval.sae import SAE, decode_codes, encode_codes
 from saeval.training.figures import Figures, held_out_figures
 

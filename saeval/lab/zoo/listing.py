@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from saeval.lab.description import LICENCE
-from saeval.lab.manifest import WEIGHTS, Row, read_rows
 from saeval.lab.zoo.members import MEMBERS, ORACLE, Member, groups
+from saeval.registry.lab_manifest import WEIGHTS, Row, read_rows
 
 REGISTRY = Path(__file__).parent.parent / "registry.yaml"
 HEADER = """\

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saeval.entries import SetKind
+from saeval.registry.entries import SetKind
 
 GRADIENT = (
     "relu", "topk", "batchtopk", "jumprelu", "gated", "p-anneal", "matryoshka", "abstopk",

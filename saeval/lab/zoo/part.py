@@ -8,8 +8,8 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from saeval.lab.build import Part, Site
-from saeval.lab.manifest import Row, make_row, read_rows
 from saeval.lab.zoo.members import ORACLE, Member
+from saeval.registry.lab_manifest import Row, make_row, read_rows
 
 if TYPE_CHECKING:
     from saeval.lab.zoo.grounds import Ground
@@ -90,10 +90,10 @@ def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[st
     """
     import torch
 
-    from saeval.architectures.neurons import Neurons
-    from saeval.architectures.pca import fit_pca
-    from saeval.architectures.random import random_topk
     from saeval.lab.synthetic import oracle
+    from saeval.sae.architectures.neurons import Neurons
+    from saeval.sae.architectures.pca import fit_pca
+    from saeval.sae.architectures.random import random_topk
 
     told: dict[str, Any] = {"method": member.method, "k": member.k}
     if member.method == ORACLE:
@@ -114,7 +114,7 @@ def _write(sae: Any, name: str, ground: "Ground", site: Site) -> Mapping[str, fl
     """Write an SAE in half precision, a seeded one as its seed; figures of what was written."""
     import torch
 
-    from saeval.loaders.saeval_format import load, save
+    from saeval.sae.loaders.saeval_format import load, save
 
     origin = replace(
         sae.origin,

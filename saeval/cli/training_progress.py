@@ -1,0 +1,63 @@
+"""What a person sees of a training: a bar with early figures, or lines where nothing can move."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saeval.training.figures import Figures
+    from saeval.training.loop import Watch
+
+LINES = 10
+"""Lines of a training that is not shown on a terminal."""
+
+
+def figures_text(figures: "Figures") -> str:
+    """`FVU 0.123, L0 16.0, dead 0.4 %`."""
+    return f"FVU {figures.fvu:.3f}, L0 {figures.l0:.1f}, dead {100 * figures.dead:.1f} %"
+
+
+@contextmanager
+def shown(*, moving: bool) -> "Iterator[Watch]":
+    """Take figures and show them on stderr.
+
+    Args:
+        moving: Whether stderr is a terminal.
+    """
+    with _bar() if moving else _lines() as watch:
+        yield watch
+
+
+@contextmanager
+def _bar() -> "Iterator[Watch]":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.percentage:>3.0f} %"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("loading, and reading the first activations", total=1.0)
+
+        def watch(figures: "Figures") -> None:
+            progress.update(task, completed=figures.share, description=figures_text(figures))
+
+        yield watch
+
+
+@contextmanager
+def _lines() -> "Iterator[Watch]":
+    said = 0
+
+    def watch(figures: "Figures") -> None:
+        nonlocal said
+        if int(LINES * figures.share) > said:
+            said = int(LINES * figures.share)
+            begin = f"{100 * figures.share:3.0f} % after {figures.seconds:.0f} s"
+            sys.stderr.write(f"{begin}: {figures_text(figures)}\n")
+
+    yield watch

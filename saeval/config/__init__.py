@@ -1,0 +1,1 @@
+"""What a run is told: options, fields of tasks, plugins."""

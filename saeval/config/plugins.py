@@ -1,0 +1,176 @@
+"""Tasks and loaders among the entry points of whatever is installed, checked on arrival."""
+
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+from saeval.errors import UsageError, suggestion
+
+logger = logging.getLogger(__name__)
+
+TASKS = "saeval.tasks"
+LOADERS = "saeval.loaders"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point: a name, and where the thing of that name is defined."""
+
+    name: str
+    target: str
+    """`module` or `module:attribute`."""
+    distribution: str
+    """Package that brings it, with its version."""
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module."""
+        return self.target.partition(":")[0]
+
+    @property
+    def attribute(self) -> str:
+        """Name within the module, empty for the module itself."""
+        return self.target.partition(":")[2]
+
+    def __str__(self) -> str:
+        return f"'{self.name}' ({self.target}, from {self.distribution})"
+
+
+def find(group: str) -> dict[str, Plugin]:
+    """All plugins of a group by name, in order of name. Nothing is imported.
+
+    Raises:
+        UsageError: if two distributions bring different plugins under one name.
+    """
+    found: dict[str, Plugin] = {}
+    for point in entry_points(group=group):
+        plugin = Plugin(point.name, point.value, _distribution(point))
+        other = found.setdefault(plugin.name, plugin)
+        if other.target != plugin.target:
+            raise UsageError(
+                f"Two plugins of {group} share a name: {other} and {plugin}. "
+                "Uninstall one of the two packages."
+            )
+    return dict(sorted(found.items()))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+
+
+def load_task(name: str) -> type:
+    """The class of one task.
+
+    Raises:
+        UsageError: if no task has that name, or the plugin of that name is no task.
+    """
+    return _load(TASKS, name, _check_task)
+
+
+def load_loader(name: str) -> ModuleType:
+    """The module of one loader.
+
+    Raises:
+        UsageError: if no loader has that name, or the plugin of that name is no loader.
+    """
+    return _load(LOADERS, name, _check_loader)
+
+
+def tasks() -> dict[str, type]:
+    """All tasks that load, by name; the others are logged and left out."""
+    return _load_all(TASKS, load_task)
+
+
+def loaders() -> dict[str, ModuleType]:
+    """All loaders that load, by name; the others are logged and left out."""
+    return _load_all(LOADERS, load_loader)
+
+
+def _load(group: str, name: str, check: Callable[[Plugin, Any], None]) -> Any:
+    known = find(group)
+    if name not in known:
+        kind = group.removeprefix("saeval.").removesuffix("s")
+        raise UsageError(f"No {kind} is called '{name}'.{suggestion(name, known)}")
+    plugin = known[name]
+    try:
+        loaded = EntryPoint(plugin.name, plugin.target, group).load()
+    except Exception as error:
+        raise UsageError(
+            f"Plugin {plugin} cannot be imported: {type(error).__name__}: {error}. "
+            "Reinstall or uninstall its package."
+        ) from error
+    check(plugin, loaded)
+    return loaded
+
+
+def _load_all(group: str, load: Callable[[str], Any]) -> dict[str, Any]:
+    loaded = {}
+    for name in find(group):
+        try:
+            loaded[name] = load(name)
+        except UsageError as error:
+            logger.warning("Left out: %s", error)
+    return loaded
+
+
+def _check_task(plugin: Plugin, task: Any) -> None:
+    if not (inspect.isclass(task) and is_dataclass(task) and _frozen(task)):
+        raise UsageError(f"Plugin {plugin} must be a frozen dataclass, but is {task!r}.")
+    if getattr(task, "name", None) != plugin.name:
+        raise UsageError(
+            f"Plugin {plugin}: its `name` is {getattr(task, 'name', None)!r}, "
+            f"but must be '{plugin.name}', as its entry point says."
+        )
+    version = getattr(task, "version", None)
+    if type(version) is not int or version < 1:
+        raise UsageError(f"Plugin {plugin}: `version` must be an int from 1, not {version!r}.")
+    single, group = hasattr(task, "score"), hasattr(task, "score_group")
+    if single == group:
+        raise UsageError(f"Plugin {plugin} must have either `score` or `score_group`.")
+    _check_signature(plugin, task, "prepare", ["self", "source", "seed"])
+    scorer, scored = ("score", "sae") if single else ("score_group", "saes")
+    _check_signature(plugin, task, scorer, ["self", scored, "prepared", "source", "seed"])
+    try:
+        task()
+    except Exception as error:
+        raise UsageError(
+            f"Plugin {plugin}: every field needs a default, but {task.__name__}() "
+            f"fails: {type(error).__name__}: {error}."
+        ) from error
+
+
+def _frozen(task: Any) -> bool:
+    return task.__dataclass_params__.frozen
+
+
+def _check_loader(plugin: Plugin, loader: Any) -> None:
+    if not isinstance(loader, ModuleType):
+        raise UsageError(f"Plugin {plugin} must be a module, but is {loader!r}.")
+    _check_signature(plugin, loader, "matches", ["folder"])
+    _check_signature(plugin, loader, "load", ["folder", "entry"])
+    declared = getattr(loader, "FORMAT", None)
+    if not isinstance(declared, str) or not declared:
+        raise UsageError(
+            f"Plugin {plugin}: `FORMAT` must be one line naming the files it looks for, "
+            f"not {declared!r}."
+        )
+
+
+def _check_signature(plugin: Plugin, owner: Any, method: str, expected: Sequence[str]) -> None:
+    """The parameters in their order; more may follow if they have defaults."""
+    function = getattr(owner, method, None)
+    definition = f"{method}({', '.join(expected)})"
+    if not callable(function):
+        raise UsageError(f"Plugin {plugin} lacks {definition}.")
+    parameters = list(inspect.signature(function).parameters.values())
+    more = parameters[len(expected) :]
+    names = [parameter.name for parameter in parameters[: len(expected)]]
+    if names != list(expected) or any(one.default is one.empty for one in more):
+        raise UsageError(
+            f"Plugin {plugin} defines {method}{inspect.signature(function)}, "
+            f"but it is called as {definition}."
+        )

@@ -1,0 +1,28 @@
+"""From named units to a number with its interval, and from two to a difference."""
+
+from saeval.evidence.evidence import (
+    REPLICATES,
+    Better,
+    Difference,
+    Evidence,
+    Missing,
+    Summary,
+    compare,
+    summarise,
+    summarise_all,
+)
+from saeval.evidence.unit_tables import Units, units
+
+__all__ = [
+    "REPLICATES",
+    "Better",
+    "Difference",
+    "Evidence",
+    "Missing",
+    "Summary",
+    "Units",
+    "compare",
+    "summarise",
+    "summarise_all",
+    "units",
+]

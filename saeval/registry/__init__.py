@@ -1,0 +1,1 @@
+"""Names to verified folders: entries, registry files, downloads."""

@@ -1,0 +1,53 @@
+"""Where huggingface_hub's own cache keeps a source, whatever put it there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from saeval.registry.entries import Source
+
+
+def is_offline() -> bool:
+    """Whether the user forbids connections to the hub."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """While open, nothing in this process connects to the hub: there is only the cache."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def repository_cache(source: Source) -> Path:
+    """The cache's folder of the source's repository."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{source.repository.replace('/', '--')}"
+
+
+def snapshot(source: Source, commit: str, *, whole_repository: bool = False) -> Path:
+    """Where the source lies at a commit, once downloaded; or its whole repository."""
+    root = repository_cache(source) / "snapshots" / commit
+    return root if whole_repository else root / source.path
+
+
+def cached_commit(source: Source, commit: str | None) -> str | None:
+    """The commit at which the cache holds the source, wholly or in part; None if it does not.
+
+    Args:
+        source: What is looked for.
+        commit: Where it is looked for; None: where the cache saw its revision last.
+    """
+    reference = repository_cache(source) / "refs" / (source.revision or "main")
+    if commit is None and reference.is_file():
+        commit = reference.read_text(encoding="utf-8").strip()
+    return commit if commit and snapshot(source, commit).exists() else None

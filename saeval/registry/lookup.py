@@ -1,0 +1,182 @@
+"""All SAEs known here: the lab's registry, saeval's own and the user's, and what a name means."""
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from saeval.config.folders import config_folder
+from saeval.errors import RegistryError, UsageError, suggestion
+from saeval.registry.entries import BaseModel, Entry, EntrySet, FolderRef, Source
+from saeval.registry.file import read_registry_file
+
+T = TypeVar("T")
+FILE_NAME = "registry.yaml"
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Entries, sets and base models by name, in the order in which files list them."""
+
+    entries: Mapping[str, Entry]
+    sets: Mapping[str, EntrySet]
+    models: Mapping[str, BaseModel]
+    files: tuple[Path, ...]
+    """Where all this was read."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one `--sae` names."""
+
+    members: tuple[Entry | FolderRef, ...]
+    group: EntrySet | None = None
+    """The set, if it names one. A glob forms none."""
+    note: str | None = None
+    """What the user should know about how the name was read."""
+
+
+def registry_files(beside: str | Path | None = None) -> tuple[Path, ...]:
+    """The registries of the lab, saeval, the user and the working folder that exist, and one more.
+
+    A file that says the same as an earlier one, byte for byte, is that file again: so saeval's own
+    checkout is a working folder like any other.
+
+    Raises:
+        RegistryError: if the one more cannot be read.
+    """
+    found: dict[bytes, Path] = {}
+    for path in (*lasting_files(), Path.cwd() / FILE_NAME):
+        if path.is_file():
+            found.setdefault(path.read_bytes(), path)
+    if beside is not None:
+        path = Path(beside).expanduser().absolute()
+        try:
+            found.setdefault(path.read_bytes(), path)
+        except OSError as error:
+            raise RegistryError(f"Cannot read the registry '{beside}': {error}.") from error
+    return tuple(found.values())
+
+
+def lasting_files() -> tuple[Path, ...]:
+    """Where the registries lie that are read in whatever working folder: not all need exist."""
+    package = Path(__file__).parents[1]
+    shipped = package / "data" / FILE_NAME
+    return (
+        package / "lab" / FILE_NAME,  # first, since it needs no network
+        shipped if shipped.exists() else package.parent / FILE_NAME,  # a checkout has it at its top
+        config_folder() / FILE_NAME,
+    )
+
+
+def load_registry(files: Sequence[Path] | None = None) -> Registry:
+    """Read and merge registry files.
+
+    Args:
+        files: Registry files; None for `registry_files()`.
+
+    Raises:
+        RegistryError: if a file is malformed, two list the same name, or a set has a member that
+            nothing lists.
+    """
+    paths = tuple(registry_files() if files is None else files)
+    read = [read_registry_file(path) for path in paths]
+    entries = _merged("id", [(file.path, {one.id: one for one in file.entries}) for file in read])
+    groups = _merged("set", [(file.path, {one.name: one for one in file.sets}) for file in read])
+    models = _merged("model", [(file.path, {one.id: one for one in file.models}) for file in read])
+    sets = {name: _with_members(group, entries) for name, group in groups.items()}
+    if both := entries.keys() & sets.keys():
+        raise RegistryError(f"'{min(both)}' names both an SAE and a set. Rename one.")
+    return Registry(entries, sets, models, paths)
+
+
+def _merged(what: str, files: Sequence[tuple[Path, Mapping[str, T]]]) -> dict[str, T]:
+    merged: dict[str, T] = {}
+    homes: dict[str, Path] = {}
+    for path, records in files:
+        for name, record in records.items():
+            if name in merged:
+                raise RegistryError(
+                    f"{what} '{name}' is listed in '{homes[name]}' and in '{path}'. "
+                    "Rename or remove one."
+                )
+            merged[name], homes[name] = record, path
+    return merged
+
+
+def _with_members(group: EntrySet, entries: Mapping[str, Entry]) -> EntrySet:
+    """The set with its globs resolved; a member named twice counts once."""
+    members: dict[str, None] = {}
+    for member in group.members:
+        found = [member] if member in entries else _matching(member, entries)
+        if not found:
+            near = suggestion(member, entries)
+            raise RegistryError(f"Set '{group.name}': nothing is called '{member}'.{near}")
+        members.update(dict.fromkeys(found))
+    return replace(group, members=tuple(members))
+
+
+def _matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """Names that a glob matches, `*` across slashes too; none if it is no glob."""
+    wildcard = _WILDCARD.search(pattern)
+    if wildcard is None:
+        return []
+    start = pattern[: wildcard.start()]
+    match = re.compile(fnmatch.translate(pattern)).match
+    return [name for name in names if name.startswith(start) and match(name)]
+
+
+def resolve(text: str, registry: Registry) -> Selection:
+    """What a name given to `--sae` means.
+
+    In this order: a registry id, a set, a glob over ids (which forms no set), a source
+    (`hf://org/repo/path@revision`, `lab://name`), a local folder.
+
+    Raises:
+        UsageError: if it is none of these; the nearest names are offered.
+    """
+    if text in registry.entries:
+        return Selection((registry.entries[text],), note=_also_folder(text))
+    if group := registry.sets.get(text):
+        members = tuple(registry.entries[member] for member in group.members)
+        return Selection(members, group, _also_folder(text))
+    if "://" in text:
+        return Selection((_typed_source(text),))
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        return Selection((FolderRef(text, str(folder.resolve())),))
+    if found := _matching(text, registry.entries):
+        return Selection(tuple(registry.entries[name] for name in found))
+    raise _unknown(text, folder, registry)
+
+
+def _also_folder(text: str) -> str | None:
+    if not Path(text).is_dir():
+        return None
+    return (
+        f"'{text}' is a registry name and also a folder here; the registry's was taken. "
+        f"For the folder write './{text}'."
+    )
+
+
+def _typed_source(text: str) -> FolderRef:
+    source = Source.parse(text)
+    if source.scheme == "file":
+        raise UsageError(f"'{text}': write the folder's path itself, without 'file://'.")
+    return FolderRef(text, text)
+
+
+def _unknown(text: str, folder: Path, registry: Registry) -> UsageError:
+    if folder.exists():
+        return UsageError(f"'{text}' is a file. Give the folder that holds the SAE.")
+    if text.startswith(("/", "./", "../", "~")):
+        return UsageError(f"There is no folder '{text}'.")
+    if _WILDCARD.search(text):
+        return UsageError(f"No registry id matches '{text}'. `saeval ls saes` lists them.")
+    near = suggestion(text, [*registry.entries, *registry.sets])
+    return UsageError(
+        f"No SAE, set or folder is called '{text}'.{near} `saeval ls saes` lists what is known."
+    )

@@ -1,0 +1,72 @@
+"""Stored scores against the evidence that lies beside them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from saeval.errors import ResultError
+from saeval.results.folder import INTERVAL
+from saeval.results.from_evidence import scores_of
+from saeval.results.reading import read_record, read_result, result_evidence
+from saeval.results.score import COLUMNS, Labels, Score
+
+TOLERANCE = 1e-9
+"""How far a recomputed number may lie from the stored one, relative to the larger of it and 1."""
+
+
+def recompute(path: str | Path) -> tuple[Score, ...]:
+    """The scores of a stored result, computed again from its files alone.
+
+    Raises:
+        ResultError: if a file was changed, or a stored score differs from its evidence.
+    """
+    scores, complaints = _recomputed(path)
+    if complaints:
+        raise ResultError(
+            f"The scores in '{path}' do not follow from its evidence: {'; '.join(complaints[:5])}."
+        )
+    return scores
+
+
+def discrepancies(path: str | Path) -> tuple[str, ...]:
+    """Everything that a stored result and its evidence disagree on; empty where they agree."""
+    try:
+        return tuple(_recomputed(path)[1])
+    except ResultError as error:
+        return (str(error),)
+
+
+def _recomputed(path: str | Path) -> tuple[tuple[Score, ...], list[str]]:
+    result, record = read_result(path), read_record(path)[1]
+    labels = Labels(
+        result.sae, result.task, result.task_version, result.seed, result.result_id, result.set
+    )
+    again = {(s.metric, s.part): s for s in scores_of(result_evidence(path), labels)}
+    complaints, scores = [], []
+    if record.get("interval") != INTERVAL:
+        complaints.append(f"its intervals were computed with {record.get('interval')}")
+    for stored in result.scores:
+        if stored.status != "scored":
+            scores.append(stored)
+            continue
+        found = again.pop((stored.metric, stored.part), None)
+        name = f"{stored.metric} (part {stored.part})"
+        if found is None:
+            complaints.append(f"{name} has no evidence")
+            continue
+        scores.append(found)
+        complaints += [
+            f"{name}: {column} is {ours!r}, its evidence gives {theirs!r}"
+            for column, ours, theirs in zip(
+                COLUMNS, stored.row().values(), found.row().values(), strict=True
+            )
+            if not _agree(ours, theirs)
+        ]
+    complaints += [f"{metric} (part {part}) has evidence but no score" for metric, part in again]
+    return tuple(scores), complaints
+
+
+def _agree(a: Any, b: Any) -> bool:
+    if isinstance(a, float | int) and isinstance(b, float | int):
+        return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return a == b

@@ -1,0 +1,203 @@
+"""What is to be scored: names, folders and objects -> SAEs, loaded one at a time."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saeval.config.configuration import check_named
+from saeval.errors import UsageError
+from saeval.models.loading import pick_device
+from saeval.registry.entries import Entry, EntrySet, Expected, FolderRef
+from saeval.registry.fetch import fetch_member
+from saeval.registry.lookup import Registry, load_registry, registry_files, resolve
+from saeval.sae import SAE, Origin, content_hash
+from saeval.sae.architectures import ARCHITECTURES, moved
+from saeval.sae.architectures.wrapped import Wrapped, origin_told, width_told, wrap
+from saeval.sae.loaders import load_folder
+
+logger = logging.getLogger(__name__)
+
+_PATHS = ("/", "./", "../", "~")
+"""How texts begin that can only be paths: no registry need be read for them."""
+NOTHING = Registry({}, {}, {}, ())
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One SAE to score. Its weights are not in memory yet, unless it is an object."""
+
+    label: str
+    """What tables call it."""
+    member: Any
+    """Registry entry, folder, or the object itself."""
+    group: EntrySet | None = None
+    """The set through which it was asked for."""
+
+    @property
+    def set(self) -> str | None:
+        """Name of the set."""
+        return self.group.name if self.group else None
+
+    @property
+    def expected(self) -> Expected:
+        """Figures that its entry promises."""
+        return self.member.expected if isinstance(self.member, Entry) else Expected()
+
+    @property
+    def widthless(self) -> Origin | None:
+        """What an object says of where it belongs that does not say how wide its input is."""
+        known = (Entry, FolderRef, Wrapped, *ARCHITECTURES.values())
+        if isinstance(self.member, known) or width_told(self.member) is not None:
+            return None
+        return origin_told(self.member)
+
+    def load(
+        self, device: str, dtype: torch.dtype | None = None, *, d_in: int | None = None
+    ) -> SAE:
+        """Fetch and load it.
+
+        Args:
+            device: Where its tensors go.
+            dtype: In which it computes; None: float32.
+            d_in: Width of the site, for an object that tells none.
+
+        Raises:
+            FetchError: if its files cannot be had.
+            LoadError: if they cannot be read as an SAE.
+        """
+        if isinstance(self.member, Entry | FolderRef):
+            entry = self.member if isinstance(self.member, Entry) else None
+            return load_folder(fetch_member(self.member), entry=entry, device=device, dtype=dtype)
+        return _own(self.member, device, dtype, d_in)
+
+    def source(self) -> dict[str, Any]:
+        """Where it comes from, for the record."""
+        if isinstance(self.member, Entry):
+            known = ("id", "source", "revision", "sha256")
+            return {name: getattr(self.member, name) for name in known}
+        if isinstance(self.member, FolderRef):
+            return {"source": self.member.name}
+        own = self.member.foreign.inner if isinstance(self.member, Wrapped) else self.member
+        return {"source": f"object {type(own).__name__}"}
+
+
+def _own(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:
+    """An object as an SAE: saeval's own moved, anybody's wrapped."""
+    if isinstance(member, Wrapped):
+        return member
+    if type(member) in ARCHITECTURES.values():
+        return moved(member, device=device, dtype=dtype)
+    return wrap(member, d_in=d_in)
+
+
+def load_sae(source: Any, *, device: str = "cpu", dtype: str | torch.dtype | None = None) -> SAE:
+    """One SAE from any source that `--sae` takes, or from an object with encode and decode.
+
+    Args:
+        source: Registry id, local folder, `hf://org/repo/path@revision`, or object. An object
+            must tell the width of its input, as an attribute `d_in`, say.
+        device: Where its tensors go: `auto`, `cpu`, `cuda` or `mps`.
+        dtype: In which it computes, such as "bfloat16" or torch.bfloat16; None: float32.
+
+    Raises:
+        UsageError: if nothing, or more than one SAE, is called so, or there is no such device or
+            dtype.
+        FetchError: if its files cannot be had.
+        LoadError: if they cannot be read as an SAE.
+    """
+    device, wanted = pick_device(device), _dtype(dtype)
+    found = find_subjects([source])
+    if len(found) != 1:
+        raise UsageError(f"'{source}' names {len(found)} SAEs; load one of them at a time.")
+    return found[0].load(device, wanted)
+
+
+def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
+    """A dtype by its name or itself, if it is one to compute in.
+
+    Raises:
+        UsageError: if it is not.
+    """
+    name = str(given).removeprefix("torch.")
+    found = getattr(torch, name, None)
+    if given is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise UsageError(f"'{given}' is no dtype: give float32, bfloat16, float16 or float64.")
+    return None if given is None else found
+
+
+def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Subject]:
+    """The SAEs that a request names, each once, in order. Nothing is fetched or loaded.
+
+    Args:
+        saes: A name, path or object; a sequence of these; or a mapping of labels to these.
+        registry_file: Registry that is read beside the usual ones.
+
+    Raises:
+        UsageError: if a name means nothing (nearest names offered), or there is none at all.
+    """
+    if isinstance(saes, str | Path) or not isinstance(saes, Sequence | Mapping):
+        saes = [saes]
+    pairs = saes.items() if isinstance(saes, Mapping) else ((None, one) for one in saes)
+    registry: Registry | None = None
+    subjects: dict[tuple[str, str | None], Subject] = {}
+    for label, one in pairs:
+        check_named(one, "SAE")
+        if isinstance(one, Path) or (isinstance(one, str) and one.startswith(_PATHS)):
+            named = _named(_path(one), NOTHING)
+        elif isinstance(one, str):
+            registry = registry or load_registry(registry_files(registry_file))
+            named = _named(one, registry)
+        else:
+            named = [_object(one, {label for label, _ in subjects})]
+        if label is not None and len(named) == 1:
+            named = [Subject(str(label), named[0].member, named[0].group)]
+        for subject in named:
+            subjects.setdefault((subject.label, subject.set), subject)
+    if not subjects:
+        raise UsageError("No SAE was named. Give --sae; `saeval ls saes` lists what is known.")
+    return list(subjects.values())
+
+
+def _path(given: str | Path) -> str:
+    """A path as typed, in a form that no registry name has."""
+    text = str(given)
+    return text if text.startswith(_PATHS) else f"./{text}"
+
+
+def _named(text: str, registry: Registry) -> list[Subject]:
+    selection = resolve(text, registry)
+    if selection.note:
+        logger.warning("%s", selection.note)
+    return [
+        Subject(member.id if isinstance(member, Entry) else member.name, member, selection.group)
+        for member in selection.members
+    ]
+
+
+def _object(member: Any, taken: Collection[str]) -> Subject:
+    """An object's label tells it from others of its type: by content, or else by number.
+
+    What is wrong with it comes up when it is loaded, as with files.
+
+    Raises:
+        UsageError: if it lacks a method.
+    """
+    for method in ("encode", "decode"):
+        if not callable(getattr(member, method, None)):
+            raise UsageError(
+                f"{member!r:.80} is no SAE: it has no method '{method}'. Give a registry id, a "
+                "folder, or an object with encode and decode."
+            )
+    name = type(member).__name__
+    try:
+        sae = _own(member, "cpu", None)
+        return Subject(f"{name}-{content_hash(sae)[:8]}", sae)
+    except Exception as error:  # noqa: BLE001  somebody else's code; it is asked again at load
+        logger.debug("%s is not ready: %s", name, error)
+    free = (f"{name}-{number}" for number in count(1) if f"{name}-{number}" not in taken)
+    return Subject(next(free), member)

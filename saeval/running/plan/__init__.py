@@ -1,0 +1,1 @@
+"""What a run would compute, find and download, and what that would take."""

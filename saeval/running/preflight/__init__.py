@@ -1,0 +1,1 @@
+"""Do an SAE and a model belong together?"""

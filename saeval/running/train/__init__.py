@@ -1,0 +1,1 @@
+"""A request to a trained SAE in a folder."""

@@ -1,0 +1,19 @@
+"""SAEs: their formulas (architectures/), the files they come in (loaders/), what all can do."""
+
+from saeval.sae.codes import Codes
+from saeval.sae.content import content_hash
+from saeval.sae.protocol import DENSE_BYTES, SAE, d_out, decode_codes, encode_codes, origin_of
+from saeval.sae.site import Origin, Site
+
+__all__ = [
+    "DENSE_BYTES",
+    "SAE",
+    "Codes",
+    "Origin",
+    "Site",
+    "content_hash",
+    "d_out",
+    "decode_codes",
+    "encode_codes",
+    "origin_of",
+]

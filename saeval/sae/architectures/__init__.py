@@ -1,0 +1,69 @@
+"""Architectures by id: frozen dataclasses that encode and decode, one a file."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from saeval.sae.architectures.abstopk import AbsTopK
+from saeval.sae.architectures.batchtopk import BatchTopK
+from saeval.sae.architectures.checks import check_fields
+from saeval.sae.architectures.gated import Gated
+from saeval.sae.architectures.groupmax import GroupMax
+from saeval.sae.architectures.hierarchical_topk import HierarchicalTopK
+from saeval.sae.architectures.itda import ITDA
+from saeval.sae.architectures.jumprelu import JumpReLU
+from saeval.sae.architectures.matching_pursuit import MatchingPursuit
+from saeval.sae.architectures.matryoshka import Matryoshka
+from saeval.sae.architectures.neurons import Neurons
+from saeval.sae.architectures.pca import PCA
+from saeval.sae.architectures.relu import ReLU
+from saeval.sae.architectures.topk import TopK
+from saeval.sae.architectures.transcoder import Transcoder
+
+ARCHITECTURES: dict[str, type] = {
+    "abstopk": AbsTopK,
+    "batchtopk": BatchTopK,
+    "gated": Gated,
+    "groupmax": GroupMax,
+    "hierarchical_topk": HierarchicalTopK,
+    "itda": ITDA,
+    "jumprelu": JumpReLU,
+    "matching_pursuit": MatchingPursuit,
+    "matryoshka": Matryoshka,
+    "neurons": Neurons,
+    "pca": PCA,
+    "relu": ReLU,
+    "topk": TopK,
+    "transcoder": Transcoder,
+}
+"""Every architecture by the id that `Origin.architecture` and saeval's own format use."""
+
+
+T = TypeVar("T")
+
+
+def build(architecture: type[T], **values: Any) -> T:
+    """An architecture from what a file holds, once that is seen to fit.
+
+    Raises:
+        LoadError: if a tensor's shape or a parameter's type is another than the architecture's,
+            or a parameter is out of its range.
+    """
+    check_fields(architecture, values)
+    return architecture(**values)
+
+
+def moved(
+    sae: Any, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Any:
+    """The same SAE with its tensors on another device, in another dtype, or both."""
+    changed = {}
+    for one in fields(sae):
+        value = getattr(sae, one.name)
+        if isinstance(value, Tensor):
+            changed[one.name] = value.to(device=device, dtype=dtype)
+        elif type(value) in ARCHITECTURES.values() and is_dataclass(value):
+            changed[one.name] = moved(value, device=device, dtype=dtype)
+    return replace(sae, **changed)

@@ -1,0 +1,68 @@
+"""The identity of an SAE by content: what decides all that it computes."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saeval.sae.protocol import DENSE_BYTES, SAE
+from saeval.sae.site import Origin
+
+
+def content_hash(sae: SAE) -> str:
+    """SHA-256 of all that decides what an SAE computes: tensors, their dtypes, and configuration.
+
+    Names, paths and devices do not enter. For an object that is not saeval's own, whatever it
+    holds enters, with what it answered when it was wrapped, which is exact only on one machine:
+    elsewhere the hash may differ, and then the SAE is evaluated again.
+    """
+    digest = hashlib.sha256()
+    _feed(digest, sae, seen=set())
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any, seen: set[int]) -> None:
+    """Add one value to the digest, each kind under a tag of its own."""
+    if isinstance(value, Tensor):
+        digest.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
+        _feed_bytes(digest, value)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"array {value.dtype} {value.shape};".encode() + value.tobytes())
+    elif value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype):
+        digest.update(f"{type(value).__name__} {value!r};".encode())
+    elif isinstance(value, Origin):
+        digest.update(f"centred {value.centred};".encode())
+    elif not isinstance(value, torch.device) and id(value) not in seen:
+        digest.update(f"{type(value).__qualname__} (".encode())
+        for name, part in _parts(value):
+            digest.update(f"{name!r}=".encode())
+            _feed(digest, part, seen | {id(value)})
+        digest.update(b");")
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """What a compound value consists of, in an order that does not depend on chance."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return [(one.name, getattr(value, one.name)) for one in fields(value)]
+    if isinstance(value, Mapping):
+        return sorted(value.items(), key=lambda item: repr(item[0]))
+    if isinstance(value, AbstractSet):
+        return [(repr(one), None) for one in sorted(value, key=repr)]
+    if isinstance(value, Sequence):
+        return list(enumerate(value))
+    if callable(value) and hasattr(value, "__qualname__"):
+        return [(value.__qualname__, None)]
+    return sorted(getattr(value, "__dict__", {}).items())
+
+
+def _feed_bytes(digest: Any, tensor: Tensor) -> None:
+    """A tensor's bytes, some rows at a time, wherever it lies and however it is strided."""
+    rows = tensor.detach().reshape(tensor.shape[0] if tensor.ndim else 1, -1)
+    step = max(1, DENSE_BYTES // max(1, rows.shape[1] * rows.element_size()))
+    for part in torch.split(rows, step):
+        digest.update(part.cpu().contiguous().view(torch.uint8).numpy())

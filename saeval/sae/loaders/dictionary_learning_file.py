@@ -1,0 +1,180 @@
+"""What an ae.pt and the config.json beside it say, before anything is made of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from saeval.errors import LoadError
+from saeval.sae import Origin
+from saeval.sae.loaders.config import count, number, remaining, text
+from saeval.sae.loaders.files import read_json, read_torch
+from saeval.sae.loaders.tensors import exactly, scalar
+
+WEIGHTS = "ae.pt"
+CLASSES = {
+    "StandardTrainer": ("AutoEncoder", "AutoEncoderNew"),
+    "StandardTrainerAprilUpdate": ("AutoEncoder", "AutoEncoderNew"),
+    "StandardTrainerNew": ("AutoEncoderNew",),
+    "PAnnealTrainer": ("AutoEncoder", "AutoEncoderNew"),
+    "TopKTrainer": ("AutoEncoderTopK",),
+    "BatchTopKTrainer": ("BatchTopKSAE",),
+    "MatryoshkaBatchTopKTrainer": ("MatryoshkaBatchTopKSAE",),
+    "JumpReluTrainer": ("JumpReluAutoEncoder",),
+    "GatedSAETrainer": ("GatedAutoEncoder",),
+    "GatedAnnealTrainer": ("GatedAutoEncoder",),
+}
+"""Trainers, and the classes of dictionary each may train; the first one where none is named."""
+UNDERSTOOD = {"trainer_class", "dict_class", "activation_dim", "dict_size", "k", "group_sizes"}
+HARMLESS = {
+    "group_fractions",
+    "group_weights",
+    "k_anneal_steps",
+    "norm_factor",
+    "threshold_beta",
+    "threshold_start_step",
+    "top_k_aux",
+}
+"""Keys that look arithmetic, but concern training, or are folded into the weights already."""
+SITES = {
+    "resid_post": "blocks.{}.hook_resid_post",
+    "resid_pre": "blocks.{}.hook_resid_pre",
+    "mlp_out": "blocks.{}.hook_mlp_out",
+    "attn_out": "blocks.{}.hook_attn_out",
+    "attention_out": "blocks.{}.hook_attn_out",
+}
+"""What `submodule_name` begins with, before `_layer_N`."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An ae.pt and the configuration beside it."""
+
+    folder: Path
+    dictionary: str
+    """Class of dictionary."""
+    trainer: Mapping[str, Any]
+    state: Mapping[str, Any]
+    bias_scale: float
+    """What biases and thresholds lack: 1, but the norm factor in an interrupted run's file."""
+    origin: Origin
+
+    @property
+    def path(self) -> Path:
+        """The tensors' file."""
+        return self.folder / WEIGHTS
+
+    def tensors(self, *names: str) -> dict[str, Tensor]:
+        """Exactly the named tensors."""
+        return exactly(self.state, self.path, names)
+
+    def told(self, architecture: str) -> Origin:
+        """Where it comes from, with its architecture."""
+        return replace(self.origin, architecture=architecture)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The files of a folder.
+
+    Raises:
+        LoadError: if the trainer or class is unknown, or the files are damaged.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    trainer = config.get("trainer")
+    if not isinstance(trainer, Mapping):
+        raise LoadError(f"{path} has no 'trainer' object, which names the class of dictionary.")
+    dictionary = _dictionary_class(trainer, path)
+    origin = _origin(config, trainer, path)
+    state, bias_scale = _state(read_torch(folder / WEIGHTS), folder / WEIGHTS)
+    return Checkpoint(folder, dictionary, trainer, state, bias_scale, origin)
+
+
+def _dictionary_class(trainer: Mapping[str, Any], path: Path) -> str:
+    """Name of the dictionary's class.
+
+    Raises:
+        LoadError: if the trainer is unknown, or trains no such class.
+    """
+    name, said = trainer.get("trainer_class"), trainer.get("dict_class")
+    known = sorted({one for classes in CLASSES.values() for one in classes})
+    if name is None and said in known:
+        return str(said)
+    if name not in CLASSES:
+        raise LoadError(
+            f"{path} names the trainer {name!r}, which saeval does not know. Known are "
+            f"{', '.join(sorted(CLASSES))}."
+        )
+    allowed = CLASSES[name]
+    if said is not None and said not in allowed:
+        raise LoadError(
+            f"{path} names dict_class {said!r} for {name}, which trains {' or '.join(allowed)}."
+        )
+    return said or allowed[0]
+
+
+def _state(content: Mapping[str, Any], path: Path) -> tuple[Mapping[str, Any], float]:
+    """State dict, and the factor that its biases lack.
+
+    An interrupted run leaves {step, ae, optimizer, config, norm_factor}, with biases in the
+    units of normalised activations; a finished one has them scaled already.
+
+    Raises:
+        LoadError: if an interrupted run's file does not say by what activations were divided.
+    """
+    if "ae" not in content:
+        return content, 1.0
+    state = content["ae"]
+    if not isinstance(state, Mapping):
+        raise LoadError(f"'ae' in {path} must be a state dict, but is a {type(state).__name__}.")
+    if "norm_factor" not in content:
+        raise LoadError(
+            f"{path} was left by an interrupted run and lacks 'norm_factor', without which its "
+            "biases cannot be brought to the scale of raw activations. Finish the run."
+        )
+    factor = content["norm_factor"]
+    if factor is None:
+        return state, 1.0
+    if isinstance(factor, Tensor):
+        factor = scalar(factor, "norm_factor", path)
+    factor = number({"norm_factor": factor}, "norm_factor", path)
+    if factor <= 0:
+        raise LoadError(f"'norm_factor' in {path} is {factor}, but must be above 0.")
+    return state, factor
+
+
+def _origin(config: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -> Origin:
+    """What the configuration says of model and site.
+
+    Raises:
+        LoadError: if it reads and writes at different sites, or sets something unknown that may
+            bear on the numbers.
+    """
+    buffer = config.get("buffer")
+    buffer = buffer if isinstance(buffer, Mapping) else {}
+    if buffer.get("io", "out") not in ("in", "out"):
+        raise LoadError(
+            f"{path} sets io to {buffer['io']!r}: a dictionary that reads and writes at different "
+            "sites, whose classes saeval does not know."
+        )
+    rest = remaining(trainer, path, UNDERSTOOD, HARMLESS)
+    return Origin(
+        loader="dictionary_learning",
+        model=text(trainer.get("lm_name")),
+        read_site=_site(trainer.get("submodule_name"), buffer.get("io", "out")),
+        context_size=count(buffer.get("ctx_len")),
+        metadata={**rest, "buffer": dict(buffer)},
+    )
+
+
+def _site(submodule: Any, io: str) -> str | None:
+    """Site that a name such as `resid_post_layer_5` means; None where there is none."""
+    found = (
+        re.fullmatch(r"([a-z_]+)_layer_(\d+)", submodule) if isinstance(submodule, str) else None
+    )
+    if found is None or found[1] not in SITES or io != "out":
+        return None
+    return SITES[found[1]].format(found[2])

@@ -1,0 +1,165 @@
+"""Gemma Scope folders: params.npz, or its successor's params.safetensors."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saeval.errors import LoadError
+from saeval.registry.entries import Entry
+from saeval.sae import SAE, Origin
+from saeval.sae.architectures import JumpReLU, Transcoder, build
+from saeval.sae.loaders.config import choice, remaining, switch, text
+from saeval.sae.loaders.files import read_json, read_npz, read_safetensors
+from saeval.sae.loaders.tensors import check_width, exactly
+
+FORMAT = "params.npz (Gemma Scope) or params.safetensors (Gemma Scope 2)"
+
+REQUIRED = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+SKIP = "affine_skip_connection"
+REPOSITORY = re.compile(r"gemma-scope-(\d+b)-(pt|it)-(res|mlp|att|transcoders)\b")
+SUCCESSOR = re.compile(r"gemma-scope-2-(\d+[bm])-(pt|it)\b")
+SITES = {
+    "res": ("blocks.{}.hook_resid_post", None),
+    "mlp": ("blocks.{}.hook_mlp_out", None),
+    "att": ("blocks.{}.attn.hook_z", None),
+    "transcoders": ("blocks.{}.ln2.hook_normalized", "blocks.{}.hook_mlp_out"),
+    "resid_post": ("blocks.{}.hook_resid_post", None),
+    "mlp_out": ("blocks.{}.hook_mlp_out", None),
+    "attn_out": ("blocks.{}.hook_attn_out", None),
+    "transcoder": ("blocks.{}.ln2.hook_normalized", "blocks.{}.hook_mlp_out"),
+}
+"""Sites read and written, by what names of repositories and folders say."""
+NAMED_PARTS = 8
+"""Folders of a path that may tell model and site: a hub cache's, down to the SAE's own."""
+UNDERSTOOD = {
+    "architecture",
+    "affine_connection",
+    "type",
+    "width",
+    "model_name",
+    "hf_hook_point_in",
+    "hf_hook_point_out",
+}
+
+
+def matches(folder: Path) -> bool:
+    """Whether either file is there."""
+    return (folder / "params.npz").is_file() or (folder / "params.safetensors").is_file()
+
+
+def load(folder: Path, entry: Entry | None = None) -> SAE:
+    """The SAE in a folder, in float32: JumpReLU without subtraction of b_dec.
+
+    Model and site come from the successor's config.json, else from the names of repository and
+    folder, as far as they tell.
+
+    Raises:
+        LoadError: if both files are there, or one is damaged, incomplete or something else.
+    """
+    older, newer = folder / "params.npz", folder / "params.safetensors"
+    if older.is_file() and newer.is_file():
+        raise LoadError(f"{folder} holds both {older.name} and {newer.name}. Leave only one.")
+    path = older if older.is_file() else newer
+    content = read_npz(older) if path == older else read_safetensors(newer)
+    content = {_present(one): value for one, value in content.items() if not _idle(one, value)}
+    config = _config(folder / "config.json")
+    required = (*REQUIRED, SKIP) if config.get("affine_connection") else REQUIRED
+    found: dict[str, Any] = {**exactly(content, path, required, optional=(SKIP,))}
+    skip = found.pop(SKIP, None)
+    origin = _origin(folder, config, f"{entry.source} " if entry else "")
+    inner = build(JumpReLU, **found, subtract_b_dec=False, origin=origin)
+    check_width(config.get("width"), inner.d_sae, "width", folder / "config.json")
+    if _embeds(folder):
+        inner = _rescaled(inner)
+    if skip is None and origin.write_site is None:
+        return inner
+    return build(
+        Transcoder, inner=inner, W_skip=skip, origin=replace(origin, architecture="transcoder")
+    )
+
+
+def _present(name: str) -> str:
+    """Name of a tensor, of which the successor writes w_enc and w_dec."""
+    return name.replace("w_", "W_", 1) if name.startswith("w_") else name
+
+
+def _idle(name: str, value: Tensor) -> bool:
+    """Whether it is a scaling factor that does nothing."""
+    return name == "scaling_factor" and bool(torch.isclose(value, torch.ones_like(value)).all())
+
+
+def _rescaled(sae: JumpReLU) -> JumpReLU:
+    """SAEs of embeddings were trained on embeddings divided by sqrt(d_in).
+
+    Source: SAELens, `gemma_2_sae_huggingface_loader`.
+    """
+    root = sae.d_in**0.5
+    return replace(sae, W_enc=sae.W_enc / root, W_dec=sae.W_dec * root)
+
+
+def _embeds(folder: Path) -> bool:
+    return "embedding" in folder.absolute().parts[-3:]
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The successor's configuration; empty where there is none.
+
+    Raises:
+        LoadError: if it names another kind of dictionary.
+    """
+    if not path.is_file():
+        return {}
+    config = read_json(path)
+    choice(config, "architecture", path, ("jump_relu", "jumprelu"), "jump_relu")
+    choice(config, "type", path, ("sae", "transcoder"), "sae")
+    switch(config, "affine_connection", path, default=False)
+    remaining(config, path, UNDERSTOOD, ())
+    return config
+
+
+def _origin(folder: Path, config: Mapping[str, Any], source: str) -> Origin:
+    name = source + "/".join(folder.absolute().parts[-NAMED_PARTS:])
+    read, write = _hook(config, "in"), _hook(config, "out")
+    if read is None:
+        read, write = _sites(folder, name)
+    return Origin(
+        loader="gemma_scope",
+        architecture="jumprelu",
+        model=text(config.get("model_name")) or _model(name),
+        read_site=read,
+        write_site=write if write != read else None,
+        metadata=dict(config),
+    )
+
+
+def _hook(config: Mapping[str, Any], end: str) -> str | None:
+    """A module's end, such as `model.layers.5.output`, as a site."""
+    found = re.fullmatch(r"(.+)\.(in|out)put", str(config.get(f"hf_hook_point_{end}")))
+    return f"{found[1]}:{found[2]}" if found else None
+
+
+def _model(name: str) -> str | None:
+    successor, found = SUCCESSOR.search(name), REPOSITORY.search(name)
+    if successor:
+        return f"google/gemma-3-{successor[1]}-{successor[2]}"
+    if found:
+        return f"google/gemma-2-{found[1]}" + "-it" * (found[2] == "it")
+    return None
+
+
+def _sites(folder: Path, name: str) -> tuple[str | None, str | None]:
+    """Sites read and written by the names; None where they do not tell."""
+    found, layer = REPOSITORY.search(name), re.search(r"\blayer_(\d+)", name)
+    kinds = [part.removesuffix("_all") for part in folder.absolute().parts[-3:]]
+    kind = found[3] if found else next((one for one in kinds if one in SITES), None)
+    if _embeds(folder):
+        return "hook_embed", None
+    if kind is None or layer is None:
+        return None, None
+    read, write = SITES[kind]
+    return read.format(layer[1]), write.format(layer[1]) if write else None

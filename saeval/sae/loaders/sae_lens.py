@@ -1,0 +1,203 @@
+"""SAELens folders: cfg.json and sae_weights.safetensors, of every version."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saeval.errors import LoadError
+from saeval.registry.entries import Entry
+from saeval.sae import SAE, Origin
+from saeval.sae.architectures import (
+    AbsTopK,
+    Gated,
+    JumpReLU,
+    MatchingPursuit,
+    ReLU,
+    TopK,
+    Transcoder,
+    build,
+)
+from saeval.sae.architectures.transforms import InputOnly
+from saeval.sae.loaders.config import number, switch, whole
+from saeval.sae.loaders.files import read_safetensors
+from saeval.sae.loaders.sae_lens_config import Settings, read_settings
+from saeval.sae.loaders.tensors import check_width, exactly, transposed
+
+FORMAT = "cfg.json and sae_weights.safetensors (SAELens)"
+WEIGHTS = "sae_weights.safetensors"
+
+AFFINE = ("W_enc", "b_enc", "W_dec", "b_dec")
+FACTORS = ("scaling_factor", "finetuning_scaling_factor")
+"""A factor a latent, learned after training; the older name first."""
+
+
+def matches(folder: Path) -> bool:
+    """Whether both files are there."""
+    return (folder / "cfg.json").is_file() and (folder / WEIGHTS).is_file()
+
+
+def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all loaders take it
+    """The SAE in a folder, in float32.
+
+    Raises:
+        LoadError: if the architecture is unknown or cannot be evaluated token by token, or if
+            configuration and tensors are damaged, incomplete or contradict each other.
+    """
+    settings = read_settings(folder)
+    path = settings.path.with_name(WEIGHTS)
+    required, make = BUILDERS[settings.architecture]
+    tensors = exactly(read_safetensors(path), path, required, optional=FACTORS)
+    factors = [tensors.pop(name) for name in FACTORS if name in tensors]
+    sae = make(settings, tensors)
+    check_width(settings.values.get("d_in"), sae.d_in, "d_in", settings.path)
+    check_width(settings.values.get("d_sae"), sae.d_sae, "d_sae", settings.path)
+    return _with_factors(sae, factors, settings)
+
+
+def _with_factors(sae: Any, factors: list[Tensor], settings: Settings) -> SAE:
+    """A finetuned factor a latent, which multiplies acts at decoding, moved into W_dec.
+
+    Raises:
+        LoadError: if there is one that does something, but the configuration denies it.
+    """
+    for factor in factors:
+        if bool(torch.isclose(factor, torch.ones(())).all()):
+            continue
+        if not settings.scaled_latents or factor.shape != (sae.d_sae,):
+            raise LoadError(
+                f"{settings.path.with_name(WEIGHTS)} holds a factor a latent of shape "
+                f"{list(factor.shape)}, but the configuration sets finetuning_scaling_factor to "
+                f"{settings.scaled_latents} and d_sae to {sae.d_sae}. Whether it applies cannot be "
+                "known."
+            )
+        sae = replace(sae, W_dec=sae.W_dec * factor[:, None])
+    return sae
+
+
+def _scaled(sae: Any, settings: Settings) -> SAE:
+    """The constant that inputs were multiplied by, moved into the weights.
+
+    W_enc s, W_dec / s and b_dec / s; biases and thresholds of latents stay.
+
+    Source: SAELens, `fold_activation_norm_scaling_factor`.
+    """
+    s = settings.scale
+    if s is None:
+        return sae
+    return replace(sae, W_enc=sae.W_enc * s, W_dec=sae.W_dec / s, b_dec=sae.b_dec / s)
+
+
+def _told(settings: Settings, architecture: str) -> Origin:
+    return replace(settings.origin, architecture=architecture)
+
+
+def _affine(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+    kind, name = (JumpReLU, "jumprelu") if "threshold" in tensors else (ReLU, "relu")
+    sae = build(
+        kind,
+        **tensors,
+        subtract_b_dec=settings.subtract_b_dec,
+        transform=settings.transform,
+        origin=_told(settings, name),
+    )
+    return _scaled(sae, settings)
+
+
+def _gated(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+    sae = build(
+        Gated,
+        **tensors,
+        subtract_b_dec=settings.subtract_b_dec,
+        transform=settings.transform,
+        origin=_told(settings, "gated"),
+    )
+    return _scaled(sae, settings)
+
+
+def _topk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+    """TopK and AbsTopK. Rescaling by decoder norm is folded, as SAELens' own folding does.
+
+    Acts are pre |W_dec| and decode through W_dec / |W_dec|: the same acts and reconstruction.
+    """
+    kind = AbsTopK if settings.architecture == "abstopk" else TopK
+    sae = build(
+        kind,
+        **tensors,
+        k=whole(settings.values, "k", settings.path),
+        subtract_b_dec=settings.subtract_b_dec,
+        transform=settings.transform,
+        origin=_told(settings, settings.architecture),
+    )
+    if switch(settings.values, "rescale_acts_by_decoder_norm", settings.path, default=False):
+        norm = sae.W_dec.norm(dim=1)
+        W_dec = sae.W_dec / torch.where(norm > 0, norm, 1)[:, None]
+        sae = replace(sae, W_enc=sae.W_enc * norm, b_enc=sae.b_enc * norm, W_dec=W_dec)
+    return _scaled(sae, settings)
+
+
+def _matching_pursuit(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+    """Tied atoms; b_dec counts at decoding only where it is subtracted at encoding.
+
+    Raises:
+        LoadError: if an input scale is known, which tied weights cannot hold.
+    """
+    if settings.scale is not None:
+        raise LoadError(f"{settings.path} gives an input scale, which tied weights cannot hold.")
+    values = settings.values
+    steps = values.get("max_iterations")
+    return build(
+        MatchingPursuit,
+        **tensors | {"b_dec": tensors["b_dec"] * settings.subtract_b_dec},
+        # Without a limit SAELens stops after as many steps as there are input dimensions.
+        max_steps=whole(values, "d_in" if steps is None else "max_iterations", settings.path),
+        residual_norm=number(values, "residual_threshold", settings.path),
+        stop_on_repeat=switch(values, "stop_on_duplicate_support", settings.path, default=True),
+        transform=settings.transform,
+        origin=_told(settings, "matching_pursuit"),
+    )
+
+
+def _transcoder(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+    """Reads without b_dec, which is the output's; what is normalised on the way in stays so.
+
+    Raises:
+        LoadError: if b_dec is to be subtracted, or an input scale would have to be undone.
+    """
+    if settings.subtract_b_dec or settings.scale is not None:
+        raise LoadError(
+            f"{settings.path} sets apply_b_dec_to_input or an input scale for a transcoder, whose "
+            "b_dec and scale belong to another site. SAELens refuses the former, too."
+        )
+    skip = tensors.pop("W_skip", None)
+    kind, name = (JumpReLU, "jumprelu") if "threshold" in tensors else (ReLU, "relu")
+    inner = build(
+        kind,
+        **tensors,
+        subtract_b_dec=False,
+        transform=InputOnly(settings.transform),
+        origin=Origin(architecture=name),
+    )
+    check_width(settings.values.get("d_out"), len(inner.b_dec), "d_out", settings.path)
+    if skip is not None:
+        skip = transposed(skip, "W_skip", settings.path.with_name(WEIGHTS))
+    return build(Transcoder, inner=inner, W_skip=skip, origin=_told(settings, "transcoder"))
+
+
+Builder = Callable[[Settings, dict[str, Tensor]], SAE]
+BUILDERS: dict[str, tuple[tuple[str, ...], Builder]] = {
+    "standard": (AFFINE, _affine),
+    "jumprelu": ((*AFFINE, "threshold"), _affine),
+    "gated": (("W_enc", "b_gate", "b_mag", "r_mag", "W_dec", "b_dec"), _gated),
+    "topk": (AFFINE, _topk),
+    "abstopk": (AFFINE, _topk),
+    "matching_pursuit": (("W_dec", "b_dec"), _matching_pursuit),
+    "transcoder": (AFFINE, _transcoder),
+    "skip_transcoder": ((*AFFINE, "W_skip"), _transcoder),
+    "jumprelu_transcoder": ((*AFFINE, "threshold"), _transcoder),
+    "jumprelu_skip_transcoder": ((*AFFINE, "threshold", "W_skip"), _transcoder),
+}
+"""Tensors that each architecture needs, and what is made of them."""

@@ -1,0 +1,347 @@
+"""saeval's own format: saeval.json says what is computed, saeval.safetensors holds the tensors.
+
+Described in docs/format.md.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from saeval.errors import LoadError, UsageError
+from saeval.registry.entries import Entry
+from saeval.sae import SAE, Origin
+from saeval.sae.architectures import ARCHITECTURES, build
+from saeval.sae.architectures.checks import tensor_fields
+from saeval.sae.architectures.random import random_topk
+from saeval.sae.architectures.topk import TopK
+from saeval.sae.architectures.transforms import TRANSFORMS, Transform
+from saeval.sae.loaders.files import read_json, read_safetensors
+from saeval.sae.loaders.tensors import check_width, exactly
+
+FORMAT = "saeval.json and saeval.safetensors (saeval)"
+CONFIG, WEIGHTS = "saeval.json", "saeval.safetensors"
+VERSION = 1
+RANDOM = "random"
+"""Stands for a TopK SAE whose directions are drawn from a seed, not stored."""
+SEEDS = range(2**63)
+"""What a random null may be drawn from: torch's generators take no more."""
+LARGEST = 2**32
+"""Numbers in a random null's decoder at most, 16 GiB: a file of a few bytes names its size."""
+INNER = "inner"
+"""Field that holds another architecture; its tensors carry this before their names."""
+
+ORIGIN: dict[str, Any] = {
+    "model": str | None,
+    "read_site": str | None,
+    "write_site": str | None,
+    "prepend_bos": bool | None,
+    "context_size": int | None,
+    "centred": bool,
+    "metadata": dict,
+}
+"""What may stand under `origin`, and of what type."""
+
+
+def matches(folder: Path) -> bool:
+    """Whether the configuration is there."""
+    return (folder / CONFIG).is_file()
+
+
+def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all loaders take it
+    """The SAE in a folder, in float32 whatever it is stored in.
+
+    Raises:
+        LoadError: if it is of a later version, names what saeval does not know, or is damaged,
+            incomplete or contradictory.
+    """
+    path = folder / CONFIG
+    config = read_json(path)
+    if config.get("format") != "saeval" or config.get("version") != VERSION:
+        raise LoadError(
+            f"{path} is format {config.get('format')!r}, version {config.get('version')!r}. This "
+            f"saeval reads 'saeval', version {VERSION}."
+        )
+    _only(config, {"format", "version", "d_in", "d_sae", "sae", "origin"}, path)
+    weights = folder / WEIGHTS
+    tensors = read_safetensors(weights)
+    described = _object(config, "sae", path)
+    if described.get("architecture") == RANDOM:
+        return _random(config, exactly(tensors, weights, ["b_dec"], []), path)
+    required, optional = _names(described, path)
+    found = exactly(tensors, weights, required, optional)
+    origin = _origin(_object(config, "origin", path), str(described.get("architecture")), path)
+    sae = _build(described, found, path, origin)
+    check_width(config.get("d_in"), sae.d_in, "d_in", path)
+    check_width(config.get("d_sae"), sae.d_sae, "d_sae", path)
+    return sae
+
+
+def _random(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> SAE:
+    """A random null, its directions drawn anew.
+
+    Raises:
+        LoadError: if a number is missing, no integer, out of range, or does not fit the tensors.
+            Nothing is drawn before that is known.
+    """
+    described = _object(config, "sae", path)
+    _only(described, {"architecture", "d_sae", "k", "seed"}, path)
+    numbers: dict[str, Any] = {name: described.get(name) for name in ("d_sae", "k", "seed")}
+    for name, value in numbers.items():
+        if type(value) is not int or value < (0 if name == "seed" else 1):
+            raise LoadError(f"{path} gives '{name}' as {value!r}, but must give a whole number.")
+    b_dec = tensors["b_dec"]
+    if b_dec.ndim != 1:
+        raise LoadError(f"b_dec beside {path} has shape {list(b_dec.shape)}, not [d_in].")
+    check_width(config.get("d_in"), len(b_dec), "d_in", path)
+    _check_random(**numbers, d_in=len(b_dec), stated=config.get("d_sae"), path=path)
+    sae = random_topk(b_dec, **numbers)
+    origin = _origin(_object(config, "origin", path), "topk", path)
+    metadata = {**origin.metadata, **sae.origin.metadata}
+    return replace(sae, origin=replace(origin, metadata=metadata))
+
+
+def _check_random(d_sae: int, k: int, seed: int, *, d_in: int, stated: Any, path: Path) -> None:
+    """The numbers of a random null agree, and can be drawn from.
+
+    Raises:
+        LoadError: naming the one that does not.
+    """
+    if stated not in (None, d_sae):
+        raise LoadError(f"{path} says d_sae = {stated!r}, but 'd_sae' of its 'sae' is {d_sae}.")
+    if d_sae * d_in > LARGEST:
+        raise LoadError(
+            f"{path} gives 'd_sae' as {d_sae}, which at width {d_in} makes more than the "
+            f"{LARGEST:,} numbers that a random null may have. Lower it."
+        )
+    if k > d_sae:
+        raise LoadError(f"{path} gives 'k' as {k}, but has only {d_sae} latents.")
+    if seed not in SEEDS:
+        raise LoadError(f"{path} gives 'seed' as {seed}, but it must be below 2**63.")
+
+
+def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write an SAE of a built-in architecture, its tensors in float32 or float16.
+
+    Raises:
+        UsageError: if its architecture is not saeval's own, or a tensor does not fit the dtype.
+    """
+    tensors: dict[str, Tensor] = {}
+    seeded = sae.origin.metadata.get("null") == RANDOM
+    config = {
+        "format": "saeval",
+        "version": VERSION,
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "sae": (_seeded if seeded else _described)(sae, "", tensors, dtype),
+        "origin": asdict(sae.origin),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _seeded(
+    sae: Any, prefix: str, tensors: dict[str, Tensor], dtype: torch.dtype
+) -> dict[str, Any]:
+    """The JSON of a random null: what its directions are drawn from, not the directions.
+
+    Raises:
+        UsageError: if it names no seed, or is not what its seed gives.
+    """
+    seed, cure = sae.origin.metadata.get("seed"), "Take 'null' out of its origin's metadata"
+    if type(seed) is not int or seed not in SEEDS:
+        raise UsageError(
+            f"An SAE called random must name the seed of its directions, a whole number from 0 to "
+            f"below 2**63, not {seed!r}. {cure}, or add 'seed' there."
+        )
+    other = _not_drawn(sae, seed)
+    if other:
+        raise UsageError(
+            f"An SAE called random from seed {seed} is not what the directions of that seed give: "
+            f"{', '.join(other)} would be lost. {cure} to save it as it is."
+        )
+    config = {"d_sae": sae.d_sae, "k": sae.k, "seed": seed}
+    tensors[prefix + "b_dec"] = _stored(sae.b_dec, "b_dec", dtype)
+    return {"architecture": RANDOM, **config}
+
+
+def _not_drawn(sae: Any, seed: int) -> list[str]:
+    """What of an SAE is not as `random_topk` draws it; its architecture, if that is another."""
+    if type(sae) is not TopK:
+        return [f"its architecture {type(sae).__name__}"]
+    drawn = random_topk(sae.b_dec.cpu(), sae.d_sae, sae.k, seed)
+    names = [one.name for one in fields(sae) if one.name != "origin"]
+    return [name for name in names if not _same(getattr(sae, name), getattr(drawn, name))]
+
+
+def _same(value: Any, drawn: Any) -> bool:
+    if isinstance(value, Tensor):
+        return torch.equal(value.cpu(), drawn)
+    return bool(value == drawn)
+
+
+def _described(
+    sae: Any, prefix: str, tensors: dict[str, Tensor], dtype: torch.dtype
+) -> dict[str, Any]:
+    """The JSON of an architecture; its tensors are added to `tensors`."""
+    name = next((key for key, kind in ARCHITECTURES.items() if type(sae) is kind), None)
+    if name is None:
+        raise UsageError(
+            f"{type(sae).__name__} cannot be saved: only {', '.join(ARCHITECTURES)} can."
+        )
+    config: dict[str, Any] = {"architecture": name}
+    for one in fields(sae):
+        value = getattr(sae, one.name)
+        if one.name == "origin" or value is None:
+            continue
+        if isinstance(value, Tensor):
+            tensors[prefix + one.name] = _stored(value, prefix + one.name, dtype)
+        elif one.name == INNER:
+            config[INNER] = _described(value, f"{prefix}{INNER}.", tensors, dtype)
+        else:
+            config[one.name] = _transform_json(value) if one.name == "transform" else value
+    return config
+
+
+def _stored(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
+    stored = tensor.detach().cpu().to(dtype).contiguous()
+    if not bool(stored.isfinite().all()):
+        raise UsageError(f"'{name}' does not fit {dtype}: save it in float32.")
+    return stored.clone()
+
+
+def _names(config: Mapping[str, Any], path: Path, prefix: str = "") -> tuple[list[str], list[str]]:
+    """Tensors that an architecture needs, and those that it may have."""
+    kind = _kind(config, path)
+    names = tensor_fields(kind)
+    required = [prefix + name for name, needed in names.items() if needed]
+    optional = [prefix + name for name, needed in names.items() if not needed]
+    if any(one.name == INNER for one in fields(kind)):
+        more, maybe = _names(_object(config, INNER, path), path, f"{prefix}{INNER}.")
+        return required + more, optional + maybe
+    return required, optional
+
+
+def _build(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    origin: Origin,
+    prefix: str = "",
+) -> Any:
+    """An architecture from its JSON and the tensors under its prefix.
+
+    Raises:
+        LoadError: if a parameter is missing, unknown or of the wrong type.
+    """
+    kind = _kind(config, path)
+    own = {one.name: one for one in fields(kind) if one.name != "origin"}
+    arrays = tensor_fields(kind)
+    _only(config, (set(own) - set(arrays)) | {"architecture"}, path)
+    values: dict[str, Any] = {"origin": origin}
+    for name, one in own.items():
+        if name in arrays:
+            if prefix + name in tensors:
+                values[name] = tensors[prefix + name]
+        elif name == INNER:
+            inner = _object(config, INNER, path)
+            inside = Origin(architecture=str(inner.get("architecture")))
+            values[name] = _build(inner, tensors, path, inside, f"{prefix}{INNER}.")
+        elif name in config:
+            values[name] = _parameter(name, config[name], one.type, path)
+        elif one.default is MISSING and one.default_factory is MISSING:
+            raise LoadError(f"{path} lacks '{name}', which the architecture needs.")
+    return build(kind, **values)
+
+
+def _parameter(name: str, value: Any, kind: Any, path: Path) -> Any:
+    """A parameter in its own type: JSON has lists for tuples and may drop `.0`."""
+    if name == "transform":
+        return _transform(value, path)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, list) and all(type(one) is int for one in value):
+        return tuple(value)
+    if not isinstance(kind, type) or type(value) is not kind:
+        raise LoadError(f"{path} gives '{name}' as {value!r}, but must give it as {kind}.")
+    return value
+
+
+def _kind(config: Mapping[str, Any], path: Path) -> type:
+    name = config.get("architecture")
+    if name not in ARCHITECTURES:
+        raise LoadError(
+            f"{path} names the architecture {name!r}, which saeval does not know. Known are "
+            f"{', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[name]
+
+
+def _transform_json(transform: Transform) -> dict[str, Any]:
+    name = next((key for key, kind in TRANSFORMS.items() if type(transform) is kind), None)
+    if name is None or not is_dataclass(transform):
+        raise UsageError(f"{transform!r} cannot be saved: only {', '.join(TRANSFORMS)} can.")
+    values = {one.name: getattr(transform, one.name) for one in fields(transform)}
+    inner = values.pop(INNER, None)
+    return {"name": name, **values, **({INNER: _transform_json(inner)} if inner else {})}
+
+
+def _transform(config: Any, path: Path) -> Transform:
+    """A transform from its JSON.
+
+    Raises:
+        LoadError: if it is unknown, or its constants are not what it needs.
+    """
+    if not isinstance(config, dict) or config.get("name") not in TRANSFORMS:
+        raise LoadError(
+            f"{path} gives the transform {config!r}; known are {', '.join(TRANSFORMS)}."
+        )
+    kind: Any = TRANSFORMS[config["name"]]
+    values = {name: value for name, value in config.items() if name != "name"}
+    if INNER in values:
+        values[INNER] = _transform(values[INNER], path)
+    numbers = [value for name, value in values.items() if name != INNER]
+    if set(values) != {one.name for one in fields(kind)} or not all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in numbers
+    ):
+        raise LoadError(
+            f"{path} gives the transform {config!r}, but {config['name']} needs exactly the "
+            f"constants {[one.name for one in fields(kind)]}."
+        )
+    return kind(**values)
+
+
+def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
+    """Where the SAE comes from.
+
+    Raises:
+        LoadError: if something is unknown or of the wrong type.
+    """
+    _only(config, {"loader", "architecture", *ORIGIN}, path)
+    for name, allowed in ORIGIN.items():
+        if name in config and not isinstance(config[name], allowed):
+            raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
+    told = {name: value for name, value in config.items() if name in ORIGIN}
+    return Origin(loader="saeval", architecture=architecture, **told)
+
+
+def _object(config: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    value = config.get(name)
+    if not isinstance(value, Mapping):
+        raise LoadError(f"{path} must give '{name}' as an object, not {value!r}.")
+    return value
+
+
+def _only(config: Mapping[str, Any], known: set[str], path: Path) -> None:
+    unknown = sorted(set(config) - known)
+    if unknown:
+        raise LoadError(
+            f"{path} holds {', '.join(map(repr, unknown))}, which has no meaning here. Known are "
+            f"{', '.join(sorted(known))}."
+        )

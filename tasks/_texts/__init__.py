@@ -1,0 +1,1 @@
+"""Texts that tasks read: tables, a corpus, labelled sets."""

@@ -1,0 +1,146 @@
+"""The text that `core` reads: a file of yours, the lab's, the Pile's, or Python's own manual."""
+
+import functools
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from saeval import lab
+from saeval.errors import DataError
+from saeval.registry.hub.cache import is_offline
+
+from .tables import read_table
+
+logger = logging.getLogger(__name__)
+
+HUB_ID = "NeelNanda/pile-10k"
+HUB_REVISION = "2fd62b965ad603787676f81cb23032397b97c63f"
+HUB_FILE = "data/train-00000-of-00001-4746b8785c874cc7.parquet"
+# The first 10,000 documents of the Pile in one file of 33 MB: small enough for a laptop, and what
+# interpretability work commonly reads.
+HUB_SECONDS = 5.0
+# How long the hub may take to answer before the text at hand is taken.
+_CHARACTERS_A_LAB_DOCUMENT = {"world": 200, "othello": 175}
+# Documents of the world have 236 on average, games 176 each.
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts and what to call them."""
+
+    name: str
+    texts: Sequence[str]
+    """At least one."""
+    notice: str | None = None
+    """What a reader of the scores must know about this choice; None: nothing."""
+    whole: bool = False
+    """Whether each text makes a row of its own, as a game does; else they are packed."""
+
+
+def read_texts(path: str | Path, column: str = "text") -> Corpus:
+    """Texts of a file: .txt (one a line), .jsonl, .csv or .parquet (one a row of a column).
+
+    Blank ones are left out.
+
+    Raises:
+        DataError: if the file cannot be read, has no such column, or holds no text.
+    """
+    path = Path(path)
+    table = read_table(path)
+    if column not in table:
+        names = ", ".join(map(str, table))
+        raise DataError(f"'{path}' has no column '{column}', only {names}.")
+    texts = table[column].tolist()
+    wrong = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise DataError(f"Row {wrong} of '{path}' has {texts[wrong]!r} in '{column}', no text.")
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise DataError(f"'{path}' holds no text. Give a file with one text a line or row.")
+    return Corpus(path.name, texts)
+
+
+def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus | None:
+    """Text for a model of the lab, at least so much of it; None for any other model.
+
+    Args:
+        model: Name or folder of the model.
+        characters: How much text. What the world's documents say depends on how many are asked for.
+        games: Of lab/othello no more than so many, which are the first of all; None: no limit.
+
+    Raises:
+        UsageError: if that part of the lab reads no text.
+    """
+    part = lab.part_of(model)
+    if part is None:
+        return None
+    documents, whole = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT.get(part, characters), False
+    if part == "othello":
+        documents, whole = min(documents, games or documents), True
+    return Corpus(f"lab/{part}", lab.text(part, documents=documents), whole=whole)
+
+
+def default_corpus() -> Corpus:
+    """The Pile sample where the hub or its cache has it, else Python's manual.
+
+    Raises:
+        DataError: if neither can be read.
+    """
+    return _pile() if is_pile_in_reach() else _manual()
+
+
+def default_identity() -> str:
+    """What `default_corpus` will give, by content, without loading more than is needed."""
+    if is_pile_in_reach():
+        return f"{HUB_ID}@{HUB_REVISION}"
+    return hashlib.sha256("\0".join(_manual().texts).encode()).hexdigest()
+
+
+@functools.cache
+def is_pile_in_reach() -> bool:
+    """Whether the cache has the Pile sample, or the hub answers. Found out once a process."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    place = {"repo_type": "dataset", "revision": HUB_REVISION}
+    if isinstance(try_to_load_from_cache(HUB_ID, HUB_FILE, **place), str):
+        return True
+    if is_offline():
+        return False
+    try:
+        get_hf_file_metadata(hf_hub_url(HUB_ID, HUB_FILE, **place), timeout=HUB_SECONDS)
+    except Exception as error:  # noqa: BLE001  whose errors arrive depends on huggingface_hub
+        logger.info("%s is out of reach: %s", HUB_ID, error)
+        return False
+    return True
+
+
+def _pile() -> Corpus:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(HUB_ID, HUB_FILE, repo_type="dataset", revision=HUB_REVISION)
+    except Exception as error:
+        raise DataError(
+            f"The default text, {HUB_ID}, did not arrive: {error}. Try again, pass a file with "
+            "--set core.texts=FILE, or set HF_HUB_OFFLINE=1 to do without."
+        ) from error
+    return Corpus(f"{HUB_ID}@{HUB_REVISION[:7]}", read_texts(path).texts)
+
+
+def _manual() -> Corpus:
+    """The language reference that `help()` shows: English prose and some code."""
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise DataError(
+            f"No text to score on: {HUB_ID} is out of reach, and this Python lacks pydoc_data. "
+            "Pass a file with --set core.texts=FILE, or token rows with --set core.tokens=FILE."
+        ) from error
+    notice = (
+        f"{HUB_ID} is out of reach, so the text is the manual that ships with Python: good for a "
+        "look, too small and too technical for figures to publish. Pass yours with "
+        "--set core.texts=FILE."
+    )
+    return Corpus("pydoc topics", [topics[name] for name in sorted(topics)], notice)
