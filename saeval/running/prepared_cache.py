@@ -16,7 +16,9 @@ _ARRAYS = "arrays.safetensors"
 _FACTS = "facts.json"
 
 
-def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared]) -> Prepared:
+def prepared(
+    store: Store, key: Mapping[str, Any], make: Callable[[], Prepared]
+) -> tuple[Prepared, bool]:
     """What `make` gives, made only if the store does not hold it under the key.
 
     Computed or found, it comes back as it reads from disk: tuples in facts are lists, and keys
@@ -27,6 +29,9 @@ def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared])
         key: All that the result depends on, JSON-like: the task with its version and
             configuration, the source's identity, the seed, hashes of the data.
         make: Runs the task's `prepare`. What it raises passes through.
+
+    Returns:
+        What was prepared, and whether it was computed now.
 
     Raises:
         UsageError: if the result cannot be kept as arrays of numbers, tables and JSON.
@@ -39,9 +44,9 @@ def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared])
 
     found = store.get({**key, "kind": "prepared"}, write, load)
     if found is not None:
-        return found
+        return found, bool(fresh)
     kept = fresh[0] if fresh else make()
-    return Prepared(kept.arrays, kept.tables, json.loads(_facts(kept)))
+    return Prepared(kept.arrays, kept.tables, json.loads(_facts(kept))), True
 
 
 def held(store: Store, key: Mapping[str, Any]) -> bool:
