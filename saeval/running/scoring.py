@@ -19,7 +19,6 @@ from saeval.running.preflight.checks import (
     Claims,
     claims_of,
     preflight,
-    prepared_rows,
     refuse,
     warnings_of,
 )
@@ -188,7 +187,7 @@ def _evidence(
         refuse(_check(meeting, source, None))
     with clock.phase("prepare", job.task.name, job.seed) as phase:
         ready, fresh = _prepared(meeting, job, source)
-        rows = prepared_rows(ready)
+        rows = ready.rows
         tokens = 0 if rows is None else int(rows.mask.sum())
         phase.tokens += tokens if fresh else 0
     record["data"] = dict(ready.facts)

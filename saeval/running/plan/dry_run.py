@@ -16,7 +16,7 @@ from saeval.results.from_evidence import scores_of
 from saeval.results.score import Labels, Score
 from saeval.running.jobs import Job
 from saeval.running.plan.first_batch_source import Glimpse, Meter, OutOfTime
-from saeval.running.preflight.checks import preflight, prepared_rows, refuse
+from saeval.running.preflight.checks import preflight, refuse
 from saeval.running.preflight.reconstruction import take_sample
 from saeval.running.prepared_cache import held, prepared
 from saeval.running.scoring import Meeting, prepared_key, rows_to_look_at
@@ -128,7 +128,7 @@ class Stage:
     def _check(self, meeting: Meeting, job: Job) -> float:
         """Seconds of the preflight, which reads so little that it is held as in a run."""
         source = self._glimpse(meeting).source
-        rows = prepared_rows(self._prepared[digest(prepared_key(meeting, job))])
+        rows = self._prepared[digest(prepared_key(meeting, job))].rows
 
         def check() -> None:
             seen = rows or rows_to_look_at(source)
@@ -213,7 +213,9 @@ def _said(error: Exception) -> str:
 def _prepared_bytes(ready: Prepared) -> int:
     tables = sum(int(table.memory_usage(index=False).sum()) for table in ready.tables.values())
     facts = len(json.dumps(dict(ready.facts)))
-    return sum(array.nbytes for array in ready.arrays.values()) + tables + facts
+    all_rows = [*ready.more_rows.values(), *([] if ready.rows is None else [ready.rows])]
+    tokens = sum(rows.ids.nbytes + 2 * rows.mask.nbytes for rows in all_rows)
+    return sum(array.nbytes for array in ready.arrays.values()) + tokens + tables + facts
 
 
 def _result(evidence: Sequence[Evidence | Missing], labels: Labels) -> tuple[float, int]:
