@@ -15,7 +15,7 @@ from saeval.results.evidence_files import distinct_tables, recipe
 from saeval.results.from_evidence import scores_of
 from saeval.results.score import Labels, Score
 from saeval.running.jobs import Job
-from saeval.running.plan.first_batch_source import Glimpse, Meter, OutOfTime
+from saeval.running.plan.first_batch_source import FirstBatchSource, OutOfTime, Stopwatch
 from saeval.running.preflight.checks import preflight, refuse
 from saeval.running.preflight.reconstruction import take_sample
 from saeval.running.prepared_cache import held, prepared
@@ -52,12 +52,12 @@ class Costs:
 class Stage:
     """Rehearses the jobs of a plan, work of one kind once."""
 
-    meter: Meter
+    stopwatch: Stopwatch
     shown: int = 0
     """Tokens of the batch that was shown, where it stood for most."""
     asked: int = 0
     """Tokens for which it stood."""
-    _glimpses: dict[Place | None, Glimpse] = field(default_factory=dict)
+    _glimpses: dict[Place | None, FirstBatchSource] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _scored: dict[Any, tuple[float, int]] = field(default_factory=dict)
 
@@ -93,11 +93,11 @@ class Stage:
         """Most that codes of an SAE will hold in memory."""
         return max((glimpse.code_bytes for glimpse in self._glimpses.values()), default=0.0)
 
-    def _glimpse(self, meeting: Meeting) -> Glimpse:
+    def _glimpse(self, meeting: Meeting) -> FirstBatchSource:
         if meeting.place not in self._glimpses:
             with meeting.clock.phase("model"):
                 source = meeting.session.sources.open(meeting.place)
-            self._glimpses[meeting.place] = Glimpse(suited(source), self.meter)
+            self._glimpses[meeting.place] = FirstBatchSource(suited(source), self.stopwatch)
         return self._glimpses[meeting.place]
 
     def _prepare(self, meeting: Meeting, job: Job) -> Costs:
@@ -110,7 +110,7 @@ class Stage:
         def make() -> Prepared:
             glimpse = self._glimpse(meeting)
             try:
-                ready, spent = self.meter.timed(lambda: job.task.prepare(glimpse, job.seed))
+                ready, spent = self.stopwatch.timed(lambda: job.task.prepare(glimpse, job.seed))
             except (NotApplicable, OutOfTime):
                 raise
             except Exception as error:
@@ -141,7 +141,7 @@ class Stage:
             refuse(found)
             meeting.checks = tuple(found)
 
-        return self.meter.timed(check)[1]
+        return self.stopwatch.timed(check)[1]
 
     def _score(self, meeting: Meeting, job: Job) -> tuple[float, int]:
         """Seconds, and bytes of the result. What is yielded is thrown away."""
@@ -158,11 +158,11 @@ class Stage:
             found = []
             for each in yielded:
                 found.append(each)
-                self.meter.settle()
+                self.stopwatch.check()
             return found
 
         try:
-            evidence, spent = self.meter.timed(score)
+            evidence, spent = self.stopwatch.timed(score)
         except (NotApplicable, OutOfTime):
             raise
         except Exception as error:

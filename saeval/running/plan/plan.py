@@ -22,7 +22,7 @@ from saeval.results.reading import find_result
 from saeval.running.jobs import Job
 from saeval.running.named_saes import Subject, find_subjects
 from saeval.running.plan.dry_run import Costs, Stage, Unpredictable
-from saeval.running.plan.first_batch_source import Meter
+from saeval.running.plan.first_batch_source import Stopwatch
 from saeval.running.plan.forecast import Forecast, History, method
 from saeval.running.plan.rows import Download, Plan, Planned, total_bytes
 from saeval.running.progress import silent
@@ -70,7 +70,7 @@ class _Planner:
     """Goes through a run as `saeval.run` does, and adds up what it sees."""
 
     session: Session
-    stage: Stage = field(default_factory=lambda: Stage(Meter(REHEARSAL_SECONDS)))
+    stage: Stage = field(default_factory=lambda: Stage(Stopwatch(REHEARSAL_SECONDS)))
     downloads: dict[str, Download] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase."""
