@@ -1,6 +1,5 @@
 """Reading JSON and tensor files that may be damaged or hostile: whole and plain, or an error."""
 
-import json
 import re
 import warnings
 import zipfile
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from saeval.config.strict_json import LARGEST_BYTES, parse_json
+from saeval.config.strict_yaml import parse_yaml
 from saeval.errors import LoadError
 
 _CODE = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")
@@ -26,22 +27,50 @@ SCANNED_BYTES = 2**20
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """The JSON object in a file. Every loader's configuration enters here.
 
     Raises:
-        LoadError: if there is none.
+        LoadError: if there is none, or it names a key twice, or holds what is no JSON.
     """
+    text = _text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LoadError(f"{path} cannot be read: {error.strerror or error}.") from error
+        content = parse_json(text)
     except ValueError as error:
         raise LoadError(
-            f"{path} is no JSON: {error}. The file is damaged, or something else was saved there."
+            f"{path} is no JSON: {error}. The file is damaged, was edited by mistake, or something "
+            "else was saved there."
         ) from error
     if not isinstance(content, dict):
         raise LoadError(f"{path} must hold a JSON object, but holds a {type(content).__name__}.")
     return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, as strict as `read_json`.
+
+    Raises:
+        LoadError: as `read_json`.
+    """
+    try:
+        content = parse_yaml(_text(path))
+    except ValueError as error:
+        raise LoadError(
+            f"{path} is no YAML: {error}. The file is damaged or was edited."
+        ) from error
+    if not isinstance(content, dict):
+        raise LoadError(f"{path} must hold a mapping, but holds a {type(content).__name__}.")
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise LoadError(f"{path} is larger than {LARGEST_BYTES:,} bytes: no configuration is.")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise LoadError(f"{path} is no JSON or YAML: it is not UTF-8 text ({error}).") from error
 
 
 def peek_json(path: Path) -> dict[str, Any] | None:
