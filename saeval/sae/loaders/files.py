@@ -3,7 +3,7 @@
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ _REASON = re.compile(r"WeightsUnpickler error(?:: *| +)(\S.*)")
 """Where the reason stands in torch's advice on restricted unpickling."""
 _PICKLE = b"\x80"
 """First byte of a pickle that stands by itself, of protocol 2 or later."""
+LISTED = 8
+"""Names that an error lists at most."""
 SCANNED_BYTES = 2**20
 """How much of a torch file is searched for names before it is read."""
 
@@ -139,6 +141,27 @@ def read_torch(path: Path) -> Mapping[str, Any]:
             "module.state_dict()."
         )
     return content
+
+
+def one_file(place: Path, fits: Callable[[Path], bool]) -> Path:
+    """The file itself, or the one file in a folder that fits.
+
+    Raises:
+        LoadError: if several do, with their names, or none does.
+    """
+    if place.is_file():
+        return place
+    found = sorted(path for path in place.iterdir() if path.is_file() and fits(path))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise LoadError(f"{place} holds no file of this format.")
+    names = ", ".join(path.name for path in found[:LISTED])
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    raise LoadError(
+        f"{place} holds {len(found)} SAEs, one a file: {names}{more}. Name one of them, such as "
+        f"{found[0]}."
+    )
 
 
 def mentions(path: Path, *names: str) -> bool:

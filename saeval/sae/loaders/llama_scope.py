@@ -26,8 +26,8 @@ from saeval.sae.loaders.llama_scope_config import (
 from saeval.sae.loaders.tensors import check_width, exactly, matrix, transposed
 
 FORMAT = (
-    "hyperparams.json or config.json (with hook_point_in or sae_type), and sae_weights or "
-    "checkpoints/final (Llama Scope and its successors)"
+    "hyperparams.json or config.json (with hook_point_in or sae_type), and sae_weights.safetensors "
+    "or checkpoints/final.safetensors (Llama Scope and its successors)"
 )
 
 WEIGHTS = tuple(

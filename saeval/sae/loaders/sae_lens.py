@@ -26,7 +26,7 @@ from saeval.sae.architectures.transforms import InputOnly
 from saeval.sae.loaders.before_gain import reading_before_gain
 from saeval.sae.loaders.config import number, switch, whole
 from saeval.sae.loaders.files import read_safetensors
-from saeval.sae.loaders.sae_lens_config import Settings, read_settings
+from saeval.sae.loaders.sae_lens_config import REFUSED, Settings, read_settings
 from saeval.sae.loaders.tensors import check_width, exactly, scalar, transposed
 
 FORMAT = "cfg.json and sae_weights.safetensors (SAELens)"
@@ -38,8 +38,12 @@ FACTORS = ("scaling_factor", "finetuning_scaling_factor")
 
 
 def matches(folder: Path) -> bool:
-    """Whether both files are there."""
-    return (folder / "cfg.json").is_file() and (folder / WEIGHTS).is_file()
+    """Whether both files are there, or those of a temporal SAE, which are refused by name."""
+    return all((folder / name).is_file() for name in ("cfg.json", WEIGHTS)) or _is_temporal(folder)
+
+
+def _is_temporal(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("conf.yaml", "latest_ckpt.safetensors"))
 
 
 def load(folder: Path, entry: Entry | None = None) -> SAE:
@@ -49,6 +53,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
         LoadError: if the architecture is unknown or cannot be evaluated token by token, or if
             configuration and tensors are damaged, incomplete or contradict each other.
     """
+    if _is_temporal(folder):
+        raise LoadError(f"{folder} holds a 'temporal' SAE: {REFUSED['temporal']}")
     settings = read_settings(folder, entry)
     path = settings.path.with_name(WEIGHTS)
     required, make = BUILDERS[settings.architecture]
