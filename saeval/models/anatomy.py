@@ -76,7 +76,8 @@ def dissect(net: nn.Module) -> Anatomy:
         sizes = ", ".join(f"{name} of {len(module)}" for name, module in lists.items())
         raise ModelError(
             f"{type(net).__name__} has no list of {depth} blocks (found: {sizes or 'none'}), so no "
-            "layer can be named in it. Models whose layers share weights are not supported."
+            "layer can be named in it. Models whose layers share weights (ALBERT), or whose blocks "
+            "hold several layers (LongCat), are not supported."
         )
     exact = {name: module for name, module in lists.items() if len(module) == depth}
     longest = max(lists, key=lambda name: len(lists[name]))
@@ -153,10 +154,12 @@ def _config(net: nn.Module) -> Any:
 
 
 def _depth(net: nn.Module) -> int:
-    depth = getattr(_config(net), "num_hidden_layers", None)
-    if not isinstance(depth, int):
-        raise ModelError(
-            f"The configuration of {type(net).__name__} does not say how many layers it has "
-            "(num_hidden_layers)."
-        )
-    return depth
+    """Number of layers of the part that reads text; of an encoder-decoder's kin, of the decoder."""
+    names = ("decoder_layers", "num_decoder_layers", "num_hidden_layers")
+    for depth in (getattr(_config(net), name, None) for name in names):
+        if isinstance(depth, int):
+            return depth
+    raise ModelError(
+        f"The configuration of {type(net).__name__} does not say how many layers it has "
+        "(num_hidden_layers)."
+    )

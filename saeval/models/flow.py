@@ -68,8 +68,8 @@ class Step:
     """How a tensor was made from others."""
 
     kind: str
-    """`sum` of its parents times factors (also of one parent), `same` (no number changed), `gain`
-    (one parent, each component times a constant of its own) or `other`."""
+    """`sum` of its parents times factors (also of one parent), `same` (no number changed), `fixed`
+    (of one parent and constants: a gain for each component, or a bias) or `other`."""
     parents: tuple[tuple[Node, float], ...]
     """What it was made from and comes from the block's input, each with its factor."""
 
@@ -250,6 +250,8 @@ def _step(node: Node, live: set[Node]) -> Step:
     name = function.name()
     if name in _UNCHANGED and len(parents) == 1:
         return Step("same", plain)
+    if name in ("AddBackward0", "SubBackward0") and len(parents) == 1:
+        return Step("fixed", plain)
     if name in ("AddBackward0", "SubBackward0"):
         sign = 1.0 if name == "AddBackward0" else -1.0
         second = sign * float(function._saved_alpha)  # noqa: SLF001  torch names it so
@@ -259,7 +261,7 @@ def _step(node: Node, live: set[Node]) -> Step:
         factor = _constant(function, "self" if place else "other")
         if factor is not None and not (name == "DivBackward0" and (place or not factor)):
             return Step("sum", ((parent, 1 / factor if name == "DivBackward0" else factor),))
-        return Step("gain", plain)
+        return Step("fixed", plain)
     return Step("other", plain)
 
 

@@ -86,7 +86,7 @@ def _walk(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way | Non
             copied.append(copy)
             additions.append([term for other in others for term in _terms(flow, *other)])
             copy = False
-        plain = plain and step.kind != "gain" and before[0][1] == 1
+        plain = plain and step.kind != "fixed" and before[0][1] == 1
         copy = copy or (step.kind == "same" and not flow.view_of(node, before[0][0]))
         node = before[0][0]
     return Way(
@@ -101,6 +101,6 @@ def _walk(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way | Non
 def _terms(flow: Flow, node: Node, factor: float) -> list[tuple[Node, float]]:
     """What something added is the sum of, down to outputs of modules."""
     step = flow.steps[node]
-    if node in flow.emitted or step.kind in ("gain", "other"):
+    if node in flow.emitted or step.kind in ("fixed", "other"):
         return [(node, factor)]
     return [term for parent, more in step.parents for term in _terms(flow, parent, factor * more)]
