@@ -131,7 +131,7 @@ class Probing:
             "digest": tokens.digest,
             "concepts": None if known is None else known.names,
             "sets": [
-                {"name": one.name, "classes": one.classes, "refused": refused}
+                {"name": one.name, "key": one.key, "classes": one.classes, "refused": refused}
                 for one, refused in found
             ],
             "unread": unread,
