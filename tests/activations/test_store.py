@@ -319,8 +319,9 @@ def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
         calls.append(1)
         return something()
 
-    for _ in range(2):
-        found, _ = prepared(store, {"task": "t", "seed": 0}, make)
+    for is_first in (True, False):
+        found, computed = prepared(store, {"task": "t", "seed": 0}, make)
+        assert computed == is_first
         for name, array in something().arrays.items():
             assert np.array_equal(found.arrays[name], array)
             assert found.arrays[name].dtype == array.dtype
@@ -340,7 +341,9 @@ def test_preparations_work_without_a_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for store in (Store(tmp_path / "file"), Store(tmp_path / "none", quota_bytes=0)):
         calls = []
-        found, _ = prepared(store, {"task": "t"}, lambda calls=calls: calls.append(1) or something())
+        found, _ = prepared(
+            store, {"task": "t"}, lambda calls=calls: calls.append(1) or something()
+        )
         assert found.facts["classes"] == ["x", "y"]
         assert found.arrays["fortran"][1, 2] == 5
         assert len(calls) == 1
