@@ -82,16 +82,14 @@ class Error:
         self.prepared.append(seed)
         texts = Path(self.texts).read_text().splitlines() if self.texts else TEXTS
         rows = _rows(source, [text for text in texts if text][: self.limit])
-        arrays = {"ids": rows.ids, "attention": rows.attention, "mask": rows.mask}
-        return Prepared(arrays, facts={"digest": rows.digest})
+        return Prepared(facts={"digest": rows.digest}, rows=rows)
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence]:
         """One unit a text."""
         self.scored.append(sae)
-        arrays = prepared.arrays
-        rows = TokenRows("texts", arrays["ids"], arrays["attention"], arrays["mask"])
+        rows = prepared.required_rows
         error = np.zeros(len(rows))
         for batch, codes in source.codes(sae, rows):
             wrong = (decode_codes(sae, codes, batch.x_tokens) - batch.y_tokens).square().sum(1)

@@ -15,7 +15,7 @@ from saeval.results.score import Labels, Result
 from saeval.running.jobs import Job
 from saeval.running.loading import Loaded, LoadedSAE, told_of
 from saeval.running.outcome import Outcome, failed_result, keep, outcome_of
-from saeval.running.preflight.checks import prepared_rows, refuse, warnings_of
+from saeval.running.preflight.checks import refuse, warnings_of
 from saeval.running.preflight.members import Checks, check_members, check_structure
 from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.running.prepared_cache import prepared
@@ -152,7 +152,7 @@ def prepare(attempt: Attempt) -> tuple[Member, ...]:
 def check_ready(loaded: Loaded, members: Sequence[Member]) -> Checks:
     """The preflight, on the rows that the task reads."""
     sources = [member.source for member in members]
-    rows = [prepared_rows(member.prepared) for member in members]
+    rows = [member.prepared.rows for member in members]
     seen = [
         rows_to_look_at(source) if own is None else own
         for own, source in zip(rows, sources, strict=True)
@@ -227,7 +227,7 @@ def _tokens(members: Sequence[Member]) -> int:
 
 
 def _row_tokens(content: Prepared) -> int:
-    rows = prepared_rows(content)
+    rows = content.rows
     return 0 if rows is None else int(rows.mask.sum())
 
 

@@ -17,7 +17,7 @@ from saeval.results.score import Labels, Score
 from saeval.running.jobs import Job
 from saeval.running.loading import Loaded, LoadedSAE
 from saeval.running.places import SiteSpec
-from saeval.running.plan.first_batch_source import Glimpse, Meter, OutOfTime
+from saeval.running.plan.first_batch_source import FirstBatchSource, OutOfTime, Stopwatch
 from saeval.running.preflight.checks import refuse
 from saeval.running.preflight.members import Checks
 from saeval.running.preflight.sample_rows import rows_to_look_at
@@ -56,12 +56,12 @@ class Stage:
     """Rehearses the jobs of a plan, work of one kind once."""
 
     session: Session
-    meter: Meter
+    stopwatch: Stopwatch
     shown: int = 0
     """Tokens of the batch that was shown, where it stood for most."""
     asked: int = 0
     """Tokens for which it stood."""
-    _glimpses: dict[SiteSpec | None, Glimpse] = field(default_factory=dict)
+    _glimpses: dict[SiteSpec | None, FirstBatchSource] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _scored: dict[Any, tuple[float, int]] = field(default_factory=dict)
 
@@ -114,11 +114,11 @@ class Stage:
         """Of what the task prepares, for each member."""
         return [prepared_key(loaded, member, job, self.session) for member in loaded.members]
 
-    def _glimpse(self, loaded: Loaded, member: LoadedSAE) -> Glimpse:
+    def _glimpse(self, loaded: Loaded, member: LoadedSAE) -> FirstBatchSource:
         if member.place not in self._glimpses:
             with loaded.clock.phase("model"):
                 source = self.session.sources.open(member.place)
-            self._glimpses[member.place] = Glimpse(suited(source), self.meter)
+            self._glimpses[member.place] = FirstBatchSource(suited(source), self.stopwatch)
         return self._glimpses[member.place]
 
     def _members(self, loaded: Loaded, job: Job) -> tuple[Member, ...]:
@@ -156,7 +156,7 @@ class Stage:
             nonlocal spent
             glimpse = self._glimpse(loaded, member)
             try:
-                ready, spent = self.meter.timed(lambda: job.task.prepare(glimpse, job.seed))
+                ready, spent = self.stopwatch.timed(lambda: job.task.prepare(glimpse, job.seed))
             except (NotApplicable, OutOfTime):
                 raise
             except Exception as error:
@@ -168,7 +168,7 @@ class Stage:
     def _check(self, loaded: Loaded, members: Sequence[Member]) -> tuple[Checks, float]:
         """The preflight and its seconds; it reads so little that it is held as in a run."""
         whole = [replace(one, source=_whole(one.source)) for one in members]
-        checks, spent = self.meter.timed(lambda: check_ready(loaded, whole))
+        checks, spent = self.stopwatch.timed(lambda: check_ready(loaded, whole))
         refuse(checks)
         return checks, spent
 
@@ -179,11 +179,11 @@ class Stage:
             yielded = []
             for each in job.evidence(members):
                 yielded.append(each)
-                self.meter.settle()
+                self.stopwatch.check()
             return yielded
 
         try:
-            evidence, spent = self.meter.timed(score)
+            evidence, spent = self.stopwatch.timed(score)
         except (NotApplicable, OutOfTime):
             raise
         except Exception as error:
@@ -197,14 +197,14 @@ class Stage:
     def _note_what_was_shown(self, members: Sequence[Member]) -> None:
         for member in members:
             glimpse = member.source
-            if isinstance(glimpse, Glimpse) and glimpse.asked > self.asked:
+            if isinstance(glimpse, FirstBatchSource) and glimpse.asked > self.asked:
                 self.asked, self.shown = glimpse.asked, glimpse.shown
             glimpse.release(member.sae)
 
 
 def _whole(source: ActivationSource) -> ActivationSource:
     """What a glimpse is of."""
-    return source.source if isinstance(source, Glimpse) else source
+    return source.source if isinstance(source, FirstBatchSource) else source
 
 
 def suited(source: ActivationSource) -> ActivationSource:

@@ -20,7 +20,7 @@ from saeval.running.jobs import Job
 from saeval.running.loading import Loaded, identified, load_saes
 from saeval.running.named_saes import Subject, find_subjects
 from saeval.running.plan.dry_run import Costs, Stage, Unpredictable
-from saeval.running.plan.first_batch_source import Meter
+from saeval.running.plan.first_batch_source import Stopwatch
 from saeval.running.plan.forecast import Forecast, History, method
 from saeval.running.plan.rows import Download, Plan, Planned, total_bytes
 from saeval.running.preflight.members import Checks
@@ -83,7 +83,7 @@ class _Planner:
     hub_answers: bool = True
 
     def __post_init__(self) -> None:
-        self.stage = Stage(self.session, Meter(REHEARSAL_SECONDS))
+        self.stage = Stage(self.session, Stopwatch(REHEARSAL_SECONDS))
         self.history = History(self.session)
 
     def plan(self, subjects: Sequence[Subject]) -> Plan:
