@@ -30,6 +30,7 @@ from saeval.running.record import repeating
 from saeval.running.session import Session
 from saeval.running.sources import Place
 from saeval.sae import SAE, content_hash, d_out, origin_of
+from saeval.sae.site import joined
 from saeval.task import Prepared
 
 SAMPLE_CONTEXT = 128
@@ -91,7 +92,7 @@ def _loaded(subject: Subject, session: Session) -> SAE:
         return subject.load(device)
     claims = Claims(origin.model, origin.read_site, origin.write_site)
     place = session.sources.place(replace(claims, centred=origin.centred))
-    return subject.load(device, d_in=session.sources.open(place).d_in)
+    return subject.load(device, d_in=session.sources.open(place).widths.d_in)
 
 
 def identify(meeting: Meeting) -> None:
@@ -251,8 +252,8 @@ def _provenance(meeting: Meeting) -> dict[str, Any]:
             "identity": meeting.identity,
             "name": source.name if source else None,
             "model": model.identity if model else None,
-            "site": str(source.site) if source and source.site else None,
-            "write_site": str(source.write_site) if source and source.write_site else None,
+            "site": joined(source.sites.read) or None if source else None,
+            "write_site": joined(source.sites.write) or None if source else None,
             "centred": meeting.place.centred if meeting.place else False,
         },
         "claims": _claimed(meeting),
