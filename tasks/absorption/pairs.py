@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, read_x
 from saeval.lab.world import World
 
 from .._draws import generator
@@ -85,7 +85,7 @@ def occurrences(source: ActivationSource, genre: str, seed: int, documents: int)
         number = {made.vocabulary.ids[word]: place for place, word in enumerate(words)}
         found = np.array([number.get(i, -1) for i in rows.ids[rows.mask].tolist()])
         kept = _drawn(found, len(words), OTHER_TOKENS if split == "valid" else 0, rng)
-        x = source.activations(rows)[kept]
+        x = read_x(source, rows)[kept]
         parts.append((x, found[kept], np.full(len(kept), split == "test")))
     x, word, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
     return Occurrences(members, x, word, counts)

@@ -12,6 +12,7 @@ from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
 from saeval.sae import SAE
+from saeval.sae.site import joined
 from saeval.task import Prepared
 
 from .._draws import generator
@@ -213,10 +214,16 @@ def _tokenizer(source: ActivationSource) -> Any:
         )
     if source.model.tokenizer is None:
         raise NotApplicable(f"{source.name} came without a tokenizer, so it has no words.")
-    if source.write_site != source.site:
+    if source.sites.read != source.sites.write:
         raise NotApplicable(
-            f"SAEs here read at {source.site} and write at {source.write_site}: what a latent "
-            "adds to the one says nothing of the other."
+            f"SAEs here read at {joined(source.sites.read)} and write at "
+            f"{joined(source.sites.write)}: what a latent adds to the one says nothing of the "
+            "other."
+        )
+    if source.sites.several:
+        raise NotApplicable(
+            f"SAEs here read {len(source.sites.read)} sites together ({source.sites}), and "
+            "absorption compares directions at one site. Score an SAE of a single site."
         )
     return source.model.tokenizer
 

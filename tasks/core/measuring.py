@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from saeval import metrics
-from saeval.activations import ActivationSource, Batch, TokenRows
+from saeval.activations import ActivationSource, Batch, TokenRows, read_codes
 from saeval.errors import NotApplicable
 from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, decode_codes
@@ -145,11 +145,11 @@ def measure(
     tally, losses = Tally(sae, plan, batch_means), RowSums(plan.n_spliced)
     rows = plan.spliced
     hidden = source.final_hidden(rows) if len(rows) else ()
-    for (batch, codes), clean in zip(source.codes(sae, rows), hidden, strict=True):
+    for (batch, codes), clean in zip(read_codes(source, sae, rows), hidden, strict=True):
         new = replaced(batch, tally.add(batch, codes, 0))
         edited = {"sae": source.splice(rows, batch, new)}
         add_losses(losses, positions(rows, batch), _model(source), clean, edited)
-    for batch, codes in source.codes(sae, plan.unspliced):
+    for batch, codes in read_codes(source, sae, plan.unspliced):
         tally.add(batch, codes, plan.n_spliced)
     return Measured(
         tally.rows.statistics(), losses.statistics(), tally.active.numpy(), tally.positive.numpy()

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, has_logits
 from saeval.errors import DataError, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
@@ -132,7 +132,9 @@ class Core:
         elif plan.first is not None:
             yield from saebench.missing_losses(NO_LOGITS)
         if plan.first is not None:
-            yield from saebench.figures(rows, measured.positive, plan.first, source.d_out, unit)
+            yield from saebench.figures(
+                rows, measured.positive, plan.first, source.widths.d_out, unit
+            )
 
     def inputs(self, model: str | None) -> str | None:
         """The text that no field names, by content; the lab's is decided by the fields."""
@@ -172,7 +174,7 @@ class Core:
         rows = data.rows
         if not rows.mask.any():
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
-        if not source.has_logits:
+        if not has_logits(source):
             return Plan(rows, data.rows_a_unit, 0, 0 if self.compat else None)
         first = None
         if self.compat:
@@ -195,7 +197,7 @@ def _batch_means(
     prepared: Prepared, source: ActivationSource
 ) -> Float[torch.Tensor, "batches d_out"]:
     means = prepared.arrays.get("batch_means")
-    return torch.zeros(0, source.d_out) if means is None else torch.from_numpy(means).float()
+    return torch.zeros(0, source.widths.d_out) if means is None else torch.from_numpy(means).float()
 
 
 def _statistics(prepared: Prepared, table: str) -> Statistics:
@@ -209,4 +211,4 @@ def _first(rows: Statistics, count: int) -> Statistics:
 
 
 def _why_no_losses(source: ActivationSource) -> str:
-    return "core.ce_rows is 0." if source.has_logits else NO_LOGITS
+    return "core.ce_rows is 0." if has_logits(source) else NO_LOGITS

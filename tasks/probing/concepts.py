@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, read_acts
 from saeval.evidence import Evidence, Missing, units
 from saeval.lab.world import World
 from saeval.sae import SAE
@@ -74,7 +74,7 @@ def read(source: ActivationSource, documents: int, seed: int) -> Concepts:
 def score(sae: SAE, source: ActivationSource, known: Concepts) -> Iterator[Evidence | Missing]:
     """F1 of the best latent of every concept: the mean over all of them, and one by one."""
     if known.names:
-        yield from f1_of_latents(source.acts(sae, known.rows), known)
+        yield from f1_of_latents(read_acts(source, sae, known.rows), known)
         return
     reason = f"No concept of the lab's words is found in {LEAST} documents of each split."
     yield from missing(F1S, reason)

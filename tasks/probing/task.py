@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, Pooled, TokenRows, read_acts, read_x
 from saeval.activations.memory import hand_back
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
@@ -111,7 +111,7 @@ class Probing:
             raise NotApplicable(f"No label can be probed for. {' '.join(reasons)}")
         tokens = self._token_rows(source, number)
         hand_back()
-        x = source.pooled_x(tokens, self.pooling)
+        x = read_x(source, tokens, Pooled(self.pooling))
         arrays = written([one for one, _ in found])
         for place, (one, _) in enumerate(found):
             arrays[f"dense_{place}"] = _dense(x[one.text], one)
@@ -121,10 +121,10 @@ class Probing:
             arrays |= known.arrays()
             more_rows = {concepts.SET: known.rows}
         if "saebench" in tables:
-            means = x if self.pooling == "mean" else source.pooled_x(tokens, "mean")
+            means = x if self.pooling == "mean" else read_x(source, tokens, Pooled("mean"))
             drawn = saebench.pairs(tables["saebench"])
             tables["saebench_llm"] = saebench.verdicts(
-                saebench.Features(means, source.d_in), drawn, seed, "llm"
+                saebench.Features(means, source.widths.d_in), drawn, seed, "llm"
             )
         facts = {
             "data": tokens.name,
@@ -143,7 +143,7 @@ class Probing:
     ) -> Iterator[Evidence | Missing]:
         """Everything from one encode of the texts."""
         tokens, listing = prepared.required_rows, prepared.facts["sets"]
-        z = source.pooled(sae, tokens, self.pooling)
+        z = read_acts(source, sae, tokens, Pooled(self.pooling))
         subjects = (
             Subject(one, z[one.text], prepared.arrays[f"dense_{place}"])
             for place, one in enumerate(read_back(prepared.arrays, listing))
@@ -159,7 +159,7 @@ class Probing:
             known = concepts.Concepts.of(prepared)
             yield from concepts.score(sae, source, known)
         if self.compat and "saebench" in prepared.tables:
-            means = z if self.pooling == "mean" else source.pooled(sae, tokens, "mean")
+            means = z if self.pooling == "mean" else read_acts(source, sae, tokens, Pooled("mean"))
             pairs = saebench.pairs(prepared.tables["saebench"])
             verdicts = saebench.verdicts(saebench.Features(means, sae.d_sae), pairs, seed, "sae")
             yield from saebench.evidence(pairs, verdicts, prepared.tables["saebench_llm"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
@@ -76,7 +76,7 @@ def _pairs(
 ) -> Iterator[Pair]:
     """Codes and truth, batch by batch."""
     truth = evaluation_sample(world.spec.name).truth
-    for batch, codes in source.codes(sae, rows):
+    for batch, codes in read_codes(source, sae, rows):
         yield codes, truth[rows.ids[batch.rows, 0]]
 
 

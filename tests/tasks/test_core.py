@@ -130,7 +130,7 @@ def test_figures_without_logits_equal_the_metric_functions(
 
 def test_losses_equal_the_hooked_model(task: Core, source: ModelSource, rows: TokenRows) -> None:
     """CE and KL are those of the whole model run text by text with a hook at the site."""
-    sae, site = random_topk(), Site.parse(str(source.site))
+    sae, site = random_topk(), Site.parse(str(source.sites))
     block = source.model.net.get_submodule(site.path)
     ce, kl = [], []
     for i in range(8):

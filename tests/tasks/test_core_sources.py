@@ -94,9 +94,9 @@ def test_scores_survive_the_store(task: Core, source: ModelSource, tmp_path: Pat
 def test_another_sae_needs_no_layer_before_the_site(task: Core, folder: Path) -> None:
     """The model's first block runs over each token once, however many SAEs are scored."""
     source = tiny_source(folder / "fresh")
-    assert source.d_in == WIDTH
+    assert source.widths.d_in == WIDTH
     source.model.logits(torch.zeros(1, WIDTH))
-    source.model.needs_resume(source.write_site)  # all that is tried out beforehand is done
+    source.model.needs_resume(source.sites.write[0])  # all that is tried out beforehand is done
     tokens = []
     first = source.model.net.get_submodule(f"{source.model.parts.block(0)}.mlp")
     first.register_forward_hook(lambda _, __, y: tokens.append(y.shape[:-1].numel()))
