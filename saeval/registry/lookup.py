@@ -133,7 +133,7 @@ def resolve(text: str, registry: Registry) -> Selection:
     """What a name given to `--sae` means.
 
     In this order: a registry id, a set, a glob over ids (which forms no set), a source
-    (`hf://org/repo/path@revision`, `lab://name`), a local folder.
+    (`hf://org/repo/path@revision`, `lab://name`), a local folder, or a file of one.
 
     Raises:
         UsageError: if it is none of these; the nearest names are offered.
@@ -146,11 +146,11 @@ def resolve(text: str, registry: Registry) -> Selection:
     if "://" in text:
         return Selection((_typed_source(text),))
     folder = Path(text).expanduser()
-    if folder.is_dir():
+    if folder.exists():
         return Selection((FolderRef(text, str(folder.resolve())),))
     if found := _matching(text, registry.entries):
         return Selection(tuple(registry.entries[name] for name in found))
-    raise _unknown(text, folder, registry)
+    raise _unknown(text, registry)
 
 
 def _also_folder(text: str) -> str | None:
@@ -169,11 +169,9 @@ def _typed_source(text: str) -> FolderRef:
     return FolderRef(text, text)
 
 
-def _unknown(text: str, folder: Path, registry: Registry) -> UsageError:
-    if folder.exists():
-        return UsageError(f"'{text}' is a file. Give the folder that holds the SAE.")
+def _unknown(text: str, registry: Registry) -> UsageError:
     if text.startswith(("/", "./", "../", "~")):
-        return UsageError(f"There is no folder '{text}'.")
+        return UsageError(f"There is no folder or file '{text}'.")
     if _WILDCARD.search(text):
         return UsageError(f"No registry id matches '{text}'. `saeval ls saes` lists them.")
     near = suggestion(text, [*registry.entries, *registry.sets])

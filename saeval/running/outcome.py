@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,8 @@ from typing import Any
 from saeval.errors import NotApplicable, SaevalError
 from saeval.evidence import Evidence, Missing
 from saeval.results.folder import slug, write_result
-from saeval.results.from_evidence import scores_of
 from saeval.results.reading import read_result
 from saeval.results.score import Labels, Result, Score
-from saeval.running.progress import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -30,23 +28,15 @@ class Outcome:
     """Where an error arose that nobody raised on purpose."""
 
 
-def attempt(
-    labels: Labels, clock: Clock, compute: Callable[[], Iterable[Evidence | Missing]]
-) -> Outcome:
-    """Scores of what `compute` gives. Whatever it raises, but for an interrupt, becomes a row."""
-    try:
-        evidence = list(compute())
-        with clock.phase("summarise", labels.task, labels.seed):
-            return Outcome(scores_of(evidence, labels), evidence)
-    except NotApplicable as reason:
-        return Outcome((labels.score(status="not_applicable", reason=_said(reason)),))
-    except SaevalError as error:
+def outcome_of(error: Exception, labels: Labels) -> Outcome:
+    """What an error makes of an attempt: a row that is not applicable, or has failed."""
+    if isinstance(error, NotApplicable):
+        return Outcome((labels.score(status="not_applicable", reason=_said(error)),))
+    if isinstance(error, SaevalError):
         return Outcome((labels.score(status="failed", reason=_said(error)),))
-    except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
-        reason = f"{type(error).__name__}: {error}"
-        return Outcome(
-            (labels.score(status="failed", reason=reason),), trace=traceback.format_exc()
-        )
+    reason = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return Outcome((labels.score(status="failed", reason=reason),), trace=trace)
 
 
 def _said(error: Exception) -> str:

@@ -13,12 +13,15 @@ from saeval.registry.lookup import lasting_files
 from saeval.running.identity import is_file
 from saeval.running.jobs import Job
 from saeval.running.named_saes import Subject
+from saeval.running.places import SiteSpec
 from saeval.running.session import Session
-from saeval.running.sources import Place
 
 
 def repeating(
-    session: Session, subjects: Sequence[Subject], place: Place | None, job: Job
+    session: Session,
+    subjects: Sequence[Subject],
+    places: Sequence[SiteSpec | None],
+    job: Job,
 ) -> dict[str, Any]:
     """The run that gives this result again: given to `--config`, it finds or repeats it.
 
@@ -28,14 +31,17 @@ def repeating(
     names = [_named(subject) for subject in subjects]
     if job.is_group and subjects[0].set:
         names = [subjects[0].set]
+    # Members of a set that read different places are found again by what each of them says.
+    models = {_model(session.opening.model, place) for place in places if place}
+    sites = {place.read_site for place in places if place}
     array = session.opening.array
     in_memory = None if array is None else f"{IN_MEMORY}array of activations"
     alone = replace(
         session.configuration,
         saes=tuple(names),
         tasks={job.task.name: _absolute(job.settings)},
-        model=_model(session.opening.model, place) if place else None,
-        site=place.read_site if place else None,
+        model=models.pop() if len(models) == 1 else None,
+        site=sites.pop() if len(sites) == 1 else None,
         data=_absolute(session.data) if session.data else in_memory,
         registry=_registry(subjects, is_group=job.is_group),
         seeds=(job.seed,),
@@ -63,7 +69,7 @@ def _named(subject: Subject) -> str:
     return f"{IN_MEMORY}{subject.label}"
 
 
-def _model(given: str | LoadedModel | None, place: Place) -> str:
+def _model(given: str | LoadedModel | None, place: SiteSpec) -> str:
     """A hub id, a folder, or what was in memory."""
     name = given.name if isinstance(given, LoadedModel) else place.model
     folder = local_folder(name)

@@ -13,10 +13,12 @@ from saeval.activations import Store
 from saeval.config.configuration import Configuration, from_mapping
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
-from saeval.running.jobs import Job, make_jobs, read_data
+from saeval.running.jobs import Job, make_jobs
 from saeval.running.named_saes import Subject
+from saeval.running.opening import Opening, as_model
 from saeval.running.progress import Progress
-from saeval.running.sources import Opening, Sources, as_model
+from saeval.running.sources import Sources
+from saeval.running.user_data import read_data
 
 logger = logging.getLogger(__name__)
 
@@ -141,11 +143,11 @@ def _opening(
         )
     size = configuration.batch_size
     return Opening(
-        as_model(request.model),
-        request.site,
-        array,
-        pick_device(configuration.device),
-        getattr(torch, configuration.dtype or "float32"),
-        None if isinstance(size, str) else size,
-        store,
+        model=as_model(request.model),
+        site=request.site,
+        array=array,
+        device=pick_device(configuration.device),
+        dtype=getattr(torch, configuration.dtype or "float32"),
+        batch_size=None if isinstance(size, str) else size,
+        store=store,
     )

@@ -12,7 +12,7 @@ from saeval import __version__
 from saeval.config.configuration import DTYPES
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
-from saeval.running.sources import as_model
+from saeval.running.opening import as_model
 from saeval.running.train.data import Ask, Material, open_material
 from saeval.training import Fit, TrainedSAE, train
 from saeval.training.choice import Settings, check_settings, choose_method, choose_recipe
