@@ -66,12 +66,8 @@ def check_loader(
     name = loader if isinstance(loader, str) else module.__name__
     check_loader_module(Plugin(name, name, "this test"), module)
     with tempfile.TemporaryDirectory(prefix="saeval-testing-") as work:
-        copy = Path(work) / "sae"
-        if Path(folder).is_dir():
-            shutil.copytree(folder, copy)
-        else:
-            copy.mkdir()
-            shutil.copy(folder, copy)
+        copy = Path(work) / "copy" / Path(folder).name  # names of folders may tell something
+        shutil.copytree(folder, copy)
         trial = Trial(module, name, copy)
         _check_recognition(trial, Path(work))
         sae = _loaded(trial)
@@ -252,7 +248,7 @@ def _check_refusals(trial: Trial, work: Path) -> None:
 
 def _is_needed(trial: Trial, path: Path) -> bool:
     """Whether the folder does not load without a file, which it then says in one line."""
-    aside = trial.folder.with_name("aside")
+    aside = trial.folder.parent / "aside"
     path.rename(aside)
     try:
         return _refused(trial, f"'{path.relative_to(trial.folder)}' is missing")

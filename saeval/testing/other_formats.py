@@ -11,8 +11,12 @@ from safetensors.numpy import save_file
 
 from saeval.sae.architectures.random import random_topk
 from saeval.sae.loaders import saeval_format
+from saeval.sae.loaders.circuit_tracer import THRESHOLD
 
 D_IN, D_SAE = 6, 16
+
+NAMES = {"qwen_scope": "SAE-Res-Qwen3-1.7B-Base-W1K-L0_3"}
+"""Folders whose name says what no file does."""
 
 Content = Mapping[str, Any]
 """File name -> a JSON object, or arrays by name."""
@@ -22,7 +26,7 @@ def write_formats(folder: Path) -> dict[str, list[Path]]:
     """Folders below this one, by the name of the loader that reads them."""
     written: dict[str, list[Path]] = {}
     for number, (loader, content) in enumerate(_formats(np.random.default_rng(0))):
-        place = folder / f"{loader}-{number}"
+        place = folder / str(number) / NAMES.get(loader, loader)
         for name, values in content.items():
             _write(place / name, values)
         written.setdefault(loader, []).append(place)
@@ -52,6 +56,8 @@ def _formats(rng: np.random.Generator) -> list[tuple[str, Content]]:
     small = {"w_enc": W_enc, "b_enc": b_enc, "w_dec": W_dec, "b_dec": b_dec}
     gpt = {"pre_bias": b_dec, "latent_bias": b_enc, "activation": "ReLU"}
     gpt |= {"encoder.weight": W_enc.T, "decoder.weight": W_dec.T}
+    linear = {"encoder_linear.weight": W_enc.T, "encoder_linear.bias": b_enc}
+    linear |= {"decoder_linear.weight": W_dec.T, "decoder_linear.bias": b_dec}
     trainer = {"trainer": {"trainer_class": "StandardTrainer"}}
     return [
         ("sae_lens", {"cfg.json": lens, "sae_weights.safetensors": papers}),
@@ -68,12 +74,22 @@ def _formats(rng: np.random.Generator) -> list[tuple[str, Content]]:
         ("llama_scope", {"hyperparams.json": llama_1, "checkpoints/final.safetensors": biased}),
         ("llama_scope", {"config.json": llama_2, "sae_weights.safetensors": {**biased, **logs}}),
         ("openai", {"3.pt": gpt}),
+        (
+            "circuit_tracer",
+            {
+                "config.yaml": {"activation": "jump_relu"},
+                "layer_1.safetensors": {**papers, "W_enc": W_enc.T, THRESHOLD: threshold},
+            },
+        ),
+        ("goodfire", {"Llama-3-SAE-l19.pth": linear}),
+        ("hook_z", {"gelu-2l_L1_Hcat_z.pt": papers}),
+        ("qwen_scope", {"layer3.sae.pt": {**papers, "W_enc": W_enc.T, "W_dec": W_dec.T}}),
     ]
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".json":
+    if path.suffix in (".json", ".yaml"):
         path.write_text(json.dumps(content), encoding="utf-8")
     elif path.suffix == ".npz":
         np.savez(path, **content)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 UNKNOWN_KEY = "decoder_norm_scale"
 """A configuration key that no format has and that sounds like arithmetic."""
 UNKNOWN_TENSOR = "b_unknown"
+CONFIGURATIONS = (".json", ".yaml", ".yml")
 TORCH_FILES = (".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -50,7 +52,7 @@ def spoil(path: Path, name: str, mark: Path) -> Iterator[Spoilt]:
     whole = path.read_bytes()
     try:
         yield from _cut(path, name, whole)
-        if path.suffix == ".json":
+        if path.suffix in CONFIGURATIONS:
             yield from _more_keys(path, name, whole)
             return
         yield from _with_code(path, name, mark)
@@ -73,7 +75,7 @@ def _cut(path: Path, name: str, whole: bytes) -> Iterator[Spoilt]:
 
 def _more_keys(path: Path, name: str, whole: bytes) -> Iterator[Spoilt]:
     """One key more in every object, since only some are the configuration of the arithmetic."""
-    content = json.loads(whole)
+    content = yaml.safe_load(whole)  # which JSON is, too
     if isinstance(content, dict):
         path.write_text(json.dumps(_planted(content)), encoding="utf-8")
         yield Spoilt(

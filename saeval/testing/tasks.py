@@ -1,19 +1,20 @@
 """What every task must satisfy, checked on small inputs: `check_task`."""
 
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from saeval.activations import ActivationSource
 from saeval.errors import DataError, NotApplicable, SaevalError, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.results.from_evidence import scores_of
 from saeval.results.score import Labels, Score
 from saeval.running import prepared_cache
 from saeval.sae import SAE
-from saeval.task import Prepared
+from saeval.task import Member, Prepared
 from saeval.testing.cases import Case, lab_cases
 from saeval.testing.metrics import check_declared
 from saeval.testing.same import difference
@@ -97,7 +98,7 @@ def _check(trial: Trial, unordered: Collection[str]) -> str | None:
     except NotApplicable as error:
         return _given(trial, error)
     stored = _stored(trial, prepared)
-    first = _score(trial, trial.case.random, stored, POSITIONS[0])
+    first = _score(trial, stored, POSITIONS[0])
     scores = _scores(trial, first)
     check_declared(trial.task, first)
     _check_repeats(trial, prepared, first)
@@ -105,7 +106,7 @@ def _check(trial: Trial, unordered: Collection[str]) -> str | None:
     _check_limit(trial, prepared, first)
     if not hasattr(trial.task, "score_group"):
         exact = [
-            _scores(trial, _score(trial, sae, stored, POSITIONS[0])) for sae in trial.case.exact
+            _scores(trial, _score(trial, stored, POSITIONS[0], sae)) for sae in trial.case.exact
         ]
         _check_order(trial, scores, exact, unordered)
     if any(score.status == "scored" for score in scores):
@@ -149,12 +150,15 @@ def _stored(trial: Trial, prepared: Prepared) -> Prepared:
     return stored
 
 
-def _score(trial: Trial, sae: SAE, prepared: Prepared, positions: int) -> Yielded:
-    """All that the task yields of an SAE, which is as it was before."""
-    source = trial.case.open(trial.folder, positions)
-    task, found = trial.task, []
-    with untouched(sae, trial.fail), _blamed(trial, "score"):
-        for each in task.score(sae, prepared, source, trial.seed):
+def _score(trial: Trial, prepared: Prepared, positions: int, sae: SAE | None = None) -> Yielded:
+    """All that the task yields of an SAE, the random one if none is given, which stays as it was.
+
+    A group task is given a set of them all.
+    """
+    case, found = trial.case, []
+    source = case.open(trial.folder, positions)
+    with untouched(sae or case.random, trial.fail), _blamed(trial, "score"):
+        for each in _ask(trial, sae or case.random, prepared, source):
             if not isinstance(each, Evidence | Missing):
                 raise trial.fail(
                     f"`score` yields {each!r:.60}, from which no interval and no comparison can "
@@ -169,6 +173,17 @@ def _score(trial: Trial, sae: SAE, prepared: Prepared, positions: int) -> Yielde
             "with the reason, or yield Missing for each metric."
         )
     return found
+
+
+def _ask(
+    trial: Trial, sae: SAE, prepared: Prepared, source: ActivationSource
+) -> Iterable[Any]:
+    task, case = trial.task, trial.case
+    if not hasattr(task, "score_group"):
+        return task.score(sae, prepared, source, trial.seed)
+    saes = [case.random, *case.exact]
+    members = [Member(f"member {number}", one, prepared, source) for number, one in enumerate(saes)]
+    return task.score_group(members, trial.seed)
 
 
 @contextmanager
@@ -201,7 +216,7 @@ def _check_repeats(trial: Trial, prepared: Prepared, first: Yielded) -> None:
             f"`prepare` gives something else when it runs again with seed {trial.seed}: {changed}. "
             f"Then no result could be reproduced. {advice}, and read data in a fixed order."
         )
-    second = _score(trial, trial.case.random, _stored(trial, again), POSITIONS[0])
+    second = _score(trial, _stored(trial, again), POSITIONS[0])
     changed = difference(list(first), list(second))
     if changed:
         raise trial.fail(
@@ -212,7 +227,7 @@ def _check_repeats(trial: Trial, prepared: Prepared, first: Yielded) -> None:
 
 def _check_batches(trial: Trial, scores: Sequence[Score]) -> None:
     prepared = _stored(trial, _prepared(trial, POSITIONS[1]))
-    others = _scores(trial, _score(trial, trial.case.random, prepared, POSITIONS[1]))
+    others = _scores(trial, _score(trial, prepared, POSITIONS[1]))
     values = {(score.metric, score.part): score.value for score in others}
     for score in scores:
         other = values.get((score.metric, score.part))
@@ -243,7 +258,7 @@ def _check_limit(trial: Trial, prepared: Prepared, first: Yielded) -> None:
             continue  # too low for this task
         if _size(less) < _size(prepared):
             return
-        yielded = _score(lower, trial.case.random, _stored(lower, less), POSITIONS[0])
+        yielded = _score(lower, _stored(lower, less), POSITIONS[0])
         if _units(yielded) < _units(first):
             return
         raise trial.fail(
@@ -254,12 +269,10 @@ def _check_limit(trial: Trial, prepared: Prepared, first: Yielded) -> None:
 
 def _size(prepared: Prepared) -> int:
     """Numbers and text held."""
-    rows = [getattr(prepared, "rows", None), *getattr(prepared, "more_rows", {}).values()]
-    return (
-        sum(array.size for array in prepared.arrays.values())
-        + sum(table.size for table in prepared.tables.values())
-        + sum(each.ids.size for each in rows if each is not None)
-    )
+    rows = [*prepared.more_rows.values(), *filter(None, [prepared.rows])]
+    arrays = [*prepared.arrays.values(), *(each.ids for each in rows)]
+    tables = prepared.tables.values()
+    return sum(array.size for array in arrays) + sum(table.size for table in tables)
 
 
 def _units(yielded: Yielded) -> int:

@@ -397,7 +397,9 @@ def test_preparations_work_without_a_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for store in (Store(tmp_path / "file"), Store(tmp_path / "none", quota_bytes=0)):
         calls = []
-        found, _ = prepared(store, {"task": "t"}, lambda calls=calls: calls.append(1) or something())
+        found, _ = prepared(
+            store, {"task": "t"}, lambda calls=calls: calls.append(1) or something()
+        )
         assert found.facts["classes"] == ["x", "y"]
         assert found.arrays["fortran"][1, 2] == 5
         assert len(calls) == 1

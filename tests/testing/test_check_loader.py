@@ -98,11 +98,11 @@ def module(**changed: Any) -> ModuleType:
     return made
 
 
-@pytest.mark.parametrize("place", range(9))
+@pytest.mark.parametrize("place", range(13))
 def test_every_loader_passes(place: int, tmp_path: Path) -> None:
     """Each loader of saeval holds to the contract, for each variant of its format."""
     written = [(name, one) for name, some in write_formats(tmp_path).items() for one in some]
-    assert len(written) == 9
+    assert len(written) == 13
     check_loader(*written[place])
 
 

@@ -2,8 +2,8 @@
 
 import random
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import torch
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource
 from saeval.config.plugins import load_task, tasks
 from saeval.errors import NotApplicable, SaevalError
 from saeval.evidence import Evidence, Missing, units
 from saeval.sae import SAE, decode_codes
-from saeval.task import Prepared
+from saeval.task import Member, Prepared
 from saeval.testing import Case, check_task, lab_cases
 
 
@@ -36,8 +36,8 @@ class Sound:
         if source.stored_rows is None:
             raise NotApplicable("It reads stored vectors.")
         rows = source.stored_rows.take(slice(0, self.limit))
-        arrays = {"ids": rows.ids, "attention": rows.attention, "mask": rows.mask}
-        return Prepared(arrays, {"rows": pd.DataFrame({"row": rows.ids[:, 0]})}, {"seed": seed})
+        table = pd.DataFrame({"row": rows.ids[:, 0]})
+        return Prepared({"number": rows.ids}, {"rows": table}, {"seed": seed}, rows)
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
@@ -45,20 +45,16 @@ class Sound:
         """A unit a vector."""
         yield evidence(self._error(sae, prepared, source), self._length(prepared, source))
 
-    def _rows(self, prepared: Prepared) -> TokenRows:
-        arrays = prepared.arrays
-        return TokenRows("vectors", arrays["ids"], arrays["attention"], arrays["mask"])
-
     def _error(self, sae: SAE, prepared: Prepared, source: ActivationSource) -> np.ndarray:
         with torch.no_grad():
             parts = [
                 (decode_codes(sae, codes, batch.x_tokens) - batch.y_tokens).square().sum(1)
-                for batch, codes in source.codes(sae, self._rows(prepared))
+                for batch, codes in source.codes(sae, prepared.required_rows)
             ]
         return torch.cat(parts).numpy()
 
     def _length(self, prepared: Prepared, source: ActivationSource) -> np.ndarray:
-        batches = source.batches(self._rows(prepared))
+        batches = source.batches(prepared.required_rows)
         return torch.cat([batch.y_tokens.square().sum(1) for batch in batches]).numpy()
 
 
@@ -105,6 +101,31 @@ def test_a_sound_task_passes(vectors: Case) -> None:
     check_task(Sound(limit=9), cases=[vectors])
 
 
+@dataclass(frozen=True)
+class Apart:
+    """How far the decoders of a set lie apart."""
+
+    name: ClassVar[str] = "apart"
+    version: ClassVar[int] = 1
+    asked: ClassVar[list[int]] = []
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Nothing."""
+        return Prepared()
+
+    def score_group(self, members: Sequence[Member], seed: int) -> Iterable[Evidence]:
+        """Norms of the decoders, one a member."""
+        self.asked.append(len(members))
+        norms = np.array([float(member.sae.W_dec.detach().norm()) for member in members])
+        yield evidence(norms, np.ones(len(norms)))
+
+
+def test_a_group_task_is_given_a_set(vectors: Case) -> None:
+    """A task over sets is asked about the random SAE and the right ones together."""
+    check_task(Apart(), cases=[vectors])
+    assert set(Apart.asked) == {2}
+
+
 def test_names_of_installed_tasks_will_do() -> None:
     """A name is looked up among what is installed, and a wrong one offers the nearest."""
     with pytest.raises(SaevalError, match=r"No task is called 'cor'\. Did you mean 'core'"):
@@ -117,7 +138,7 @@ class Draws(Sound):
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """A number of the process's own generator."""
         ready = super().prepare(source, seed)
-        return Prepared({**ready.arrays, "drawn": np.array([random.random()])}, ready.tables)
+        return replace(ready, arrays={"drawn": np.array([random.random()])})
 
 
 class Jitters(Sound):
@@ -136,7 +157,7 @@ class ByBatch(Sound):
         """Units are batches."""
         sums = [
             (float((batch.y_tokens.square().sum(1) ** 3).sum()), len(batch.y_tokens) ** 2)
-            for batch in source.batches(self._rows(prepared))
+            for batch in source.batches(prepared.required_rows)
         ]
         yield evidence(*(np.array(column, float) for column in zip(*sums, strict=True)))
 
@@ -262,7 +283,7 @@ class Numbered(Sound):
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """A number as key."""
         ready = super().prepare(source, seed)
-        return Prepared(ready.arrays, ready.tables, {"names": {1: "one"}})
+        return replace(ready, facts={"names": {1: "one"}})
 
 
 class Wordy(Sound):
@@ -270,7 +291,8 @@ class Wordy(Sound):
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """An array of words."""
-        return Prepared({**super().prepare(source, seed).arrays, "words": np.array(["a", "b"])})
+        ready = super().prepare(source, seed)
+        return replace(ready, arrays={"words": np.array(["a", "b"])})
 
 
 class Crashes(Sound):
