@@ -107,13 +107,13 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
         ({"model": "EleutherAI/pythia-160"}, "Did you mean 'EleutherAI/pythia-160m'"),
         ({"site": "layers.7"}, "There is no layer 7"),
         ({"site": "transformer.h.1.mpl"}, "transformer.h.1.mlp"),
-        ({"device": "tpu"}, "error: --device 'tpu' is none of auto, cpu, cuda, mps"),
-        ({"dtype": "float8"}, "dtype 'float8' is none of"),
+        ({"device": "tpu"}, "error: --device must be one of auto, cpu, cuda, mps, not 'tpu'"),
+        ({"dtype": "float8"}, "--dtype must be one of float32, bfloat16, float16"),
         ({"batch-size": "huge"}, "error: --batch-size must be a whole number or one of auto"),
         ({"seeds": "a,b"}, "error: --seeds must be a whole number"),
         ({"limit": 0}, "error: --limit must be at least 1"),
         ({"config": "nowhere.yaml"}, "Cannot read the configuration 'nowhere.yaml'"),
-        ({"compat": "other"}, "compat 'other' is none of saebench"),
+        ({"compat": "other"}, "--compat must be one of saebench"),
     ],
 )
 def test_wrong_usage_exits_with_2(

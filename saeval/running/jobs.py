@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from saeval.config.configuration import Settings, configured, plain
+from saeval.config.configuration import configured, plain
+from saeval.config.options import Settings
 from saeval.config.plugins import load_task
 from saeval.errors import UsageError, suggestion
 from saeval.evidence import Evidence, Missing

@@ -37,7 +37,7 @@ def repeating(
     array = session.opening.array
     in_memory = None if array is None else f"{IN_MEMORY}array of activations"
     alone = replace(
-        session.configuration,
+        session.options,
         saes=tuple(names),
         tasks={job.task.name: _absolute(job.settings)},
         model=models.pop() if len(models) == 1 else None,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from saeval.activations import Store
-from saeval.config.configuration import Configuration
+from saeval.config.options import Configuration
 from saeval.errors import UsageError
 from saeval.results.folder import check_writable
 from saeval.results.score import Result, Results
@@ -17,7 +17,13 @@ from saeval.running.named_saes import find_subjects, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
 from saeval.running.progress import Progress, Step, silent
 from saeval.running.scoring import result_of
-from saeval.running.session import Request, Session, begin
+from saeval.running.session import (
+    Request,
+    Session,
+    begin,
+    request_of_configuration,
+    request_of_keywords,
+)
 from saeval.running.walk import NO_SET, WorkItem, walked, work_items
 
 __all__ = ["evaluate", "load_sae", "run_configuration"]
@@ -73,37 +79,21 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         UsageError: if the request is off: an unknown name, a bad option.
         SaevalError: if nothing could be scored: no such model, no such data, no room for results.
     """
-    request = Request(
-        saes,
-        tasks,
-        model,
-        site,
-        data,
-        registry,
-        seeds,
-        config,
-        limit,
-        batch_size,
-        device,
-        dtype,
-        compat,
-        force,
-        output_path,
-    )
-    return _run(request, progress or silent)
+    given = dict(locals())  # every option under its name
+    tell = given.pop("progress") or silent
+    return _run(request_of_keywords(given), tell)
 
 
-def run_configuration(chosen: Configuration, progress: Progress | None = None) -> Results:
+def run_configuration(options: Configuration, progress: Progress | None = None) -> Results:
     """Score what a configuration says; see `evaluate`."""
-    return _run(Request.of(chosen), progress or silent)
+    return _run(request_of_configuration(options), progress or silent)
 
 
 def _run(request: Request, progress: Progress) -> Results:
-    request.configuration()
-    subjects = find_subjects(request.saes, request.registry)
-    check_writable(request.output_path)
-    inputs = Path(request.output_path) / "inputs"
-    session = begin(request, subjects, inputs=inputs, store=Store(), tell=progress)
+    subjects = find_subjects(request.saes, request.options.registry)
+    root = Path(request.options.output_path)
+    check_writable(root)
+    session = begin(request, subjects, inputs=root / "inputs", store=Store(), tell=progress)
     session.sources.check()
     items = work_items(subjects, session.jobs)
     return Results(walked(items, partial(_scored, session=session)))

@@ -90,7 +90,7 @@ def result_of(
     clock = Clock(labels.sae or labels.set or "", session.tell, session.total)
     attempt = Attempt(loaded, job, labels, session, clock)
     stored = None
-    if not session.configuration.force:
+    if not session.options.force:
         stored = find_result(session.root, str(labels.result_id))
     if stored is not None and stored.status != "failed":
         return _found_again(attempt, stored, checks)

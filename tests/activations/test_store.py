@@ -327,8 +327,9 @@ def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
         calls.append(1)
         return something()
 
-    for _ in range(2):
-        found, _ = prepared(store, {"task": "t", "seed": 0}, make)
+    for is_first in (True, False):
+        found, computed = prepared(store, {"task": "t", "seed": 0}, make)
+        assert computed == is_first
         for name, array in something().arrays.items():
             assert np.array_equal(found.arrays[name], array)
             assert found.arrays[name].dtype == array.dtype

@@ -515,9 +515,9 @@ def test_load_sae(tmp_path: Path) -> None:
         ({"tasks": "core", "config": {"other": {}}}, "Settings for 'other'"),
         ({"saes": []}, "No SAE was named"),
         ({"saes": "lab/nothing"}, "is called 'lab/nothing'"),
-        ({"device": "tpu"}, "device 'tpu' is none of"),
-        ({"dtype": "int8"}, "dtype 'int8' is none of"),
-        ({"seeds": [-1]}, "seeds must be"),
+        ({"device": "tpu"}, "'device' must be one of auto"),
+        ({"dtype": "int8"}, "'dtype' must be one of float32"),
+        ({"seeds": [-1]}, "'seeds' must be at least 0, not -1"),
     ],
 )
 def test_requests_that_are_off(options: dict[str, Any], says: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saeval.activations import Store
-from saeval.config.configuration import Configuration
+from saeval.config.options import Configuration
 from saeval.errors import ModelError, UsageError
 from saeval.registry.entries import Entry, FolderRef
 from saeval.registry.fetch import bytes_to_fetch_member
@@ -26,7 +26,13 @@ from saeval.running.plan.rows import Download, Plan, Planned, total_bytes
 from saeval.running.preflight.members import Checks
 from saeval.running.progress import Clock, silent
 from saeval.running.scoring import key_inputs
-from saeval.running.session import Request, Session, begin
+from saeval.running.session import (
+    Request,
+    Session,
+    begin,
+    request_of_configuration,
+    request_of_keywords,
+)
 from saeval.running.walk import NO_SET, WorkItem, walked, work_items
 
 REHEARSAL_SECONDS = 6.0
@@ -47,17 +53,16 @@ def plan(saes: Any, tasks: Any, **options: Any) -> Plan:
         UsageError: as of `evaluate`.
         SaevalError: if data cannot be read.
     """
-    return _plan(Request(saes, tasks, **options))
+    return _plan(request_of_keywords({"saes": saes, "tasks": tasks, **options}))
 
 
-def plan_configuration(chosen: Configuration) -> Plan:
+def plan_configuration(options: Configuration) -> Plan:
     """What a run of this configuration would do; see `plan`."""
-    return _plan(Request.of(chosen))
+    return _plan(request_of_configuration(options))
 
 
 def _plan(request: Request) -> Plan:
-    request.configuration()
-    subjects = find_subjects(request.saes, request.registry)
+    subjects = find_subjects(request.saes, request.options.registry)
     with tempfile.TemporaryDirectory() as inputs:
         store = Store(writable=False)
         session = begin(request, subjects, inputs=Path(inputs), store=store, tell=silent)
@@ -167,7 +172,7 @@ class _Planner:
         """Found, or to be computed at some cost; and the checks for the next job."""
         key = result_key(key_inputs(loaded, job, self.session))
         planned = replace(blank, result_id=key, state="compute")
-        stored = None if self.session.configuration.force else find_result(self.session.root, key)
+        stored = None if self.session.options.force else find_result(self.session.root, key)
         if stored is not None and stored.status != "failed":
             return replace(planned, state="found"), checks
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from saeval import __version__
-from saeval.config.configuration import DTYPES
+from saeval.config.options import DTYPES
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
 from saeval.running.opening import as_model
