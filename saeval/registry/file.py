@@ -5,12 +5,13 @@ with file and line. Regular families are written once, with `each`:
 
     - each: {layer: 0..11, width: [16k, 65k]}     # every combination
       id: release/{layer}/{width}
-    - each: [{layer: 0, l0: 41}, {layer: 1, l0: 52}]     # row by row
-      id: release/{layer}
+    - each: [{layer: 0, l0: 41}, {layer: 1, l0: 52 97}]     # row by row; several values in a row
+      id: release/{layer}-{l0}                              # stand for a row of each
       expected: {l0: "{l0}"}
 
-A value that is nothing but a placeholder keeps the type of what it is replaced by. Where names go
-together within combinations, a list may hold mappings: `width: [{width: 4k, power: 12}, ...]`.
+Values are a list, a range such as 0..11, or numbers divided by blanks. A field that is nothing but
+a placeholder keeps the type of what it is replaced by. Where names go together within combinations,
+a list may hold mappings: `width: [{width: 4k, power: 12}, ...]`.
 """
 
 import dataclasses
@@ -28,11 +29,21 @@ import yaml
 from saeval.config.field_types import conform
 from saeval.config.strict_yaml import Loader, repeated_key
 from saeval.errors import RegistryError, SaevalError, suggestion
-from saeval.registry.entries import BaseModel, Entry, EntrySet, Expected, check_entry
+from saeval.registry.entries import (
+    BaseModel,
+    Entry,
+    EntrySet,
+    Expected,
+    check_entry,
+    check_figures,
+    varied,
+)
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_NUMBERS = re.compile(r"\d+(?: \d+)+")
 _SECTIONS = {"saes": list, "sets": dict, "models": dict}
 
 
@@ -54,9 +65,9 @@ def read_registry_file(path: Path) -> RegistryFile:
     """
     sections, lines = _parse(path)
     entries = [
-        _entry(values, path, f"{path}:{lines['saes'][index]}")
+        entry
         for index, record in enumerate(sections["saes"])
-        for values in _expanded(record, f"{path}:{lines['saes'][index]}")
+        for entry in _entries(record, path, f"{path}:{lines['saes'][index]}")
     ]
     sets = [
         _set(values, path, where)
@@ -75,6 +86,8 @@ def read_registry_file(path: Path) -> RegistryFile:
 
 
 def _refuse_twice(names: Sequence[str], what: str) -> None:
+    if len(set(names)) == len(names):
+        return
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -140,23 +153,48 @@ def _expanded(record: Any, where: str) -> Iterator[dict[str, Any]]:
     if "each" not in values:
         yield values
         return
-    rows = _rows(values.pop("each"), where)
+    for row in _rows(values.pop("each"), where):
+        yield _filled_record(values, row, where)
+
+
+def _filled_record(values: Mapping[str, Any], row: Mapping[str, Any], where: str) -> dict[str, Any]:
     try:
-        for row in rows:
-            yield {key: _filled(value, row) for key, value in values.items()}
+        return {key: _filled(value, row) for key, value in values.items()}
     except KeyError as error:
         raise RegistryError(f"{where}: 'each' gives no value for {{{error.args[0]}}}.") from error
 
 
 def _rows(each: Any, where: str) -> list[dict[str, Any]]:
     if isinstance(each, list) and each and all(isinstance(row, dict) for row in each):
-        return each
+        return [one for row in each for one in _unfolded(row)]
     if isinstance(each, dict) and each:
         axes = {name: _axis(values, f"{where}: each.{name}") for name, values in each.items()}
         return [_row(axes, combination) for combination in itertools.product(*axes.values())]
     raise RegistryError(
         f"{where}: 'each' must map names to lists or ranges such as 0..11, or list such mappings."
     )
+
+
+def _unfolded(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The row itself, or one for each combination of the values that its lists and ranges hold."""
+    several = {name: values for name, value in row.items() if (values := _values(value))}
+    if not several:
+        yield row
+        return
+    for combination in itertools.product(*several.values()):
+        yield {**row, **dict(zip(several, combination, strict=True))}
+
+
+def _values(value: Any) -> Sequence[Any] | None:
+    """What a list, a range such as 0..11 or `9 17 22` stands for; None of anything else."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, str):
+        return None
+    if _NUMBERS.fullmatch(value):
+        return [int(number) for number in value.split(" ")]
+    bounds = _RANGE.fullmatch(value)
+    return range(int(bounds[1]), int(bounds[2]) + 1) if bounds else None
 
 
 def _row(axes: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
@@ -167,12 +205,10 @@ def _row(axes: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
 
 
 def _axis(values: Any, where: str) -> Sequence[Any]:
-    if isinstance(values, list) and values:
-        return values
-    bounds = _RANGE.fullmatch(values) if isinstance(values, str) else None
-    if bounds is None:
+    found = _values(values)
+    if not found:
         raise RegistryError(f"{where} must be a list or a range such as 0..11, not {values!r}.")
-    return range(int(bounds[1]), int(bounds[2]) + 1)
+    return found
 
 
 def _filled(value: Any, row: Mapping[str, Any]) -> Any:
@@ -187,6 +223,78 @@ def _filled(value: Any, row: Mapping[str, Any]) -> Any:
 
 
 # Records ------------------------------------------------------------------------------------------
+
+
+def _entries(record: Any, path: Path, where: str) -> Iterator[Entry]:
+    """The entry of a record, or those of its family.
+
+    A registry has families of thousands. Where the values of `each` are numbers and plain words,
+    one member stands for all: what its texts look like, theirs do too. So the first is checked, and
+    of the others only what a value alone decides.
+    """
+    if not isinstance(record, Mapping) or "each" not in record:
+        yield from (_entry(values, path, where) for values in _expanded(record, where))
+        return
+    values = {key: value for key, value in record.items() if key != "each"}
+    rows = _rows(record["each"], where)
+    first = _entry(_filled_record(values, rows[0], where), path, where)
+    yield first
+    if not _are_plain(rows):
+        yield from (_entry(_filled_record(values, row, where), path, where) for row in rows[1:])
+        return
+    texts = {key: value for key, value in values.items() if _is_template(value)}
+    varying = {
+        key: value
+        for key, value in values.items()
+        if key not in texts and _filled(value, {}.fromkeys(rows[0])) != value
+    }
+    for row in rows[1:]:
+        try:
+            filled: dict[str, Any] = {key: text.format_map(row) for key, text in texts.items()}
+        except KeyError as error:
+            raise RegistryError(f"{where}: 'each' gives no value for {error}.") from error
+        if not varying:
+            yield varied(first, filled)
+            continue
+        filled |= _figures(_filled_record(varying, row, where), f"{where}: '{filled.get('id')}'")
+        entry = varied(first, filled)
+        _reraised(check_figures if _FIGURES.issuperset(varying) else check_entry, entry, where)
+        yield entry
+
+
+_FIGURES = frozenset({"expected", "input_scale"})
+
+
+def _figures(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Fields of one member that are no texts, each of its type."""
+    hints = _hints(Entry)[0]
+    checked = {}
+    for key, value in values.items():
+        if key == "expected":
+            checked[key] = _record(Expected, value, f"{where}, expected")
+            continue
+        try:
+            checked[key] = conform(value, hints[key])
+        except ValueError as error:
+            raise RegistryError(f"{where}: '{key}' must be {error}, not {value!r}.") from error
+    return checked
+
+
+def _are_plain(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all values can stand anywhere in an id or a source: numbers, and words."""
+    kinds = {type(value) for row in rows for value in row.values()}
+    if not kinds <= {int, float, str}:
+        return False
+    words = {str(value) for row in rows for value in row.values()}
+    return all(map(_WORD.fullmatch, words))
+
+
+def _is_template(value: Any) -> bool:
+    """Whether it is a text with placeholders in it, and no other braces."""
+    if not isinstance(value, str) or "{" not in value or _PLACEHOLDER.fullmatch(value):
+        return False
+    names = _PLACEHOLDER.findall(value)
+    return not set("{}") & set(_PLACEHOLDER.sub("", value)) and not any(map(str.isdigit, names))
 
 
 def _entry(values: dict[str, Any], path: Path, where: str) -> Entry:
