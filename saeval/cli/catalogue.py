@@ -210,8 +210,9 @@ def _listed(name: str, registry: Registry) -> list[Row]:
         found.append(
             {"set": name, **_without(asdict(group), "name", "file"), "listed_in": str(group.file)}
         )
-    models = {row["id"]: row for row in _models(registry)}
-    if (model := canonical_name(name)) in models:
+    model = canonical_name(name)
+    models = {row["id"]: row for row in _models(registry)} if "/" in model else {}
+    if model in models:
         found.append({"model": model, **_without(models[model], "id"), **_from_the_lab(model)})
     return found
 

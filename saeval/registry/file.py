@@ -1,25 +1,13 @@
 """One registry file: YAML in, checked entries, sets and models out.
 
 Strict: an unknown key, a key twice, a value of the wrong type or a malformed source is an error
-with file and line. Regular families are written once, with `each`:
-
-    - each: {layer: 0..11, width: [16k, 65k]}     # every combination
-      id: release/{layer}/{width}
-    - each: [{layer: 0, l0: 41}, {layer: 1, l0: 52 97}]     # row by row; several values in a row
-      id: release/{layer}-{l0}                              # stand for a row of each
-      expected: {l0: "{l0}"}
-
-Values are a list, a range such as 0..11, or numbers divided by blanks. A field that is nothing but
-a placeholder keeps the type of what it is replaced by. Where names go together within combinations,
-a list may hold mappings: `width: [{width: 4k, power: 12}, ...]`.
+with file and line. Regular families are written once, with `each`: registry/each.py tells how.
 """
 
 import dataclasses
 import functools
-import itertools
-import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +17,7 @@ import yaml
 from saeval.config.field_types import conform
 from saeval.config.strict_yaml import Loader, repeated_key
 from saeval.errors import RegistryError, SaevalError, suggestion
+from saeval.registry.each import Fill, Table, expanded, filler, is_text, mapping, read_table
 from saeval.registry.entries import (
     BaseModel,
     Entry,
@@ -40,10 +29,6 @@ from saeval.registry.entries import (
 )
 
 T = TypeVar("T")
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
-_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_NUMBERS = re.compile(r"\d+(?: \d+)+")
 _SECTIONS = {"saes": list, "sets": dict, "models": dict}
 
 
@@ -130,9 +115,6 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[str, list[int]]]:
     return {name: found.get(name) or kind() for name, kind in _SECTIONS.items()}, lines
 
 
-# Families -----------------------------------------------------------------------------------------
-
-
 def _named(
     section: Mapping[str, Any], key: str, path: Path, lines: Sequence[int]
 ) -> Iterator[tuple[dict[str, Any], str]]:
@@ -141,85 +123,8 @@ def _named(
         where = f"{path}:{line}"
         if not isinstance(record, Mapping) or key in record:
             raise RegistryError(f"{where}: '{name}' must map to fields other than '{key}'.")
-        for values in _expanded({key: name, **record}, where):
+        for values in expanded({key: name, **record}, where):
             yield values, where
-
-
-def _expanded(record: Any, where: str) -> Iterator[dict[str, Any]]:
-    """The record itself, or one record for each row that its `each` gives."""
-    if not isinstance(record, Mapping):
-        raise RegistryError(f"{where}: expected a mapping of fields, not {record!r}.")
-    values = dict(record)
-    if "each" not in values:
-        yield values
-        return
-    for row in _rows(values.pop("each"), where):
-        yield _filled_record(values, row, where)
-
-
-def _filled_record(values: Mapping[str, Any], row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    try:
-        return {key: _filled(value, row) for key, value in values.items()}
-    except KeyError as error:
-        raise RegistryError(f"{where}: 'each' gives no value for {{{error.args[0]}}}.") from error
-
-
-def _rows(each: Any, where: str) -> list[dict[str, Any]]:
-    if isinstance(each, list) and each and all(isinstance(row, dict) for row in each):
-        return [one for row in each for one in _unfolded(row)]
-    if isinstance(each, dict) and each:
-        axes = {name: _axis(values, f"{where}: each.{name}") for name, values in each.items()}
-        return [_row(axes, combination) for combination in itertools.product(*axes.values())]
-    raise RegistryError(
-        f"{where}: 'each' must map names to lists or ranges such as 0..11, or list such mappings."
-    )
-
-
-def _unfolded(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The row itself, or one for each combination of the values that its lists and ranges hold."""
-    several = {name: values for name, value in row.items() if (values := _values(value))}
-    if not several:
-        yield row
-        return
-    for combination in itertools.product(*several.values()):
-        yield {**row, **dict(zip(several, combination, strict=True))}
-
-
-def _values(value: Any) -> Sequence[Any] | None:
-    """What a list, a range such as 0..11 or `9 17 22` stands for; None of anything else."""
-    if isinstance(value, list):
-        return value
-    if not isinstance(value, str):
-        return None
-    if _NUMBERS.fullmatch(value):
-        return [int(number) for number in value.split(" ")]
-    bounds = _RANGE.fullmatch(value)
-    return range(int(bounds[1]), int(bounds[2]) + 1) if bounds else None
-
-
-def _row(axes: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in zip(axes, values, strict=True):
-        row.update(value if isinstance(value, dict) else {name: value})
-    return row
-
-
-def _axis(values: Any, where: str) -> Sequence[Any]:
-    found = _values(values)
-    if not found:
-        raise RegistryError(f"{where} must be a list or a range such as 0..11, not {values!r}.")
-    return found
-
-
-def _filled(value: Any, row: Mapping[str, Any]) -> Any:
-    if isinstance(value, list):
-        return [_filled(item, row) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _filled(item, row) for key, item in value.items()}
-    if not isinstance(value, str) or "{" not in value:
-        return value
-    whole = _PLACEHOLDER.fullmatch(value)
-    return row[whole[1]] if whole else _PLACEHOLDER.sub(lambda hit: str(row[hit[1]]), value)
 
 
 # Records ------------------------------------------------------------------------------------------
@@ -230,71 +135,65 @@ def _entries(record: Any, path: Path, where: str) -> Iterator[Entry]:
 
     A registry has families of thousands. Where the values of `each` are numbers and plain words,
     one member stands for all: what its texts look like, theirs do too. So the first is checked, and
-    of the others only what a value alone decides.
+    of the others only their figures.
     """
-    if not isinstance(record, Mapping) or "each" not in record:
-        yield from (_entry(values, path, where) for values in _expanded(record, where))
+    values = mapping(record, where)
+    table = read_table(values.pop("each"), where) if "each" in values else None
+    fills = {} if table is None else _fills(values, table, where)
+    if table is None or not table.is_plain():
+        yield from (_entry(one, path, where) for one in expanded(record, where))
         return
-    values = {key: value for key, value in record.items() if key != "each"}
-    rows = _rows(record["each"], where)
-    first = _entry(_filled_record(values, rows[0], where), path, where)
+    start = {key: fill(table.rows[0]) for key, fill in fills.items()}
+    first = _entry({**values, **start}, path, where)
     yield first
-    if not _are_plain(rows):
-        yield from (_entry(_filled_record(values, row, where), path, where) for row in rows[1:])
-        return
-    texts = {key: value for key, value in values.items() if _is_template(value)}
-    varying = {
-        key: value
-        for key, value in values.items()
-        if key not in texts and _filled(value, {}.fromkeys(rows[0])) != value
-    }
-    for row in rows[1:]:
-        try:
-            filled: dict[str, Any] = {key: text.format_map(row) for key, text in texts.items()}
-        except KeyError as error:
-            raise RegistryError(f"{where}: 'each' gives no value for {error}.") from error
-        if not varying:
-            yield varied(first, filled)
-            continue
-        filled |= _figures(_filled_record(varying, row, where), f"{where}: '{filled.get('id')}'")
-        entry = varied(first, filled)
-        _reraised(check_figures if _FIGURES.issuperset(varying) else check_entry, entry, where)
-        yield entry
+    rows = table.rows[1:]
+    texts = [key for key in fills if is_text(values[key])]
+    figures = [key for key in fills if key not in texts]
+    columns: list[Sequence[Any]] = [list(map(fills[key], rows)) for key in texts]
+    columns += zip(
+        *_checked([(key, fills[key]) for key in figures], rows, first, where), strict=True
+    )
+    for cells in zip(*columns, strict=True):
+        yield varied(first, (*texts, *figures), cells)
 
 
-_FIGURES = frozenset({"expected", "input_scale"})
+def _fills(values: Mapping[str, Any], table: Table, where: str) -> dict[str, Fill]:
+    """How each field that varies within a family is filled from a row."""
+    fills = {key: filler(value, table.names, where) for key, value in values.items()}
+    return {key: fill for key, fill in fills.items() if fill is not None}
 
 
-def _figures(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """Fields of one member that are no texts, each of its type."""
+def _checked(
+    figures: Sequence[tuple[str, Fill]],
+    rows: Sequence[tuple[Any, ...]],
+    first: Entry,
+    where: str,
+) -> Iterator[tuple[Any, ...]]:
+    """Of each row the fields that are no texts, each of its type and in its range."""
     hints = _hints(Entry)[0]
-    checked = {}
-    for key, value in values.items():
-        if key == "expected":
-            checked[key] = _record(Expected, value, f"{where}, expected")
-            continue
-        try:
-            checked[key] = conform(value, hints[key])
-        except ValueError as error:
-            raise RegistryError(f"{where}: '{key}' must be {error}, not {value!r}.") from error
-    return checked
+    names = [name for name, _ in figures]
+    check = check_figures if {"expected", "input_scale"}.issuperset(names) else check_entry
+    known: dict[str, tuple[Any, ...]] = {}
+    for row in rows if figures else ():
+        values = [fill(row) for _, fill in figures]
+        said = repr(values)
+        if said not in known:
+            cells = tuple(
+                _record(Expected, value, f"{where}, expected")
+                if name == "expected"
+                else _conformed(value, hints[name], f"{where}: '{name}'")
+                for name, value in zip(names, values, strict=True)
+            )
+            _reraised(check, varied(first, names, cells), where)
+            known[said] = cells
+        yield known[said]
 
 
-def _are_plain(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether all values can stand anywhere in an id or a source: numbers, and words."""
-    kinds = {type(value) for row in rows for value in row.values()}
-    if not kinds <= {int, float, str}:
-        return False
-    words = {str(value) for row in rows for value in row.values()}
-    return all(map(_WORD.fullmatch, words))
-
-
-def _is_template(value: Any) -> bool:
-    """Whether it is a text with placeholders in it, and no other braces."""
-    if not isinstance(value, str) or "{" not in value or _PLACEHOLDER.fullmatch(value):
-        return False
-    names = _PLACEHOLDER.findall(value)
-    return not set("{}") & set(_PLACEHOLDER.sub("", value)) and not any(map(str.isdigit, names))
+def _conformed(value: Any, hint: Any, what: str) -> Any:
+    try:
+        return conform(value, hint)
+    except ValueError as error:
+        raise RegistryError(f"{what} must be {error}, not {value!r}.") from error
 
 
 def _entry(values: dict[str, Any], path: Path, where: str) -> Entry:
@@ -339,10 +238,7 @@ def _record(cls: type[T], values: Mapping[str, Any], where: str) -> T:
             raise RegistryError(f"{where} lacks the field '{name}'.")
     checked = {}
     for key, value in values.items():
-        try:
-            checked[key] = conform(value, hints[key])
-        except ValueError as error:
-            raise RegistryError(f"{where}: '{key}' must be {error}, not {value!r}.") from error
+        checked[key] = _conformed(value, hints[key], f"{where}: '{key}'")
     return cls(**checked)
 
 

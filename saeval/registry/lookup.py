@@ -1,10 +1,12 @@
 """All SAEs known here: the lab's registry, saeval's own and the user's, and what a name means."""
 
 import fnmatch
+import gc
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TypeVar
 from saeval.config.folders import config_folder
 from saeval.errors import RegistryError, UsageError, suggestion
 from saeval.registry.entries import BaseModel, Entry, EntrySet, FolderRef, Source
-from saeval.registry.file import read_registry_file
+from saeval.registry.file import RegistryFile, read_registry_file
 
 T = TypeVar("T")
 FILE_NAME = "registry.yaml"
@@ -86,7 +88,23 @@ def load_registry(files: Sequence[Path] | None = None) -> Registry:
             nothing lists.
     """
     paths = tuple(registry_files() if files is None else files)
-    read = [read_registry_file(path) for path in paths]
+    with _uncollected():
+        return _merged_files(paths, [read_registry_file(path) for path in paths])
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection, which would walk thousands of new records that all remain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _merged_files(paths: tuple[Path, ...], read: Sequence[RegistryFile]) -> Registry:
     entries = _merged("id", [(file.path, {one.id: one for one in file.entries}) for file in read])
     groups = _merged("set", [(file.path, {one.name: one for one in file.sets}) for file in read])
     models = _merged("model", [(file.path, {one.id: one for one in file.models}) for file in read])
@@ -99,15 +117,14 @@ def load_registry(files: Sequence[Path] | None = None) -> Registry:
 
 def _merged(what: str, files: Sequence[tuple[Path, Mapping[str, T]]]) -> dict[str, T]:
     merged: dict[str, T] = {}
-    homes: dict[str, Path] = {}
     for path, records in files:
-        for name, record in records.items():
-            if name in merged:
-                raise RegistryError(
-                    f"{what} '{name}' is listed in '{homes[name]}' and in '{path}'. "
-                    "Rename or remove one."
-                )
-            merged[name], homes[name] = record, path
+        if both := merged.keys() & records.keys():
+            name = min(both)
+            home = next(other for other, earlier in files if name in earlier)
+            raise RegistryError(
+                f"{what} '{name}' is listed in '{home}' and in '{path}'. Rename or remove one."
+            )
+        merged |= records
     return merged
 
 
@@ -152,6 +169,8 @@ def _matching(pattern: str, ids: _Ids) -> list[str]:
     if wildcard is None:
         return []
     start = pattern[: wildcard.start()]
+    if pattern == f"{start}*":
+        return ids.beginning(start)
     match = re.compile(fnmatch.translate(pattern)).match
     return [name for name in ids.beginning(start) if match(name)]
 
