@@ -253,11 +253,13 @@ def train(
 def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -> None:
     """List what is known, or what was scored.
 
-    PATTERN is a part of a name, or a glob; without it, all are listed.
+    PATTERN is a part of a name, or a glob; without it, all are listed, a release of many SAEs in
+    one line.
     """
-    from saeval.cli.catalogue import rows_of
+    from saeval.cli.catalogue import list_releases, rows_of
 
-    rows = rows_of(kind, pattern, Path(output_path or "results"))
+    brief = kind == "saes" and pattern is None and not as_json
+    rows = list_releases() if brief else rows_of(kind, pattern, Path(output_path or "results"))
     _print_json(rows) if as_json else _print_rows(rows, f"No {kind}.")
 
 

@@ -19,17 +19,39 @@ Row = dict[str, Any]
 
 def list_saes(_: Path) -> list[Row]:
     """Every registry entry."""
-    return [
-        {
-            "id": entry.id,
-            "model": entry.model,
-            "site": entry.site,
-            "loader": entry.loader,
-            "l0": entry.expected.l0,
-            "source": entry.source,
-        }
-        for entry in load_registry().entries.values()
-    ]
+    return [_sae_row(entry) for entry in load_registry().entries.values()]
+
+
+def list_releases() -> list[Row]:
+    """The same, a release of many SAEs in one line: one that a set of kind `members` holds."""
+    registry = load_registry()
+    releases = {
+        member: group
+        for group in registry.sets.values()
+        if group.kind == "members"
+        for member in group.members
+    }
+    shown: dict[str, Row] = {}
+    for entry in registry.entries.values():
+        group = releases.get(entry.id)
+        if group is None:
+            shown[entry.id] = _sae_row(entry)
+        elif group.name not in shown:
+            about = {"id": f"{group.name} ({len(group.members)} SAEs)", "site": None, "l0": None}
+            source = entry.source.split("/")[2:4]
+            shown[group.name] = {**_sae_row(entry), **about, "source": "hf://" + "/".join(source)}
+    return list(shown.values())
+
+
+def _sae_row(entry: Entry) -> Row:
+    return {
+        "id": entry.id,
+        "model": entry.model,
+        "site": entry.site,
+        "loader": entry.loader,
+        "l0": entry.expected.l0,
+        "source": entry.source,
+    }
 
 
 def list_sets(_: Path) -> list[Row]:
@@ -188,8 +210,9 @@ def _listed(name: str, registry: Registry) -> list[Row]:
         found.append(
             {"set": name, **_without(asdict(group), "name", "file"), "listed_in": str(group.file)}
         )
-    models = {row["id"]: row for row in _models(registry)}
-    if (model := canonical_name(name)) in models:
+    model = canonical_name(name)
+    models = {row["id"]: row for row in _models(registry)} if "/" in model else {}
+    if model in models:
         found.append({"model": model, **_without(models[model], "id"), **_from_the_lab(model)})
     return found
 
