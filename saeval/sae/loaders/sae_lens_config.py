@@ -224,6 +224,23 @@ def _statement(
     return {"input_scale": None, "input_scale_folded": False, "expected_norm": width**0.5}
 
 
+def _hook(told: Mapping[str, Any], path: Path) -> str | None:
+    """The hook that is read; one head of it as `hook_z[1]`.
+
+    Raises:
+        LoadError: if the head is no whole number from 0.
+    """
+    hook, head = text(told.get("hook_name")), told.get("hook_head_index")
+    if head is None or hook is None:
+        return hook
+    if not isinstance(head, int) or isinstance(head, bool) or head < 0:
+        raise LoadError(
+            f"{path} gives hook_head_index {head!r}, which numbers no head: write 0, 1 and so on, "
+            "or null for all heads."
+        )
+    return f"{hook}[{head}]"
+
+
 def _origin(
     values: Mapping[str, Any], path: Path, rest: Mapping[str, Any], statement: Mapping[str, Any]
 ) -> Origin:
@@ -236,7 +253,7 @@ def _origin(
     return Origin(
         loader="sae_lens",
         model=text(told.get("model_name")),
-        read_site=text(told.get("hook_name")),
+        read_site=_hook(told, path),
         write_site=text(told.get("hook_name_out")),
         prepend_bos=flag(told.get("prepend_bos")),
         context_size=count(told.get("context_size")),
