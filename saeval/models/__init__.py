@@ -12,7 +12,13 @@ from saeval.errors import ModelError
 from saeval.models import execution, head, sites
 from saeval.models.anatomy import Anatomy, dissect
 from saeval.models.execution import Restart
-from saeval.models.loading import fetch_network, identity_of, pick_device, tokenizer_identity
+from saeval.models.loading import (
+    fetch_network,
+    identity_of,
+    pick_device,
+    placed,
+    tokenizer_identity,
+)
 from saeval.models.places import locate
 from saeval.registry.model_names import canonical_name
 from saeval.sae import Site
@@ -257,7 +263,7 @@ def load_model(
     return LoadedModel(
         place.name,
         place.commit,
-        net.to(device),
+        placed(net, device),
         tokenizer,
         device,
         dtype,

@@ -88,6 +88,11 @@ class Sites:
         return read if self.read == self.write else f"{read} -> {write}"
 
 
+def of_head(hook: str | None, head: int | None) -> str | None:
+    """A hook that holds all heads side by side, or of one of them, from 0: `hook_z[1]`."""
+    return hook if hook is None or head is None else f"{hook}[{head}]"
+
+
 def joined(sites: Iterable[Site | str]) -> str:
     """Sites as one text, in which a comma separates them; no module path or hook holds one."""
     return ",".join(map(str, sites))
@@ -121,8 +126,6 @@ class Origin:
     """Site or alias whose activation is encoded, as the files name it; several with commas."""
     write_site: str | None = None
     """Site or alias that is reconstructed, likewise; None means the read site."""
-    head_index: int | None = None
-    """The one attention head that is read, from 0, where the site holds all heads side by side."""
     prepend_bos: bool | None = None
     """Whether training rows began with BOS."""
     context_size: int | None = None

@@ -175,9 +175,7 @@ def _score(trial: Trial, prepared: Prepared, positions: int, sae: SAE | None = N
     return found
 
 
-def _ask(
-    trial: Trial, sae: SAE, prepared: Prepared, source: ActivationSource
-) -> Iterable[Any]:
+def _ask(trial: Trial, sae: SAE, prepared: Prepared, source: ActivationSource) -> Iterable[Any]:
     task, case = trial.task, trial.case
     if not hasattr(task, "score_group"):
         return task.score(sae, prepared, source, trial.seed)

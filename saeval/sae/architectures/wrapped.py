@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saeval.errors import LoadError
 from saeval.sae import Origin
+from saeval.sae.site import of_head
 
 PROBE_TOKENS = 8
 """Random activations that an object answers when it is wrapped."""
@@ -256,11 +257,11 @@ def origin_told(inner: Any) -> Origin:
         return own
     model, site = _told(inner, "model_name", "lm_name"), _told(inner, "hook_name", "read_site")
     bos, context = _told(inner, "prepend_bos"), _told(inner, "context_size")
-    head = _told(inner, "hook_head_index", "head_index")
+    index = _told(inner, "hook_head_index", "head_index")
+    head = index if type(index) is int else None
     return Origin(
         model=model if isinstance(model, str) else None,
-        read_site=site if isinstance(site, str) else None,
-        head_index=head if type(head) is int else None,
+        read_site=of_head(site, head) if isinstance(site, str) else None,
         prepend_bos=bos if isinstance(bos, bool) else None,
         context_size=context if isinstance(context, int) else None,
         metadata={"class": _name(inner)},

@@ -40,14 +40,13 @@ ORIGIN: dict[str, Any] = {
     "model": str | None,
     "read_site": str | None,
     "write_site": str | None,
-    "head_index": int | None,
     "prepend_bos": bool | None,
     "context_size": int | None,
     "centred": bool,
     "metadata": dict,
 }
 """What may stand under `origin`, and of what type."""
-WHOLE = ("head_index", "context_size")
+WHOLE = ("context_size",)
 """Those of them that are whole numbers."""
 
 
