@@ -10,8 +10,8 @@ from saeval.activations import Store
 from saeval.config.configuration import Configuration
 from saeval.errors import NotApplicable, UsageError
 from saeval.registry.entries import EntrySet
-from saeval.results.folder import check_writable
 from saeval.results.score import Labels, Result, Results
+from saeval.results.writing import check_writable
 from saeval.running.jobs import Job
 from saeval.running.named_saes import Subject, find_subjects, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result

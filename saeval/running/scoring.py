@@ -9,12 +9,13 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import ModelError, NotApplicable, SaevalError
 from saeval.evidence import Evidence, Missing
 from saeval.results.key import result_key
+from saeval.results.portable import portable
 from saeval.results.provenance import provenance
 from saeval.results.reading import find_result
 from saeval.results.score import Labels, Result
 from saeval.running.jobs import Job
 from saeval.running.named_saes import Subject
-from saeval.running.outcome import attempt, failed_result, keep
+from saeval.running.outcome import attempt, failed_result, keep, under_label
 from saeval.running.preflight.checks import (
     Claims,
     claims_of,
@@ -129,7 +130,7 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
         None if session.configuration.force else find_result(session.root, str(labels.result_id))
     )
     if found is not None and found.status != "failed":
-        return _found(meeting, labels, found)
+        return _found(meeting, job, labels, found)
     clock = Clock(label, session.tell, session.total)
     record: dict[str, Any] = {"key": inputs}
     outcome = attempt(labels, clock, lambda: _evidence(meeting, job, clock, record))
@@ -150,19 +151,20 @@ def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
     return kept
 
 
-def _found(meeting: Meeting, labels: Labels, found: Result) -> Result:
+def _found(meeting: Meeting, job: Job, labels: Labels, found: Result) -> Result:
     """A result that was there. Equal weights may come with other claims, which are then checked."""
     session, label = meeting.session, labels.sae or labels.set or ""
     session.tell(Step("found", label, labels.task, labels.seed, total=session.total))
     warnings = found.provenance.get("warnings", ())
-    if found.provenance.get("claims") != _claimed(meeting):
+    if portable(found.provenance.get("claims")) != portable(_claimed(meeting)):
         try:
             hold_preflight(meeting, None)
         except SaevalError as error:
             return failed_result(labels, error, session.root)
         warnings = warnings_of(meeting.checks)
     session.warn(warnings)
-    return found.renamed(sae=labels.sae, set=labels.set)
+    run = repeating(session, meeting.subjects, meeting.place, job)
+    return under_label(session.root, found, labels, run)
 
 
 def hold_preflight(meeting: Meeting, rows: TokenRows | None) -> None:
