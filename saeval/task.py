@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, TokenRows
 from saeval.evidence import Evidence, Missing
 from saeval.sae import SAE
 
@@ -17,17 +17,58 @@ class Prepared:
     """All that a task computed without looking at any SAE. Cached as safetensors, parquet, JSON."""
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Numbers and booleans of any shape, by name."""
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     """JSON-like values: names, hashes, choices made."""
+    rows: TokenRows | None = None
+    """Rows that the scores are read from. The checks before scoring (scale, BOS, promised L0 and
+    FVU) look at these; without them, at a few passages that saeval brings."""
+    more_rows: Mapping[str, TokenRows] = field(default_factory=dict)
+    """Further sets of rows, by name."""
+
+    @property
+    def required_rows(self) -> TokenRows:
+        """`rows`, for a task that always prepares some.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if self.rows is None:
+            raise ValueError("The task prepared no rows. Give them to Prepared as `rows`.")
+        return self.rows
+
+
+@dataclass(frozen=True)
+class Member:
+    """One SAE of a set, with what it is scored on."""
+
+    label: str
+    """What tables call it."""
+    sae: SAE
+    prepared: Prepared
+    """What the task prepared where it reads: one object for all members that read there."""
+    source: ActivationSource
+    """What it reads: likewise."""
 
 
 @runtime_checkable
 class Task(Protocol):
     """A frozen dataclass whose fields are its configuration, each documented beneath itself.
 
-    Two fields have a fixed meaning where a task has them: `limit` (int or None, set by --limit:
-    at most so many units) and `compat` (str or None, set by --compat).
+    Three fields have a fixed meaning where a task has them, each None unless it is set:
+
+    - `limit` (int, set by --limit): score at most so many units (rows, words, test texts).
+    - `compat` (str, set by --compat): add the figures of another harness, such as `saebench`.
+    - `texts` (str, set by --data FILE for texts): the file whose texts take the place of the task's
+      own.
+
+    A task that reads data which no field names has a method besides:
+
+    - `inputs(model)` tells that data apart: anything JSON-like, such as a hash of it. `model` is
+      the name of the model that is read, None for stored activations. It enters the key of every
+      result, as name, version, fields and the content of files that fields name do without it. A
+      task without the method reads no such data.
     """
 
     name: ClassVar[str]
@@ -55,17 +96,30 @@ class Task(Protocol):
 
 @runtime_checkable
 class GroupTask(Protocol):
-    """A task that scores a named set of SAEs together (seeds, layers, ensembles)."""
+    """A task that scores a named set of SAEs together (seeds, layers, checkpoints, ensembles)."""
 
     name: ClassVar[str]
     version: ClassVar[int]
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
-        """Do all that does not depend on the SAEs."""
+        """Do all that does not depend on the SAEs, for one place where some of them read.
+
+        It runs once for every distinct place.
+
+        Raises:
+            NotApplicable: if the source cannot serve this task at all.
+        """
         ...
 
-    def score_group(
-        self, saes: Sequence[SAE], prepared: Prepared, source: ActivationSource, seed: int
-    ) -> Iterable[Evidence | Missing]:
-        """Yield the evidence of every metric over the whole set."""
+    def score_group(self, members: Sequence[Member], seed: int) -> Iterable[Evidence | Missing]:
+        """Yield the evidence of every metric over the whole set.
+
+        Args:
+            members: In the order of the set. They may read different layers or models; all their
+                sources are open at the same time.
+            seed: Of all that is drawn.
+
+        Raises:
+            NotApplicable: if the task can say nothing about this set.
+        """
         ...

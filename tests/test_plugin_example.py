@@ -62,7 +62,6 @@ from saeval.activations import Store, model_source
 from saeval.evidence import summarise
 from saeval.sae.loaders import load_folder
 from saeval.models import load_model
-from saeval.running.preflight.checks import prepared_rows
 import tiny_models
 
 model = load_model(str(tiny_models.build("gpt2", Path("model"))))
@@ -71,7 +70,7 @@ sae, task = load_folder(Path("wide")), plugins.load_task("strongest")()
 prepared = task.prepare(source, 0)
 first = summarise(next(iter(task.score(sae, prepared, source, 0))))
 
-rows = prepared_rows(prepared)
+rows = prepared.rows
 x = torch.cat([batch.x_tokens for batch in source.batches(rows)])
 acts = sae.encode(x)
 alone = torch.zeros_like(acts).scatter(1, acts.argmax(1, keepdim=True), acts.amax(1, keepdim=True))

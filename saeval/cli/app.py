@@ -11,6 +11,8 @@ try:  # Ctrl-C counts from the start, and of a short command these are the longe
     from typing import Any
 
     import click
+
+    from saeval.config.options import Option, options
 except KeyboardInterrupt:
     sys.exit(130)
 
@@ -33,37 +35,25 @@ def app() -> None:
 
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-MODEL = click.option(
-    "--model", metavar="ID|FOLDER", help="Language model; default: the one each SAE names."
-)
-SITE = click.option(
-    "--site", metavar="PATH", help="Module path or alias; default: the one each SAE names."
-)
-DATA = click.option(
-    "--data",
-    metavar="FILE",
-    help="Texts (.txt, .jsonl, .csv, .parquet), or activations in the place of a model "
-    "(.npy, .safetensors, .parquet).",
-)
-DEVICE = click.option("--device", metavar="auto|cpu|cuda|mps")
-OUTPUT_PATH = click.option(
-    "--output-path", metavar="FOLDER", help="Where results are kept; default: results."
-)
+
+
+def _offered(option: Option) -> Callable[[Any], Any]:
+    """An option of a run. Values stay texts, which are checked like those of a file."""
+    if option.is_flag:
+        return click.option(*option.flags, option.name, is_flag=True, help=option.about.doc)
+    return click.option(
+        *option.flags,
+        option.name,
+        metavar=option.metavar,
+        multiple=option.is_repeatable,
+        help=option.about.doc,
+    )
+
+
+OFFERED = {option.name: _offered(option) for option in options()}
+"""Options of a run by name."""
 RUN = (
-    click.option(
-        "--sae",
-        multiple=True,
-        help="Registry id, set, glob, folder or hf:// source. Repeatable.",
-    ),
-    click.option("--tasks", metavar="NAME,NAME"),
-    MODEL,
-    SITE,
-    DATA,
-    click.option(
-        "--registry",
-        metavar="FILE",
-        help="Registry of yours beside registry.yaml of this folder and of saeval's configuration.",
-    ),
+    *OFFERED.values(),
     click.option("--config", metavar="FILE", help="Options as YAML, or a result.json to repeat."),
     click.option(
         "--set",
@@ -72,18 +62,6 @@ RUN = (
         metavar="TASK.FIELD=VALUE",
         help="Value as YAML. Repeatable.",
     ),
-    click.option("--seeds", "--seed", metavar="0,1,2"),
-    click.option("--limit", type=int, help="At most so many units, for tasks that have a limit."),
-    click.option(
-        "--batch-size", metavar="auto|N", help="Rows a pass of the model. Changes no score."
-    ),
-    DEVICE,
-    click.option("--dtype", metavar="float32|bfloat16|float16", help="The model's."),
-    click.option(
-        "--compat", metavar="saebench", help="Add SAEBench's own definitions, as saebench_*."
-    ),
-    OUTPUT_PATH,
-    click.option("--force", is_flag=True, help="Compute again what is there."),
     AS_JSON,
 )
 """Options of `run`, and of what else speaks of a run."""
@@ -127,7 +105,7 @@ TRAIN = (
         metavar="recipe.FIELD=VALUE",
         help="Value as YAML, of the recipe or of the architecture (matryoshka.FIELD). Repeatable.",
     ),
-    DEVICE,
+    OFFERED["device"],
     click.option("--dtype", metavar="float32|bfloat16|float16", help="The model's."),
     AS_JSON,
 )
@@ -188,9 +166,9 @@ def _complain(message: str) -> None:
 def run(**given: Any) -> None:
     """Score SAEs on tasks. What was scored before, from equal inputs, is not computed again."""
     from saeval.cli.display import Display, warnings_shown
-    from saeval.config.command_line import chosen
+    from saeval.config.command_line import configuration_of
 
-    configuration = chosen(given)
+    configuration = configuration_of(given)
     display = Display(moving=sys.stderr.isatty() and not given["as_json"])
     try:
         with warnings_shown(display):
@@ -226,9 +204,9 @@ def plan(**given: Any) -> None:
     What is to be computed, found and downloaded, with time, memory and disk.
     """
     from saeval.cli.display import Display, warnings_shown
-    from saeval.config.command_line import chosen
+    from saeval.config.command_line import configuration_of
 
-    configuration = chosen(given)
+    configuration = configuration_of(given)
     with warnings_shown(Display(moving=False)):
         from saeval.running.plan.plan import plan_configuration
 
@@ -270,7 +248,7 @@ def train(
 @app.command()
 @click.argument("kind", metavar="saes|sets|tasks|loaders|results|models")
 @click.argument("pattern", required=False)
-@_taking(OUTPUT_PATH, AS_JSON)
+@_taking(OFFERED["output_path"], AS_JSON)
 @_guarded
 def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -> None:
     """List what is known, or what was scored.
@@ -304,7 +282,7 @@ def describe(name: str, as_json: bool) -> None:
 
 @app.command()
 @click.argument("source")
-@_taking(MODEL, SITE, DATA, DEVICE, AS_JSON)
+@_taking(*(OFFERED[name] for name in ("model", "site", "data", "device")), AS_JSON)
 @_guarded
 def validate(
     source: str,

@@ -132,8 +132,10 @@ def _check_task(plugin: Plugin, task: Any) -> None:
     if single == group:
         raise UsageError(f"Plugin {plugin} must have either `score` or `score_group`.")
     _check_signature(plugin, task, "prepare", ["self", "source", "seed"])
-    scorer, scored = ("score", "sae") if single else ("score_group", "saes")
-    _check_signature(plugin, task, scorer, ["self", scored, "prepared", "source", "seed"])
+    if single:
+        _check_signature(plugin, task, "score", ["self", "sae", "prepared", "source", "seed"])
+    else:
+        _check_signature(plugin, task, "score_group", ["self", "members", "seed"])
     try:
         task()
     except Exception as error:

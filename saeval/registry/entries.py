@@ -90,12 +90,14 @@ class Entry:
     revision: str | None = None
     """Commit, branch or tag of the source; None: pinned at the first fetch."""
     sha256: str | None = None
-    """Hash of the files, as `saeval.fetch.content_sha256` computes it; None: pinned likewise."""
+    """Hash of the files, as `registry.hashes.content_sha256` computes it; None: pinned likewise."""
     expected: Expected = field(default_factory=Expected)
     prepend_bos: bool | None = None
     """Whether training rows began with BOS; None: what the files say."""
     centred: bool | None = None
     """Trained on centred (TransformerLens-processed) activations; None: what the files say."""
+    input_scale: float | None = None
+    """Constant that training activations were multiplied by and that the files do not tell."""
     license: str | None = None
     notes: str | None = None
     file: Path = Path()
@@ -154,6 +156,8 @@ def check_entry(entry: Entry) -> None:
         raise UsageError(f"revision '{entry.revision}' contradicts the source '{entry.source}'.")
     if entry.sha256 is not None and not _SHA256.fullmatch(entry.sha256):
         raise UsageError(f"sha256 '{entry.sha256}' must be 64 lower-case hexadecimal digits.")
+    if entry.input_scale is not None and not 0 < entry.input_scale < float("inf"):
+        raise UsageError(f"input_scale must be above 0, not {entry.input_scale:g}.")
     if entry.expected.l0 is not None and entry.expected.l0 <= 0:
         raise UsageError(f"expected l0 must be above 0, not {entry.expected.l0:g}.")
     if entry.expected.fvu is not None and entry.expected.fvu < 0:

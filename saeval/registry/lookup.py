@@ -137,7 +137,8 @@ def resolve(text: str, registry: Registry) -> Selection:
     """What a name given to `--sae` means.
 
     In this order: a registry id, a set, a source (`hf://org/repo/path@revision`, `lab://name`), a
-    local folder, a glob over ids, a glob over folders and files here. A glob forms no set.
+    local folder or a file of one, a glob over ids, a glob over folders and files. A glob forms no
+    set.
 
     Raises:
         UsageError: if it is none of these; the nearest names are offered.
@@ -150,18 +151,18 @@ def resolve(text: str, registry: Registry) -> Selection:
     if "://" in text:
         return Selection((_typed_source(text),))
     folder = Path(text).expanduser()
-    if folder.is_dir():
-        return Selection((_local(folder),))
+    if folder.exists():
+        return Selection((local(folder),))
     here = _matching_here(text)
     if ids := _matching(text, registry.entries):
         note = _also_folders(text, here) if here else None
         return Selection(tuple(registry.entries[name] for name in ids), note=note)
     if here:
-        return Selection(tuple(map(_local, here)))
-    raise _unknown(text, folder, registry)
+        return Selection(tuple(map(local, here)))
+    raise _unknown(text, registry)
 
 
-def _local(path: Path) -> FolderRef:
+def local(path: Path) -> FolderRef:
     """A folder or file under its own name, however its path is typed.
 
     So relative and absolute paths, `./`, `..`, `~`, a slash at the end and symbolic links give one
@@ -209,16 +210,14 @@ def _typed_source(text: str) -> FolderRef:
     return FolderRef(str(source), text)
 
 
-def _unknown(text: str, folder: Path, registry: Registry) -> UsageError:
-    if folder.exists():
-        return UsageError(f"'{text}' is a file. Give the folder that holds the SAE.")
+def _unknown(text: str, registry: Registry) -> UsageError:
     if _WILDCARD.search(text):
         return UsageError(
             f"No registry id matches '{text}', and no folder. `saeval ls saes` lists the ids; a "
             "path is matched from the working folder on."
         )
     if text.startswith(("/", "./", "../", "~")):
-        return UsageError(f"There is no folder '{text}'.")
+        return UsageError(f"There is no folder or file '{text}'.")
     near = suggestion(text, [*registry.entries, *registry.sets])
     return UsageError(
         f"No SAE, set or folder is called '{text}'.{near} `saeval ls saes` lists what is known."

@@ -14,11 +14,11 @@ from saeval.errors import LoadError, UsageError
 from saeval.models.loading import pick_device
 from saeval.registry.entries import Entry, EntrySet, Expected, FolderRef
 from saeval.registry.fetch import fetch_member
-from saeval.registry.lookup import Registry, load_registry, registry_files, resolve
+from saeval.registry.lookup import Registry, load_registry, local, registry_files, resolve
 from saeval.sae import SAE, Origin, content_hash
 from saeval.sae.architectures import ARCHITECTURES, moved
 from saeval.sae.architectures.wrapped import Wrapped, origin_told, width_told, wrap
-from saeval.sae.loaders import detect, load_folder
+from saeval.sae.loaders import load_folder, recognised
 
 logger = logging.getLogger(__name__)
 
@@ -218,27 +218,33 @@ def _named(text: str, registry: Registry) -> list[Subject]:
     ]
 
 
-def _recognised(text: str, members: Sequence[Entry | FolderRef]) -> Sequence[Entry | FolderRef]:
-    """What a glob over local paths matches, without files that are no SAE, such as a README.
+def _recognised(text: str, members: Sequence[Entry | FolderRef]) -> list[Entry | FolderRef]:
+    """The members, with the folder of an SAE in the place of one of its files.
+
+    Of what a glob matches, files that are no SAE are left out, such as a README.
 
     Raises:
-        UsageError: naming the first folder that is no SAE, or if nothing is left.
+        UsageError: naming the first folder that a glob matches and that is no SAE, or if nothing
+            is left.
     """
-    places = [_told_by(member) for member in members]
-    if None in places or Path(text).expanduser().is_dir():
-        return members
-    saes = []
-    for member, place in zip(members, map(Path, filter(None, places)), strict=True):
-        try:
-            detect(place)
+    saes: list[Entry | FolderRef] = []
+    is_glob = len(members) > 1 or not Path(text).expanduser().exists()
+    for member in members:
+        place = _told_by(member)
+        if place is None or (not is_glob and Path(place).is_dir()):
             saes.append(member)
+            continue
+        try:
+            saes.append(local(recognised(Path(place))[1]))
         except LoadError as error:
-            if place.is_dir():
+            if is_glob and Path(place).is_dir():
                 why = str(error).partition("\n")[0].partition("; looked for")[0]
                 raise UsageError(
                     f"'{text}' matches a folder that is no SAE: {why}. Name the SAEs one by one, "
                     "or narrow the pattern."
                 ) from error
+            if not is_glob:  # loading it says what is wrong with it
+                saes.append(member)
     if not saes:
         raise UsageError(f"'{text}' matches {len(members)} files, none of which is an SAE.")
     return saes

@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,9 @@ from saeval.errors import NotApplicable, ResultError, SaevalError
 from saeval.evidence import Evidence, Missing
 from saeval.results.aliases import Alias, first_alias, remember
 from saeval.results.folder import slug
-from saeval.results.from_evidence import scores_of
 from saeval.results.reading import find_folder, read_result
 from saeval.results.score import Labels, Result, Score
 from saeval.results.writing import write_result
-from saeval.running.progress import Clock
 from saeval.running.record import with_contents
 
 logger = logging.getLogger(__name__)
@@ -33,23 +31,15 @@ class Outcome:
     """Where an error arose that nobody raised on purpose."""
 
 
-def attempt(
-    labels: Labels, clock: Clock, compute: Callable[[], Iterable[Evidence | Missing]]
-) -> Outcome:
-    """Scores of what `compute` gives. Whatever it raises, but for an interrupt, becomes a row."""
-    try:
-        evidence = list(compute())
-        with clock.phase("summarise", labels.task, labels.seed):
-            return Outcome(scores_of(evidence, labels), evidence)
-    except NotApplicable as reason:
-        return Outcome((labels.score(status="not_applicable", reason=_said(reason)),))
-    except SaevalError as error:
+def outcome_of(error: Exception, labels: Labels) -> Outcome:
+    """What an error makes of an attempt: a row that is not applicable, or has failed."""
+    if isinstance(error, NotApplicable):
+        return Outcome((labels.score(status="not_applicable", reason=_said(error)),))
+    if isinstance(error, SaevalError):
         return Outcome((labels.score(status="failed", reason=_said(error)),))
-    except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
-        reason = f"{type(error).__name__}: {error}"
-        return Outcome(
-            (labels.score(status="failed", reason=reason),), trace=traceback.format_exc()
-        )
+    reason = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return Outcome((labels.score(status="failed", reason=reason),), trace=trace)
 
 
 def _said(error: Exception) -> str:
@@ -73,8 +63,8 @@ def keep(
     """
     run = with_contents(run, provenance)
     result = Result.of(labels, outcome.scores, provenance=provenance, run=run)
-    folder = find_folder(root, result.result_id)
-    if folder is not None and result.status == "failed" and _is_good(folder):
+    folder = find_folder(root, result.result_id) if result.status == "failed" else None
+    if folder is not None and _is_good(folder):
         logger.warning(
             "%s on '%s' failed this time (%s). The earlier result is left in '%s'.",
             labels.task,

@@ -2,21 +2,29 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from saeval.activations import Store
+from saeval.activations import Store, TokenRows
 from saeval.errors import UsageError
 from saeval.task import Prepared
 
+_KIND = {"kind": "prepared", "form": 2}
+"""Part of every key. The form rises when `save` writes otherwise, so that older entries are misses
+and not damaged ones."""
 _ARRAYS = "arrays.safetensors"
+_ROWS = "rows.safetensors"
 _FACTS = "facts.json"
+_PARTS = ("ids", "attention", "mask")
 
 
-def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared]) -> Prepared:
+def prepared(
+    store: Store, key: Mapping[str, Any], make: Callable[[], Prepared]
+) -> tuple[Prepared, bool]:
     """What `make` gives, made only if the store does not hold it under the key.
 
     Computed or found, it comes back as it reads from disk: tuples in facts are lists, and keys
@@ -28,6 +36,9 @@ def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared])
             configuration, the source's identity, the seed, hashes of the data.
         make: Runs the task's `prepare`. What it raises passes through.
 
+    Returns:
+        What was prepared, and whether it was computed now.
+
     Raises:
         UsageError: if the result cannot be kept as arrays of numbers, tables and JSON.
     """
@@ -37,20 +48,20 @@ def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared])
         fresh.append(make())
         save(fresh[0], folder)
 
-    found = store.get({**key, "kind": "prepared"}, write, load)
-    if found is not None:
-        return found
-    kept = fresh[0] if fresh else make()
-    return Prepared(kept.arrays, kept.tables, json.loads(_facts(kept)))
+    stored = store.get({**key, **_KIND}, write, load)
+    if stored is not None:
+        return stored, bool(fresh)
+    made = fresh[0] if fresh else make()
+    return replace(made, facts=json.loads(_facts(made))), True
 
 
 def held(store: Store, key: Mapping[str, Any]) -> bool:
     """Whether the store has what was prepared under the key."""
-    return store.holds({**key, "kind": "prepared"})
+    return store.holds({**key, **_KIND})
 
 
 def save(content: Prepared, folder: Path) -> None:
-    """Write into a folder: one file of arrays, one a table, one of facts.
+    """Write into a folder: one file of arrays, one of token rows, one per table, one of facts.
 
     Raises:
         UsageError: if arrays do not hold numbers, or facts are not JSON.
@@ -63,11 +74,23 @@ def save(content: Prepared, folder: Path) -> None:
                 f"A task prepared the array '{name}' of {array.dtype}, but only numbers are kept "
                 "as arrays. Put text into a table or into the facts."
             )
+    all_rows = {"": content.rows} if content.rows is not None else {}
+    all_rows |= {f"/{name}": rows for name, rows in content.more_rows.items()}
+    parts = {
+        f"{number}.{part}": getattr(rows, part)
+        for number, rows in enumerate(all_rows.values())
+        for part in _PARTS
+    }
     # Without the copy, arrays in Fortran order would come back transposed.
-    save_file({k: np.array(v, order="C") for k, v in content.arrays.items()}, folder / _ARRAYS)
+    for arrays, file in ((content.arrays, _ARRAYS), (parts, _ROWS)):
+        save_file({k: np.array(v, order="C") for k, v in arrays.items()}, folder / file)
     for number, table in enumerate(content.tables.values()):
         table.to_parquet(folder / f"table-{number}.parquet")
-    listing = {"tables": list(content.tables), "facts": json.loads(_facts(content))}
+    listing = {
+        "tables": list(content.tables),
+        "rows": [[place, rows.name] for place, rows in all_rows.items()],
+        "facts": json.loads(_facts(content)),
+    }
     (folder / _FACTS).write_text(json.dumps(listing), encoding="utf-8")
 
 
@@ -83,14 +106,20 @@ def load(folder: Path) -> Prepared:
 
     listing = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     try:
-        arrays = load_file(folder / _ARRAYS)
+        arrays, parts = load_file(folder / _ARRAYS), load_file(folder / _ROWS)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
     tables = {
         name: pd.read_parquet(folder / f"table-{number}.parquet")
         for number, name in enumerate(listing["tables"])
     }
-    return Prepared(arrays, tables, listing["facts"])
+    all_rows = {
+        place: TokenRows(name, *(parts[f"{number}.{part}"] for part in _PARTS))
+        for number, (place, name) in enumerate(listing["rows"])
+    }
+    first = all_rows.pop("", None)
+    more = {place.removeprefix("/"): rows for place, rows in all_rows.items()}
+    return Prepared(arrays, tables, listing["facts"], first, more)
 
 
 def _facts(content: Prepared) -> str:

@@ -13,15 +13,18 @@ from saeval.registry.lookup import lasting_files
 from saeval.results.portable import below_working_folder
 from saeval.running.jobs import Job
 from saeval.running.named_saes import Subject
+from saeval.running.places import SiteSpec
 from saeval.running.session import Session
-from saeval.running.sources import Place
 
 _DIGITS = 20
 """Of a content's hash, as many as a result's id has."""
 
 
 def repeating(
-    session: Session, subjects: Sequence[Subject], place: Place | None, job: Job
+    session: Session,
+    subjects: Sequence[Subject],
+    places: Sequence[SiteSpec | None],
+    job: Job,
 ) -> dict[str, Any]:
     """The run that gives this result again: given to `--config`, it finds or repeats it.
 
@@ -32,14 +35,17 @@ def repeating(
     names = [_named(subject) for subject in subjects]
     if job.is_group and subjects[0].set:
         names = [subjects[0].set]
+    # Members of a set that read different places are found again by what each of them says.
+    models = {_model(session.opening.model, place) for place in places if place}
+    sites = {place.read_site for place in places if place}
     array = session.opening.array
     in_memory = None if array is None else f"{IN_MEMORY}array of activations"
     alone = replace(
-        session.configuration,
+        session.options,
         saes=tuple(names),
         tasks={job.task.name: _settings(job)},
-        model=_model(session.opening.model, place) if place else None,
-        site=place.read_site if place else None,
+        model=models.pop() if len(models) == 1 else None,
+        site=sites.pop() if len(sites) == 1 else None,
         data=_path(session.data) if session.data else in_memory,
         registry=_registry(subjects, is_group=job.is_group),
         seeds=(job.seed,),
@@ -58,21 +64,16 @@ def with_contents(run: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict
         run: As `repeating` gives it.
         provenance: Of the result, which has the hashes.
     """
-    source = provenance.get("source") or {}
-    members = [member.get("hash") for member in provenance.get("saes") or ()]
-    hashes = [*members, *[None] * (len(run.get("saes", ())) - len(members))]
+    source = provenance.get("source", {})
+    if isinstance(source, list):  # of a set whose members read different places, named by each
+        source = {}
+    members = (member["hash"] for member in provenance.get("saes", ()))
+    hashes = dict(zip(run["saes"], members, strict=False))
     return {
         **run,
-        **{
-            key: _hashed(run[key], source.get(name))
-            for key, name in (("model", "model"), ("data", "identity"))
-            if key in run
-        },
-        **(
-            {"saes": [_hashed(*pair) for pair in zip(run["saes"], hashes, strict=False)]}
-            if "saes" in run
-            else {}
-        ),
+        "saes": [_hashed(name, hashes.get(name)) for name in run["saes"]],
+        "model": _hashed(run["model"], source.get("model")),
+        "data": _hashed(run["data"], source.get("identity")),
     }
 
 
@@ -104,12 +105,12 @@ def _named(subject: Subject) -> str:
     return f"{IN_MEMORY}{subject.label}"
 
 
-def _model(given: str | LoadedModel | None, place: Place) -> str:
-    """A hub id, a folder, or what was in memory."""
+def _model(given: str | LoadedModel | None, place: SiteSpec) -> str | None:
+    """A hub id, a folder, or what was in memory; None for a folder that the SAE itself knows of."""
     name = given.name if isinstance(given, LoadedModel) else place.model
     folder = local_folder(name)
     if folder is not None:
-        return _path(folder)
+        return below_working_folder(folder) if given is None else _path(folder)
     if isinstance(given, LoadedModel) and given.identity.startswith("local:"):
         return f"{IN_MEMORY}model {given.name}"
     return place.model

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
@@ -129,12 +129,11 @@ class Absorption:
             for genre in pairs.GENRES:
                 found = pairs.occurrences(source, genre, seed, self.documents)
                 arrays |= {f"{genre}_{key}": getattr(found, key) for key in _SENTENCES}
-            arrays |= _to_look_at(source)
         if self.compat:
             arrays |= saebench.read(source, tokenizer, seed, self.min_probe_f1).arrays()
         facts = {"template": template, "cut_words": int((~whole).sum()), "lab": on_lab}
         table = pd.DataFrame({"text": words.take(whole).text, "stem": words.take(whole).stem})
-        return Prepared(arrays, {"words": table}, facts)
+        return Prepared(arrays, {"words": table}, facts, _to_look_at(source) if on_lab else None)
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
@@ -222,13 +221,10 @@ def _tokenizer(source: ActivationSource) -> Any:
     return source.model.tokenizer
 
 
-def _to_look_at(source: ActivationSource) -> dict[str, np.ndarray]:
+def _to_look_at(source: ActivationSource) -> TokenRows | None:
     """Ordinary text of the lab's, for the checks before scoring: its model knows no other."""
     corpus = lab_corpus(source.name, CHECKED_CHARACTERS)
-    if corpus is None:
-        return {}
-    rows = source.tokenize(corpus.texts, name=corpus.name)
-    return {"ids": rows.ids, "attention": rows.attention, "mask": rows.mask}
+    return None if corpus is None else source.tokenize(corpus.texts, name=corpus.name)
 
 
 def _known(prepared: Prepared) -> Letters:

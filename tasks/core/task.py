@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource
 from saeval.errors import DataError, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
@@ -91,7 +90,7 @@ class Core:
         data = self._data(source)
         plan = self._plan(data, source)
         site = site_sums(counted_activations(source, plan), plan.units)
-        arrays = {"ids": data.rows.ids, "attention": data.rows.attention, "mask": data.rows.mask}
+        arrays = {}
         tables = {"site": pd.DataFrame(site.statistics)}
         if plan.n_spliced:
             losses = measure_model(source, plan, torch.from_numpy(site.mean).float())
@@ -107,7 +106,7 @@ class Core:
             "ce_rows": plan.ce_rows,
             "first": plan.first,
         }
-        return Prepared(arrays, tables, facts)
+        return Prepared(arrays, tables, facts, data.rows)
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
@@ -188,13 +187,7 @@ class Core:
 
 def _planned(prepared: Prepared) -> Plan:
     """The plan as `prepare` wrote it down."""
-    arrays, facts = prepared.arrays, prepared.facts
-    rows = TokenRows(
-        facts["data"],
-        np.asarray(arrays["ids"], np.int32),
-        np.asarray(arrays["attention"], bool),
-        np.asarray(arrays["mask"], bool),
-    )
+    rows, facts = prepared.required_rows, prepared.facts
     return Plan(rows, facts["rows_a_unit"], facts["ce_rows"], facts["first"])
 
 

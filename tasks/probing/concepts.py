@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,6 +11,7 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.evidence import Evidence, Missing, units
 from saeval.lab.world import World
 from saeval.sae import SAE
+from saeval.task import Prepared
 
 from .._draws import generator
 from .._f1 import always_yes_f1
@@ -43,18 +43,14 @@ class Concepts:
         return np.repeat(np.arange(len(self.rows)), self.rows.mask.sum(1))
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> "Concepts":
-        """As `arrays` and `names` were written down."""
-        ids, attention, mask, scored, y = (arrays[f"concepts_{name}"] for name in _ARRAYS)
-        return cls(TokenRows(SET, ids, attention, mask), scored, y, tuple(facts["concepts"]))
+    def of(cls, prepared: Prepared) -> "Concepts":
+        """As rows, `arrays` and names were written down."""
+        scored, y = (prepared.arrays[f"{SET}_{name}"] for name in ("scored", "y"))
+        return cls(prepared.more_rows[SET], scored, y, tuple(prepared.facts["concepts"]))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All but the names."""
-        held = (self.rows.ids, self.rows.attention, self.rows.mask, self.scored, self.y)
-        return {f"concepts_{name}": each for name, each in zip(_ARRAYS, held, strict=True)}
-
-
-_ARRAYS = ("ids", "attention", "mask", "scored", "y")
+        """All but the rows and the names."""
+        return {f"{SET}_scored": self.scored, f"{SET}_y": self.y}
 
 
 def read(source: ActivationSource, documents: int, seed: int) -> Concepts:

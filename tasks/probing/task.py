@@ -112,13 +112,14 @@ class Probing:
         tokens = self._token_rows(source, number)
         hand_back()
         x = source.pooled_x(tokens, self.pooling)
-        arrays = {"ids": tokens.ids, "attention": tokens.attention, "mask": tokens.mask}
-        arrays |= written([one for one, _ in found])
+        arrays = written([one for one, _ in found])
         for place, (one, _) in enumerate(found):
             arrays[f"dense_{place}"] = _dense(x[one.text], one)
         known = self._concepts(source, seed)
+        more_rows = {}
         if known is not None:
             arrays |= known.arrays()
+            more_rows = {concepts.SET: known.rows}
         if "saebench" in tables:
             means = x if self.pooling == "mean" else source.pooled_x(tokens, "mean")
             drawn = saebench.pairs(tables["saebench"])
@@ -130,18 +131,18 @@ class Probing:
             "digest": tokens.digest,
             "concepts": None if known is None else known.names,
             "sets": [
-                {"name": one.name, "classes": one.classes, "refused": refused}
+                {"name": one.name, "key": one.key, "classes": one.classes, "refused": refused}
                 for one, refused in found
             ],
             "unread": unread,
         }
-        return Prepared(arrays, tables, facts)
+        return Prepared(arrays, tables, facts, tokens, more_rows)
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Everything from one encode of the texts."""
-        tokens, listing = _token_rows(prepared), prepared.facts["sets"]
+        tokens, listing = prepared.required_rows, prepared.facts["sets"]
         z = source.pooled(sae, tokens, self.pooling)
         subjects = (
             Subject(one, z[one.text], prepared.arrays[f"dense_{place}"])
@@ -155,7 +156,7 @@ class Probing:
         yield from evidence(problems(subjects, ks, seed, detect=not on_tokens))
         yield from self._missing(prepared.facts, sae.d_sae, () if on_tokens else F1S)
         if on_tokens:
-            known = concepts.Concepts.of(prepared.arrays, prepared.facts)
+            known = concepts.Concepts.of(prepared)
             yield from concepts.score(sae, source, known)
         if self.compat and "saebench" in prepared.tables:
             means = z if self.pooling == "mean" else source.pooled(sae, tokens, "mean")
@@ -255,16 +256,6 @@ class Probing:
             return source.stored_rows.take(np.array([*number.place], dtype=np.int64))
         texts, context = [str(text) for text in number.place], min(self.context, source.context)
         return source.tokenize(texts, name="labelled texts", context=context, overflow="truncate")
-
-
-def _token_rows(prepared: Prepared) -> TokenRows:
-    arrays = prepared.arrays
-    return TokenRows(
-        prepared.facts["data"],
-        np.asarray(arrays["ids"], np.int32),
-        np.asarray(arrays["attention"], bool),
-        np.asarray(arrays["mask"], bool),
-    )
 
 
 def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:

@@ -49,7 +49,6 @@ class Synthetic:
         """
         world, rows = _truth(source)
         rows = rows.take(slice(0, self.limit))
-        arrays = {"ids": rows.ids, "attention": rows.attention, "mask": rows.mask}
         truth = evaluation_sample(world.spec.name).truth[: len(rows)]
         facts = {
             "data": source.name,
@@ -58,14 +57,13 @@ class Synthetic:
             "features": world.spec.features,
             "l0": truth.nnz / len(rows),
         }
-        return Prepared(arrays, facts=facts)
+        return Prepared(facts=facts, rows=rows)
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Match latents with features by their directions; then compare when they fire."""
-        world, arrays = _truth(source)[0], prepared.arrays
-        rows = TokenRows(source.name, arrays["ids"], arrays["attention"], arrays["mask"])
+        world, rows = _truth(source)[0], prepared.required_rows
         W_dec = sae.W_dec.detach().double().cpu().numpy()
         found = find(W_dec, _pairs(sae, source, rows, world), world, self.covered_from)
         k = min(max(1, round(found.l0)), sae.d_sae)

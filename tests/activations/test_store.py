@@ -20,7 +20,7 @@ from saeval.activations import ModelSource, Store, TokenRows, model_source
 from saeval.activations.store import default_quota, digest
 from saeval.errors import NotApplicable, UsageError
 from saeval.models import load_model
-from saeval.running.prepared_cache import prepared
+from saeval.running.prepared_cache import held, prepared
 from saeval.task import Prepared
 
 
@@ -310,6 +310,14 @@ def something() -> Prepared:
     )
 
 
+def some_rows(name: str, texts: int = 2) -> TokenRows:
+    """Rows of three positions in Fortran order, the last of which is padding."""
+    ids = np.asfortranarray(np.arange(3 * texts, dtype=np.int32).reshape(texts, 3))
+    attention = np.asfortranarray(np.tile([True, True, False], (texts, 1)))
+    mask = np.asfortranarray(np.tile([False, True, False], (texts, 1)))
+    return TokenRows(name, ids, attention, mask)
+
+
 def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
     """Arrays in any order, tables with their index, and facts come back, computed once."""
     store = Store(tmp_path)
@@ -319,8 +327,9 @@ def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
         calls.append(1)
         return something()
 
-    for _ in range(2):
-        found = prepared(store, {"task": "t", "seed": 0}, make)
+    for is_first in (True, False):
+        found, computed = prepared(store, {"task": "t", "seed": 0}, make)
+        assert computed == is_first
         for name, array in something().arrays.items():
             assert np.array_equal(found.arrays[name], array)
             assert found.arrays[name].dtype == array.dtype
@@ -335,12 +344,63 @@ def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
     assert kinds == {".safetensors", ".parquet", ".json"}
 
 
+@pytest.mark.parametrize("first", [None, some_rows("of the user", 4)])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"": some_rows("x"), "concepts / 1": some_rows("lab"), "none": some_rows("empty", 0)}],
+)
+def test_rows_that_tasks_prepare_round_trip(
+    tmp_path: Path, first: TokenRows | None, more: dict[str, TokenRows]
+) -> None:
+    """Rows come back under their names, in any order of memory, none at all included."""
+    for _ in range(2):
+        content = Prepared(rows=first, more_rows=more)
+        found = prepared(Store(tmp_path), {"task": "t"}, lambda content=content: content)
+        assert (found.rows is None) == (first is None)
+        assert list(found.more_rows) == list(more)
+        pairs = [(found.rows, first)] if first is not None else []
+        for loaded, given in [*pairs, *((found.more_rows[name], more[name]) for name in more)]:
+            assert loaded.name == given.name
+            assert loaded.digest == given.digest
+            assert [getattr(loaded, part).dtype for part in ("ids", "attention", "mask")] == [
+                np.int32, bool, bool,
+            ]  # fmt: skip
+
+
+def test_what_an_older_form_kept_is_prepared_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An entry without rows of its own is no longer found, and nothing is said to be damaged."""
+
+    def write_old(folder: Path) -> None:
+        arrays = {part: getattr(some_rows("x"), part) for part in ("ids", "attention", "mask")}
+        np.savez(folder / "arrays.npz", **arrays)
+        (folder / "facts.json").write_text(json.dumps({"tables": [], "facts": {}}))
+
+    store, key = Store(tmp_path), {"task": "t"}
+    store.get({**key, "kind": "prepared"}, write_old, lambda folder: folder)
+    assert not held(store, key)
+    with caplog.at_level(logging.WARNING):
+        found = prepared(store, key, lambda: Prepared(rows=some_rows("new")))
+    assert found.required_rows.name == "new"
+    assert held(store, key)
+    assert not caplog.records
+
+
+def test_a_task_that_prepared_no_rows_is_told_so() -> None:
+    """Asking for rows that are not there names the field of Prepared."""
+    with pytest.raises(ValueError, match="prepared no rows"):
+        _ = Prepared().required_rows
+
+
 def test_preparations_work_without_a_cache(tmp_path: Path) -> None:
     """Where nothing can be kept, the result is the same, and made once for each call."""
     (tmp_path / "file").write_text("")
     for store in (Store(tmp_path / "file"), Store(tmp_path / "none", quota_bytes=0)):
         calls = []
-        found = prepared(store, {"task": "t"}, lambda calls=calls: calls.append(1) or something())
+        found, _ = prepared(
+            store, {"task": "t"}, lambda calls=calls: calls.append(1) or something()
+        )
         assert found.facts["classes"] == ["x", "y"]
         assert found.arrays["fortran"][1, 2] == 5
         assert len(calls) == 1

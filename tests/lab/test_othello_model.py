@@ -98,7 +98,7 @@ def test_core_reads_games_as_the_model_was_trained_on_them() -> None:
     """By default a row is BOS and 59 moves; the loss is a little above the moves' entropy."""
     source = model_source(load_by_name("lab/othello"), "layers.3")
     prepared = Core(rows=24, ce_rows=24).prepare(source, 0)
-    ids, losses = prepared.arrays["ids"], prepared.tables["losses"]
+    ids, losses = prepared.required_rows.ids, prepared.tables["losses"]
     assert prepared.facts["data"] == "lab/othello"
     assert (ids[:, 0] == BOS).all()
     assert prepared.arrays["mask"].sum() == 24 * 59

@@ -7,8 +7,8 @@ from tiny_runs import topk
 
 from saeval.activations import Store, model_source
 from saeval.models import load_model
-from saeval.running.plan import first_batch_source as glimpse
-from saeval.running.plan.first_batch_source import Glimpse, Meter, OutOfTime
+from saeval.running.plan import first_batch_source
+from saeval.running.plan.first_batch_source import FirstBatchSource, OutOfTime, Stopwatch
 from saeval.sae import decode_codes
 
 
@@ -21,16 +21,16 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_one_batch_stands_for_all(gpt2: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second a batch is as many seconds as there are batches, loops side by side counted once."""
     clock = [0.0]
-    monkeypatch.setattr(glimpse.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(first_batch_source.time, "perf_counter", lambda: clock[0])
     source = model_source(
         load_model(gpt2), "layers.1", store=Store(writable=False), batch_tokens=32
     )
     rows = source.tokenize(["w1 " * 15] * 20, name="texts")
     groups = len(rows.groups(32))
     assert groups > 1
-    meter = Meter(allowed=100.0)
+    stopwatch = Stopwatch(allowed=100.0)
     sae = topk()
-    seen = Glimpse(source, meter)
+    seen = FirstBatchSource(source, stopwatch)
 
     def work() -> None:
         clock[0] += 5.0  # before any loop: counts once
@@ -41,20 +41,20 @@ def test_one_batch_stands_for_all(gpt2: str, monkeypatch: pytest.MonkeyPatch) ->
             assert seen.splice(rows, batch, batch.y).shape == final.shape
             clock[0] += 1.0
 
-    assert meter.timed(work)[1] == pytest.approx(5.0 + groups)
-    assert meter.spent == pytest.approx(6.0)
+    assert stopwatch.timed(work)[1] == pytest.approx(5.0 + groups)
+    assert stopwatch.spent == pytest.approx(6.0)
     assert (seen.asked, seen.shown) == (rows.attention.sum(), rows.attention[:2].sum())
     with pytest.raises(OutOfTime):
-        meter.timed(lambda: clock.__setitem__(0, 200.0) or meter.settle())
+        stopwatch.timed(lambda: clock.__setitem__(0, 200.0) or stopwatch.check())
 
 
 def test_arrays_have_their_full_length(gpt2: str) -> None:
-    """What a glimpse pools or picks has a row for each text, the first ones as they are."""
+    """What it pools or picks has a row for each text, the first ones as they are."""
     source = model_source(
         load_model(gpt2), "layers.1", store=Store(writable=False), batch_tokens=32
     )
     rows = source.tokenize([f"w{i} w{i + 1} w3" for i in range(30)], name="texts")
-    seen, sae = Glimpse(source, Meter(100.0)), topk()
+    seen, sae = FirstBatchSource(source, Stopwatch(100.0)), topk()
     count = rows.groups(32)[0].stop
     last = rows.attention.sum(1) - 1
     for mine, theirs in (

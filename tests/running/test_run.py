@@ -21,9 +21,9 @@ from saeval.errors import LoadError, NotApplicable, RegistryError, UsageError
 from saeval.models import LoadedModel, load_model
 from saeval.results.reading import read_results
 from saeval.results.score import COLUMNS, Results
-from saeval.running import sources
 from saeval.running.progress import Step
 from saeval.running.run import run_configuration
+from saeval.running.source_kinds import transformer
 
 CORE = {"core": {"context": tiny_models.CONTEXT}}
 
@@ -70,7 +70,7 @@ def test_a_rerun_loads_no_model_and_runs_no_task(
     """Equal inputs are answered from what is there, by files alone."""
     folder = sae_folder(tmp_path / "a")
     first = saeval.evaluate(folder, Error(), model=str(gpt2))
-    monkeypatch.setattr(sources, "load_model", None)
+    monkeypatch.setattr(transformer, "load_model", None)
     Error.scored.clear()
     steps: list[Step] = []
     again = saeval.evaluate(folder, Error(), model=str(gpt2), progress=steps.append)
@@ -515,9 +515,9 @@ def test_load_sae(tmp_path: Path) -> None:
         ({"tasks": "core", "config": {"other": {}}}, "Settings for 'other'"),
         ({"saes": []}, "No SAE was named"),
         ({"saes": "lab/nothing"}, "is called 'lab/nothing'"),
-        ({"device": "tpu"}, "device 'tpu' is none of"),
-        ({"dtype": "int8"}, "dtype 'int8' is none of"),
-        ({"seeds": [-1]}, "seeds must be"),
+        ({"device": "tpu"}, "'device' must be one of auto"),
+        ({"dtype": "int8"}, "'dtype' must be one of float32"),
+        ({"seeds": [-1]}, "'seeds' must be at least 0, not -1"),
     ],
 )
 def test_requests_that_are_off(options: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -552,14 +552,14 @@ def test_models_are_opened_one_after_the_other(gpt2: Path, tmp_path: Path) -> No
         sae_folder(tmp_path / f"s{i}", i)
     (tmp_path / "registry.yaml").write_text("saes:\n" + "".join(registry))
     loaded: list[str] = []
-    load = sources.load_model
+    load = transformer.load_model
 
     def counted(name: str, **options: Any) -> LoadedModel:
         loaded.append(name)
         return load(name, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "load_model", counted)
+        patch.setattr(transformer, "load_model", counted)
         results = saeval.evaluate("m/*", Error())
     assert [result.sae for result in results] == ["m/0", "m/1", "m/2", "m/3"]
     assert sorted(loaded) == sorted([str(gpt2), str(other)])

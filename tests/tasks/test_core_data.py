@@ -76,7 +76,7 @@ def test_words_for_nothing_are_texts(tmp_path: Path, kind: str) -> None:
 def test_another_column_can_be_named(source: ModelSource, tmp_path: Path) -> None:
     """text_column says where the texts stand; a wrong one is answered with those there are."""
     path = written(tmp_path, "csv", TEXTS, column="body")
-    assert len(prepared(source, texts=path, text_column="body").arrays["ids"]) == 3
+    assert len(prepared(source, texts=path, text_column="body").required_rows.ids) == 3
     with pytest.raises(DataError, match=r"no column 'text', only .*body"):
         prepared(source, texts=path)
 
@@ -109,29 +109,29 @@ def test_long_texts_are_refused_cut_or_packed(source: ModelSource, tmp_path: Pat
     with pytest.raises(DataError, match=r"31 tokens, more than the 16 .* truncate or pack"):
         prepared(source, texts=path)
     cut = prepared(source, texts=path, overflow="truncate")
-    assert cut.arrays["ids"].shape == (2, 16)
+    assert cut.required_rows.ids.shape == (2, 16)
     packed = prepared(source, texts=path, overflow="pack")
-    assert packed.arrays["ids"].shape == (4, 16)
+    assert packed.required_rows.ids.shape == (4, 16)
     assert (cut.facts["unit"], packed.facts["unit"]) == ("document", "row")
 
 
 def test_packing_reads_no_more_text_than_it_needs(source: ModelSource, tmp_path: Path) -> None:
     """The first rows are those of the whole corpus, though few of its texts are tokenized."""
     path = written(tmp_path, "txt", [f"w{i % 60} w{i % 7}" for i in range(4000)])
-    whole = prepared(source, texts=path, overflow="pack").arrays["ids"]
-    few = prepared(source, texts=path, overflow="pack", rows=20).arrays["ids"]
+    whole = prepared(source, texts=path, overflow="pack").required_rows.ids
+    few = prepared(source, texts=path, overflow="pack", rows=20).required_rows.ids
     assert few.tolist() == whole[:20].tolist()
 
 
 def test_limits_only_ever_lower(source: ModelSource, tmp_path: Path) -> None:
     """The smaller of rows and limit counts, for texts, tokens and arrays alike."""
     path = written(tmp_path, "txt", TEXTS)
-    assert len(prepared(source, texts=path, rows=2, limit=5).arrays["ids"]) == 2
-    assert len(prepared(source, texts=path, rows=5, limit=1).arrays["ids"]) == 1
+    assert len(prepared(source, texts=path, rows=2, limit=5).required_rows.ids) == 2
+    assert len(prepared(source, texts=path, rows=5, limit=1).required_rows.ids) == 1
     np.save(tmp_path / "rows.npy", np.full((6, 8), 9, dtype=np.int32))
     tokens = str(tmp_path / "rows.npy")
-    assert len(prepared(source, tokens=tokens).arrays["ids"]) == 6
-    assert len(prepared(source, tokens=tokens, limit=4).arrays["ids"]) == 4
+    assert len(prepared(source, tokens=tokens).required_rows.ids) == 6
+    assert len(prepared(source, tokens=tokens, limit=4).required_rows.ids) == 4
 
 
 def test_ready_rows_are_read_as_they_are(source: ModelSource, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_ready_rows_are_read_as_they_are(source: ModelSource, tmp_path: Path) ->
     ids = np.array([[1, 5, 6, 2, 7], [1, 8, 9, 10, 11]], dtype=np.int64)
     np.save(tmp_path / "rows.npy", ids)
     found = prepared(source, tokens=str(tmp_path / "rows.npy"))
-    assert found.arrays["ids"].tolist() == ids.tolist()
+    assert found.required_rows.ids.tolist() == ids.tolist()
     assert found.tables["site"]["tokens"].tolist() == [3, 4]
     assert (found.facts["data"], found.facts["unit"]) == ("rows.npy", "row")
 

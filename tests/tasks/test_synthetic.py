@@ -206,7 +206,7 @@ def test_on_an_array_there_is_one_row_with_the_reason(tmp_path: Path) -> None:
 def test_limit_bounds_what_is_read() -> None:
     """No more activations are read than asked for, and the facts say how many."""
     prepared = Synthetic(limit=100).prepare(world_source(WORLD), 0)
-    assert len(prepared.arrays["ids"]) == prepared.facts["activations"] == 100
+    assert len(prepared.required_rows) == prepared.facts["activations"] == 100
     with pytest.raises(UsageError, match="limit must be"):
         Synthetic(limit=0)
     with pytest.raises(UsageError, match="covered_from must be"):

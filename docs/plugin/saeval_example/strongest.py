@@ -57,24 +57,18 @@ class Strongest:
         if not sq_dev.sum() > 0:
             raise NotApplicable(f"All activations of '{rows.name}' are equal: nothing to explain.")
         return Prepared(
-            arrays={
-                "ids": rows.ids,
-                "attention": rows.attention,
-                "mask": rows.mask,
-                "sq_dev": sq_dev,
-            },
+            arrays={"sq_dev": sq_dev},
             facts={"data": rows.name, "digest": rows.digest},
+            rows=rows,
         )
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Keep one latent a token, rebuild, compare."""
-        arrays = prepared.arrays
-        rows = TokenRows(prepared.facts["data"], arrays["ids"], arrays["attention"], arrays["mask"])
+        rows, sq_dev = prepared.required_rows, prepared.arrays["sq_dev"]
         with torch.no_grad():
             sums = _sums(sae, source, rows)
-        sq_dev = arrays["sq_dev"]
         statistics = {"explained": sq_dev - sums.pop("sq_err"), "sq_dev": sq_dev, **sums}
         table = units("rows", "row", statistics, weight=rows.mask.any(1))
         yield Evidence(

@@ -1,11 +1,11 @@
-"""A source that shows a task one batch of whatever it reads, and times what the rest would take."""
+"""A source that gives a task one batch of whatever it reads, and times what all would take."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,29 +21,35 @@ T = TypeVar("T")
 
 
 class OutOfTime(Exception):
-    """A rehearsal took longer than it may."""
+    """A dry run took longer than it may."""
 
 
 @dataclass(eq=False)
-class Share:
-    """How much of something is shown while time counts for all of it."""
+class Scale:
+    """How many times over a stretch of time counts. Set as soon as it is known."""
 
     factor: float = 1.0
-    """All tokens by tokens shown, at least 1."""
+    """Tokens of all batches by tokens of the batch that was read, at least 1."""
 
 
 @dataclass
-class Meter:
-    """Seconds that all batches would take, from those that one of them takes."""
+class Stopwatch:
+    """Runs work that sees one batch, and says how long it would take with all batches.
+
+    Work outside of any loop over batches happens once, whatever their number, so its time counts
+    as it is. Time inside of `scaled` counts as often as the batch that was read fits into all.
+    """
 
     allowed: float
     """Seconds on the clock until `OutOfTime`."""
     seconds: float = 0.0
-    """Extrapolated."""
+    """What the work being timed would have taken so far, with all batches."""
     spent: float = 0.0
-    """On the clock, in all that was timed."""
-    _open: list[Share] = field(default_factory=list)
+    """Seconds on the clock, in all that was timed."""
+    _scales: list[Scale] = field(default_factory=list)
+    """Of the loops over batches that are going on now."""
     _since: float = field(default_factory=time.perf_counter)
+    """When the stretch began that is not counted yet."""
 
     def timed(self, work: Callable[[], T]) -> tuple[T, float]:
         """What `work` gives, and the seconds it would take with all batches.
@@ -51,70 +57,82 @@ class Meter:
         Raises:
             OutOfTime: if time is up before it is done.
         """
-        self._open.clear()
+        self._scales.clear()  # loops that work before left unfinished
         self.seconds, self._since = 0.0, time.perf_counter()
         made = work()
         self._count()
         return made, self.seconds
 
-    def settle(self) -> None:
-        """Count what has passed.
+    def check(self) -> None:
+        """See that there is time left.
 
         Raises:
-            OutOfTime: if more has passed than is allowed.
+            OutOfTime: if there is none.
         """
         self._count()
         if self.spent > self.allowed:
             raise OutOfTime(f"more than {self.allowed:.0f} s")
 
     @contextmanager
-    def share(self, factor: float = 1.0) -> Iterator[Share]:
-        """Count what happens inside by its share, which may be set inside."""
-        self.settle()
-        share = Share(factor)
-        self._open.append(share)
+    def scaled(self, factor: float = 1.0) -> Iterator[Scale]:
+        """Count time inside by a factor. It may be set inside, and holds from the beginning.
+
+        Raises:
+            OutOfTime: if there is no time left to begin.
+        """
+        self.check()
+        scale = Scale(factor)
+        self._scales.append(scale)
         try:
-            yield share
+            yield scale
         finally:  # also where a loop is left before its end
             self._count()
-            if share in self._open:
-                self._open.remove(share)
+            if scale in self._scales:
+                self._scales.remove(scale)
+
+    @property
+    def in_loop(self) -> bool:
+        """Whether a loop over batches is going on."""
+        return bool(self._scales)
 
     def _count(self) -> None:
-        """Loops side by side share their time, which counts once."""
+        """Add the stretch that ends now, and begin another.
+
+        Loops side by side, as in a zip, pass the same time: it counts once, by the larger factor.
+        """
         now = time.perf_counter()
         passed, self._since = now - self._since, now
         self.spent += passed
-        self.seconds += passed * max((share.factor for share in self._open), default=1.0)
-
-    @property
-    def inside(self) -> bool:
-        """Whether some share is open."""
-        return bool(self._open)
+        self.seconds += passed * max((scale.factor for scale in self._scales), default=1.0)
 
 
 @dataclass(eq=False)
-class Glimpse:
-    """An `ActivationSource` over another, of which it reads one batch.
+class FirstBatchSource:
+    """An `ActivationSource` that reads only the first batch of whatever rows it is asked for.
 
-    Arrays have their full length; what was read stands for the rows that were not.
+    Loops over batches end after that one, and the stopwatch counts their time for all batches.
+    What comes as a whole array has its full length: the first batch's rows, again and again. So a
+    task runs as it would in earnest, on wrong numbers, and every token that it reads is paid for.
     """
 
     source: ActivationSource
-    meter: Meter
+    """The source in earnest, which everything but activations comes from."""
+    stopwatch: Stopwatch
     memo: Memo = field(default_factory=Memo)
     shown: int = 0
-    """Tokens of the largest rows that were read."""
+    """Tokens of the first batch, of the largest rows that were asked for."""
     asked: int = 0
-    """Tokens of the largest rows that were asked for."""
+    """Tokens of all those rows."""
     code_bytes: float = 0.0
     """Of the SAE's codes that a run would hold."""
     _batches: dict[str, Batch] = field(default_factory=dict)
-    _finals: dict[str, Any] = field(default_factory=dict)
+    """First batches by the rows' digest."""
+    _finals: dict[str, list[Tensor]] = field(default_factory=dict)
+    """What the output head reads of them, likewise."""
 
     @property
     def identity(self) -> str:
-        """The other source's, as all that follows."""
+        """The source's in earnest, as all down to `token_rows`."""
         return self.source.identity
 
     @property
@@ -182,62 +200,50 @@ class Glimpse:
 
     def batches(self, rows: TokenRows) -> Iterator[Batch]:
         """The first batch alone."""
-        with self.meter.share() as share:
-            for batch in self._first(rows):
-                share.factor = self._factor(rows, batch)
-                yield batch
+        with self._first(rows) as first:
+            yield from first
 
     def codes(self, sae: SAE, rows: TokenRows) -> Iterator[tuple[Batch, Codes]]:
         """Codes of the first batch."""
-        with self.meter.share() as share:
-            for batch, codes in Encoder(sae, self.memo).codes(rows, self._first(rows)):
-                share.factor = self._factor(rows, batch)
+        with self._first(rows) as first:
+            for batch, codes in Encoder(sae, self.memo).codes(rows, first):
+                # A run holds the index of a latent in half the bytes.
                 size = codes.index.nbytes // 2 + codes.value.nbytes + codes.offsets.nbytes
-                self.code_bytes = min(MEMO_BYTES, self.code_bytes + size * share.factor)
+                size *= self._factor(rows, batch)
+                self.code_bytes = min(MEMO_BYTES, self.code_bytes + size)
                 yield batch, codes
 
     def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
-        """The first batch's, again and again up to the number of tokens."""
-        with self.meter.share() as share:
-            first = self._first(rows)[0]
-            share.factor = self._factor(rows, first)
-        x = first.x_tokens.float().cpu().numpy()
-        return np.resize(x, (int(rows.mask.sum()), x.shape[1]))
+        """The first batch's, repeated up to the number of tokens."""
+        with self._first(rows) as [batch]:
+            part = batch.x_tokens.float().cpu().numpy()
+        return np.resize(part, (int(rows.mask.sum()), part.shape[1]))
 
     def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
-        """Likewise."""
-        with self.meter.share() as share:
-            first = self._first(rows)
+        """The first batch's, repeated up to the number of tokens."""
+        with self._first(rows) as first:
             part = Encoder(sae, Memo(0)).acts(rows, first)
-            share.factor = self._factor(rows, first[0])
-        return csr_matrix(part[np.arange(int(rows.mask.sum())) % len(first[0].x_tokens)])
+        return _repeated(part, int(rows.mask.sum()))
 
     def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
-        """Likewise, up to the number of rows."""
-        with self.meter.share() as share:
-            first = self._first(rows)
+        """The first batch's, repeated up to the number of rows."""
+        with self._first(rows) as first:
             part = Encoder(sae, Memo(0)).pooled(rows, first, how)
-            share.factor = self._factor(rows, first[0])
-        return csr_matrix(part[np.arange(len(rows)) % len(first[0].x)])
+        return _repeated(part, len(rows))
 
     def pooled_x(self, rows: TokenRows, how: str = "mean") -> Float[np.ndarray, "texts d_in"]:
-        """Likewise."""
-        with self.meter.share() as share:
-            first = self._first(rows)
-            part = pooled_x(first, len(first[0].x), self.d_in, how)
-            share.factor = self._factor(rows, first[0])
+        """The first batch's, repeated up to the number of rows."""
+        with self._first(rows) as [batch]:
+            part = pooled_x([batch], len(batch.x), self.d_in, how)
         return np.resize(part, (len(rows), part.shape[1]))
 
     def at(
         self, rows: TokenRows, positions: Int[np.ndarray, " texts"]
     ) -> Float[np.ndarray, "texts d_in"]:
-        """Likewise."""
-        with self.meter.share() as share:
-            batch = self._first(rows)[0]
+        """The first batch's, repeated up to the number of rows."""
+        with self._first(rows) as [batch]:
             count = len(batch.x)
-            places = np.asarray(positions)[:count]
-            part = batch.x[np.arange(count), places].cpu().numpy()
-            share.factor = self._factor(rows, batch)
+            part = batch.x[np.arange(count), np.asarray(positions)[:count]].cpu().numpy()
         return np.resize(part, (len(rows), part.shape[1]))
 
     def codes_at(
@@ -248,36 +254,48 @@ class Glimpse:
 
     def final_hidden(self, rows: TokenRows) -> Iterator[Float[Tensor, "texts seq d_model"]]:
         """The first batch's."""
-        with self.meter.share() as share:
+        with self._first(rows) as first:
             if rows.digest not in self._finals:
-                self._finals[rows.digest] = list(islice(self.source.final_hidden(rows), 1))
-            for found in self._finals[rows.digest]:
-                share.factor = self._factor(rows, self._first(rows)[0])
-                yield found
+                finals = self.source.final_hidden(rows)
+                self._finals[rows.digest] = list(islice(finals, len(first)))
+            yield from self._finals[rows.digest]
 
     def splice(
         self, rows: TokenRows, batch: Batch, y_new: Float[Tensor, "texts seq d_out"]
     ) -> Float[Tensor, "texts seq d_model"]:
-        """Of a batch that was shown; outside of a loop it counts for all of them."""
-        factor = 1.0 if self.meter.inside else self._factor(rows, batch)
-        with self.meter.share(factor):
+        """Of the first batch. In a loop over batches, the loop's own factor counts it already."""
+        factor = 1.0 if self.stopwatch.in_loop else self._factor(rows, batch)
+        with self.stopwatch.scaled(factor):
             return self.source.splice(rows, batch, y_new)
 
     def release(self, sae: SAE) -> None:
         """Forget the codes of an SAE."""
         self.memo.release(sae)
 
-    def _first(self, rows: TokenRows) -> list[Batch]:
-        """The first batch, read once, as a run reads a recording; none if there are no rows."""
-        if not len(rows):
-            return []
-        if rows.digest not in self._batches:
-            self._batches[rows.digest] = next(iter(self.source.batches(rows)))
-        return [self._batches[rows.digest]]
+    @contextmanager
+    def _first(self, rows: TokenRows) -> Iterator[list[Batch]]:
+        """The first batch, none if there are no rows; time inside counts for all batches.
+
+        It is read once, since a run reads the activations of rows from the model once: after that
+        from the store.
+        """
+        with self.stopwatch.scaled() as scale:
+            if len(rows) and rows.digest not in self._batches:
+                self._batches[rows.digest] = next(iter(self.source.batches(rows)))
+            first = [self._batches[rows.digest]] if len(rows) else []
+            if first:
+                scale.factor = self._factor(rows, first[0])
+            yield first
 
     def _factor(self, rows: TokenRows, batch: Batch) -> float:
+        """Tokens of all rows by those of a batch; the most that was asked for is noted."""
         total = int(rows.attention.sum())
         shown = max(1, int(rows.attention[batch.rows].sum()))
         if total > self.asked:
             self.asked, self.shown = total, shown
         return max(1.0, total / shown)
+
+
+def _repeated(part: csr_matrix, rows: int) -> csr_matrix:
+    """Rows of a matrix, from the first again after the last, so many in all."""
+    return csr_matrix(part[np.arange(rows) % part.shape[0]])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource
 from saeval.errors import ModelError, PreflightError, UsageError
 from saeval.lab.synthetic import world_model, world_name
 from saeval.models import canonical_name
@@ -12,7 +12,6 @@ from saeval.models.places import local_folder
 from saeval.registry.entries import Expected
 from saeval.running.preflight.reconstruction import Check, Sample, check_numbers
 from saeval.sae import SAE, d_out, origin_of
-from saeval.task import Prepared
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -42,14 +41,6 @@ def claims_of(sae: SAE, expected: Expected) -> Claims:
         origin.centred,
         expected,
     )
-
-
-def prepared_rows(prepared: Prepared) -> TokenRows | None:
-    """The token rows among what a task prepared: arrays `ids`, `attention` and `mask`."""
-    if not {"ids", "attention", "mask"} <= prepared.arrays.keys():
-        return None
-    ids, attention, mask = (prepared.arrays[name] for name in ("ids", "attention", "mask"))
-    return TokenRows("prepared rows", ids, attention, mask)
 
 
 def preflight(

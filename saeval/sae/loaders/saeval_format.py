@@ -40,12 +40,15 @@ ORIGIN: dict[str, Any] = {
     "model": str | None,
     "read_site": str | None,
     "write_site": str | None,
+    "head_index": int | None,
     "prepend_bos": bool | None,
     "context_size": int | None,
     "centred": bool,
     "metadata": dict,
 }
 """What may stand under `origin`, and of what type."""
+WHOLE = ("head_index", "context_size")
+"""Those of them that are whole numbers."""
 
 
 def matches(folder: Path) -> bool:
@@ -62,7 +65,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     """
     path = folder / CONFIG
     config = read_json(path)
-    if config.get("format") != "saeval" or config.get("version") != VERSION:
+    version = config.get("version")
+    if config.get("format") != "saeval" or type(version) is not int or version != VERSION:
         raise LoadError(
             f"{path} is format {config.get('format')!r}, version {config.get('version')!r}. This "
             f"saeval reads 'saeval', version {VERSION}."
@@ -325,7 +329,9 @@ def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
     """
     _only(config, {"loader", "architecture", *ORIGIN}, path)
     for name, allowed in ORIGIN.items():
-        if name in config and not isinstance(config[name], allowed):
+        value = config.get(name)
+        whole = isinstance(value, bool) and name in WHOLE  # Python's bool is an int
+        if name in config and (whole or not isinstance(value, allowed)):
             raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
     told = {name: value for name, value in config.items() if name in ORIGIN}
     return Origin(loader="saeval", architecture=architecture, **told)
