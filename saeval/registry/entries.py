@@ -147,12 +147,12 @@ class BaseModel:
 
 @dataclass(frozen=True)
 class FolderRef:
-    """SAE files that no registry lists: a local folder, or a source as typed."""
+    """SAE files that no registry lists: a local folder or file, or a source as typed."""
 
     name: str
-    """As typed."""
+    """What tables call it: the own name of a folder or file, or the source as typed."""
     source: str
-    """Absolute path of the folder, or as `Source.parse` reads it."""
+    """Absolute path, or as `Source.parse` reads it."""
 
 
 def check_entry(entry: Entry) -> None:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import gc
+import glob
 import re
 import sys
 from bisect import bisect_left
@@ -20,6 +21,7 @@ from saeval.registry.file import RegistryFile, read_registry_file
 T = TypeVar("T")
 FILE_NAME = "registry.yaml"
 _WILDCARD = re.compile(r"[*?\[]")
+_NUMBER = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,17 @@ def registry_files(beside: str | Path | None = None) -> tuple[Path, ...]:
     Raises:
         RegistryError: if the one more cannot be read.
     """
-    found: dict[bytes, Path] = {}
+    files: dict[bytes, Path] = {}
     for path in (*lasting_files(), Path.cwd() / FILE_NAME):
         if path.is_file():
-            found.setdefault(path.read_bytes(), path)
+            files.setdefault(path.read_bytes(), path)
     if beside is not None:
         path = Path(beside).expanduser().absolute()
         try:
-            found.setdefault(path.read_bytes(), path)
+            files.setdefault(path.read_bytes(), path)
         except OSError as error:
             raise RegistryError(f"Cannot read the registry '{beside}': {error}.") from error
-    return tuple(found.values())
+    return tuple(files.values())
 
 
 def lasting_files() -> tuple[Path, ...]:
@@ -178,8 +180,9 @@ def _matching(pattern: str, ids: _Ids) -> list[str]:
 def resolve(text: str, registry: Registry) -> Selection:
     """What a name given to `--sae` means.
 
-    In this order: a registry id, a set, a glob over ids (which forms no set), a source
-    (`hf://org/repo/path@revision`, `lab://name`), a local folder, or a file of one.
+    In this order: a registry id, a set, a source (`hf://org/repo/path@revision`, `lab://name`), a
+    local folder or a file of one, a glob over ids, a glob over folders and files. A glob forms no
+    set.
 
     Raises:
         UsageError: if it is none of these; the nearest names are offered.
@@ -193,10 +196,39 @@ def resolve(text: str, registry: Registry) -> Selection:
         return Selection((_typed_source(text),))
     folder = Path(text).expanduser()
     if folder.exists():
-        return Selection((FolderRef(text, str(folder.resolve())),))
-    if found := _matching(text, _Ids(tuple(registry.entries))):
-        return Selection(tuple(registry.entries[name] for name in found))
+        return Selection((local(folder),))
+    here = _matching_here(text)
+    if ids := _matching(text, _Ids(tuple(registry.entries))):
+        note = _also_folders(text, here) if here else None
+        return Selection(tuple(registry.entries[name] for name in ids), note=note)
+    if here:
+        return Selection(tuple(map(local, here)))
     raise _unknown(text, registry)
+
+
+def local(path: Path) -> FolderRef:
+    """A folder or file under its own name, however its path is typed.
+
+    So relative and absolute paths, `./`, `..`, `~`, a slash at the end and symbolic links give one
+    name, the same on every machine. Who asks for several of one name tells them apart.
+    """
+    place = path.resolve()
+    return FolderRef(place.name or str(place), str(place))
+
+
+def _matching_here(pattern: str) -> list[Path]:
+    """Folders and files that a glob matches, in natural order (2 before 10); none if it is no glob.
+
+    As in a shell, hidden ones are matched only by name, and `**` goes through all levels.
+    """
+    if _WILDCARD.search(pattern) is None:
+        return []
+    paths = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207  hides .x
+    return [Path(path) for path in sorted(paths, key=_natural)]
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _NUMBER.split(text)]
 
 
 def _also_folder(text: str) -> str | None:
@@ -208,18 +240,28 @@ def _also_folder(text: str) -> str | None:
     )
 
 
+def _also_folders(text: str, here: Sequence[Path]) -> str:
+    return (
+        f"'{text}' matches registry ids and also {len(here)} of the folders and files here; the "
+        f"registry's were taken. For those here write './{text}'."
+    )
+
+
 def _typed_source(text: str) -> FolderRef:
     source = Source.parse(text)
     if source.scheme == "file":
         raise UsageError(f"'{text}': write the folder's path itself, without 'file://'.")
-    return FolderRef(text, text)
+    return FolderRef(str(source), text)
 
 
 def _unknown(text: str, registry: Registry) -> UsageError:
+    if _WILDCARD.search(text):
+        return UsageError(
+            f"No registry id matches '{text}', and no folder. `saeval ls saes` lists the ids; a "
+            "path is matched from the working folder on."
+        )
     if text.startswith(("/", "./", "../", "~")):
         return UsageError(f"There is no folder or file '{text}'.")
-    if _WILDCARD.search(text):
-        return UsageError(f"No registry id matches '{text}'. `saeval ls saes` lists them.")
     near = suggestion(text, [*registry.entries, *registry.sets])
     return UsageError(
         f"No SAE, set or folder is called '{text}'.{near} `saeval ls saes` lists what is known."

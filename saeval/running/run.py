@@ -10,8 +10,8 @@ import torch
 from saeval.activations import Store
 from saeval.config.options import Configuration
 from saeval.errors import UsageError
-from saeval.results.folder import check_writable
 from saeval.results.score import Result, Results
+from saeval.results.writing import check_writable
 from saeval.running.loading import load
 from saeval.running.named_saes import find_subjects, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
