@@ -18,6 +18,7 @@ from absorption_oracles import (
     speller,
 )
 from core_oracles import tiny_source, values
+from jaxtyping import Int
 from saeval_tasks._encoded import acts_of, contributions
 from saeval_tasks.absorption import Absorption, pairs, saebench
 from saeval_tasks.absorption import evidence as reported
