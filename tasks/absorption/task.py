@@ -156,11 +156,6 @@ class Absorption:
                 for found in (_sentences(prepared, genre) for genre in pairs.GENRES)
             )
             yield from reported.hierarchy(true, matched)
-        else:
-            yield from reported.missing_hierarchy(
-                f"Only the lab's world has a hierarchy that is known, and {source.name} is "
-                "another model."
-            )
         if self.compat:
             known = saebench.Reference.of(prepared.arrays)
             least = self.min_letters or SAEBENCH_MIN_LETTERS

@@ -15,7 +15,7 @@ from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, decode_codes
 
 from . import saebench
-from .losses import add_losses, positions
+from .losses import CLEAN, MEAN, SPLICED, ZERO, ZERO_ALL, add_losses, positions
 from .row_sums import RowSums, Statistics
 
 
@@ -25,12 +25,14 @@ class Plan:
 
     rows: TokenRows
     rows_a_unit: int
+    """More than 1 only where there are no predictions."""
     ce_rows: int
     """Rows, from the first, whose predictions are judged; 0 without a model."""
-    first: int | None = None
-    """Rows before it serve SAEBench's CE and KL, those from it on its other figures; or None.
-
-    0 where there are no predictions: only then may a unit be of several rows."""
+    saebench: bool = False
+    """Whether SAEBench's figures are wanted too."""
+    saebench_loss_rows: int = 0
+    """Rows, from the first, that serve SAEBench's CE and KL; the rows after them serve its other
+    figures. 0 without a model, or if its figures are not wanted."""
 
     @property
     def units(self) -> int:
@@ -40,7 +42,7 @@ class Plan:
     @property
     def n_spliced(self) -> int:
         """How many rows, from the first, SAEs are spliced into."""
-        return max(self.ce_rows, self.first or 0)
+        return max(self.ce_rows, self.saebench_loss_rows)
 
     @property
     def spliced(self) -> TokenRows:
@@ -64,7 +66,7 @@ class Measured:
     rows: Statistics
     """By unit."""
     losses: Statistics
-    """`ce_sae` and `kl_sae` of each spliced row, with the positions of each; empty if none is."""
+    """CE and KL of each spliced row, with the number of positions of each; empty if none is."""
     active: Int[np.ndarray, " d_sae"]
     """Tokens on which each latent is not 0."""
     positive: Int[np.ndarray, " d_sae"]
@@ -85,7 +87,7 @@ def measure_model(
 ) -> Statistics:
     """Losses of the clean and the ablated model in each row that SAEs are spliced into.
 
-    `zero` and `mean` ablate the counted tokens, which are those an SAE replaces; `zero_all`, as
+    `ZERO` and `MEAN` ablate the counted tokens, which are those an SAE replaces; `ZERO_ALL`, as
     in SAEBench, ablates special tokens too. Each is there for the rows that it serves. There
     must be some.
 
@@ -96,13 +98,13 @@ def measure_model(
     sums = RowSums(len(rows))
     for batch, clean in zip(source.batches(rows), source.final_hidden(rows), strict=True):
         zeros = torch.zeros_like(batch.y)
-        edited = {"clean": clean}
+        edited = {CLEAN: clean}
         if batch.rows.start < plan.ce_rows:
             zero, average = replaced(batch, zeros[batch.mask]), replaced(batch, mean.to(zeros))
-            edited["zero"] = source.splice(rows, batch, zero)
-            edited["mean"] = source.splice(rows, batch, average)
-        if batch.rows.start < (plan.first or 0):
-            edited["zero_all"] = source.splice(rows, batch, zeros)
+            edited[ZERO] = source.splice(rows, batch, zero)
+            edited[MEAN] = source.splice(rows, batch, average)
+        if batch.rows.start < plan.saebench_loss_rows:
+            edited[ZERO_ALL] = source.splice(rows, batch, zeros)
         add_losses(sums, positions(rows, batch), _model(source), clean, edited)
     return sums.statistics()
 
@@ -124,10 +126,11 @@ class Tally:
         unit = row // self.plan.rows_a_unit
         self.rows.add(unit, **token_statistics(y, y_hat, codes))
         self.active += metrics.active_counts(codes).cpu()
-        if self.plan.first is not None:
-            mean = self.batch_means.to(y)[saebench.batch_of(unit, self.plan.first)]
+        if self.plan.saebench:
+            first = self.plan.saebench_loss_rows
+            mean = self.batch_means.to(y)[saebench.batch_of(unit, first)]
             self.rows.add(unit, **saebench.token_statistics(y, y_hat, codes, mean))
-            self.positive += saebench.positive_counts(codes, row >= self.plan.first).cpu()
+            self.positive += saebench.positive_counts(codes, row >= first).cpu()
         return y_hat
 
 
@@ -147,7 +150,7 @@ def measure(
     hidden = source.final_hidden(rows) if len(rows) else ()
     for (batch, codes), clean in zip(source.codes(sae, rows), hidden, strict=True):
         new = replaced(batch, tally.add(batch, codes, 0))
-        edited = {"sae": source.splice(rows, batch, new)}
+        edited = {SPLICED: source.splice(rows, batch, new)}
         add_losses(losses, positions(rows, batch), _model(source), clean, edited)
     for batch, codes in source.codes(sae, plan.unspliced):
         tally.add(batch, codes, plan.n_spliced)
@@ -161,7 +164,7 @@ def token_statistics(
 ) -> dict[str, Tensor]:
     """What every metric of reconstruction and sparsity adds up, token by token."""
     return {
-        "l0": codes.l0,
+        "l0": metrics.token_l0(codes),
         "l1": metrics.token_l1(codes),
         "sq_err": metrics.squared_error(y, y_hat),
         "sq_norm_hat": metrics.squared_norm(y_hat),
