@@ -85,9 +85,10 @@ class Entry:
     model: str | None = None
     """Base model, `org/name` or `org/name@revision`; None: what the files say."""
     site: str | None = None
-    """Site or alias that is read; None: what the files say."""
+    """Site or alias that is read, several with commas (in a file also as a list); None: what the
+    files say."""
     write_site: str | None = None
-    """Site or alias that is reconstructed; None: the read site."""
+    """Site or alias that is reconstructed, likewise; None: the read site."""
     revision: str | None = None
     """Commit, branch or tag of the source; None: pinned at the first fetch."""
     sha256: str | None = None

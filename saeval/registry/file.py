@@ -200,6 +200,10 @@ def _entry(values: dict[str, Any], path: Path, where: str) -> Entry:
     where = f"{where}: entry '{values.get('id', '?')}'"
     if "file" in values:
         raise RegistryError(f"{where} has the unknown field 'file'.")
+    for end in ("site", "write_site"):
+        several = values.get(end)
+        if isinstance(several, list) and several and all(isinstance(one, str) for one in several):
+            values = {**values, end: ",".join(several)}
     expected = values.get("expected", {})
     if not isinstance(expected, Mapping):
         raise RegistryError(f"{where}: 'expected' must be a mapping such as {{l0: 32, fvu: 0.2}}.")

@@ -45,7 +45,8 @@ class Score:
     n: int | None
     """Units behind the value."""
     unit_of_n: str | None
-    """What one of the n is, in the singular: `row`, `latent`."""
+    """What one of the n is, in the singular: `row`, `latent`. With numbers where units are crossed,
+    `text x label (152 x 10)`, or nested, `word in letter (412 in 24)`."""
     unit: str | None
     """Unit of measure."""
     better: Literal["higher", "lower", "none"] | None

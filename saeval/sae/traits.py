@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from saeval.errors import UsageError
-from saeval.sae.protocol import SAE, origin_of
+from saeval.errors import LoadError, UsageError
+from saeval.sae.protocol import SAE
 from saeval.sae.site import Origin
 
 
@@ -38,9 +38,10 @@ class Traits:
         return max(len(self.read_sites), len(self.write_sites)) > 1
 
 
-def traits_of(sae: SAE) -> Traits:
-    """What an SAE declares, by attributes of these names and by its origin."""
-    origin: Origin = origin_of(sae)
+def traits_of(sae: object) -> Traits:
+    """What an SAE, or an object that may become one, declares by attributes and by its origin."""
+    origin = getattr(sae, "origin", None)
+    origin = origin if isinstance(origin, Origin) else Origin()
     return Traits(
         signed=_says(sae, "signed"),
         needs_gradient=_says(sae, "needs_gradient"),
@@ -51,7 +52,7 @@ def traits_of(sae: SAE) -> Traits:
     )
 
 
-def _says(sae: SAE, name: str) -> bool:
+def _says(sae: object, name: str) -> bool:
     return bool(getattr(sae, name, False))
 
 
@@ -66,7 +67,10 @@ def with_k(sae: SAE, k: int) -> SAE:
             f"{type(sae).__name__} does not take a number of latents. Architectures that choose "
             "the k largest do, such as topk and hierarchical_topk."
         )
-    return getattr(sae, "with_k")(k)  # noqa: B009  no part of what every SAE can do
+    try:
+        return getattr(sae, "with_k")(k)  # noqa: B009  no part of what every SAE can do
+    except LoadError as error:
+        raise UsageError(str(error)) from error
 
 
 def beside(

@@ -11,7 +11,7 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
-from saeval.sae import SAE
+from saeval.sae import SAE, traits_of
 from saeval.sae.site import joined
 from saeval.task import Prepared
 
@@ -140,6 +140,7 @@ class Absorption:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Encode words and sentences once, then letter by letter and family by family."""
+        _check_vectors_suffice(sae)
         letters = _known(prepared)
         words = prepared.tables["words"]
         yield from reported.probes(letters, words, prepared.facts["cut_words"])
@@ -156,11 +157,6 @@ class Absorption:
                 for found in (_sentences(prepared, genre) for genre in pairs.GENRES)
             )
             yield from reported.hierarchy(true, matched)
-        else:
-            yield from reported.missing_hierarchy(
-                f"Only the lab's world has a hierarchy that is known, and {source.name} is "
-                "another model."
-            )
         if self.compat:
             known = saebench.Reference.of(prepared.arrays)
             least = self.min_letters or SAEBENCH_MIN_LETTERS
@@ -226,6 +222,22 @@ def _tokenizer(source: ActivationSource) -> Any:
             "absorption compares directions at one site. Score an SAE of a single site."
         )
     return source.model.tokenizer
+
+
+def _check_vectors_suffice(sae: SAE) -> None:
+    """See that an SAE can encode what is kept of words: their activations, and nothing else.
+
+    Raises:
+        NotApplicable: if it needs more.
+    """
+    traits = traits_of(sae)
+    needs = {"token ids": traits.needs_tokens, "the gradient of the loss": traits.needs_gradient}
+    lacking = [name for name, needed in needs.items() if needed]
+    if lacking:
+        raise NotApplicable(
+            f"Absorption encodes single words by their activations alone, and this SAE needs "
+            f"{' and '.join(lacking)} beside them."
+        )
 
 
 def _to_look_at(source: ActivationSource) -> TokenRows | None:

@@ -77,7 +77,7 @@ def score(sae: SAE, source: ActivationSource, known: Concepts) -> Iterator[Evide
         yield from f1_of_latents(read_acts(source, sae, known.rows), known)
         return
     reason = f"No concept of the lab's words is found in {LEAST} documents of each split."
-    yield from missing(F1S, reason)
+    yield from missing([f1.metric for f1 in F1S], reason)
 
 
 def f1_of_latents(z: csr_matrix, known: Concepts) -> Iterator[Evidence]:
@@ -108,13 +108,13 @@ def _evidence(
     documents = np.tile(np.flatnonzero(known.scored), len(parts))
     table = units(
         "documents_of_concepts",
-        "document",
+        "document x concept",
         {name: np.concatenate([one[name] for one in sums]) for name in sums[0]},
         part=np.repeat(parts, known.scored.sum()),
         unit_id=documents,
         cluster=documents,
     )
-    for metric in F1S:
-        yield f1_of(table, metric, float(floors.mean()))
+    for f1 in F1S:
+        yield f1_of(table, f1, float(floors.mean()))
         for part, floor in zip(parts, floors.tolist(), strict=True):
-            yield f1_of(table, metric, floor, part)
+            yield f1_of(table, f1, floor, part)

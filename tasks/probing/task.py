@@ -11,7 +11,7 @@ from jaxtyping import Float
 from saeval.activations import ActivationSource, Pooled, TokenRows, read_acts, read_x
 from saeval.activations.memory import hand_back
 from saeval.errors import DataError, NotApplicable, UsageError
-from saeval.evidence import Evidence, Missing
+from saeval.evidence import Evidence, Metric, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
@@ -29,7 +29,7 @@ from .._texts.labelled import (
 )
 from . import concepts, saebench
 from .choosing import spread
-from .evidence import evidence, missing
+from .evidence import FULL_WIDTH, evidence, missing, top
 from .f1 import F1S
 from .problems import Subject, problems
 from .rows import Numbers, ProbeSet, read_back, take, usable, with_tests, world_set, written
@@ -153,8 +153,10 @@ class Probing:
         if not ks:
             raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
         on_tokens = prepared.facts["concepts"] is not None
-        yield from evidence(problems(subjects, ks, seed, detect=not on_tokens))
-        yield from self._missing(prepared.facts, sae.d_sae, () if on_tokens else F1S)
+        row = "text" if source.stored_rows is None else "activation"
+        yield from evidence(problems(subjects, ks, seed, detect=not on_tokens), row)
+        f1s = () if on_tokens else [f1.metric for f1 in F1S]
+        yield from self._missing(prepared.facts, sae.d_sae, f1s)
         if on_tokens:
             known = concepts.Concepts.of(prepared)
             yield from concepts.score(sae, source, known)
@@ -166,7 +168,7 @@ class Probing:
             refused = prepared.tables["saebench_refused"]
             for part, reason in zip(refused["part"], refused["reason"], strict=True):
                 yield from missing(saebench.SCORES, reason, part)
-            too_many = [name for k, name in saebench.SPARSE.items() if k > sae.d_sae]
+            too_many = [metric for k, metric in saebench.SPARSE.items() if k > sae.d_sae]
             yield from missing(too_many, f"The SAE has only {sae.d_sae} latents.")
         elif self.compat:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
@@ -178,19 +180,20 @@ class Probing:
         return content(self.data or (LAB if own else SAEBENCH))
 
     def _missing(
-        self, facts: Mapping[str, Any], d_sae: int, f1s: Sequence[str]
+        self, facts: Mapping[str, Any], d_sae: int, f1s: Sequence[Metric]
     ) -> Iterator[Missing]:
         """Data sets that cannot be read, labels that cannot be probed for, too few latents."""
-        kinds = ("auc", "accuracy")
-        probes = [f"top_{k}" for k in self.top_k] + ["full_width"]
-        metrics = [f"{kind}_{probe}" for probe in probes for kind in kinds] + [*f1s]
+        probes = [*map(top, self.top_k), FULL_WIDTH]
+        metrics = [metric for probe in probes for metric in (probe.auc, probe.accuracy)]
         for name, reason in facts["unread"].items():
-            yield from missing(metrics, reason, name)
+            yield from missing([*metrics, *f1s], reason, name)
         for one in facts["sets"]:
             for label, reason in one["refused"].items():
-                yield from missing(metrics, reason, f"{one['name']}/{label}")
-        wide = [f"{kind}_top_{k}" for k in self.top_k if k > d_sae for kind in kinds]
-        yield from missing(wide, f"The SAE has only {d_sae} latents.")
+                yield from missing([*metrics, *f1s], reason, f"{one['name']}/{label}")
+        for k in self.top_k:
+            if k > d_sae:
+                reason = f"It asks for {k} latents, and the SAE has only {d_sae} latents."
+                yield from missing([top(k).auc, top(k).accuracy], reason)
 
     def _sets(
         self, source: ActivationSource, seed: int, number: Numbers, unread: dict[str, str]

@@ -8,7 +8,7 @@ from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
-from saeval.sae import SAE
+from saeval.sae import SAE, traits_of
 from saeval.task import Prepared
 
 from .evidence import evidence
@@ -64,6 +64,13 @@ class Synthetic:
     ) -> Iterator[Evidence | Missing]:
         """Match latents with features by their directions; then compare when they fire."""
         world, rows = _truth(source)[0], prepared.required_rows
+        several = traits_of(sae)
+        if several.several_sites:
+            raise NotApplicable(
+                f"A synthetic world has a single site, and this SAE reads or writes "
+                f"{', '.join(dict.fromkeys((*several.read_sites, *several.write_sites)))} "
+                "together. Score it on the model that it was trained on."
+            )
         W_dec = sae.W_dec.detach().double().cpu().numpy()
         found = find(W_dec, _pairs(sae, source, rows, world), world, self.covered_from)
         k = min(max(1, round(found.l0)), sae.d_sae)

@@ -18,6 +18,7 @@ from absorption_oracles import (
     speller,
 )
 from core_oracles import tiny_source, values
+from jaxtyping import Int
 from saeval_tasks._encoded import acts_of, contributions
 from saeval_tasks.absorption import Absorption, pairs, saebench
 from saeval_tasks.absorption import evidence as reported
@@ -389,6 +390,6 @@ def test_page_names_every_score_and_its_direction(source: ModelSource, prepared:
     rows = [[row[0].strip("`"), *row[1:]] for row in pages.rows("absorption.md")]
     said = {row[0]: row[2].replace("neither", "none") for row in rows if len(row) > 2}
     assert said == yielded | {"cut_words": "none", "left_out_families": "none"}
-    own = [*(name for name, _, _ in saebench.MEANS.values()), "saebench_probe_f1"]
+    own = [*(metric.name for metric in saebench.MEANS.values()), "saebench_probe_f1"]
     own += ["saebench_letters_above_min_f1", "saebench_sae_k1_f1"]
     assert sorted(row[0] for row in rows if len(row) == 2) == sorted(own)

@@ -111,7 +111,7 @@ def test_no_rows_left_is_an_error(task: Core, source: ModelSource) -> None:
 def test_a_third_of_the_rows_by_default(task: Core, source: ModelSource) -> None:
     """Without a number, a third of the rows serves CE and KL."""
     facts = Core(tokens=task.tokens, compat="saebench").prepare(source, 0).facts
-    assert facts["first"] == 14
+    assert facts["saebench_loss_rows"] == 14
 
 
 FORMATS = ("sae_lens", "dictionary_learning")
