@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saeval import errors
+    from saeval.cli.display import progress
     from saeval.running.run import evaluate, load_sae
     from saeval.running.train.trainer import train_sae
     from saeval.sae import SAE
@@ -20,6 +21,7 @@ __all__ = [
     "errors",
     "evaluate",
     "load_sae",
+    "progress",
     "train_sae",
 ]
 
@@ -29,6 +31,7 @@ _HOMES = {
     "Task": "saeval.task",
     "evaluate": "saeval.running.run",
     "load_sae": "saeval.running.run",
+    "progress": "saeval.cli.display",
     "train_sae": "saeval.running.train.trainer",
 }
 

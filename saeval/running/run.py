@@ -11,11 +11,12 @@ from saeval.config.configuration import Configuration
 from saeval.errors import NotApplicable, UsageError
 from saeval.registry.entries import EntrySet
 from saeval.results.folder import check_writable
-from saeval.results.score import Labels, Result, Results
+from saeval.results.results import Results
+from saeval.results.score import Labels, Result
 from saeval.running.jobs import Job
 from saeval.running.named_saes import Subject, find_subjects, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
-from saeval.running.progress import Progress, Step, silent
+from saeval.running.progress import Progress, Step, silent, whole_run
 from saeval.running.scoring import meet, result_of
 from saeval.running.session import Request, Session, begin
 
@@ -66,7 +67,8 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         compat: `saebench`: tasks add SAEBench's own definitions as `saebench_*`.
         force: Compute again what is already there.
         output_path: Folder of all results.
-        progress: Told of every phase and every result.
+        progress: Told of every phase and every result, such as `saeval.progress`, which shows
+            on stderr how far the run is; None: nothing is shown.
 
     Raises:
         UsageError: if the request is off: an unknown name, a bad option.
@@ -103,8 +105,9 @@ def _run(request: Request, progress: Progress) -> Results:
     check_writable(request.output_path)
     inputs = Path(request.output_path) / "inputs"
     session = begin(request, subjects, inputs=inputs, store=Store(), tell=progress)
-    session.sources.check()
-    return _evaluated(subjects, session)
+    with whole_run(progress, session.total):
+        session.sources.check()
+        return _evaluated(subjects, session)
 
 
 def _evaluated(subjects: Sequence[Subject], session: Session) -> Results:
@@ -115,7 +118,17 @@ def _evaluated(subjects: Sequence[Subject], session: Session) -> Results:
         for j, result in _score_sae(subjects[i], session):
             done[i, j] = result
     results = [done[key] for key in sorted(done)]
-    return Results([*results, *_score_sets(subjects, session)])
+    results += _score_sets(subjects, session)
+    return Results(
+        results,
+        headlines={job.task.name: _headline(job) for job in session.jobs},
+        seed_sets={s.group.name for s in subjects if s.group and s.group.kind == "seeds"},
+    )
+
+
+def _headline(job: Job) -> tuple[str, ...]:
+    """Metrics that a task's class names as the first to look at; none if it names none."""
+    return tuple(getattr(type(job.task), "headline", ()))
 
 
 def neighbourhood(subject: Subject) -> tuple[str, str]:

@@ -270,6 +270,7 @@ def _about(subject: Subject, sae: SAE, digest: str) -> dict[str, Any]:
         "hash": digest,
         **subject.source(),
         **{name: getattr(origin, name) for name in shown},
+        "null": origin.metadata.get("null"),
         "d_in": sae.d_in,
         "d_out": d_out(sae),
         "d_sae": sae.d_sae,

@@ -25,7 +25,7 @@ from saeval.running.plan.dry_run import Costs, Stage, Unpredictable
 from saeval.running.plan.first_batch_source import Meter
 from saeval.running.plan.forecast import Forecast, History, method
 from saeval.running.plan.rows import Download, Plan, Planned, total_bytes
-from saeval.running.progress import silent
+from saeval.running.progress import Progress, silent
 from saeval.running.run import neighbourhood
 from saeval.running.scoring import Meeting, gather, identify, key_inputs
 from saeval.running.session import Request, Session, begin
@@ -51,17 +51,18 @@ def plan(saes: Any, tasks: Any, **options: Any) -> Plan:
     return _plan(Request(saes, tasks, **options))
 
 
-def plan_configuration(chosen: Configuration) -> Plan:
+def plan_configuration(chosen: Configuration, progress: Progress = silent) -> Plan:
     """What a run of this configuration would do; see `plan`."""
-    return _plan(Request.of(chosen))
+    # Results are not counted: a plan gives none.
+    return _plan(Request.of(chosen), lambda step: progress(replace(step, total=0)))
 
 
-def _plan(request: Request) -> Plan:
+def _plan(request: Request, tell: Progress = silent) -> Plan:
     request.configuration()
     subjects = find_subjects(request.saes, request.registry)
     with tempfile.TemporaryDirectory() as inputs:
         store = Store(writable=False)
-        session = begin(request, subjects, inputs=Path(inputs), store=store, tell=silent)
+        session = begin(request, subjects, inputs=Path(inputs), store=store, tell=tell)
         return _Planner(session).plan(subjects)
 
 
