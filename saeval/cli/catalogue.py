@@ -15,6 +15,7 @@ from saeval.registry.lookup import Registry, load_registry
 from saeval.registry.model_names import RENAMED, canonical_name
 
 Row = dict[str, Any]
+"""Columns of a list, from the most important to the least: a narrow terminal shows the first."""
 
 
 def list_saes(_: Path) -> list[Row]:
@@ -46,10 +47,10 @@ def list_releases() -> list[Row]:
 def _sae_row(entry: Entry) -> Row:
     return {
         "id": entry.id,
+        "l0": entry.expected.l0,
         "model": entry.model,
         "site": entry.site,
         "loader": entry.loader,
-        "l0": entry.expected.l0,
         "source": entry.source,
     }
 
@@ -100,7 +101,10 @@ def _models(registry: Registry) -> list[Row]:
     counts = _readers(registry)
     known = {model.id: asdict(model) for model in registry.models.values()}
     unlisted = {name: {"id": name, **_unlisted(name)} for name in counts if name not in known}
-    return [{**row, "saes": counts[name]} for name, row in {**known, **unlisted}.items()]
+    return [
+        {"id": row["id"], "saes": counts[name], **row}
+        for name, row in {**known, **unlisted}.items()
+    ]
 
 
 def _unlisted(model: str) -> Row:
@@ -135,18 +139,20 @@ def list_results(root: Path) -> list[Row]:
     """Every result under a folder."""
     from saeval.results.reading import read_results
 
-    shown = ("sae", "set", "task", "task_version", "seed", "status", "result_id")
+    shown = ("sae", "set", "task", "seed", "status", "result_id", "reason")
     return [
         {
             **{name: getattr(result, name) for name in shown},
             "scores": sum(score.status == "scored" for score in result.scores),
             "created": result.provenance.get("created"),
-            "reason": result.reason,
+            "task_version": result.task_version,
         }
         for result in read_results(root)
     ]
 
 
+NEEDED = {"results": 6}
+"""First columns of a list that a table of it shows on any terminal; else the first alone."""
 KINDS: Mapping[str, Callable[[Path], list[Row]]] = {
     "saes": list_saes,
     "sets": list_sets,

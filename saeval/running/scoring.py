@@ -271,6 +271,7 @@ def _about(member: LoadedSAE) -> dict[str, Any]:
         "hash": member.hash,
         **member.named.source(),
         **{name: getattr(origin, name) for name in shown},
+        "null": origin.metadata.get("null"),
         "d_in": member.sae.d_in,
         "d_out": d_out(member.sae),
         "d_sae": member.sae.d_sae,

@@ -53,6 +53,15 @@ class Probing:
 
     name: ClassVar[str] = "probing"
     version: ClassVar[int] = 2
+    headline: ClassVar[tuple[str, ...]] = (
+        "auc_top_1",
+        "best_latent_f1",
+        "auc_full_width",
+        "accuracy_top_1",
+        "auc_top_4",
+        "auc_top_16",
+        "best_latent_f1_untuned",
+    )
 
     data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None
     """Labelled texts: a .parquet, .csv or .jsonl file (columns text and label), a folder of data

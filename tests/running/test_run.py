@@ -20,7 +20,8 @@ from saeval.config.configuration import from_mapping
 from saeval.errors import LoadError, NotApplicable, RegistryError, UsageError
 from saeval.models import LoadedModel, load_model
 from saeval.results.reading import read_results
-from saeval.results.score import COLUMNS, Results
+from saeval.results.results import Results
+from saeval.results.score import COLUMNS
 from saeval.running.progress import Step
 from saeval.running.run import run_configuration
 from saeval.running.source_kinds import transformer
