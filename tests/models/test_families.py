@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import families
-import pytest
 import torch
 from torch import Tensor, nn
 
