@@ -39,6 +39,19 @@ class Prepared:
         return self.rows
 
 
+@dataclass(frozen=True)
+class Member:
+    """One SAE of a set, with what it is scored on."""
+
+    label: str
+    """What tables call it."""
+    sae: SAE
+    prepared: Prepared
+    """What the task prepared where it reads: one object for all members that read there."""
+    source: ActivationSource
+    """What it reads: likewise."""
+
+
 @runtime_checkable
 class Task(Protocol):
     """A frozen dataclass whose fields are its configuration, each documented beneath itself.
@@ -83,17 +96,30 @@ class Task(Protocol):
 
 @runtime_checkable
 class GroupTask(Protocol):
-    """A task that scores a named set of SAEs together (seeds, layers, ensembles)."""
+    """A task that scores a named set of SAEs together (seeds, layers, checkpoints, ensembles)."""
 
     name: ClassVar[str]
     version: ClassVar[int]
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
-        """Do all that does not depend on the SAEs."""
+        """Do all that does not depend on the SAEs, for one place where some of them read.
+
+        It runs once for every distinct place.
+
+        Raises:
+            NotApplicable: if the source cannot serve this task at all.
+        """
         ...
 
-    def score_group(
-        self, saes: Sequence[SAE], prepared: Prepared, source: ActivationSource, seed: int
-    ) -> Iterable[Evidence | Missing]:
-        """Yield the evidence of every metric over the whole set."""
+    def score_group(self, members: Sequence[Member], seed: int) -> Iterable[Evidence | Missing]:
+        """Yield the evidence of every metric over the whole set.
+
+        Args:
+            members: In the order of the set. They may read different layers or models; all their
+                sources are open at the same time.
+            seed: Of all that is drawn.
+
+        Raises:
+            NotApplicable: if the task can say nothing about this set.
+        """
         ...

@@ -21,7 +21,7 @@ from tiny_runs import TEXTS, sae_folder, texts_file, topk
 from saeval.cli.app import app
 from saeval.results import folder as result_folder
 from saeval.results.reading import read_results
-from saeval.running import sources
+from saeval.running.source_kinds import transformer
 
 COMMIT = "c" * 40
 
@@ -94,7 +94,7 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
     "changed, says",
     [
         ({"sae": "saebench/pythia-160m/4k/topk-9"}, "Did you mean 'saebench/pythia-160m/4k/topk-"),
-        ({"sae": "./nowhere"}, "There is no folder './nowhere'"),
+        ({"sae": "./nowhere"}, "There is no folder or file './nowhere'"),
         ({"sae": None}, "Nothing to score: give --sae"),
         ({"tasks": "cor"}, "No task is called 'cor'. Did you mean 'core'?"),
         ({"tasks": None}, "Nothing to run: give --tasks, of "),
@@ -107,13 +107,13 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
         ({"model": "EleutherAI/pythia-160"}, "Did you mean 'EleutherAI/pythia-160m'"),
         ({"site": "layers.7"}, "There is no layer 7"),
         ({"site": "transformer.h.1.mpl"}, "transformer.h.1.mlp"),
-        ({"device": "tpu"}, "error: --device 'tpu' is none of auto, cpu, cuda, mps"),
-        ({"dtype": "float8"}, "dtype 'float8' is none of"),
+        ({"device": "tpu"}, "error: --device must be one of auto, cpu, cuda, mps, not 'tpu'"),
+        ({"dtype": "float8"}, "--dtype must be one of float32, bfloat16, float16"),
         ({"batch-size": "huge"}, "error: --batch-size must be a whole number or one of auto"),
         ({"seeds": "a,b"}, "error: --seeds must be a whole number"),
         ({"limit": 0}, "error: --limit must be at least 1"),
         ({"config": "nowhere.yaml"}, "Cannot read the configuration 'nowhere.yaml'"),
-        ({"compat": "other"}, "compat 'other' is none of saebench"),
+        ({"compat": "other"}, "--compat must be one of saebench"),
     ],
 )
 def test_wrong_usage_exits_with_2(
@@ -254,7 +254,7 @@ def test_what_is_not_there_exits_with_2(
 ) -> None:
     """A missing file or device ends the run before any model is loaded."""
     (tmp_path / "texts.doc").write_text("x")
-    monkeypatch.setattr(sources, "load_model", None)
+    monkeypatch.setattr(transformer, "load_model", None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     refused(run(**changed), 2, says)
@@ -342,7 +342,7 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     """Results that could not be kept are not computed: no model is loaded, no SAE read."""
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(sources, "load_model", None)
+    monkeypatch.setattr(transformer, "load_model", None)
     refused(run(**{"output-path": "file/results"}), 1, "'file/results'", "--output-path")
 
 

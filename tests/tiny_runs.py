@@ -14,7 +14,7 @@ from saeval.evidence import Evidence, units
 from saeval.sae import SAE, Origin, decode_codes
 from saeval.sae.architectures.topk import TopK
 from saeval.sae.loaders import saeval_format
-from saeval.task import Prepared
+from saeval.task import Member, Prepared
 
 WIDTH = 16
 TEXTS = tuple(" ".join(f"w{(7 * i + j) % 60}" for j in range(8)) for i in range(12))
@@ -134,13 +134,12 @@ class Together:
         """Nothing."""
         return Prepared()
 
-    def score_group(
-        self, saes: Sequence[SAE], prepared: Prepared, source: ActivationSource, seed: int
-    ) -> Iterable[Evidence]:
+    def score_group(self, members: Sequence[Member], seed: int) -> Iterable[Evidence]:
         """One unit an SAE after the first."""
-        if len(saes) < 2:
+        if len(members) < 2:
             raise NotApplicable("It takes two.")
-        apart = [float((sae.W_dec - saes[0].W_dec).norm()) for sae in saes[1:]]
+        first, *others = (member.sae for member in members)
+        apart = [float((sae.W_dec - first.W_dec).norm()) for sae in others]
         return [_evidence("apart", "member", np.array(apart))]
 
 

@@ -1,50 +1,62 @@
-"""What the options of `run` and `plan` say."""
+"""What the options of `run` and `plan` say, as they were typed."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from saeval.config.configuration import Configuration, merged, read_configuration
+from saeval.config.configuration import (
+    from_mapping,
+    overridden,
+    read_configuration,
+    with_settings,
+)
+from saeval.config.options import Configuration, Option, options
 from saeval.config.plugins import TASKS, find
 from saeval.errors import UsageError, suggestion
 
+NOT_TYPED = (None, (), False)
+"""What the command line hands on for an option that was not given."""
 
-def chosen(given: Mapping[str, Any]) -> Configuration:
-    """A whole run, from options as they were typed.
+
+def configuration_of(typed: Mapping[str, Any]) -> Configuration:
+    """A whole run: the file of `--config`, overridden by options, then by `--set`.
 
     Args:
-        given: Values by the name of the option's parameter; None: not given.
+        typed: Texts by name: those of all `options`, and of `config` and `set_`.
 
     Raises:
-        UsageError: if an option or the file of `--config` is off, or nothing is asked.
+        UsageError: if an option or the file is off, or no SAE is named.
     """
-    size = given["batch_size"]
-    options = {
-        **{name: value for name, value in given.items() if name not in _SPOKEN_FOR},
-        "saes": given["sae"] or None,
-        "seeds": None if given["seeds"] is None else _numbers(given["seeds"]),
-        "batch_size": int(size) if size and size.isdigit() else size,
-        "force": given["force"] or None,
+    file = read_configuration(typed["config"]) if typed["config"] else {}
+    given = {
+        option.name: value_of(option, typed[option.name])
+        for option in options()
+        if typed[option.name] not in NOT_TYPED
     }
-    base = read_configuration(given["config"]) if given["config"] else {}
-    _check_asked(merged(base, options, []))
-    return merged(base, options, given["set_"] or [])
+    asked = overridden(file, given)
+    _check_names(asked)
+    return from_mapping(with_settings(asked, typed["set_"]), typed=given)
 
 
-_SPOKEN_FOR = ("sae", "config", "set_", "as_json")
-"""Options that are no key of a configuration."""
+def value_of(option: Option, text: Any) -> Any:
+    """A typed text as the value that a YAML file would hold; what is none is refused later."""
+    if not option.is_numeric:
+        return text
+    if option.type == tuple[int, ...]:
+        return [_number(part) for part in text.split(",")]
+    return _number(text)
 
 
-def _numbers(text: str) -> list[Any]:
-    """`0,1,2` as numbers; what is none is left for the configuration to refuse."""
-    return [int(part) if part.strip().isdigit() else part for part in text.split(",")]
+def _number(text: str) -> int | str:
+    return int(text) if text.strip().removeprefix("-").isdigit() else text
 
 
-def _check_asked(asked: Configuration) -> None:
+def _check_names(asked: Mapping[str, Any]) -> None:
+    """There are SAEs to score, and tasks of these names."""
     known = find(TASKS)
-    if not asked.saes:
+    if not asked.get("saes"):
         raise UsageError("Nothing to score: give --sae. `saeval ls saes` lists what is known.")
-    if not asked.tasks:
+    if not asked["tasks"]:
         raise UsageError(f"Nothing to run: give --tasks, of {', '.join(known)}.")
-    for name in asked.tasks:
+    for name in asked["tasks"]:
         if name not in known:
             raise UsageError(f"No task is called '{name}'.{suggestion(name, known)}")

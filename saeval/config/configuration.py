@@ -1,58 +1,24 @@
-"""What a run is told: YAML file, `--set task.field=value` and options, checked and written back."""
+"""What a run is told, as plain values: read from YAML, overridden, checked and written back."""
 
 import dataclasses
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
 from saeval.config.field_types import conform
+from saeval.config.options import Configuration, Option, options
+from saeval.config.repeated import repeated
 from saeval.errors import UsageError, suggestion
 
 T = TypeVar("T")
-Settings = Mapping[str, Mapping[str, Any]]
-"""Task name -> field -> value."""
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A whole run. Every field is an option of `saeval run` and a key of its YAML file."""
-
-    saes: tuple[str, ...] = ()
-    """Registry ids, sets, globs, folders or `hf://` sources."""
-    tasks: Settings = field(default_factory=dict)
-    """Tasks in order, each with the fields that differ from their defaults."""
-    model: str | None = None
-    """Hugging Face id or folder; None: the one that each SAE names."""
-    site: str | None = None
-    """Module path or alias; None: the one that each SAE names."""
-    data: str | None = None
-    """File of texts, or array of activations; None: each task's own data."""
-    registry: str | None = None
-    """Registry file that is read beside the usual ones; None: those only."""
-    seeds: tuple[int, ...] = (0,)
-    limit: int | None = None
-    """At most so many units, for the tasks that have a `limit`."""
-    batch_size: int | Literal["auto"] = "auto"
-    """Rows (of 128 tokens) a pass of the model; never changes a score."""
-    device: str = "auto"
-    dtype: str | None = None
-    """The model's; None: float32."""
-    compat: str | None = None
-    """`saebench`: tasks add SAEBench's own definitions under `saebench_*`."""
-    force: bool = False
-    """Compute again what is already there."""
-    output_path: str = "results"
-
 
 IN_MEMORY = "in memory: "
 """How a result's `run` begins the name of what no file held."""
-DTYPES = ("float32", "bfloat16", "float16")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-COMPATS = ("saebench",)
+ELSEWHERE = "elsewhere: "
+"""How it begins the name of a file or folder that did not lie below the working folder."""
 
 
 def read_configuration(path: str | Path) -> dict[str, Any]:
@@ -70,7 +36,7 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UsageError(f"'{path}' is not YAML: {error}") from error
     if isinstance(found, dict) and "result_id" in found and isinstance(found.get("run"), dict):
-        found = found["run"]
+        found = repeated(Path(path), found)
     if not isinstance(found, dict):
         raise UsageError(f"'{path}' must hold a mapping with keys such as 'saes' and 'tasks'.")
     check_names(found, f"'{path}'")
@@ -90,19 +56,29 @@ def check_names(found: Mapping[Any, Any], where: str) -> None:
 
 
 def check_named(name: Any, what: str) -> None:
-    """Refuse the name of something that was in memory only.
+    """Refuse what a result's `run` could name by no path that means the same elsewhere.
 
     Args:
         name: As a configuration gives it.
-        what: What it should name, such as "SAE".
+        what: What it should name, such as "SAE", or a task's field, such as "core.texts".
 
     Raises:
-        UsageError: if it was in memory.
+        UsageError: if it was in memory, or lay elsewhere.
     """
+    if isinstance(name, Mapping | list | tuple):
+        for inner in name.values() if isinstance(name, Mapping) else name:
+            check_named(inner, what)
     if isinstance(name, str) and name.startswith(IN_MEMORY):
         raise UsageError(
             f"The {what} of that run ({name.removeprefix(IN_MEMORY)}) was an object in memory, "
             "which no file can name. Give the object to saeval.evaluate again, or name another."
+        )
+    if isinstance(name, str) and name.startswith(ELSEWHERE):
+        option = f"--set {what}=PATH" if "." in what else f"--{what.lower()} PATH"
+        raise UsageError(
+            f"The {what} of that run lay outside its working folder, and result files hold no "
+            f"absolute paths: it is named '{name.removeprefix(ELSEWHERE)}'. Say where it is with "
+            f"{option}."
         )
 
 
@@ -140,61 +116,68 @@ def from_mapping(
     for key in ("saes", "seeds"):
         if key in values and not isinstance(values[key], list | tuple):
             values[key] = [values[key]]
-    values["tasks"] = _task_settings(values.get("tasks"), where)
-    hints = typing.get_type_hints(Configuration)
-    checked = {
-        key: _checked(value, hints[key], _option(key) if key in typed else f"{where}: '{key}'")
-        for key, value in values.items()
-    }
-    configuration = Configuration(**checked)
-    _check_ranges(configuration, lambda key: _option(key) if key in typed else f"{where}: {key}")
-    return configuration
+    values["tasks"] = task_settings(values.get("tasks"), where)
+    return Configuration(
+        **{
+            option.name: _valid(values[option.name], option, where, typed)
+            for option in options()
+            if option.name in values
+        }
+    )
 
 
-def _option(key: str) -> str:
-    return "--sae" if key == "saes" else f"--{key.replace('_', '-')}"
+def _valid(value: Any, option: Option, where: str, typed: Collection[str]) -> Any:
+    """The value as the option's type asks, if it is one that it may have."""
+    called = option.flags[0] if option.name in typed else f"{where}: '{option.name}'"
+    value = _checked(value, option.type, called)
+    least, numbers = option.about.least, value if isinstance(value, tuple) else (value,)
+    if least is not None and any(isinstance(number, int) and number < least for number in numbers):
+        raise UsageError(f"{called} must be at least {least}, not {_listed(value)}.")
+    if option.name == "seeds" and not value:
+        raise UsageError(f"{called} must be at least one whole number.")
+    return value
 
 
-def _check_ranges(configuration: Configuration, called: Callable[[str], str]) -> None:
-    for key, known in (("device", DEVICES), ("dtype", DTYPES), ("compat", COMPATS)):
-        value = getattr(configuration, key)
-        if value is not None and value not in known:
-            raise UsageError(f"{called(key)} '{value}' is none of {', '.join(known)}.")
-    for key in ("limit", "batch_size"):
-        value = getattr(configuration, key)
-        if isinstance(value, int) and value < 1:
-            raise UsageError(f"{called(key)} must be at least 1, not {value}.")
-    if not configuration.seeds or min(configuration.seeds) < 0:
-        raise UsageError(
-            f"{called('seeds')} must be whole numbers from 0, not {configuration.seeds}."
-        )
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def merged(
-    base: Mapping[str, Any], options: Mapping[str, Any], settings: Sequence[str]
-) -> Configuration:
-    """A file's mapping, overridden by the options given, overridden by `--set`.
+def overridden(file: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """A file's mapping with options in the place of what it says.
+
+    Tasks that are named by option keep the fields which the file sets for them.
 
     Args:
-        base: As in the file, {} where there is none.
-        options: Keys of `Configuration` that were given on the command line; None: not given.
-        settings: `task.field=value` texts. They may only name tasks that run.
+        file: As it was read; {} where there is none.
+        typed: Values of the options that were given on the command line.
 
     Raises:
-        UsageError: as `from_mapping`, or for a setting of a task that is not run.
+        UsageError: if tasks are neither names nor a mapping.
     """
-    typed = {key: value for key, value in options.items() if value is not None}
-    values = {**base, **typed}
-    old = _task_settings(base.get("tasks"), "The configuration")
-    asked = _task_settings(values.get("tasks"), "--tasks")
-    tasks = {name: dict(old.get(name, {})) for name in asked}
-    for text in settings:
+    values = {**file, **typed}
+    of_file = task_settings(file.get("tasks"), "The configuration")
+    asked = task_settings(values.get("tasks"), "--tasks")
+    return {**values, "tasks": {name: of_file.get(name, {}) for name in asked}}
+
+
+def with_settings(mapping: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """A mapping with fields of its tasks set.
+
+    Args:
+        mapping: With `tasks` as `task_settings` gives them.
+        texts: `task.field=value` each.
+
+    Raises:
+        UsageError: if one is malformed, or names a task that is not run.
+    """
+    tasks = {name: dict(fields) for name, fields in mapping["tasks"].items()}
+    for text in texts:
         task, key, value = parse_setting(text)
         if task not in tasks:
-            near = suggestion(task, tasks)
+            near = suggestion(task, tasks) or " Name it with --tasks."
             raise UsageError(f"'--set {text}': no task '{task}' in this run.{near}")
         tasks[task][key] = value
-    return from_mapping({**values, "tasks": tasks}, typed=typed)
+    return {**mapping, "tasks": tasks}
 
 
 def to_mapping(configuration: Configuration) -> dict[str, Any]:
@@ -227,6 +210,7 @@ def configured(task: type[T], settings: Mapping[str, Any], name: str) -> T:
     for key, value in settings.items():
         if key not in known:
             raise UsageError(f"Task '{name}' has no field '{key}'.{suggestion(key, known)}")
+        check_named(value, f"{name}.{key}")
         values[key] = _checked(value, hints[key], f"{name}.{key}")
     try:
         return task(**values)
@@ -234,7 +218,12 @@ def configured(task: type[T], settings: Mapping[str, Any], name: str) -> T:
         raise UsageError(f"Task '{name}' refuses its configuration: {error}") from error
 
 
-def _task_settings(tasks: Any, where: str) -> dict[str, dict[str, Any]]:
+def task_settings(tasks: Any, where: str) -> dict[str, dict[str, Any]]:
+    """Fields by task, from names (a list, or one text with commas) or from such a mapping.
+
+    Raises:
+        UsageError: if it is neither.
+    """
     if tasks is None:
         return {}
     if isinstance(tasks, str):

@@ -12,7 +12,13 @@ from saeval.errors import ModelError
 from saeval.models import execution, head, sites
 from saeval.models.anatomy import Anatomy, dissect
 from saeval.models.execution import Restart
-from saeval.models.loading import fetch_network, identity_of, pick_device, tokenizer_identity
+from saeval.models.loading import (
+    fetch_network,
+    identity_of,
+    pick_device,
+    placed,
+    tokenizer_identity,
+)
 from saeval.models.places import locate
 from saeval.registry.model_names import canonical_name
 from saeval.sae import Site
@@ -110,7 +116,7 @@ class LoadedModel:
         Raises:
             ModelError: if the model has no such place, with the nearest names.
         """
-        return sites.resolve(self.parts, site)
+        return self._once(("resolved", site), lambda: sites.resolve(self.parts, site))
 
     def width(self, site: Site) -> int:
         """Size of the activation vectors at a site."""
@@ -206,7 +212,8 @@ class LoadedModel:
         return self._once(("restart", site), lambda: execution.plan_restart(self.parts, site))
 
     def _probe(self, site: Site) -> Tensor:
-        return self.run_to([site], torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, 1))[site]
+        # Two tokens tell [texts, seq, d] from [seq, texts, d].
+        return self.run_to([site], torch.zeros(1, 2, dtype=torch.int64), torch.ones(1, 2))[site]
 
     def _placed(self, ids: Tensor, attention: Tensor) -> tuple[Tensor, Bool[Tensor, "texts seq"]]:
         return ids.to(self.device, torch.int64), attention.to(self.device, torch.bool)
@@ -256,7 +263,7 @@ def load_model(
     return LoadedModel(
         place.name,
         place.commit,
-        net.to(device),
+        placed(net, device),
         tokenizer,
         device,
         dtype,

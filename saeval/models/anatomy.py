@@ -1,24 +1,14 @@
 """Where things are in a model: its blocks, and the attention and MLP inside a block."""
 
-import inspect
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saeval.errors import ModelError
-
-_ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
-_MLP = re.compile(r"MLP|FeedForward|FFN|MoE|Mlp|Moe")
-_NORMS_BEFORE_ADDING = {
-    "post_feedforward_layernorm": "post_attention_layernorm",
-    "post_mlp_layernorm": "post_self_attn_layernorm",
-}
-"""Blocks that normalise what they add to the residual stream (Gemma 2 and 3, OLMo 2, GLM 4)
-name that norm so: MLP side -> attention side. Elsewhere the second name is the norm *before*
-the MLP, so only the first tells."""
 
 
 @dataclass(frozen=True)
@@ -71,75 +61,94 @@ class Anatomy:
 
 
 def dissect(net: nn.Module) -> Anatomy:
-    """Find the blocks by structure: the longest list of modules in the decoder.
+    """Find the blocks by structure: the list of modules, as many as there are layers.
 
     Raises:
-        ModelError: if no list of blocks is there, or blocks share weights (as in ALBERT).
+        ModelError: if no list of blocks is there, or blocks share weights (as in ALBERT), or a
+            layer is spread over several lists (as in XLM).
     """
     names = {module: name for name, module in net.named_modules(remove_duplicate=True)}
-    decoder = net.get_decoder() if hasattr(net, "get_decoder") else net  # type: ignore[operator]
-    prefix = f"{names[decoder]}." if names[decoder] else ""
-    lists = {
-        prefix + name: len(module)
-        for name, module in decoder.named_modules()
-        if isinstance(module, nn.ModuleList) and not re.search(r"(^|\.)\d+\.", name)
-    }
-    depth = _depth(net)
-    blocks = max(lists, key=lambda name: lists[name], default=None)
-    if blocks is None or lists[blocks] < depth:
-        raise ModelError(
-            f"{type(net).__name__} has no list of {depth} blocks (found: "
-            f"{', '.join(f'{name} of {size}' for name, size in lists.items()) or 'none'}), so no "
-            "layer can be named in it. Models whose layers share weights are not supported."
-        )
     base = getattr(net, "base_model", net)
+    decoder = net.get_decoder() if hasattr(net, "get_decoder") else net  # type: ignore[operator]
+    depth = _depth(net)
+    lists = _lists(decoder, names) or _lists(base, names)
+    if not any(len(module) >= depth for module in lists.values()):
+        sizes = ", ".join(f"{name} of {len(module)}" for name, module in lists.items())
+        raise ModelError(
+            f"{type(net).__name__} has no list of {depth} blocks (found: {sizes or 'none'}), so no "
+            "layer can be named in it. Models whose layers share weights (ALBERT), or whose blocks "
+            "hold several layers (LongCat), are not supported."
+        )
+    exact = {name: module for name, module in lists.items() if len(module) == depth}
+    longest = max(lists, key=lambda name: len(lists[name]))
+    blocks = _chain(net, exact) if exact else longest
     embedding = net.get_input_embeddings()  # type: ignore[operator]
+    if base is net and net.get_output_embeddings() is not None:  # type: ignore[operator]
+        base = net.get_submodule(blocks.partition(".")[0])  # its class names no base (Llama 4)
     return Anatomy(
-        net, names[base], names[decoder], blocks, depth, _config(net).hidden_size, names[embedding]
+        net,
+        names[base],
+        names[decoder] if _lists(decoder, names) else names[base],
+        blocks,
+        depth,
+        _config(net).hidden_size,
+        names[embedding],
     )
 
 
-def attention_out(block: nn.Module, width: int) -> str:
-    """Path inside a block of the module that emits what attention adds to the stream."""
-    for norm_of_mlp, norm_of_attention in _NORMS_BEFORE_ADDING.items():
-        if hasattr(block, norm_of_mlp) and hasattr(block, norm_of_attention):
-            return norm_of_attention
-    name, module = _attention(block)
-    return attention_projection(block, width) if _adds_residual(module) else name
+def _lists(within: nn.Module, names: dict[nn.Module, str]) -> dict[str, nn.ModuleList]:
+    """Lists of modules, by full path, those inside a module of another list left out."""
+    prefix = f"{names[within]}." if names[within] else ""
+    return {
+        prefix + name: module
+        for name, module in within.named_modules()
+        if isinstance(module, nn.ModuleList) and not re.search(r"(^|\.)\d+\.", name)
+    }
 
 
-def attention_projection(block: nn.Module, width: int) -> str:
-    """Path inside a block of attention's output projection; its input is `hook_z`."""
-    name, module = _attention(block)
-    return f"{name}.{_last(module, _matrices(module, width))}"
+def _chain(net: nn.Module, lists: dict[str, nn.ModuleList]) -> str:
+    """The list whose modules hand one stream on, each to the next: by trying, if there are several.
 
+    Models keep other lists of that length beside their blocks, such as a norm a layer.
+    """
+    if len(lists) == 1:
+        return next(iter(lists))
+    entered: dict[nn.Module, Tensor] = {}
+    left: dict[nn.Module, Tensor] = {}
 
-def mlp_out(block: nn.Module, width: int) -> str:
-    """Path inside a block of the module that emits what the MLP adds to the stream."""
-    for norm_of_mlp in _NORMS_BEFORE_ADDING:
-        if hasattr(block, norm_of_mlp):
-            return norm_of_mlp
-    name, module = _mlp(block)
-    return mlp_projection(block, width) if module is None or _adds_residual(module) else name
+    def note(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+        tensors = [value for value in (*args[:1], *kwargs.values()) if isinstance(value, Tensor)]
+        result = output[0] if isinstance(output, tuple) else output
+        if tensors and isinstance(result, Tensor):
+            entered[module], left[module] = tensors[0].clone(), result.clone()
 
-
-def mlp_in(block: nn.Module, width: int) -> str:  # noqa: ARG001
-    """Path inside a block of the module whose input is the MLP's input."""
-    name, module = _mlp(block)
-    return name if module is not None else _outside_attention(block)[0]
-
-
-def mlp_projection(block: nn.Module, width: int) -> str:
-    """Path inside a block of the MLP's last matrix; its input is the MLP's neurons."""
-    name, module = _mlp(block)
-    if module is None:
-        return _last(block, _outside_attention(block, width))
-    return f"{name}.{_last(module, _matrices(module, width))}"
-
-
-def normalises_by_rms(block: nn.Module) -> bool:
-    """Whether the block's norms divide by the root mean square and subtract no mean."""
-    return any("rms" in type(module).__name__.lower() for module in block.modules())
+    handles = [
+        module.register_forward_hook(note, with_kwargs=True)
+        for modules in lists.values()
+        for module in modules
+    ]
+    weight = next(net.parameters())
+    try:
+        with torch.no_grad():
+            net(input_ids=torch.zeros(1, 2, dtype=torch.int64, device=weight.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    chained = [
+        name
+        for name, modules in lists.items()
+        if all(
+            before in left and after in entered and torch.equal(left[before], entered[after])
+            for before, after in itertools.pairwise(modules)
+        )
+    ]
+    if len(chained) != 1:
+        raise ModelError(
+            f"{type(net).__name__} has {len(lists)} lists of as many modules as layers "
+            f"({', '.join(lists)}), and {len(chained) or 'none'} of them hand one stream on from "
+            "each to the next, so no layer can be named in it."
+        )
+    return chained[0]
 
 
 def _config(net: nn.Module) -> Any:
@@ -147,65 +156,12 @@ def _config(net: nn.Module) -> Any:
 
 
 def _depth(net: nn.Module) -> int:
-    depth = getattr(_config(net), "num_hidden_layers", None)
-    if not isinstance(depth, int):
-        raise ModelError(
-            f"The configuration of {type(net).__name__} does not say how many layers it has "
-            "(num_hidden_layers)."
-        )
-    return depth
-
-
-def _attention(block: nn.Module) -> tuple[str, nn.Module]:
-    for name, module in block.named_children():
-        if _ATTENTION.search(type(module).__name__) and _matrices(module):
-            return name, module
-    raise ModelError(f"{type(block).__name__} has no attention module, so no site names it.")
-
-
-def _mlp(block: nn.Module) -> tuple[str, nn.Module | None]:
-    for name, module in block.named_children():
-        if _MLP.search(type(module).__name__) and _matrices(module):
-            return name, module
-    if not _outside_attention(block):
-        raise ModelError(f"{type(block).__name__} has no MLP, so no site names it.")
-    return "", None
-
-
-def _matrices(module: nn.Module, width: int | None = None) -> list[str]:
-    """Linear maps in a module, in the order of definition; with a width, only those onto it."""
-    found = []
-    for name, part in module.named_modules():
-        weight = getattr(part, "weight", None)
-        if (
-            not isinstance(weight, nn.Parameter)
-            or weight.ndim != 2
-            or isinstance(part, nn.Embedding)
-        ):
-            continue
-        # GPT-2's Conv1D keeps its weight transposed, and its output width as `nf`.
-        if name and (width is None or getattr(part, "nf", weight.shape[0]) == width):
-            found.append(name)
-    return found
-
-
-def _outside_attention(block: nn.Module, width: int | None = None) -> list[str]:
-    attention = _attention(block)[0] + "."
-    return [name for name in _matrices(block, width) if not name.startswith(attention)]
-
-
-def _last(module: nn.Module, matrices: list[str]) -> str:
-    if not matrices:
-        raise ModelError(
-            f"{type(module).__name__} has no single matrix that writes to the residual stream, so "
-            "no site names its input. Use its output."
-        )
-    return matrices[-1]
-
-
-def _adds_residual(module: nn.Module) -> bool:
-    """Whether a module adds the residual stream itself, as in BLOOM, MPT and BERT."""
-    return "residual" in inspect.signature(module.forward).parameters or any(
-        isinstance(part, nn.LayerNorm) and name.startswith("output.")
-        for name, part in module.named_modules()
+    """Number of layers of the part that reads text; of an encoder-decoder's kin, of the decoder."""
+    names = ("decoder_layers", "num_decoder_layers", "num_hidden_layers")
+    for depth in (getattr(_config(net), name, None) for name in names):
+        if isinstance(depth, int):
+            return depth
+    raise ModelError(
+        f"The configuration of {type(net).__name__} does not say how many layers it has "
+        "(num_hidden_layers)."
     )

@@ -76,7 +76,7 @@ def forward(
 
 @contextmanager
 def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
-    """While open, every pass hands the tensor at the site to `edit`.
+    """While open, every pass hands the activation at the site to `edit`.
 
     A module's input inside a block is edited in place: a site is a tensor, and whoever else
     reads that tensor, such as the skip connection around a norm, has to see the edit.
@@ -85,17 +85,17 @@ def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
 
     def entering(_: nn.Module, args: tuple, kwargs: dict) -> None:
         x = _entering(args, kwargs)
-        new = edit(x)
+        new = edit(_read(site, x))
         if new is not None:
-            x.copy_(new.reshape(x.shape))
+            x.copy_(_written(site, x, new))
 
     def leaving(_: nn.Module, __: tuple, output: Any) -> Any:
         x = output if isinstance(output, Tensor) else output[0]
-        new = edit(x)
+        new = edit(_read(site, x))
         if new is None:
             return None
         # A copy, since a block may add to what its parts return in place.
-        new = new.reshape(x.shape).to(x, copy=True)
+        new = _written(site, x, new).to(x, copy=True)
         return new if isinstance(output, Tensor) else (new, *output[1:])
 
     handle = (
@@ -167,7 +167,7 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
         return None
     layer, inner = place
     boundary = layer if inner or site.side == "in" else layer + 1
-    if boundary == 0:
+    if boundary == 0 or not (inner or site.is_whole):
         return None
     device = parts.device
     ids = torch.arange(8, device=device).reshape(2, 4) % parts.vocab_size
@@ -203,12 +203,41 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
     return restart
 
 
+def _read(site: Site, x: Tensor) -> Tensor:
+    """The activation at a site, of the tensor that its module takes or gives."""
+    if site.components is not None:
+        first, end = site.components
+        if x.ndim > 3 or end > x.shape[-1]:
+            raise ModelError(
+                f"'{site}' names components of a vector a token, and '{site.path}:{site.side}' "
+                f"holds {list(x.shape)}. Give others, or the whole of it."
+            )
+        x = x[..., first:end]
+    return x if site.factor == 1 else x * site.factor
+
+
+def _written(site: Site, x: Tensor, new: Tensor) -> Tensor:
+    """That tensor with another activation at the site."""
+    if site.factor != 1:
+        new = new / site.factor
+    if site.components is None:
+        return new.reshape(x.shape)
+    first, end = site.components
+    inside = new.reshape(*x.shape[:-1], end - first).to(x)
+    return torch.cat([x[..., :first], inside, x[..., end:]], dim=-1)
+
+
+def first_tensor(args: tuple, kwargs: dict) -> Tensor | None:
+    """A module's first input: positional, else by keyword. None where that is no tensor."""
+    inputs = (*args[:1], kwargs.get("hidden_states"), *kwargs.values())
+    return next((value for value in inputs if isinstance(value, Tensor)), None)
+
+
 def _entering(args: tuple, kwargs: dict) -> Tensor:
-    """A module's first input: positional, else by keyword."""
-    for value in (*args[:1], kwargs.get("hidden_states"), *kwargs.values()):
-        if isinstance(value, Tensor):
-            return value
-    raise ModelError("A module at a site got no tensor as its input; choose another site.")
+    x = first_tensor(args, kwargs)
+    if x is None:
+        raise ModelError("A module at a site got no tensor as its input; choose another site.")
+    return x
 
 
 def _by_token(x: Tensor, ids: Tensor) -> Tensor:

@@ -1,24 +1,28 @@
 """What people call a place in a model -> the `Site` it is."""
 
+import dataclasses
 import difflib
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from saeval.errors import ModelError
-from saeval.models import anatomy
 from saeval.models.anatomy import Anatomy
+from saeval.models.hook_names import HOOKS, head_of
 from saeval.sae import Site
 
 _LAYERED = re.compile(
     r"(?P<kind>resid_post|resid_pre|mlp_out|mlp_in|att(?:ention|n)_out)_layer_(?P<layer>\d+)"
 )
-_HOOK = re.compile(r"blocks\.(?P<layer>\d+)\.(?P<hook>.*hook_\w+)")
+_HOOK = re.compile(r"blocks\.(?P<layer>\d+)\.(?P<hook>.*hook_\w+)(?:\[(?P<head>-?\d+)\])?")
+_BY_HEAD = ("attn.hook_z", "attn.o.hook_in")
+"""Hooks whose vectors are those of all heads, one after the other."""
 _SHORT = re.compile(r"(?:layers?|h|blocks)\.(?P<layer>\d+)(?P<rest>(?:\..+)?)")
 
-_AliasRule = Callable[[Anatomy, int], Site]
+_WRAPPERS = ("model", "language_model", "text_model")
+"""What stands before a text model's own parts, in this order or another."""
 
 
 def resolve(parts: Anatomy, text: str) -> Site:
@@ -45,11 +49,25 @@ def _module(parts: Anatomy, text: str) -> Site | None:
     paths = [site.path, f"{parts.base}.{site.path}", site.path.removeprefix(_prefix(parts.net))]
     if short := _SHORT.fullmatch(site.path):
         paths.append(parts.block(int(short["layer"])) + short["rest"])
+    else:
+        paths += _in_decoder(parts, site.path)
     modules = dict(parts.net.named_modules())
     for path in paths:
         if path in modules and path:
-            return _checked(modules[path], parts, Site(path, site.side))
+            return _checked(modules[path], parts, dataclasses.replace(site, path=path))
     return None
+
+
+def _in_decoder(parts: Anatomy, path: str) -> list[str]:
+    """The path in the part that reads text, for one of a model that wraps it otherwise, or not.
+
+    Files of SAEs name a block of Gemma 3 `model.layers.3`, `language_model.model.layers.3` or
+    `model.language_model.layers.3`, by the class that it was trained with.
+    """
+    words = path.split(".")
+    wrapping = list(itertools.takewhile(lambda word: word in _WRAPPERS, words))
+    prefix = f"{parts.decoder}." if parts.decoder else ""
+    return [prefix + ".".join(words[len(wrapping) :])] if wrapping else []
 
 
 def _checked(module: nn.Module, parts: Anatomy, site: Site) -> Site:
@@ -67,112 +85,33 @@ def _checked(module: nn.Module, parts: Anatomy, site: Site) -> Site:
 
 
 def _alias(parts: Anatomy, text: str) -> Site | None:
-    if text in ("embed", "hook_embed"):
+    if text in ("embed", "hook_embed", "embed.hook_out"):
         return Site(parts.embedding, "out")
     if layered := _LAYERED.fullmatch(text):
         kind = layered["kind"].replace("attention", "attn")
-        hook, layer = f"hook_{kind}", int(layered["layer"])
+        hook, layer, head = f"hook_{kind}", int(layered["layer"]), None
         hook = "mlp.hook_in" if kind == "mlp_in" else hook
     elif hooked := _HOOK.fullmatch(text):
-        hook, layer = hooked["hook"], int(hooked["layer"])
+        hook, layer, head = hooked["hook"], int(hooked["layer"]), hooked["head"]
     else:
         return None
     parts.block(layer)
-    rule = _HOOKS.get(hook)
+    if head is not None:
+        if hook not in _BY_HEAD:
+            raise ModelError(
+                f"'{text}' names one head (hook_head_index), and heads are only told apart at "
+                f"{' and '.join(_BY_HEAD)}. Use 'blocks.{layer}.attn.hook_z[{head}]'."
+            )
+        return head_of(parts, layer, int(head))
+    rule = HOOKS.get(hook)
     return rule(parts, layer) if rule else None
-
-
-def _whole(side: str) -> _AliasRule:
-    return lambda parts, layer: Site(parts.block(layer), "in" if side == "in" else "out")
-
-
-def _inside(find: Callable[[nn.Module, int], str], side: str) -> _AliasRule:
-    def rule(parts: Anatomy, layer: int) -> Site:
-        block = parts.module(parts.block(layer))
-        return Site(
-            f"{parts.block(layer)}.{find(block, parts.width)}", "in" if side == "in" else "out"
-        )
-
-    return rule
-
-
-def _normalised(parts: Anatomy, layer: int) -> Site:
-    """TransformerLens's `ln2.hook_normalized`, which stands before the gain of an RMS norm."""
-    block = parts.module(parts.block(layer))
-    if anatomy.normalises_by_rms(block):
-        raise ModelError(
-            f"'blocks.{layer}.ln2.hook_normalized' is the value before the RMS norm's gain, which "
-            "no module emits. Multiply the SAE's encoder rows by the reciprocal of that gain and "
-            f"read 'blocks.{layer}.mlp.hook_in'."
-        )
-    return _inside(anatomy.mlp_in, "in")(parts, layer)
-
-
-def _between(parts: Anatomy, layer: int) -> Site:
-    """The stream between attention and MLP: what the norm before the MLP reads.
-
-    Which module that is, one token tells: the one whose output is the MLP's input.
-    """
-    path = parts.block(layer)
-    block = parts.module(path)
-    mlp = block.get_submodule(anatomy.mlp_in(block, parts.width))
-    seen = _trace(parts, block)
-    into_block = seen[block][0]
-    into_mlp = seen[mlp][0]
-    for name, module in block.named_modules():
-        entering, leaving = seen.get(module, (None, None))
-        if "norm" not in type(module).__name__.lower() or entering is None:
-            continue
-        if leaving is into_mlp and entering is not into_block:
-            return Site(f"{path}.{name}", "in")
-    raise ModelError(
-        f"Block {layer} of {type(parts.net).__name__} has no stream between attention and MLP "
-        "that a module reads: they run side by side, or nothing normalises there. Use "
-        f"'blocks.{layer}.hook_resid_pre' or 'blocks.{layer}.mlp.hook_in'."
-    )
-
-
-def _trace(
-    parts: Anatomy, block: nn.Module
-) -> dict[nn.Module, tuple[Tensor | None, Tensor | None]]:
-    """What enters and leaves each module of a block, on two tokens."""
-    seen: dict[nn.Module, tuple[Tensor | None, Tensor | None]] = {}
-
-    def note(module: nn.Module, args: tuple, output: object) -> None:
-        entering = args[0] if args and isinstance(args[0], Tensor) else None
-        seen[module] = (entering, output if isinstance(output, Tensor) else None)
-
-    handles = [module.register_forward_hook(note) for module in block.modules()]
-    try:
-        with torch.no_grad():
-            parts.module(parts.base)(torch.zeros(1, 2, dtype=torch.int64, device=parts.device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
-
-
-_HOOKS: dict[str, _AliasRule] = {
-    "hook_resid_post": _whole("out"),
-    "hook_out": _whole("out"),
-    "hook_resid_pre": _whole("in"),
-    "hook_in": _whole("in"),
-    "hook_resid_mid": _between,
-    "hook_mlp_in": _between,
-    "hook_attn_out": _inside(anatomy.attention_out, "out"),
-    "attn.hook_z": _inside(anatomy.attention_projection, "in"),
-    "hook_mlp_out": _inside(anatomy.mlp_out, "out"),
-    "mlp.hook_in": _inside(anatomy.mlp_in, "in"),
-    "mlp.hook_post": _inside(anatomy.mlp_projection, "in"),
-    "ln2.hook_normalized": _normalised,
-}
 
 
 def _names(parts: Anatomy) -> Iterator[str]:
     yield "embed"
     for layer in range(parts.n_layers):
         yield f"layers.{layer}"
-        yield from (f"blocks.{layer}.{hook}" for hook in _HOOKS)
+        yield from (f"blocks.{layer}.{hook}" for hook in HOOKS)
     yield from (name for name, _ in parts.net.named_modules() if name)
 
 

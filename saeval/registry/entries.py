@@ -1,9 +1,10 @@
 """What a registry holds: SAEs and where they lie, named sets of them, the models they read."""
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from saeval.errors import UsageError
 
@@ -91,16 +92,31 @@ class Entry:
     revision: str | None = None
     """Commit, branch or tag of the source; None: pinned at the first fetch."""
     sha256: str | None = None
-    """Hash of the files, as `saeval.fetch.content_sha256` computes it; None: pinned likewise."""
+    """Hash of the files, as `registry.hashes.content_sha256` computes it; None: pinned likewise."""
     expected: Expected = field(default_factory=Expected)
     prepend_bos: bool | None = None
     """Whether training rows began with BOS; None: what the files say."""
     centred: bool | None = None
     """Trained on centred (TransformerLens-processed) activations; None: what the files say."""
+    input_scale: float | None = None
+    """Constant that training activations were multiplied by and that the files do not tell."""
     license: str | None = None
     notes: str | None = None
     file: Path = Path()
     """Registry file that lists it. `file://` sources lie below its folder."""
+
+
+def varied(entry: Entry, names: Sequence[str], values: Iterable[Any]) -> Entry:
+    """The same entry with other values in the named fields, which are taken as they are.
+
+    A frozen dataclass sets its eighteen fields one by one, which for a registry's thousands of
+    entries takes longer than reading its file.
+    """
+    fields = entry.__dict__.copy()
+    fields.update(zip(names, values, strict=True))
+    other = object.__new__(Entry)
+    object.__setattr__(other, "__dict__", fields)
+    return other
 
 
 @dataclass(frozen=True)
@@ -132,12 +148,12 @@ class BaseModel:
 
 @dataclass(frozen=True)
 class FolderRef:
-    """SAE files that no registry lists: a local folder, or a source as typed."""
+    """SAE files that no registry lists: a local folder or file, or a source as typed."""
 
     name: str
-    """As typed."""
+    """What tables call it: the own name of a folder or file, or the source as typed."""
     source: str
-    """Absolute path of the folder, or as `Source.parse` reads it."""
+    """Absolute path, or as `Source.parse` reads it."""
 
 
 def check_entry(entry: Entry) -> None:
@@ -155,6 +171,17 @@ def check_entry(entry: Entry) -> None:
         raise UsageError(f"revision '{entry.revision}' contradicts the source '{entry.source}'.")
     if entry.sha256 is not None and not _SHA256.fullmatch(entry.sha256):
         raise UsageError(f"sha256 '{entry.sha256}' must be 64 lower-case hexadecimal digits.")
+    check_figures(entry)
+
+
+def check_figures(entry: Entry) -> None:
+    """Check the numbers of an entry.
+
+    Raises:
+        UsageError: naming the field, its value and what it must be.
+    """
+    if entry.input_scale is not None and not 0 < entry.input_scale < float("inf"):
+        raise UsageError(f"input_scale must be above 0, not {entry.input_scale:g}.")
     if entry.expected.l0 is not None and entry.expected.l0 <= 0:
         raise UsageError(f"expected l0 must be above 0, not {entry.expected.l0:g}.")
     if entry.expected.fvu is not None and entry.expected.fvu < 0:

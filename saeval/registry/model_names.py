@@ -42,6 +42,8 @@ _ORGANISATIONS = (
 )
 """Families whose short name is the last part of the id, in whatever letter case."""
 
+_GEMMA_3 = re.compile(r"(?:google/)?gemma-v?3-(?P<size>\d+[bm])(?P<kind>-pt|-it)?", re.IGNORECASE)
+"""Gemma Scope 2 writes v3 for 3, and `-pt` where the hub's id of the smallest has none."""
 _TINY_STORIES = re.compile(r"tiny-stories-(?P<rest>.+)", re.IGNORECASE)
 
 
@@ -52,6 +54,9 @@ def canonical_name(name: str) -> str:
 
     Source: the official names and aliases of TransformerLens's `loading_from_pretrained`.
     """
+    if gemma := _GEMMA_3.fullmatch(name):
+        size, kind = gemma["size"].lower(), (gemma["kind"] or "").lower()
+        return f"google/gemma-3-{size}{'' if (size, kind) == ('270m', '-pt') else kind}"
     if "/" in name:
         return name
     known = RENAMED.get(name.lower())

@@ -22,7 +22,9 @@ _FACTS = "facts.json"
 _PARTS = ("ids", "attention", "mask")
 
 
-def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared]) -> Prepared:
+def prepared(
+    store: Store, key: Mapping[str, Any], make: Callable[[], Prepared]
+) -> tuple[Prepared, bool]:
     """What `make` gives, made only if the store does not hold it under the key.
 
     Computed or found, it comes back as it reads from disk: tuples in facts are lists, and keys
@@ -33,6 +35,9 @@ def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared])
         key: All that the result depends on, JSON-like: the task with its version and
             configuration, the source's identity, the seed, hashes of the data.
         make: Runs the task's `prepare`. What it raises passes through.
+
+    Returns:
+        What was prepared, and whether it was computed now.
 
     Raises:
         UsageError: if the result cannot be kept as arrays of numbers, tables and JSON.
@@ -45,9 +50,9 @@ def prepared(store: Store, key: Mapping[str, Any], make: Callable[[], Prepared])
 
     stored = store.get({**key, **_KIND}, write, load)
     if stored is not None:
-        return stored
+        return stored, bool(fresh)
     made = fresh[0] if fresh else make()
-    return replace(made, facts=json.loads(_facts(made)))
+    return replace(made, facts=json.loads(_facts(made))), True
 
 
 def held(store: Store, key: Mapping[str, Any]) -> bool:

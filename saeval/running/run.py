@@ -1,23 +1,32 @@
 """The pipeline: names -> SAEs -> activation source -> prepared -> evidence -> results."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from saeval.activations import Store
-from saeval.config.configuration import Configuration
-from saeval.errors import NotApplicable, UsageError
-from saeval.registry.entries import EntrySet
-from saeval.results.folder import check_writable
-from saeval.results.score import Labels, Result, Results
+from saeval.config.options import Configuration
+from saeval.errors import UsageError
+from saeval.results.results import Results
+from saeval.results.score import Result
+from saeval.results.writing import check_writable
 from saeval.running.jobs import Job
-from saeval.running.named_saes import Subject, find_subjects, load_sae
+from saeval.running.loading import load
+from saeval.running.named_saes import find_subjects, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
-from saeval.running.progress import Progress, Step, silent
-from saeval.running.scoring import meet, result_of
-from saeval.running.session import Request, Session, begin
+from saeval.running.progress import Progress, Step, silent, whole_run
+from saeval.running.scoring import result_of
+from saeval.running.session import (
+    Request,
+    Session,
+    begin,
+    request_of_configuration,
+    request_of_keywords,
+)
+from saeval.running.walk import NO_SET, WorkItem, walked, work_items
 
 __all__ = ["evaluate", "load_sae", "run_configuration"]
 
@@ -66,112 +75,60 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         compat: `saebench`: tasks add SAEBench's own definitions as `saebench_*`.
         force: Compute again what is already there.
         output_path: Folder of all results.
-        progress: Told of every phase and every result.
+        progress: Told of every phase and every result, such as `saeval.progress`, which shows
+            on stderr how far the run is; None: nothing is shown.
 
     Raises:
         UsageError: if the request is off: an unknown name, a bad option.
         SaevalError: if nothing could be scored: no such model, no such data, no room for results.
     """
-    request = Request(
-        saes,
-        tasks,
-        model,
-        site,
-        data,
-        registry,
-        seeds,
-        config,
-        limit,
-        batch_size,
-        device,
-        dtype,
-        compat,
-        force,
-        output_path,
-    )
-    return _run(request, progress or silent)
+    given = dict(locals())  # every option under its name
+    tell = given.pop("progress") or silent
+    return _run(request_of_keywords(given), tell)
 
 
-def run_configuration(chosen: Configuration, progress: Progress | None = None) -> Results:
+def run_configuration(options: Configuration, progress: Progress | None = None) -> Results:
     """Score what a configuration says; see `evaluate`."""
-    return _run(Request.of(chosen), progress or silent)
+    return _run(request_of_configuration(options), progress or silent)
 
 
 def _run(request: Request, progress: Progress) -> Results:
-    request.configuration()
-    subjects = find_subjects(request.saes, request.registry)
-    check_writable(request.output_path)
-    inputs = Path(request.output_path) / "inputs"
-    session = begin(request, subjects, inputs=inputs, store=Store(), tell=progress)
-    session.sources.check()
-    return _evaluated(subjects, session)
+    subjects = find_subjects(request.saes, request.options.registry)
+    root = Path(request.options.output_path)
+    check_writable(root)
+    session = begin(request, subjects, inputs=root / "inputs", store=Store(), tell=progress)
+    with whole_run(progress, session.total):
+        session.sources.check()
+        results = walked(work_items(subjects, session.jobs), partial(_scored, session=session))
+    return Results(
+        results,
+        headlines={job.task.name: _headline(job) for job in session.jobs},
+        seed_sets={s.group.name for s in subjects if s.group and s.group.kind == "seeds"},
+    )
 
 
-def _evaluated(subjects: Sequence[Subject], session: Session) -> Results:
-    """All results in the order of the request, though SAEs of one model are scored together."""
-    done: dict[tuple[int, int], Result] = {}
-    together = sorted(range(len(subjects)), key=lambda i: neighbourhood(subjects[i]))
-    for i in together:
-        for j, result in _score_sae(subjects[i], session):
-            done[i, j] = result
-    results = [done[key] for key in sorted(done)]
-    return Results([*results, *_score_sets(subjects, session)])
+def _headline(job: Job) -> tuple[str, ...]:
+    """Metrics that a task's class names as the first to look at; none if it names none."""
+    return tuple(getattr(type(job.task), "headline", ()))
 
 
-def neighbourhood(subject: Subject) -> tuple[str, str]:
-    """By what to sort SAEs, so that those of one model and site follow each other."""
-    member = subject.member
-    return (getattr(member, "model", None) or "", getattr(member, "site", None) or "")
-
-
-def _score_sae(subject: Subject, session: Session) -> Iterator[tuple[int, Result]]:
-    """Results of one SAE, each under its job's number. It is loaded once, and dropped after."""
-    jobs = [(number, job) for number, job in enumerate(session.jobs) if not job.is_group]
-    labels = [_labels(job, sae=subject.label, group=subject.group) for _, job in jobs]
-    if not jobs:
+def _scored(item: WorkItem, session: Session) -> Iterator[Result]:
+    """Results of SAEs that are loaded together. They are dropped afterwards."""
+    labels = [item.labels(job) for job in item.jobs]
+    if not item.subjects:
+        yield from (_told(inapplicable_result(each, NO_SET), session) for each in labels)
         return
     try:
-        meeting = meet([subject], subject.label, session)
+        loaded = load(item, session)
     except UsageError:
         raise  # what is asked for is off, whichever SAE it is
     except Exception as error:  # noqa: BLE001  one SAE's files do not end the run
-        for (number, _), label in zip(jobs, labels, strict=True):
-            yield number, _told(failed_result(label, error, session.root), session)
+        yield from (_told(failed_result(each, error, session.root), session) for each in labels)
         return
-    for (number, job), label in zip(jobs, labels, strict=True):
-        yield number, result_of(meeting, job, label)
-
-
-def _score_sets(subjects: Sequence[Subject], session: Session) -> Iterator[Result]:
-    """Results of the tasks that score whole sets, for every set that was asked for."""
-    jobs = [job for job in session.jobs if job.is_group]
-    sets = {subject.set: subject.group for subject in subjects if subject.group} if jobs else {}
-    if not sets:
-        why = "It compares the members of a set, and no set was asked for: give --sae a set's name."
-        for job in jobs:
-            yield _told(inapplicable_result(_labels(job), why), session)
-    for name, group in sets.items():
-        members = [subject for subject in subjects if subject.set == name]
-        labels = [_labels(job, group=group) for job in jobs]
-        try:
-            meeting = meet(members, str(name), session)
-        except UsageError:
-            raise
-        except NotApplicable as why:
-            for label in labels:
-                yield _told(inapplicable_result(label, str(why)), session)
-            continue
-        except Exception as error:  # noqa: BLE001  as above
-            for label in labels:
-                yield _told(failed_result(label, error, session.root), session)
-            continue
-        for job, label in zip(jobs, labels, strict=True):
-            yield result_of(meeting, job, label)
-
-
-def _labels(job: Job, *, sae: str | None = None, group: EntrySet | None = None) -> Labels:
-    name = group.name if group else None
-    return Labels(sae, job.task.name, job.task.version, job.seed, set=name)
+    checks = ()
+    for job, each in zip(item.jobs, labels, strict=True):
+        result, checks = result_of(loaded, job, each, session, checks)
+        yield result
 
 
 def _told(result: Result, session: Session) -> Result:

@@ -1,276 +1,278 @@
-"""SAEs meet the activations they read: checked against them, then scored, one result at a time."""
+"""One job on loaded SAEs: its result is found by the key of its inputs, or computed and kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from saeval.activations import ActivationSource, TokenRows
-from saeval.errors import ModelError, NotApplicable, SaevalError
-from saeval.evidence import Evidence, Missing
+from saeval.errors import SaevalError
+from saeval.results.from_evidence import scores_of
 from saeval.results.key import result_key
+from saeval.results.portable import portable
 from saeval.results.provenance import provenance
 from saeval.results.reading import find_result
 from saeval.results.score import Labels, Result
 from saeval.running.jobs import Job
-from saeval.running.named_saes import Subject
-from saeval.running.outcome import attempt, failed_result, keep
-from saeval.running.preflight.checks import (
-    Claims,
-    claims_of,
-    preflight,
-    refuse,
-    warnings_of,
-)
-from saeval.running.preflight.reconstruction import Check, take_sample
-from saeval.running.preflight.sample_rows import PASSAGES
+from saeval.running.loading import Loaded, LoadedSAE, told_of
+from saeval.running.outcome import Outcome, failed_result, keep, outcome_of, under_label
+from saeval.running.preflight.checks import refuse, warnings_of
+from saeval.running.preflight.members import Checks, check_members, check_structure
+from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.running.prepared_cache import prepared
 from saeval.running.progress import Clock, Step
 from saeval.running.record import repeating
 from saeval.running.session import Session
-from saeval.running.sources import Place
-from saeval.sae import SAE, content_hash, d_out, origin_of
+from saeval.sae import d_out, origin_of
 from saeval.sae.site import joined
-from saeval.task import Prepared
-
-SAMPLE_CONTEXT = 128
-"""Tokens a passage at most, where a task brings no rows to look at."""
+from saeval.task import Member, Prepared
 
 
-@dataclass
-class Meeting:
-    """One SAE, or the members of a set, at the place where they read."""
+@dataclass(frozen=True)
+class Attempt:
+    """One job on loaded SAEs."""
 
-    subjects: Sequence[Subject]
-    saes: Sequence[SAE]
-    hashes: Sequence[str]
-    claims: Sequence[Claims]
-    place: Place | None
+    loaded: Loaded
+    job: Job
+    labels: Labels
     session: Session
     clock: Clock
-    identity: str = ""
-    """Of the source at that place, known without opening it; empty until they have met."""
-    checks: tuple[Check, ...] = ()
-    """Of the preflight, once it was held on real activations."""
 
 
-def meet(subjects: Sequence[Subject], label: str, session: Session) -> Meeting:
-    """Load SAEs and find out where they read. No model is loaded if its files are known.
+@dataclass(frozen=True)
+class Computed:
+    """What came of it."""
 
-    Raises:
-        NotApplicable: if the members of a set read at different places.
-        SaevalError: if an SAE or the source cannot be had.
+    outcome: Outcome
+    checks: Checks
+    """Of the preflight, so far as it came."""
+    members: tuple[Member, ...]
+    """With what was prepared; none if that failed."""
+
+
+def prepared_key(loaded: Loaded, member: LoadedSAE, job: Job, session: Session) -> dict[str, Any]:
+    """All that decides what the task prepares where a member reads."""
+    inputs = job.inputs(session.sources.model_name(member.place))
+    return {"source": loaded.source(member), "seed": job.seed, **job.identity, "inputs": inputs}
+
+
+def key_inputs(loaded: Loaded, job: Job, session: Session) -> dict[str, Any]:
+    """All that decides the result of a job.
+
+    Members that read one source share its identity, and what the task finds there; for others,
+    both are lists in the order of the members.
     """
-    meeting = gather(subjects, label, session)
-    identify(meeting)
-    return meeting
+    keys = [prepared_key(loaded, member, job, session) for member in loaded.members]
+    inputs = {"saes": [member.hash for member in loaded.members], **keys[0]}
+    if any(key != keys[0] for key in keys):
+        inputs |= {name: [key[name] for key in keys] for name in ("source", "inputs")}
+    return inputs
 
 
-def gather(subjects: Sequence[Subject], label: str, session: Session) -> Meeting:
-    """Load SAEs, and see which place they name.
-
-    Raises:
-        NotApplicable: if they name different ones.
-        SaevalError: if an SAE cannot be had.
-    """
-    clock = Clock(label, session.tell, session.total)
-    with clock.phase("load"):
-        saes = [_loaded(subject, session) for subject in subjects]
-        hashes = [content_hash(sae) for sae in saes]
-    pairs = zip(saes, subjects, strict=True)
-    claims = [claims_of(sae, subject.expected) for sae, subject in pairs]
-    places = {session.sources.place(claim) for claim in claims}
-    if len(places) != 1:
-        raise NotApplicable(f"The members of '{label}' read at {len(places)} different places.")
-    return Meeting(subjects, saes, hashes, claims, places.pop(), session, clock)
-
-
-def _loaded(subject: Subject, session: Session) -> SAE:
-    """An SAE; an object that does not tell its width is as wide as the site it reads."""
-    origin, device = subject.widthless, session.opening.device
-    if origin is None:
-        return subject.load(device)
-    claims = Claims(origin.model, origin.read_site, origin.write_site)
-    place = session.sources.place(replace(claims, centred=origin.centred))
-    return subject.load(device, d_in=session.sources.open(place).widths.d_in)
-
-
-def identify(meeting: Meeting) -> None:
-    """Find out what is to be read at the place, by content.
-
-    Raises:
-        SaevalError: if it cannot be had.
-    """
-    with meeting.clock.phase("model"):
-        meeting.identity = meeting.session.sources.identity(meeting.place)
-
-
-def prepared_key(meeting: Meeting, job: Job) -> dict[str, Any]:
-    """All that decides what the task prepares there."""
-    inputs = job.inputs(meeting.session.sources.model_name(meeting.place))
-    return {"source": meeting.identity, "seed": job.seed, **job.identity, "inputs": inputs}
-
-
-def key_inputs(meeting: Meeting, job: Job) -> dict[str, Any]:
-    """All that decides the result of a job."""
-    return {"saes": list(meeting.hashes), **prepared_key(meeting, job)}
-
-
-def result_of(meeting: Meeting, job: Job, labels: Labels) -> Result:
+def result_of(
+    loaded: Loaded, job: Job, labels: Labels, session: Session, checks: Checks
+) -> tuple[Result, Checks]:
     """The result of one job: found if its inputs were scored before, else computed and kept.
+
+    Args:
+        loaded: The SAEs.
+        job: The task under a seed.
+        labels: What the result is called.
+        session: Of the run.
+        checks: Of the preflight, if an earlier job of these SAEs held it; else none.
+
+    Returns:
+        The result, and the checks for the next job.
 
     Raises:
         ResultError: if it cannot be written.
     """
-    session, label = meeting.session, labels.sae or labels.set or ""
-    inputs = key_inputs(meeting, job)
+    inputs = key_inputs(loaded, job, session)
     labels = replace(labels, result_id=result_key(inputs))
-    found = (
-        None if session.configuration.force else find_result(session.root, str(labels.result_id))
-    )
-    if found is not None and found.status != "failed":
-        return _found(meeting, labels, found)
-    clock = Clock(label, session.tell, session.total)
-    record: dict[str, Any] = {"key": inputs}
-    outcome = attempt(labels, clock, lambda: _evidence(meeting, job, clock, record))
-    record["phases"] = {**meeting.clock.timer.record(), **clock.timer.record()}
-    record["warnings"] = [
-        *warnings_of(meeting.checks),
-        *filter(None, [record.get("data", {}).get("notice")]),
-    ]
-    session.warn(record["warnings"])
-    kept = keep(
-        session.root,
-        labels,
-        outcome,
-        provenance={**record, **_provenance(meeting)},
-        run=repeating(session, meeting.subjects, meeting.place, job),
-    )
-    session.tell(Step("computed", label, labels.task, labels.seed, total=session.total))
-    return kept
+    clock = Clock(labels.sae or labels.set or "", session.tell, session.total)
+    attempt = Attempt(loaded, job, labels, session, clock)
+    stored = None
+    if not session.options.force:
+        stored = find_result(session.root, str(labels.result_id))
+    if stored is not None and stored.status != "failed":
+        return _found_again(attempt, stored, checks)
+    computed = compute(attempt, checks)
+    return _kept(attempt, inputs, computed), computed.checks
 
 
-def _found(meeting: Meeting, labels: Labels, found: Result) -> Result:
-    """A result that was there. Equal weights may come with other claims, which are then checked."""
-    session, label = meeting.session, labels.sae or labels.set or ""
-    session.tell(Step("found", label, labels.task, labels.seed, total=session.total))
-    warnings = found.provenance.get("warnings", ())
-    if found.provenance.get("claims") != _claimed(meeting):
-        try:
-            hold_preflight(meeting, None)
-        except SaevalError as error:
-            return failed_result(labels, error, session.root)
-        warnings = warnings_of(meeting.checks)
-    session.warn(warnings)
-    return found.renamed(sae=labels.sae, set=labels.set)
+def compute(attempt: Attempt, checks: Checks) -> Computed:
+    """Prepare, check, score. Whatever goes wrong, but for an interrupt, becomes the outcome."""
+    job, clock, members = attempt.job, attempt.clock, ()
+    try:
+        refuse(checks)
+        members = prepare(attempt)
+        if not checks:
+            with attempt.loaded.clock.phase("preflight"):
+                checks = check_ready(attempt.loaded, members)
+        refuse(checks)
+        with clock.phase("score", job.task.name, job.seed) as phase:
+            phase.tokens += _tokens(members)
+            evidence = list(job.evidence(members))
+        with clock.phase("summarise", job.task.name, job.seed):
+            outcome = Outcome(scores_of(evidence, attempt.labels), evidence)
+    except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
+        outcome = outcome_of(error, attempt.labels)
+    return Computed(outcome, checks, members)
 
 
-def hold_preflight(meeting: Meeting, rows: TokenRows | None) -> None:
-    """Check the SAEs against activations of some rows, once.
+def prepare(attempt: Attempt) -> tuple[Member, ...]:
+    """Open all sources, and have the task prepare once at each.
 
     Raises:
-        PreflightError: if one does not belong here.
+        PreflightError: if an SAE cannot belong here, whatever is read.
+        NotApplicable: if the task cannot be served at one of them.
+        SaevalError: if a source cannot be opened.
     """
-    if not meeting.checks:
-        source = meeting.session.sources.open(meeting.place)
-        with meeting.clock.phase("preflight"):
-            meeting.checks = _check(meeting, source, rows or rows_to_look_at(source))
-    refuse(meeting.checks)
-
-
-def _evidence(
-    meeting: Meeting, job: Job, clock: Clock, record: dict[str, Any]
-) -> Iterator[Evidence | Missing]:
-    """Prepare, check, score. What is learnt on the way enters the record."""
-    with meeting.clock.phase("model"):
-        source = meeting.session.sources.open(meeting.place)
-    if not meeting.checks:
-        refuse(_check(meeting, source, None))
+    loaded, job, session, clock = attempt.loaded, attempt.job, attempt.session, attempt.clock
+    store, count = session.opening.store, len(loaded.members)
+    sources, contents = {}, {}
+    with loaded.clock.phase("model"):
+        for identity, member in loaded.first_readers.items():
+            with told_of(member.named.label, count):
+                sources[identity] = session.sources.open(member.place)
+    read = [sources[loaded.source(member)] for member in loaded.members]
+    refuse(check_structure(loaded.members, read))
     with clock.phase("prepare", job.task.name, job.seed) as phase:
-        ready, fresh = _prepared(meeting, job, source)
-        rows = ready.rows
-        tokens = 0 if rows is None else int(rows.mask.sum())
-        phase.tokens += tokens if fresh else 0
-    record["data"] = dict(ready.facts)
-    hold_preflight(meeting, rows)
-    with clock.phase("score", job.task.name, job.seed) as phase:
-        phase.tokens += tokens
-        if job.is_group:
-            yield from job.task.score_group(meeting.saes, ready, source, job.seed)
-        else:
-            yield from job.task.score(meeting.saes[0], ready, source, job.seed)
+        for identity, member in loaded.first_readers.items():
+            key = prepared_key(loaded, member, job, session)
+            make = partial(job.task.prepare, sources[identity], job.seed)
+            with told_of(member.named.label, count):
+                contents[identity], is_new = prepared(store, key, make)
+            phase.tokens += _row_tokens(contents[identity]) if is_new else 0
+    return tuple(
+        Member(member.named.label, member.sae, contents[identity], sources[identity])
+        for member in loaded.members
+        for identity in [loaded.source(member)]
+    )
 
 
-def _prepared(meeting: Meeting, job: Job, source: ActivationSource) -> tuple[Prepared, bool]:
-    """What the task prepared, and whether that was computed now."""
-    key = prepared_key(meeting, job)
-    computed: list[bool] = []
-
-    def make() -> Prepared:
-        computed.append(True)
-        return job.task.prepare(source, job.seed)
-
-    return prepared(meeting.session.opening.store, key, make), bool(computed)
-
-
-def _check(meeting: Meeting, source: ActivationSource, rows: TokenRows | None) -> tuple[Check, ...]:
-    """Preflight of every member: without rows, what needs no activations."""
-    sample = None if rows is None else take_sample(source, rows)
-    checks: list[Check] = []
-    for sae, claims in zip(meeting.saes, meeting.claims, strict=True):
-        checks += preflight(sae, claims, source, sample)
-    return tuple(checks)
-
-
-def _claimed(meeting: Meeting) -> list[dict[str, Any]]:
-    return [asdict(claims) for claims in meeting.claims]
-
-
-def rows_to_look_at(source: ActivationSource) -> TokenRows | None:
-    """Rows for the preflight where a task prepared none; None where nothing can be read."""
-    if source.stored_rows is not None:
-        return source.stored_rows
-    context = min(SAMPLE_CONTEXT, source.context)
-    try:
-        return source.tokenize(PASSAGES, name="passages", context=context, overflow="truncate")
-    except ModelError:  # without a tokenizer there is nothing to look at
-        return None
-
-
-def _provenance(meeting: Meeting) -> dict[str, Any]:
-    opening = meeting.session.opening
-    source = meeting.session.sources.opened(meeting.place)
-    model = source.model if source else None
-    members = [
-        _about(*member)
-        for member in zip(meeting.subjects, meeting.saes, meeting.hashes, strict=True)
+def check_ready(loaded: Loaded, members: Sequence[Member]) -> Checks:
+    """The preflight, on the rows that the task reads."""
+    sources = [member.source for member in members]
+    rows = [member.prepared.rows for member in members]
+    seen = [
+        rows_to_look_at(source) if own is None else own
+        for own, source in zip(rows, sources, strict=True)
     ]
+    return check_members(loaded.members, sources, seen)
+
+
+def _found_again(attempt: Attempt, stored: Result, checks: Checks) -> tuple[Result, Checks]:
+    """A result that was there. Equal weights may come with other claims, which are then checked."""
+    session, labels, loaded = attempt.session, attempt.labels, attempt.loaded
+    label = labels.sae or labels.set or ""
+    session.tell(Step("found", label, labels.task, labels.seed, total=session.total))
+    warnings = stored.provenance.get("warnings", ())
+    if portable(stored.provenance.get("claims")) != portable(_claimed(loaded)):
+        try:
+            checks = checks or _checked_without_rows(loaded, session)
+            refuse(checks)
+        except SaevalError as error:
+            return failed_result(labels, error, session.root), checks
+        warnings = warnings_of(checks)
+    session.warn(warnings)
+    return under_label(session.root, stored, labels, _repeating(attempt)), checks
+
+
+def _checked_without_rows(loaded: Loaded, session: Session) -> Checks:
+    """The preflight where no task prepared rows."""
+    sources = [session.sources.open(member.place) for member in loaded.members]
+    with loaded.clock.phase("preflight"):
+        return check_members(loaded.members, sources, [rows_to_look_at(one) for one in sources])
+
+
+def _kept(attempt: Attempt, inputs: Mapping[str, Any], computed: Computed) -> Result:
+    """The result as it was written."""
+    session, labels, loaded = attempt.session, attempt.labels, attempt.loaded
+    facts = _facts(computed.members)
+    notices = [notice for each in facts if (notice := each.get("notice"))]
+    warnings = [*warnings_of(computed.checks), *dict.fromkeys(notices)]
+    session.warn(warnings)
+    about: dict[str, Any] = {"key": inputs}
+    if facts:
+        about["data"] = facts[0] if len(facts) == 1 else facts
+    about["phases"] = {**loaded.clock.timer.record(), **attempt.clock.timer.record()}
+    about["warnings"] = warnings
+    about |= _provenance(loaded, session)
+    about["preflight"] = [check.row() for check in computed.checks]
+    written = keep(
+        session.root,
+        labels,
+        computed.outcome,
+        provenance=about,
+        run=_repeating(attempt),
+    )
+    label = labels.sae or labels.set or ""
+    session.tell(Step("computed", label, labels.task, labels.seed, total=session.total))
+    return written
+
+
+def _repeating(attempt: Attempt) -> dict[str, Any]:
+    members = attempt.loaded.members
+    subjects, places = [each.named for each in members], [each.place for each in members]
+    return repeating(attempt.session, subjects, places, attempt.job)
+
+
+def _facts(members: Sequence[Member]) -> list[dict[str, Any]]:
+    """What was prepared says of the data, once for each distinct place."""
+    distinct = {id(member.prepared): member.prepared for member in members}
+    return [dict(content.facts) for content in distinct.values()]
+
+
+def _tokens(members: Sequence[Member]) -> int:
+    distinct = {id(member.prepared): member.prepared for member in members}
+    return sum(map(_row_tokens, distinct.values()))
+
+
+def _row_tokens(content: Prepared) -> int:
+    rows = content.rows
+    return 0 if rows is None else int(rows.mask.sum())
+
+
+def _claimed(loaded: Loaded) -> list[dict[str, Any]]:
+    return [asdict(member.claims) for member in loaded.members]
+
+
+def _provenance(loaded: Loaded, session: Session) -> dict[str, Any]:
+    opening = session.opening
+    sources = [_about_source(loaded, member, session) for member in loaded.first_readers.values()]
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "saes": members,
-        "source": {
-            "identity": meeting.identity,
-            "name": source.name if source else None,
-            "model": model.identity if model else None,
-            "site": joined(source.sites.read) or None if source else None,
-            "write_site": joined(source.sites.write) or None if source else None,
-            "centred": meeting.place.centred if meeting.place else False,
-        },
-        "claims": _claimed(meeting),
-        "preflight": [check.row() for check in meeting.checks],
+        "saes": [_about(member) for member in loaded.members],
+        "source": sources[0] if len(sources) == 1 else sources,
+        "claims": _claimed(loaded),
         **provenance(device=opening.device, dtype=str(opening.dtype).removeprefix("torch.")),
     }
 
 
-def _about(subject: Subject, sae: SAE, digest: str) -> dict[str, Any]:
-    origin = origin_of(sae)
+def _about_source(loaded: Loaded, member: LoadedSAE, session: Session) -> dict[str, Any]:
+    source = session.sources.opened(member.place)
+    model = source.model if source else None
+    return {
+        "identity": loaded.source(member),
+        "name": source.name if source else None,
+        "model": model.identity if model else None,
+        "site": joined(source.sites.read) or None if source else None,
+        "write_site": joined(source.sites.write) or None if source else None,
+        "centred": member.place.centred if member.place else False,
+    }
+
+
+def _about(member: LoadedSAE) -> dict[str, Any]:
+    origin = origin_of(member.sae)
     shown = ("architecture", "loader", "model", "read_site", "write_site", "prepend_bos")
     return {
-        "label": subject.label,
-        "hash": digest,
-        **subject.source(),
+        "label": member.named.label,
+        "hash": member.hash,
+        **member.named.source(),
         **{name: getattr(origin, name) for name in shown},
-        "d_in": sae.d_in,
-        "d_out": d_out(sae),
-        "d_sae": sae.d_sae,
+        "null": origin.metadata.get("null"),
+        "d_in": member.sae.d_in,
+        "d_out": d_out(member.sae),
+        "d_sae": member.sae.d_sae,
     }

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,63 +10,71 @@ import numpy as np
 import torch
 
 from saeval.activations import Store
-from saeval.config.configuration import Configuration, from_mapping
+from saeval.config.configuration import from_mapping
+from saeval.config.options import Configuration, Settings
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
-from saeval.running.jobs import Job, make_jobs, read_data
+from saeval.running.jobs import Job, make_jobs
 from saeval.running.named_saes import Subject
+from saeval.running.opening import Opening, as_model
 from saeval.running.progress import Progress
-from saeval.running.sources import Opening, Sources, as_model
+from saeval.running.sources import Sources
+from saeval.running.user_data import read_data
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What `saeval.evaluate` is asked; each field is documented there."""
+    """What is asked: checked options, and what may be an object where a file says a name."""
 
+    options: Configuration
+    """All that are texts and numbers. Of `saes`, `tasks`, `model` and `data` it is the fields
+    below that count."""
     saes: Any
     tasks: Any
-    model: Any = None
-    site: str | None = None
-    data: Any = None
-    registry: str | Path | None = None
-    seeds: int | Sequence[int] = (0,)
-    config: Mapping[str, Mapping[str, Any]] | None = None
-    limit: int | None = None
-    batch_size: int | str = "auto"
-    device: str = "auto"
-    dtype: str | torch.dtype | None = None
-    compat: str | None = None
-    force: bool = False
-    output_path: str | Path = "results"
+    settings: Settings
+    """Fields of tasks that are named, by task."""
+    model: Any
+    data: Any
 
-    @classmethod
-    def of(cls, chosen: Configuration) -> "Request":
-        """What a configuration asks."""
-        values = {item.name: getattr(chosen, item.name) for item in fields(chosen)}
-        settings = values.pop("tasks")
-        return cls(**{**values, "saes": list(chosen.saes)}, tasks=list(settings), config=settings)
 
-    def configuration(self) -> Configuration:
-        """The options, checked. SAEs, tasks, model, site, data and registry are left out.
+OBJECTS = ("saes", "tasks", "model", "data")
+"""Options that may be objects in memory."""
 
-        Raises:
-            UsageError: naming the first that is off.
-        """
-        return from_mapping(
-            {
-                "seeds": self.seeds if isinstance(self.seeds, int) else list(self.seeds),
-                "limit": self.limit,
-                "batch_size": self.batch_size,
-                "device": self.device,
-                "dtype": str(self.dtype).removeprefix("torch.") if self.dtype else None,
-                "compat": self.compat,
-                "force": self.force,
-                "output_path": str(self.output_path),
-            },
-            "evaluate",
-        )
+
+def request_of_keywords(given: Mapping[str, Any]) -> Request:
+    """What the keywords of `saeval.evaluate` ask.
+
+    Args:
+        given: Options by name, and `config`, the fields of tasks.
+
+    Raises:
+        UsageError: naming the first option that is off or unknown.
+    """
+    plain = {name: _named(value) for name, value in given.items() if name not in OBJECTS}
+    settings = plain.pop("config", None) or {}
+    objects = {name: given.get(name) for name in OBJECTS}
+    return Request(options=from_mapping(plain, "evaluate"), settings=settings, **objects)
+
+
+def request_of_configuration(options: Configuration) -> Request:
+    """What a configuration asks."""
+    return Request(
+        options=options,
+        saes=list(options.saes),
+        tasks=list(options.tasks),
+        settings=options.tasks,
+        model=options.model,
+        data=options.data,
+    )
+
+
+def _named(value: Any) -> Any:
+    """A path or a dtype by its name, as a file would give it."""
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    return str(value) if isinstance(value, Path) else value
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,8 @@ class Session:
     jobs: Sequence[Job]
     sources: Sources
     opening: Opening
-    configuration: Configuration
-    """Options as given. What a result was made of and by is filled in for each result."""
+    options: Configuration
+    """As given. What a result was made of and by is filled in for each result."""
     data: str | None
     """File of activations that takes the place of a model."""
     tell: Progress
@@ -89,7 +97,7 @@ class Session:
     @property
     def root(self) -> Path:
         """Folder of all results."""
-        return Path(self.configuration.output_path)
+        return Path(self.options.output_path)
 
     def warn(self, messages: Iterable[str]) -> None:
         """Log what has not been said yet."""
@@ -120,32 +128,29 @@ def begin(
         UsageError: if a task or an option is off.
         DataError: if the data cannot be read.
     """
-    configuration = request.configuration()
-    given = read_data(request.data, inputs)
-    common = {"limit": request.limit, "compat": request.compat, "texts": given.texts}
-    jobs = make_jobs(request.tasks, request.config or {}, common, configuration.seeds)
-    opening = _opening(request, configuration, given.array, store)
+    options, given = request.options, read_data(request.data, inputs)
+    common = {"limit": options.limit, "compat": options.compat, "texts": given.texts}
+    jobs = make_jobs(request.tasks, request.settings, common, options.seeds)
+    opening = _opening(request, given.array, store)
     file = given.array if isinstance(given.array, str) else None
     alone = sum(not job.is_group for job in jobs)
     sets = max(1, len({subject.set for subject in subjects if subject.set}))
     total = alone * len(subjects) + (len(jobs) - alone) * sets
-    return Session(jobs, Sources(opening), opening, configuration, file, tell, total, set())
+    return Session(jobs, Sources(opening), opening, options, file, tell, total, set())
 
 
-def _opening(
-    request: Request, configuration: Configuration, array: str | np.ndarray | None, store: Store
-) -> Opening:
+def _opening(request: Request, array: str | np.ndarray | None, store: Store) -> Opening:
     if array is not None and request.model is not None:
         raise UsageError(
             "Stored activations take the place of a model: give --model or an array, not both."
         )
-    size = configuration.batch_size
+    options, size = request.options, request.options.batch_size
     return Opening(
-        as_model(request.model),
-        request.site,
-        array,
-        pick_device(configuration.device),
-        getattr(torch, configuration.dtype or "float32"),
-        None if isinstance(size, str) else size,
-        store,
+        model=as_model(request.model),
+        site=options.site,
+        array=array,
+        device=pick_device(options.device),
+        dtype=getattr(torch, options.dtype or "float32"),
+        batch_size=None if isinstance(size, str) else size,
+        store=store,
     )

@@ -7,12 +7,13 @@ from typing import Any
 
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
-from saeval.running.jobs import read_data
 from saeval.running.named_saes import Subject, find_subjects
+from saeval.running.opening import Opening
 from saeval.running.preflight.checks import claims_of, preflight
 from saeval.running.preflight.reconstruction import Check, take_sample
-from saeval.running.scoring import rows_to_look_at
-from saeval.running.sources import Opening, Sources
+from saeval.running.preflight.sample_rows import rows_to_look_at
+from saeval.running.sources import Sources
+from saeval.running.user_data import read_data
 from saeval.sae import SAE, content_hash, d_out, origin_of
 
 
@@ -54,7 +55,7 @@ def validated(
     given = read_data(data, Path())
     if given.texts is not None:
         raise UsageError(f"'{data}' holds texts; validate takes a file of activations as --data.")
-    opening = Opening(model, site, given.array, pick_device(device))
+    opening = Opening(model=model, site=site, array=given.array, device=pick_device(device))
     for subject in find_subjects(source):
         yield validate(subject, opening)
 

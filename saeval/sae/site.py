@@ -1,38 +1,69 @@
 """Where SAEs read and write (`Site`, `Sites`), and what their files say of where they come from."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from saeval.errors import UsageError
 
+_SITE = re.compile(
+    r"(?P<path>[^:\[\]*\s]+)(?::(?P<side>in|out))?"
+    r"(?:\[(?P<first>\d+):(?P<end>\d+)\])?(?:\*(?P<factor>-?\d[\d.e+-]*))?"
+)
+
 
 @dataclass(frozen=True)
 class Site:
-    """One tensor in a model's forward pass: the input or output of a named module."""
+    """One tensor in a model's forward pass: the input or output of a named module, or of it a part.
+
+    Written `path:in` or `path:out`; then `[8:16]` for some components, and `*0.22` for a factor.
+    """
 
     path: str
     """Full module path in the Hugging Face model, such as `gpt_neox.layers.2`."""
     side: Literal["in", "out"] = "out"
     """Which end of the module: its first positional input, or its (first) output."""
+    components: tuple[int, int] | None = None
+    """Which of a token's numbers: from the first up to the second, such as those of one head. None
+    for all. What is written leaves the others as they are."""
+    factor: float = 1.0
+    """What the tensor is multiplied by. Blocks may scale what a module emits before they add it
+    (Granite); what is written is divided by it."""
 
     @classmethod
     def parse(cls, text: str) -> "Site":
-        """Read `path:in` or `path:out`; a bare path means its output.
+        """Read a site as it is written; a bare path means the module's output.
 
         Raises:
-            UsageError: if the path is empty or the side is neither `in` nor `out`.
+            UsageError: if it is written otherwise, or no components or a factor of 0 are named.
         """
-        path, colon, side = text.partition(":")
-        if not path or (colon and side not in ("in", "out")):
+        parts = _SITE.fullmatch(text)
+        if parts is None:
             raise UsageError(
                 f"'{text}' is not a site: write a module path with ':in' or ':out', "
                 "such as 'gpt_neox.layers.2:out'."
             )
-        return cls(path, "in" if side == "in" else "out")
+        components = (int(parts["first"]), int(parts["end"])) if parts["end"] else None
+        try:
+            factor = float(parts["factor"] or 1)
+        except ValueError:
+            factor = 0.0
+        if not factor or (components and components[0] >= components[1]):
+            raise UsageError(
+                f"'{text}' names no numbers: components are written [from:to], such as [0:64], and "
+                "a factor is a number other than 0, such as *0.22."
+            )
+        return cls(parts["path"], "in" if parts["side"] == "in" else "out", components, factor)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the tensor itself, all of it and unscaled."""
+        return self.components is None and self.factor == 1
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.side}"
+        part = f"[{self.components[0]}:{self.components[1]}]" if self.components else ""
+        return f"{self.path}:{self.side}{part}" + (f"*{self.factor!r}" if self.factor != 1 else "")
 
 
 @dataclass(frozen=True)
@@ -55,6 +86,11 @@ class Sites:
     def __str__(self) -> str:
         read, write = joined(self.read), joined(self.write)
         return read if self.read == self.write else f"{read} -> {write}"
+
+
+def of_head(hook: str | None, head: int | None) -> str | None:
+    """A hook that holds all heads side by side, or of one of them, from 0: `hook_z[1]`."""
+    return hook if hook is None or head is None else f"{hook}[{head}]"
 
 
 def joined(sites: Iterable[Site | str]) -> str:

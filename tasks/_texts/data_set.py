@@ -1,22 +1,47 @@
 """A labelled data set: as a list describes it (`Listed`), and as it is read (`DataSet`)."""
 
-import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts (or, of stored activations, rows) and the label of each."""
+    """Texts (or, of stored activations, rows) and the labels of each, often one."""
 
     texts: tuple[str | int, ...]
-    labels: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
+    """Of each text, sorted; none where no label holds."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All labels, sorted."""
+        return tuple(sorted({label for labels in self.labels for label in labels}))
+
+    @cached_property
+    def strata(self) -> Int[np.ndarray, " texts"]:
+        """By what texts are drawn in proportion: the rarest of a text's labels, by number.
+
+        So each label keeps its share, however labels combine; texts without any have -1.
+        """
+        count = Counter(label for labels in self.labels for label in labels)
+        place = {label: number for number, label in enumerate(self.classes)}
+        rarest = (min(labels, key=lambda a: (count[a], a), default=None) for labels in self.labels)
+        return np.array([-1 if a is None else place[a] for a in rarest], dtype=np.int64)
+
+    def has(self, classes: Sequence[str]) -> Bool[np.ndarray, "texts classes"]:
+        """Whether a text has a label, for each text and each of some labels."""
+        found = np.zeros((len(self.texts), len(classes)), bool)
+        place = {label: number for number, label in enumerate(classes)}
+        for row, labels in zip(found, self.labels, strict=True):
+            row[[place[label] for label in labels if label in place]] = True
+        return found
 
     def take(self, index: Sequence[int] | Int[np.ndarray, " rows"]) -> "Labelled":
         """Some of them."""
@@ -28,8 +53,14 @@ class DataSet:
     """A labelled data set, its test texts apart."""
 
     name: str
+    """What its parts are called by; no draw depends on it."""
     train: Labelled
     test: Labelled
+    key: str
+    """What every draw depends on beside the seed: the digest of its content, or, of sets that are
+    made by rule, their name."""
+    notices: tuple[str, ...] = ()
+    """What a reader of its scores must know: texts left out, contradictions, near-duplicates."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +78,3 @@ class Listed:
     """Column of labels."""
     edit: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     """What a publisher's table needs before it is read."""
-
-
-def label_text(value: Any) -> str:
-    """A label as text, without blanks around it.
-
-    1.0, as tables write whole numbers beside a gap, is 1, whether it is a number or written out.
-    """
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())

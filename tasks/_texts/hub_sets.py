@@ -10,7 +10,8 @@ import pandas as pd
 from saeval.errors import DataError
 from saeval.registry.hub.cache import is_offline
 
-from .data_set import Listed, label_text
+from .data_set import Listed
+from .label_cells import label_text
 
 LONGER_THAN, DROPPED = 534, 150
 """Characters that a source file must have, and how many of its first, often a licence, go."""

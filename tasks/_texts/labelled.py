@@ -1,6 +1,9 @@
 """Labelled texts: your files, the lab's concepts, the sets of sae-probes and of SAEBench."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,10 @@ from saeval.errors import DataError, UsageError
 from saeval.registry.hashes import file_sha256
 
 from .._draws import generator
-from .data_set import DataSet, Labelled, Listed, label_text
+from . import equal_texts
+from .data_set import DataSet, Labelled, Listed
 from .hub_sets import cached_revisions, downloaded_sets, hub_sets
+from .label_cells import Cell, cells
 from .sae_probes import sae_probes, sae_probes_folder
 from .tables import read_table
 
@@ -63,42 +68,85 @@ def chosen(sets: Sequence[Any], patterns: Sequence[str] | None) -> list[Any]:
 def read(one: Listed, seed: int) -> DataSet:
     """Texts and labels of a data set; without test texts it is split, stratified by label.
 
-    Each text stands once, and what is tested on is not trained on, whatever the files repeat.
+    Each text stands once, however it is written, with all labels that the files give it. What is
+    tested on is not trained on, nor is a near-duplicate of it. The order of rows and the names of
+    files decide nothing.
 
     Raises:
         DataError: if a file cannot be read, or its texts or labels are of no use.
     """
-    train = _distinct(_labelled(one, one.train))
+    train, notices = _collected(one, one.train)
     if one.test is None:
-        return split(one.name, train, seed)
-    test = _distinct(_labelled(one, one.test))
-    tested = set(test.texts)
-    kept = [row for row, text in enumerate(train.texts) if text not in tested]
+        return _with_classes(split(one.name, train, seed, notices), one)
+    test, more = _collected(one, one.test)
+    kept, told = _apart(train, test)
     if not kept:
         raise DataError(
-            f"All texts to train on of '{one.name}' are among those to test on. Give other files, "
-            "or name `train` alone, and a quarter of it is held out."
+            f"All texts to train on of '{one.name}' are among those to test on, or nearly so. Give "
+            "other files, or name `train` alone, and a quarter of it is held out."
         )
-    return DataSet(one.name, train.take(kept), test)
+    key = _digest(train, test)
+    made = DataSet(one.name, train.take(kept), test, key, (*notices, *more, *told))
+    return _with_classes(made, one)
 
 
-def _distinct(texts: Labelled) -> Labelled:
-    """The first of each text."""
-    first: dict[str | int, int] = {}
-    for row, text in enumerate(texts.texts):
-        first.setdefault(text, row)
-    return texts.take(list(first.values()))
+def _apart(train: Labelled, test: Labelled) -> tuple[list[int], tuple[str, ...]]:
+    """Train texts that are no near-duplicate of a test text, and how many are."""
+    group = equal_texts.groups([str(text) for text in (*test.texts, *train.texts)])
+    tested = set(group[: len(test.texts)].tolist())
+    kept = [row for row, own in enumerate(group[len(test.texts) :].tolist()) if own not in tested]
+    gone = len(train.texts) - len(kept)
+    told = f"{gone} texts to train on are equal or nearly equal to texts to test on, and left out"
+    return kept, (told,) if gone else ()
 
 
-def split(name: str, texts: Labelled, seed: int) -> DataSet:
-    """A quarter of each label's texts for testing."""
-    rng = generator(seed, f"split/{name}")
-    order = rng.permutation(len(texts.labels))
-    labels = np.array(texts.labels)[order]
-    rank = pd.Series(labels).groupby(labels).cumcount().to_numpy()
-    size = pd.Series(labels).groupby(labels).transform("size").to_numpy()
-    for_test = rank < np.round(size * TEST_SHARE)
-    return DataSet(name, texts.take(order[~for_test]), texts.take(order[for_test]))
+def split(name: str, texts: Labelled, seed: int, notices: tuple[str, ...] = ()) -> DataSet:
+    """A quarter of each label's texts for testing; near-duplicates stay on one side."""
+    key = _digest(texts)
+    rng = generator(seed, f"split/{key}")
+    group = equal_texts.groups([str(text) for text in texts.texts])
+    first = np.unique(group, return_index=True)[1]
+    order = rng.permutation(first)  # a group is drawn by its first text, and comes along whole
+    strata = texts.strata[order]
+    rank = pd.Series(strata).groupby(strata).cumcount().to_numpy()
+    size = pd.Series(strata).groupby(strata).transform("size").to_numpy()
+    tested = np.isin(group, group[order[rank < np.round(size * TEST_SHARE)]])
+    near = len(group) - len(first)
+    told = f"{near} texts nearly repeat another; each stays on the side of its like"
+    return DataSet(
+        name,
+        texts.take(rng.permutation(np.flatnonzero(~tested))),
+        texts.take(rng.permutation(np.flatnonzero(tested))),
+        key,
+        (*notices, *((told,) if near else ())),
+    )
+
+
+def _digest(*parts: Labelled) -> str:
+    """sha256 of texts and labels; the order of rows does not enter, since parts are sorted."""
+    content = [[part.texts, part.labels] for part in parts]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+
+
+def _with_classes(found: DataSet, one: Listed) -> DataSet:
+    """The data set as it is.
+
+    Raises:
+        DataError: if its labels are a quantity, or but one that all texts have.
+    """
+    held = [labels for half in (found.train, found.test) for labels in half.labels]
+    distinct = {label for labels in held for label in labels}
+    told = f" {'; '.join(found.notices)}." if found.notices else ""
+    if len(distinct) > MOST_LABELS:
+        raise DataError(
+            f"'{one.label}' of '{one.train[0]}' has {len(distinct)} distinct values: a quantity, "
+            f"or the wrong column. Probes need at most {MOST_LABELS} labels."
+        )
+    if len(set(held)) < 2:
+        raise DataError(
+            f"All texts of '{one.train[0]}' have the same '{one.label}'; a probe needs two.{told}"
+        )
+    return found
 
 
 def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
@@ -108,8 +156,9 @@ def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
     return [
         DataSet(
             one.name,
-            Labelled(one.train.texts, one.train.labels),
-            Labelled(one.test.texts, one.test.labels),
+            Labelled(one.train.texts, tuple((label,) for label in one.train.labels)),
+            Labelled(one.test.texts, tuple((label,) for label in one.test.labels)),
+            one.name,
         )
         for one in World().label_sets(train=train, test=test, seed=seed)
     ]
@@ -207,29 +256,55 @@ def _check_columns(path: Path, one: Listed) -> None:
             )
 
 
-def _labelled(one: Listed, paths: Sequence[Path]) -> Labelled:
-    """Texts and labels of files.
+def _collected(one: Listed, paths: Sequence[Path]) -> tuple[Labelled, tuple[str, ...]]:
+    """Each text of some files once, with all its labels, sorted by text; and what to tell.
+
+    A text of several rows has all their labels. Where there are but two labels in all, each row
+    with one of them, a text cannot have both; nor can it have one that another row denies: such
+    texts are left out.
 
     Raises:
-        DataError: as `_rows`, or if the labels are no classes.
+        DataError: as `_rows`.
     """
-    parts, path = [_rows(one, path) for path in paths], paths[0]
-    found = Labelled(
-        tuple(text for part in parts for text in part.texts),
-        tuple(label for part in parts for label in part.labels),
-    )
-    distinct = len(set(found.labels))
-    if distinct > MOST_LABELS:
-        raise DataError(
-            f"'{one.label}' of '{path}' has {distinct} distinct values: a quantity, or the wrong "
-            f"column. Probes need at most {MOST_LABELS} labels."
-        )
-    if distinct < 2:
-        raise DataError(f"All rows of '{path}' have the same '{one.label}'; a probe needs two.")
-    return found
+    rows = [row for path in paths for row in _rows(one, path)]
+    by_text: dict[str, list[_Row]] = {}
+    for row in rows:
+        by_text.setdefault(equal_texts.plain(row.text), []).append(row)
+    every = {label for row in rows for label in row.cell.labels}
+    either = len(every) == 2 and all(row.cell.exclusive for row in rows)
+    kept, contradicting = {}, []
+    for own in by_text.values():
+        labels = {label for row in own for label in row.cell.labels}
+        denied = {label for row in own for label in row.cell.denied}
+        if (either and len(labels) > 1) or labels & denied:
+            contradicting.append(own)
+        else:
+            kept[min(row.text for row in own)] = tuple(sorted(labels))
+    texts = tuple(sorted(kept))
+    return Labelled(texts, tuple(kept[text] for text in texts)), _told(contradicting)
 
 
-def _rows(one: Listed, path: Path) -> Labelled:
+def _told(contradicting: Sequence[Sequence["_Row"]]) -> tuple[str, ...]:
+    if not contradicting:
+        return ()
+    rows = contradicting[0]
+    other = next((row for row in rows if row.cell.labels != rows[0].cell.labels), rows[-1])
+    count = f"{len(contradicting)} texts have" if len(contradicting) > 1 else "1 text has"
+    which = f"such as rows {rows[0].number} and {other.number} of '{rows[0].path}'"
+    return (f"{count} two labels that exclude each other, {which}; left out",)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a file."""
+
+    text: str
+    cell: Cell
+    path: Path
+    number: int
+
+
+def _rows(one: Listed, path: Path) -> list[_Row]:
     """Texts and labels of a file, blank texts left out.
 
     Raises:
@@ -238,17 +313,18 @@ def _rows(one: Listed, path: Path) -> Labelled:
     table = read_table(path)
     if one.edit:
         table = one.edit(table)
-    texts, labelled = table[one.text].tolist(), table[one.label].notna()
-    labels = [
-        label_text(value) if there else ""
-        for value, there in zip(table[one.label].tolist(), labelled, strict=True)
-    ]
-    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
+    try:
+        labels = cells(table[one.label].tolist())
+    except ValueError as error:
+        raise DataError(f"'{one.label}' of '{path}' {error}. Write each label one way.") from error
+    found = []
+    for number, (text, cell) in enumerate(zip(table[one.text].tolist(), labels, strict=True)):
         if not isinstance(text, str):
-            raise DataError(f"Row {row} of '{path}' has {text!r} in '{one.text}', no text.")
-        if not label:
+            raise DataError(f"Row {number} of '{path}' has {text!r} in '{one.text}', no text.")
+        if cell is None:
             raise DataError(
-                f"Row {row} of '{path}' has no '{one.label}'. Leave it out, or label it."
+                f"Row {number} of '{path}' has no '{one.label}'. Leave it out, or label it."
             )
-    found = Labelled(tuple(texts), tuple(labels))
-    return found.take([row for row, text in enumerate(texts) if text.strip()])
+        if equal_texts.plain(text):
+            found.append(_Row(text, cell, path, number))
+    return found

@@ -25,10 +25,21 @@ def read_table(path: Path, *, head: bool = False) -> pd.DataFrame:
     ending = Path(path.name.removesuffix(".zst").removesuffix(".gz")).suffix
     if ending not in readers:
         raise DataError(f"'{path}' cannot be read: its ending is none of {', '.join(readers)}.")
+    if path.is_file() and not path.stat().st_size:
+        raise DataError(f"'{path}' is empty. Was its export cut short? Write it again.")
     try:
         return readers[ending](path, head=head)
+    except UnicodeDecodeError as error:
+        raise DataError(_not_utf8(path, error)) from error
     except Exception as error:  # whose errors arrive depends on format and compression
         raise DataError(f"'{path}' cannot be read as {ending}: {error}.") from error
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+    return (
+        f"'{path}' is not UTF-8 ({error}). Convert it: iconv -f latin1 -t utf-8 '{path.name}', or "
+        "whatever encoding it is in."
+    )
 
 
 def _parquet(path: Path, *, head: bool) -> pd.DataFrame:

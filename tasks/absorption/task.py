@@ -55,6 +55,16 @@ class Absorption:
 
     name: ClassVar[str] = "absorption"
     version: ClassVar[int] = 3
+    headline: ClassVar[tuple[str, ...]] = (
+        "mean_absorption_fraction",
+        "main_latent_f1",
+        "hierarchy_absorption",
+        "full_absorption_rate",
+        "lost_rate",
+        "split_latents",
+        "parent_latent_f1",
+        "probe_f1",
+    )
 
     template: str | None = None
     """A line that spells a word. None: ' {word} {letter}' on the lab, whose model was taught it,

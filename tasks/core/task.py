@@ -40,6 +40,15 @@ class Core:
 
     name: ClassVar[str] = "core"
     version: ClassVar[int] = 1
+    headline: ClassVar[tuple[str, ...]] = (
+        "l0",
+        "fvu",
+        "ce_loss_score",
+        "ce_loss_score_mean_ablation",
+        "kl_div_score",
+        "cosine_similarity",
+        "frac_alive",
+    )
 
     rows: int | None = None
     """Rows read at most; None: all of `tokens` or `texts`, 1,024 of the default text."""

@@ -121,7 +121,7 @@ def permuted(one: ProbeSet, seed: int) -> Labels:
     """
     found, rows = [], np.flatnonzero(one.train)
     for number in range(PERMUTATIONS):
-        rng, y = generator(seed, f"permutation/{number}/{one.name}"), one.y.copy()
+        rng, y = generator(seed, f"permutation/{number}/{one.key}"), one.y.copy()
         y[rows] = one.y[rng.permutation(rows)]
         found.append(y)
     return np.hstack(found)

@@ -12,7 +12,7 @@ from saeval.lab.synthetic import SyntheticWorld, evaluation_sample
 from saeval.lab.synthetic.source import ROWS
 
 from .._draws import generator
-from .._texts.labelled import DataSet, Labelled
+from .._texts.data_set import DataSet, Labelled
 
 FIT, VALIDATION, TEST = 0, 1, 2
 VALIDATION_SHARE = 0.2
@@ -28,6 +28,8 @@ class ProbeSet:
     """A data set's rows in use, and its one-vs-rest problems."""
 
     name: str
+    key: str
+    """What draws depend on beside the seed, as a data set's."""
     classes: tuple[str, ...]
     """Labels that are probed for."""
     text: Int[np.ndarray, " rows"]
@@ -56,15 +58,20 @@ class ProbeSet:
 def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> ProbeSet:
     """About so many train and test rows, with the labels in the proportion that they have."""
     halves = [_drawn(one.train, train, seed, "train"), _drawn(one.test, test, seed, "test")]
-    labels = np.array([label for half in halves for label in half.labels])
+    drawn = Labelled(
+        tuple(text for half in halves for text in half.texts),
+        tuple(labels for half in halves for labels in half.labels),
+    )
     role = np.repeat([FIT, TEST], [len(half.labels) for half in halves])
-    _set_aside(role, labels, generator(seed, f"validation/{one.name}"))
-    classes = sorted(set(labels.tolist()))
+    _set_aside(role, drawn.strata, generator(seed, f"validation/{one.key}"))
+    classes = list(drawn.classes)
     yes = [label for label in classes if label.casefold() not in NO]
-    if len(classes) == 2 and len(yes) == 1:
+    alone = all(len(labels) == 1 for labels in drawn.labels)
+    if alone and len(classes) == 2 and len(yes) == 1:
         classes = yes
-    text = number(text for half in halves for text in half.texts)
-    return ProbeSet(one.name, tuple(classes), text, labels[:, None] == np.array(classes), role)
+    return ProbeSet(
+        one.name, one.key, tuple(classes), number(drawn.texts), drawn.has(classes), role
+    )
 
 
 def with_tests(one: DataSet) -> DataSet:
@@ -95,14 +102,16 @@ class Numbers:
 def class_order(texts: Labelled, seed: int, half: str) -> dict[str, Int[np.ndarray, " rows"]]:
     """Places of each label's texts, in random order."""
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
-    labels = np.array(texts.labels)[order]
-    return {label: order[labels == label] for label in sorted(set(texts.labels))}
+    has = texts.has(texts.classes)[order]
+    return {label: order[has[:, place]] for place, label in enumerate(texts.classes)}
 
 
 def _drawn(texts: Labelled, most: int, seed: int, half: str) -> Labelled:
     """Each label's first texts of its order, as many as its share of all."""
     share = min(1.0, most / max(1, len(texts.labels)))
-    orders = class_order(texts, seed, half).values()
+    order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
+    strata = texts.strata[order]
+    orders = [order[strata == stratum] for stratum in np.unique(strata)]
     kept = [order[: max(1, round(len(order) * share))] for order in orders]
     return texts.take(np.sort(np.concatenate(kept)))
 
@@ -155,7 +164,7 @@ def world_set(world: SyntheticWorld, features: int, train: int, test: int, seed:
     enough = np.flatnonzero((learnt >= LEAST_TRAIN) & (tested >= LEAST_TEST))
     kept = np.sort(rng.permutation(enough)[:features])
     names = tuple(f"feature_{number}" for number in kept)
-    return ProbeSet(world.spec.name, names, text, fires[:, kept].toarray(), role)
+    return ProbeSet(world.spec.name, world.spec.name, names, text, fires[:, kept].toarray(), role)
 
 
 def written(sets: Sequence[ProbeSet]) -> dict[str, np.ndarray]:
@@ -171,6 +180,7 @@ def read_back(arrays: Mapping[str, np.ndarray], listing: Iterable[Mapping]) -> l
     return [
         ProbeSet(
             one["name"],
+            one["key"],
             tuple(one["classes"]),
             np.asarray(arrays[f"text_{number}"], np.int64),
             np.asarray(arrays[f"y_{number}"], bool),

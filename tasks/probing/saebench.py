@@ -15,7 +15,7 @@ from saeval.evidence import Evidence, units
 
 from .._draws import generator
 from .._logistic import fit_logistic_each
-from .._texts.labelled import DataSet
+from .._texts.data_set import DataSet, Labelled
 from . import metrics as declared
 from .rows import FIT, TEST, Numbers, ProbeSet, class_order, usable
 from .scoring import is_right
@@ -75,36 +75,49 @@ def draw(one: DataSet, train: int, test: int, seed: int) -> Iterator[pd.DataFram
     halves = []
     for texts, most, half in ((one.train, train, "train"), (one.test, test, "test")):
         orders = class_order(texts, seed, half).items()
-        kept = {label: [texts.texts[i] for i in order[: most // 2]] for label, order in orders}
-        halves.append((kept, half == "test"))
-    for label in sorted(set(one.train.labels) - set(refused(one))):
-        rng = generator(seed, f"saebench_negatives/{one.name}/{label}")
-        parts = [_pair(kept, label, rng).assign(test=is_test) for kept, is_test in halves]
+        kept = {label: order[: most // 2].tolist() for label, order in orders}
+        halves.append((texts, kept, half == "test"))
+    for label in sorted(set(one.train.classes) - set(refused(one))):
+        rng = generator(seed, f"saebench_negatives/{one.key}/{label}")
+        parts = [
+            _pair(texts, kept, label, rng).assign(test=is_test) for texts, kept, is_test in halves
+        ]
         yield pd.concat(parts, ignore_index=True).assign(label=label)
 
 
 def _pair(
-    kept: Mapping[str, Sequence[str | int]], label: str, rng: np.random.Generator
+    texts: Labelled, kept: Mapping[str, Sequence[int]], label: str, rng: np.random.Generator
 ) -> pd.DataFrame:
     """As many rows of a label as of the others."""
-    others = [kept[other] for other in kept if other != label]
+    others = _others(texts, kept, label)
     size = min(len(kept[label]), sum(map(len, others)))
-    each = -(-size // len(others))
-    while sum(min(each, len(texts)) for texts in others) < size:
+    each = -(-size // max(1, len(others)))
+    while sum(min(each, len(rows)) for rows in others) < size:
         each += 1
-    drawn = [texts[i] for texts in others for i in rng.permutation(len(texts))[:each]]
+    drawn = [rows[i] for rows in others for i in rng.permutation(len(rows))[:each]]
     no = [drawn[i] for i in rng.permutation(len(drawn))[:size]]
-    yes = kept[label][:size]
-    return pd.DataFrame({"text": [*yes, *no], "y": [True] * size + [False] * size})
+    text = [texts.texts[row] for row in (*kept[label][:size], *no)]
+    return pd.DataFrame({"text": text, "y": [True] * size + [False] * size})
+
+
+def _others(texts: Labelled, kept: Mapping[str, Sequence[int]], label: str) -> list[list[int]]:
+    """Texts that lack a label, by a label that they have; each stands once, however many it has."""
+    seen: set[int] = set()
+    others = []
+    for other, rows in kept.items():
+        lacking = [row for row in rows if label not in texts.labels[row] and row not in seen]
+        seen.update(lacking)
+        if other != label and lacking:
+            others.append(lacking)
+    return others
 
 
 def refused(one: DataSet) -> dict[str, str]:
     """Labels that too few texts have, or lack, in either half; and why each is left out."""
-    labels = np.array([*one.train.labels, *one.test.labels])
-    classes = tuple(sorted(set(labels.tolist())))
+    every = Labelled((*one.train.texts, *one.test.texts), (*one.train.labels, *one.test.labels))
     role = np.repeat([FIT, TEST], [len(one.train.labels), len(one.test.labels)])
-    y = labels[:, None] == np.array(classes)
-    return usable(ProbeSet(one.name, classes, np.arange(len(labels)), y, role))[1]
+    number, y = np.arange(len(every.texts)), every.has(every.classes)
+    return usable(ProbeSet(one.name, one.key, every.classes, number, y, role))[1]
 
 
 def pairs(rows: pd.DataFrame) -> list[Pair]:

@@ -56,6 +56,15 @@ class Probing:
 
     name: ClassVar[str] = "probing"
     version: ClassVar[int] = 2
+    headline: ClassVar[tuple[str, ...]] = (
+        "auc_top_1",
+        "best_latent_f1",
+        "auc_full_width",
+        "accuracy_top_1",
+        "auc_top_4",
+        "auc_top_16",
+        "best_latent_f1_untuned",
+    )
 
     data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None
     """Labelled texts: a .parquet, .csv or .jsonl file (columns text and label), a folder of data
@@ -134,7 +143,7 @@ class Probing:
             "digest": tokens.digest,
             "concepts": None if known is None else known.names,
             "sets": [
-                {"name": one.name, "classes": one.classes, "refused": refused}
+                {"name": one.name, "key": one.key, "classes": one.classes, "refused": refused}
                 for one, refused in found
             ],
             "unread": unread,

@@ -26,6 +26,15 @@ class Synthetic:
 
     name: ClassVar[str] = "synthetic"
     version: ClassVar[int] = 1
+    headline: ClassVar[tuple[str, ...]] = (
+        "mcc",
+        "f1",
+        "coverage",
+        "uniqueness",
+        "f1_nearest",
+        "dead",
+        "shrinkage",
+    )
 
     covered_from: float = 0.8
     """|cosine| with the closest latent from which a feature counts as covered. Source: arXiv

@@ -327,8 +327,9 @@ def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
         calls.append(1)
         return something()
 
-    for _ in range(2):
-        found = prepared(store, {"task": "t", "seed": 0}, make)
+    for is_first in (True, False):
+        found, computed = prepared(store, {"task": "t", "seed": 0}, make)
+        assert computed == is_first
         for name, array in something().arrays.items():
             assert np.array_equal(found.arrays[name], array)
             assert found.arrays[name].dtype == array.dtype
@@ -354,7 +355,7 @@ def test_rows_that_tasks_prepare_round_trip(
     """Rows come back under their names, in any order of memory, none at all included."""
     for _ in range(2):
         content = Prepared(rows=first, more_rows=more)
-        found = prepared(Store(tmp_path), {"task": "t"}, lambda content=content: content)
+        found, _ = prepared(Store(tmp_path), {"task": "t"}, lambda content=content: content)
         assert (found.rows is None) == (first is None)
         assert list(found.more_rows) == list(more)
         pairs = [(found.rows, first)] if first is not None else []
@@ -380,7 +381,7 @@ def test_what_an_older_form_kept_is_prepared_again(
     store.get({**key, "kind": "prepared"}, write_old, lambda folder: folder)
     assert not held(store, key)
     with caplog.at_level(logging.WARNING):
-        found = prepared(store, key, lambda: Prepared(rows=some_rows("new")))
+        found, _ = prepared(store, key, lambda: Prepared(rows=some_rows("new")))
     assert found.required_rows.name == "new"
     assert held(store, key)
     assert not caplog.records
@@ -397,7 +398,9 @@ def test_preparations_work_without_a_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for store in (Store(tmp_path / "file"), Store(tmp_path / "none", quota_bytes=0)):
         calls = []
-        found = prepared(store, {"task": "t"}, lambda calls=calls: calls.append(1) or something())
+        found, _ = prepared(
+            store, {"task": "t"}, lambda calls=calls: calls.append(1) or something()
+        )
         assert found.facts["classes"] == ["x", "y"]
         assert found.arrays["fortran"][1, 2] == 5
         assert len(calls) == 1

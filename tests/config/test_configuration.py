@@ -9,7 +9,14 @@ import pytest
 import yaml
 
 from saeval.config import configuration
-from saeval.config.configuration import Configuration, configured, from_mapping, merged, to_mapping
+from saeval.config.configuration import (
+    configured,
+    from_mapping,
+    overridden,
+    to_mapping,
+    with_settings,
+)
+from saeval.config.options import Configuration
 from saeval.errors import UsageError
 
 
@@ -65,8 +72,9 @@ def test_a_result_file_is_a_configuration(tmp_path: Path) -> None:
 
 
 def test_options_override_the_file_and_settings_override_both() -> None:
-    """--set beats an option, an option beats the file, None counts as not given."""
-    made = merged(FULL, {"limit": 7, "model": None}, ["core.ce_rows=3", "probe.ks=[2]"])
+    """--set beats an option, and an option beats the file."""
+    asked = overridden(FULL, {"limit": 7})
+    made = from_mapping(with_settings(asked, ["core.ce_rows=3", "probe.ks=[2]"]))
     assert made.limit == 7
     assert made.model == FULL["model"]
     assert made.tasks == {"core": {"ce_rows": 3, "tokens": "rows.npy"}, "probe": {"ks": [2]}}
@@ -74,7 +82,7 @@ def test_options_override_the_file_and_settings_override_both() -> None:
 
 def test_tasks_named_by_option_keep_the_files_fields() -> None:
     """`--tasks core` runs core alone, still with the fields that the file sets for it."""
-    assert merged(FULL, {"tasks": "core"}, []).tasks == {"core": FULL["tasks"]["core"]}
+    assert overridden(FULL, {"tasks": "core"})["tasks"] == {"core": FULL["tasks"]["core"]}
 
 
 @pytest.mark.parametrize(
@@ -82,13 +90,17 @@ def test_tasks_named_by_option_keep_the_files_fields() -> None:
     [
         ({"sae": ["x"]}, "unknown key 'sae'. Did you mean 'saes'"),
         ({"seeds": ["one"]}, "'seeds' must be a whole number, not ['one']"),
-        ({"seeds": [-1]}, "seeds must be whole numbers from 0"),
-        ({"seeds": []}, "seeds must be"),
-        ({"limit": 0}, "limit must be at least 1, not 0"),
+        ({"seeds": [0, -1]}, "'seeds' must be at least 0, not 0, -1"),
+        ({"seeds": []}, "'seeds' must be at least one whole number"),
+        ({"limit": 0}, "'limit' must be at least 1, not 0"),
+        ({"batch_size": 0}, "'batch_size' must be at least 1, not 0"),
         ({"limit": True}, "'limit' must be a whole number or null, not True"),
-        ({"device": "gpu"}, "device 'gpu' is none of auto, cpu, cuda, mps"),
-        ({"dtype": "int8"}, "dtype 'int8' is none of"),
-        ({"compat": "other"}, "compat 'other' is none of saebench"),
+        ({"device": "gpu"}, "'device' must be one of auto, cpu, cuda, mps, not 'gpu'"),
+        (
+            {"dtype": "int8"},
+            "'dtype' must be one of float32, bfloat16, float16",
+        ),
+        ({"compat": "other"}, "'compat' must be one of saebench or null, not 'other'"),
         ({"batch_size": "big"}, "'batch_size' must be a whole number or one of auto"),
         ({"tasks": 3}, "'tasks' must be names"),
         ({"tasks": {"core": [1]}}, "'tasks' must be names"),
@@ -120,7 +132,7 @@ def test_setting_values_are_yaml() -> None:
 def test_setting_of_a_task_that_does_not_run() -> None:
     """--set for a task outside the run is refused, with the nearest that runs."""
     with pytest.raises(UsageError, match=r"no task 'cor' in this run. Did you mean 'core'"):
-        merged({"tasks": ["core"]}, {}, ["cor.x=1"])
+        with_settings(overridden({"tasks": ["core"]}, {}), ["cor.x=1"])
 
 
 def test_fields_are_checked_and_converted() -> None:

@@ -18,7 +18,7 @@ from saeval.lab.synthetic import (
     world_source,
 )
 from saeval.metrics.recovery import cosines, match
-from saeval.results.score import Results
+from saeval.results.results import Results
 from saeval.sae.architectures.random import random_topk
 from saeval.sae.loaders import saeval_format
 

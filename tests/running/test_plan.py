@@ -169,7 +169,7 @@ def test_equal_work_is_predicted_from_its_record(
     """An SAE of the same shape costs what the last one did; no model is loaded to say so."""
     results = saeval.evaluate(sae_folder(tmp_path / "a"), Error(), model=gpt2)
     phases = results[0].provenance["phases"]
-    monkeypatch.setattr("saeval.running.sources.load_model", None)
+    monkeypatch.setattr("saeval.running.source_kinds.transformer.load_model", None)
     made = plan(sae_folder(tmp_path / "b", 1), Error(), model=gpt2)
     (planned,) = made.results
     assert (planned.state, planned.basis) == ("compute", "recorded")

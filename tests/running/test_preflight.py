@@ -24,7 +24,7 @@ from saeval.running.preflight.checks import (
     warnings_of,
 )
 from saeval.running.preflight.reconstruction import Check, Sample, check_numbers, take_sample
-from saeval.running.scoring import rows_to_look_at
+from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.sae import SAE
 from saeval.sae.architectures.relu import ReLU
 from saeval.sae.architectures.topk import TopK

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from saeval_tasks._texts.labelled import DataSet, Labelled
+from saeval_tasks._texts.data_set import DataSet, Labelled
 from saeval_tasks.probing import saebench
 from saeval_tasks.probing.rows import Numbers
 
@@ -12,10 +12,10 @@ from saeval_tasks.probing.rows import Numbers
 def labelled(**counts: int) -> Labelled:
     """So many texts of each label, whose first letter is the label."""
     texts = tuple(f"{label}{i}" for label, count in counts.items() for i in range(count))
-    return Labelled(texts, tuple(text[0] for text in texts))
+    return Labelled(texts, tuple((text[0],) for text in texts))
 
 
-SETS = DataSet("s", labelled(a=90, b=90, c=20, d=5), labelled(a=40, b=40, c=12, e=20))
+SETS = DataSet("s", labelled(a=90, b=90, c=20, d=5), labelled(a=40, b=40, c=12, e=20), "s")
 
 
 def pair(label: str, *, test: bool) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def test_a_rare_label_shrinks_only_its_own_pair() -> None:
     without = pair("b", test=False).query("not y")["text"]
     assert Counter(without.str[0]) == {"a": 25, "c": 20, "d": 5}
     assert len(pair("c", test=True)) == 24
-    scarce = DataSet("s", labelled(a=90, b=21), labelled(a=40, b=10))
+    scarce = DataSet("s", labelled(a=90, b=21), labelled(a=40, b=10), "s")
     assert [len(one) for one in saebench.draw(scarce, 100, 40, 0)] == [62, 62]
 
 
@@ -48,7 +48,7 @@ def test_labels_with_too_few_texts_are_told() -> None:
     told = dict(tables["saebench_refused"].to_numpy().tolist())
     assert told["s/d"] == "Only 5 train rows have this label; at least 20 are needed."
     assert told["s/e"] == "Only 0 train rows have this label; at least 20 are needed."
-    few = DataSet("few", labelled(a=9, b=9), labelled(a=9, b=9))
+    few = DataSet("few", labelled(a=9, b=9), labelled(a=9, b=9), "few")
     tables = saebench.drawn([few], 100, 40, 0, Numbers())
     assert tables["saebench_refused"]["part"].tolist() == ["few/a", "few/b"]
     assert "saebench" not in tables

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,14 +15,17 @@ from saeval.results.evidence_files import distinct_tables, recipe
 from saeval.results.from_evidence import scores_of
 from saeval.results.score import Labels, Score
 from saeval.running.jobs import Job
+from saeval.running.loading import Loaded, LoadedSAE
+from saeval.running.places import SiteSpec
 from saeval.running.plan.first_batch_source import FirstBatchSource, OutOfTime, Stopwatch
-from saeval.running.preflight.checks import preflight, refuse
-from saeval.running.preflight.reconstruction import take_sample
+from saeval.running.preflight.checks import refuse
+from saeval.running.preflight.members import Checks
+from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.running.prepared_cache import held, prepared
-from saeval.running.scoring import Meeting, prepared_key, rows_to_look_at
-from saeval.running.sources import Place
+from saeval.running.scoring import check_ready, prepared_key
+from saeval.running.session import Session
 from saeval.sae import origin_of
-from saeval.task import Prepared
+from saeval.task import Member, Prepared
 
 PASS_SECONDS = 0.15
 """What one pass of the model over the batch that is shown may take, about."""
@@ -52,28 +55,40 @@ class Costs:
 class Stage:
     """Rehearses the jobs of a plan, work of one kind once."""
 
+    session: Session
     stopwatch: Stopwatch
     shown: int = 0
     """Tokens of the batch that was shown, where it stood for most."""
     asked: int = 0
     """Tokens for which it stood."""
-    _glimpses: dict[Place | None, FirstBatchSource] = field(default_factory=dict)
+    _glimpses: dict[SiteSpec | None, FirstBatchSource] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _scored: dict[Any, tuple[float, int]] = field(default_factory=dict)
 
-    def costs(self, meeting: Meeting, job: Job) -> Costs:
+    def costs(self, loaded: Loaded, job: Job, checks: Checks) -> tuple[Costs, Checks]:
         """Costs of a job, after those that were asked for before.
+
+        Args:
+            loaded: SAEs to be scored together.
+            job: The task under a seed.
+            checks: Of the preflight, if an earlier job of these SAEs held it; else none.
+
+        Returns:
+            The costs, and the checks for the next job.
 
         Raises:
             Unpredictable: if the task cannot be run here and now, or would not score.
         """
         try:
-            costs = self._prepare(meeting, job)
-            if not meeting.checks:
-                costs = replace(costs, preflight=self._check(meeting, job))
-            work = (digest(prepared_key(meeting, job)), shape(meeting))
+            costs = self._prepare(loaded, job)
+            members = self._members(loaded, job)
+            if not checks:
+                checks, spent = self._check(loaded, members)
+                costs = replace(costs, preflight=spent)
+            keys = [digest(key) for key in self._keys(loaded, job)]
+            work = (*dict.fromkeys(keys), shape(loaded))
             if work not in self._scored:
-                self._scored[work] = self._score(meeting, job)
+                self._scored[work] = self._score(members, job)
         except OutOfTime as error:
             raise Unpredictable(f"unknown: rehearsals took {error}") from error
         except NotApplicable as error:
@@ -81,85 +96,91 @@ class Stage:
         except PreflightError as error:
             raise Unpredictable(f"will fail: {error}") from error
         seconds, size = self._scored[work]
-        return replace(costs, score=seconds, results_bytes=size)
+        return replace(costs, score=seconds, results_bytes=size), checks
 
-    def is_prepared(self, meeting: Meeting, job: Job) -> bool:
+    def is_prepared(self, loaded: Loaded, job: Job) -> bool:
         """Whether the cache, or an earlier job of the plan, holds what the task prepares."""
-        key = prepared_key(meeting, job)
-        return digest(key) in self._prepared or held(meeting.session.opening.store, key)
+        store = self.session.opening.store
+        return all(
+            digest(key) in self._prepared or held(store, key) for key in self._keys(loaded, job)
+        )
 
     @property
     def code_bytes(self) -> float:
         """Most that codes of an SAE will hold in memory."""
         return max((glimpse.code_bytes for glimpse in self._glimpses.values()), default=0.0)
 
-    def _glimpse(self, meeting: Meeting) -> FirstBatchSource:
-        if meeting.place not in self._glimpses:
-            with meeting.clock.phase("model"):
-                source = meeting.session.sources.open(meeting.place)
-            self._glimpses[meeting.place] = FirstBatchSource(suited(source), self.stopwatch)
-        return self._glimpses[meeting.place]
+    def _keys(self, loaded: Loaded, job: Job) -> list[dict[str, Any]]:
+        """Of what the task prepares, for each member."""
+        return [prepared_key(loaded, member, job, self.session) for member in loaded.members]
 
-    def _prepare(self, meeting: Meeting, job: Job) -> Costs:
-        """Have what the task prepares: from the cache, or from one batch."""
-        key = digest(prepared_key(meeting, job))
-        if key in self._prepared:
-            return Costs()
-        seconds: list[float] = []
+    def _glimpse(self, loaded: Loaded, member: LoadedSAE) -> FirstBatchSource:
+        if member.place not in self._glimpses:
+            with loaded.clock.phase("model"):
+                source = self.session.sources.open(member.place)
+            self._glimpses[member.place] = FirstBatchSource(suited(source), self.stopwatch)
+        return self._glimpses[member.place]
+
+    def _members(self, loaded: Loaded, job: Job) -> tuple[Member, ...]:
+        """The SAEs with what was prepared for them, each on one batch of what it reads."""
+        return tuple(
+            Member(
+                member.named.label,
+                member.sae,
+                self._prepared[digest(prepared_key(loaded, member, job, self.session))],
+                self._glimpse(loaded, member),
+            )
+            for member in loaded.members
+        )
+
+    def _prepare(self, loaded: Loaded, job: Job) -> Costs:
+        """Have what the task prepares at each place: from the cache, or from one batch."""
+        seconds, size = 0.0, 0
+        for member in loaded.first_readers.values():
+            key = prepared_key(loaded, member, job, self.session)
+            if digest(key) in self._prepared:
+                continue
+            ready, spent = self._prepared_at(loaded, member, job, key)
+            self._prepared[digest(key)] = ready
+            if spent is not None:
+                seconds, size = seconds + spent, size + _prepared_bytes(ready)
+        return Costs(prepare=seconds, prepared_bytes=size)
+
+    def _prepared_at(
+        self, loaded: Loaded, member: LoadedSAE, job: Job, key: Mapping[str, Any]
+    ) -> tuple[Prepared, float | None]:
+        """What the task prepares where a member reads, and seconds; None if it was there."""
+        spent: float | None = None
 
         def make() -> Prepared:
-            glimpse = self._glimpse(meeting)
+            nonlocal spent
+            glimpse = self._glimpse(loaded, member)
             try:
                 ready, spent = self.stopwatch.timed(lambda: job.task.prepare(glimpse, job.seed))
             except (NotApplicable, OutOfTime):
                 raise
             except Exception as error:
                 raise Unpredictable(f"unknown until prepared: {_said(error)}") from error
-            seconds.append(spent)
             return ready
 
-        store = meeting.session.opening.store
-        ready = prepared(store, prepared_key(meeting, job), make)
-        self._prepared[key] = ready
-        if not seconds:
-            return Costs()
-        return Costs(prepare=seconds[0], prepared_bytes=_prepared_bytes(ready))
+        return prepared(self.session.opening.store, key, make)[0], spent
 
-    def _check(self, meeting: Meeting, job: Job) -> float:
-        """Seconds of the preflight, which reads so little that it is held as in a run."""
-        source = self._glimpse(meeting).source
-        rows = self._prepared[digest(prepared_key(meeting, job))].rows
+    def _check(self, loaded: Loaded, members: Sequence[Member]) -> tuple[Checks, float]:
+        """The preflight and its seconds; it reads so little that it is held as in a run."""
+        whole = [replace(one, source=_whole(one.source)) for one in members]
+        checks, spent = self.stopwatch.timed(lambda: check_ready(loaded, whole))
+        refuse(checks)
+        return checks, spent
 
-        def check() -> None:
-            seen = rows or rows_to_look_at(source)
-            sample = None if seen is None else take_sample(source, seen)
-            found = [
-                check
-                for sae, claims in zip(meeting.saes, meeting.claims, strict=True)
-                for check in preflight(sae, claims, source, sample)
-            ]
-            refuse(found)
-            meeting.checks = tuple(found)
-
-        return self.stopwatch.timed(check)[1]
-
-    def _score(self, meeting: Meeting, job: Job) -> tuple[float, int]:
+    def _score(self, members: Sequence[Member], job: Job) -> tuple[float, int]:
         """Seconds, and bytes of the result. What is yielded is thrown away."""
-        glimpse = self._glimpse(meeting)
-        ready = self._prepared[digest(prepared_key(meeting, job))]
-        task, seed = job.task, job.seed
 
         def score() -> list[Evidence | Missing]:
-            yielded = (
-                task.score_group(meeting.saes, ready, glimpse, seed)
-                if job.is_group
-                else task.score(meeting.saes[0], ready, glimpse, seed)
-            )
-            found = []
-            for each in yielded:
-                found.append(each)
+            yielded = []
+            for each in job.evidence(members):
+                yielded.append(each)
                 self.stopwatch.check()
-            return found
+            return yielded
 
         try:
             evidence, spent = self.stopwatch.timed(score)
@@ -168,12 +189,22 @@ class Stage:
         except Exception as error:
             raise Unpredictable(f"unknown: one batch gave {_said(error)}") from error
         finally:
-            if glimpse.asked > self.asked:
-                self.asked, self.shown = glimpse.asked, glimpse.shown
-            for sae in meeting.saes:
-                glimpse.release(sae)
-        summarised, size = _result(evidence, Labels("", task.name, task.version, seed))
+            self._note_what_was_shown(members)
+        task = job.task
+        summarised, size = _result(evidence, Labels("", task.name, task.version, job.seed))
         return spent + summarised, size
+
+    def _note_what_was_shown(self, members: Sequence[Member]) -> None:
+        for member in members:
+            glimpse = member.source
+            if isinstance(glimpse, FirstBatchSource) and glimpse.asked > self.asked:
+                self.asked, self.shown = glimpse.asked, glimpse.shown
+            glimpse.release(member.sae)
+
+
+def _whole(source: ActivationSource) -> ActivationSource:
+    """What a glimpse is of."""
+    return source.source if isinstance(source, FirstBatchSource) else source
 
 
 def suited(source: ActivationSource) -> ActivationSource:
@@ -201,9 +232,10 @@ def _seconds(source: ModelSource, rows: TokenRows) -> float:
     return time.perf_counter() - began
 
 
-def shape(meeting: Meeting) -> tuple[Any, ...]:
+def shape(loaded: Loaded) -> tuple[Any, ...]:
     """What decides how long an SAE takes, about."""
-    return tuple((origin_of(sae).architecture, sae.d_in, sae.d_sae) for sae in meeting.saes)
+    saes = [member.sae for member in loaded.members]
+    return tuple((origin_of(sae).architecture, sae.d_in, sae.d_sae) for sae in saes)
 
 
 def _said(error: Exception) -> str:
@@ -213,9 +245,7 @@ def _said(error: Exception) -> str:
 def _prepared_bytes(ready: Prepared) -> int:
     tables = sum(int(table.memory_usage(index=False).sum()) for table in ready.tables.values())
     facts = len(json.dumps(dict(ready.facts)))
-    all_rows = [*ready.more_rows.values(), *([] if ready.rows is None else [ready.rows])]
-    tokens = sum(rows.ids.nbytes + 2 * rows.mask.nbytes for rows in all_rows)
-    return sum(array.nbytes for array in ready.arrays.values()) + tokens + tables + facts
+    return sum(array.nbytes for array in ready.arrays.values()) + tables + facts
 
 
 def _result(evidence: Sequence[Evidence | Missing], labels: Labels) -> tuple[float, int]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from saeval.results.folder import result_path
 from saeval.results.provenance import device_name
-from saeval.results.reading import read_results
+from saeval.results.reading import find_folder, read_results
 from saeval.results.score import Result
 from saeval.running.jobs import Job
+from saeval.running.loading import Loaded
 from saeval.running.plan.dry_run import Costs, shape
-from saeval.running.scoring import Meeting, prepared_key
+from saeval.running.scoring import key_inputs
+from saeval.running.session import Session
 
 PHASES = ("load", "model", "prepare", "preflight", "score")
 """In the order of a run; `score` has its intervals."""
@@ -48,16 +49,17 @@ class Recorded:
 
 @dataclass
 class History:
-    """Results that lie under a folder."""
+    """Results that lie under the folder of results."""
 
-    root: Path
+    session: Session
 
-    def match(self, meeting: Meeting, job: Job) -> Recorded | None:
+    def match(self, loaded: Loaded, job: Job) -> Recorded | None:
         """What equal work took on this machine; None if it was never done."""
-        found = [result for result in self._results if _matches(result, meeting, job)]
-        if not found:
+        key = _work(key_inputs(loaded, job, self.session))
+        equal = [result for result in self._results if _matches(result, key, loaded, self.session)]
+        if not equal:
             return None
-        phases = [result.provenance["phases"] for result in found]
+        phases = [result.provenance["phases"] for result in equal]
         fresh = [each for each in phases if each.get("prepare", {}).get("tokens")]
         return Recorded(
             score=median(_seconds(each, "score", "summarise") for each in phases),
@@ -65,24 +67,26 @@ class History:
             preflight=min(_seconds(each, "preflight") for each in phases),
             model=max(_seconds(each, "model") for each in phases),
             peak_bytes=1e6 * max(p["peak_rss_mb"] for each in phases for p in each.values()),
-            results_bytes=int(median(_folder_bytes(self.root, result) for result in found)),
+            results_bytes=int(median(_folder_bytes(self.session.root, result) for result in equal)),
         )
 
     @cached_property
     def _results(self) -> list[Result]:
-        return read_results(self.root)
+        return read_results(self.session.root)
 
 
-def _matches(result: Result, meeting: Meeting, job: Job) -> bool:
-    about, opening = result.provenance, meeting.session.opening
-    key = {**about.get("key", {}), "saes": None, "seed": None}
+def _matches(result: Result, key: Mapping[str, Any], loaded: Loaded, session: Session) -> bool:
+    about, device = result.provenance, session.opening.device
+    if result.status != "scored" or _work(about.get("key", {})) != key:
+        return False
     members = [(one.get("architecture"), one["d_in"], one["d_sae"]) for one in about["saes"]]
-    return (
-        result.status == "scored"
-        and key == {**prepared_key(meeting, job), "saes": None, "seed": None}
-        and tuple(members) == shape(meeting)
-        and (about["device"], about["device_name"]) == (opening.device, device_name(opening.device))
-    )
+    machine = (about["device"], about["device_name"])
+    return tuple(members) == shape(loaded) and machine == (device, device_name(device))
+
+
+def _work(key: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a result's key decides how much work it is."""
+    return {**key, "saes": None, "seed": None}
 
 
 def _seconds(phases: Mapping[str, Mapping[str, Any]], *names: str) -> float:
@@ -90,8 +94,8 @@ def _seconds(phases: Mapping[str, Mapping[str, Any]], *names: str) -> float:
 
 
 def _folder_bytes(root: Path, result: Result) -> int:
-    folder = result_path(root, result)
-    return sum(file.stat().st_size for file in folder.iterdir())
+    folder = find_folder(root, result.result_id)
+    return sum(file.stat().st_size for file in folder.iterdir()) if folder else 0
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,39 @@
 """`saeval plan`: what a run would compute, find and download, and what that would take."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from saeval.activations import Store
-from saeval.config.configuration import Configuration
-from saeval.errors import ModelError, NotApplicable, UsageError
-from saeval.lab.synthetic import world_name
-from saeval.models import LoadedModel
-from saeval.models.absent import bytes_to_load
-from saeval.registry.entries import Entry, EntrySet, FolderRef
+from saeval.config.options import Configuration
+from saeval.errors import ModelError, UsageError
+from saeval.registry.entries import Entry, FolderRef
 from saeval.registry.fetch import bytes_to_fetch_member
 from saeval.registry.hub.cache import offline
 from saeval.results.key import result_key
 from saeval.results.provenance import peak_rss_mb
 from saeval.results.reading import find_result
 from saeval.running.jobs import Job
+from saeval.running.loading import Loaded, identified, load_saes
 from saeval.running.named_saes import Subject, find_subjects
 from saeval.running.plan.dry_run import Costs, Stage, Unpredictable
 from saeval.running.plan.first_batch_source import Stopwatch
 from saeval.running.plan.forecast import Forecast, History, method
 from saeval.running.plan.rows import Download, Plan, Planned, total_bytes
-from saeval.running.progress import silent
-from saeval.running.run import neighbourhood
-from saeval.running.scoring import Meeting, gather, identify, key_inputs
-from saeval.running.session import Request, Session, begin
+from saeval.running.preflight.members import Checks
+from saeval.running.progress import Clock, Progress, silent
+from saeval.running.scoring import key_inputs
+from saeval.running.session import (
+    Request,
+    Session,
+    begin,
+    request_of_configuration,
+    request_of_keywords,
+)
+from saeval.running.walk import NO_SET, WorkItem, walked, work_items
 
 REHEARSAL_SECONDS = 6.0
 """Time for all rehearsals of a plan together."""
@@ -48,20 +53,20 @@ def plan(saes: Any, tasks: Any, **options: Any) -> Plan:
         UsageError: as of `evaluate`.
         SaevalError: if data cannot be read.
     """
-    return _plan(Request(saes, tasks, **options))
+    return _plan(request_of_keywords({"saes": saes, "tasks": tasks, **options}))
 
 
-def plan_configuration(chosen: Configuration) -> Plan:
+def plan_configuration(options: Configuration, progress: Progress = silent) -> Plan:
     """What a run of this configuration would do; see `plan`."""
-    return _plan(Request.of(chosen))
+    # Results are not counted: a plan gives none.
+    return _plan(request_of_configuration(options), lambda step: progress(replace(step, total=0)))
 
 
-def _plan(request: Request) -> Plan:
-    request.configuration()
-    subjects = find_subjects(request.saes, request.registry)
+def _plan(request: Request, tell: Progress = silent) -> Plan:
+    subjects = find_subjects(request.saes, request.options.registry)
     with tempfile.TemporaryDirectory() as inputs:
         store = Store(writable=False)
-        session = begin(request, subjects, inputs=Path(inputs), store=store, tell=silent)
+        session = begin(request, subjects, inputs=Path(inputs), store=store, tell=tell)
         return _Planner(session).plan(subjects)
 
 
@@ -70,7 +75,6 @@ class _Planner:
     """Goes through a run as `saeval.run` does, and adds up what it sees."""
 
     session: Session
-    stage: Stage = field(default_factory=lambda: Stage(Stopwatch(REHEARSAL_SECONDS)))
     downloads: dict[str, Download] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase."""
@@ -80,7 +84,8 @@ class _Planner:
     hub_answers: bool = True
 
     def __post_init__(self) -> None:
-        self.history = History(self.session.root)
+        self.stage = Stage(self.session, Stopwatch(REHEARSAL_SECONDS))
+        self.history = History(self.session)
 
     def plan(self, subjects: Sequence[Subject]) -> Plan:
         """Every result, in the order in which a run gives them."""
@@ -91,77 +96,51 @@ class _Planner:
             except ModelError:
                 self.session.sources.check()  # which says it as a run does
                 raise
-        done: dict[int, list[Planned]] = {}
-        for i in sorted(range(len(subjects)), key=lambda i: neighbourhood(subjects[i])):
-            done[i] = self._of_sae(subjects[i])
-        alone = [planned for i in sorted(done) for planned in done[i]]
-        results = (*alone, *self._of_sets(subjects))
+        results = walked(work_items(subjects, self.session.jobs), self._planned)
         downloads = tuple(self.downloads.values())
-        return Plan(results, downloads, self._forecast(results, downloads))
+        return Plan(tuple(results), downloads, self._forecast(results, downloads))
 
-    def _of_sae(self, subject: Subject) -> list[Planned]:
-        jobs = [job for job in self.session.jobs if not job.is_group]
-        return self._of([subject], subject.label, jobs, subject.label, subject.group)
-
-    def _of_sets(self, subjects: Sequence[Subject]) -> Iterator[Planned]:
-        """Results of the tasks that score whole sets."""
-        jobs = [job for job in self.session.jobs if job.is_group]
-        sets = {subject.set: subject.group for subject in subjects if subject.group} if jobs else {}
-        if not sets:
-            why = "It compares the members of a set, and no set was asked for."
-            for job in jobs:
-                yield replace(_blank(job, None, None), state="not applicable", reason=why)
-        for name, group in sets.items():
-            members = [subject for subject in subjects if subject.set == name]
-            yield from self._of(members, str(name), jobs, None, group)
-
-    def _of(
-        self,
-        subjects: Sequence[Subject],
-        label: str,
-        jobs: Sequence[Job],
-        sae: str | None,
-        group: EntrySet | None,
-    ) -> list[Planned]:
+    def _planned(self, item: WorkItem) -> list[Planned]:
         """Results of all jobs for one SAE, or the members of one set."""
-        blanks = [_blank(job, sae, group) for job in jobs]
-        if not jobs:
-            return []
+        blanks = [_blank(item, job) for job in item.jobs]
+        if not item.subjects:
+            return [replace(blank, state="not applicable", reason=NO_SET) for blank in blanks]
         try:
-            meeting = self._met(subjects, label)
+            loaded = self._loaded(item)
         except UsageError:
             raise
         except _Absent as why:
             return [replace(blank, reason=str(why)) for blank in blanks]
-        except NotApplicable as why:
-            return [replace(blank, state="not applicable", reason=str(why)) for blank in blanks]
         except Exception as error:  # noqa: BLE001  one SAE's files do not end the plan
             return [replace(blank, state="fails", reason=str(error)) for blank in blanks]
+        planned, checks = [], ()
         with offline():
-            found = [self._job(meeting, *pair) for pair in zip(jobs, blanks, strict=True)]
-        for phase, figures in meeting.clock.timer.record().items():
+            for job, blank in zip(item.jobs, blanks, strict=True):
+                each, checks = self._job(loaded, job, blank, checks)
+                planned.append(each)
+        for phase, figures in loaded.clock.timer.record().items():
             self._add(phase, figures["seconds"])
-        return found
+        return planned
 
-    def _met(self, subjects: Sequence[Subject], label: str) -> Meeting:
+    def _loaded(self, item: WorkItem) -> Loaded:
         """SAEs with what they read, all of it here already.
 
         Raises:
             _Absent: if files would have to be downloaded.
-            SaevalError: as `meet`.
+            SaevalError: as `load`.
         """
-        lacking = [subject.label for subject in subjects if not self._is_here(subject)]
+        lacking = [subject.label for subject in item.subjects if not self._is_here(subject)]
         if lacking:
             raise _Absent("unknown until its files are downloaded")
+        clock = Clock(item.label, self.session.tell, self.session.total)
         with offline():
-            meeting = gather(subjects, label, self.session)
-        named = meeting.place.model if meeting.place else None
-        in_memory = isinstance(self.session.opening.model, LoadedModel)
-        if named and not in_memory and not self._is_model_here(named):
+            members = load_saes(item.subjects, clock, self.session)
+        models = {member.place.model for member in members if member.place}
+        lacking = [model for model in sorted(models) if not self._is_model_here(model)]
+        if lacking:
             raise _Absent("unknown until the model is downloaded")
         with offline():
-            identify(meeting)
-        return meeting
+            return identified(members, clock, self.session)
 
     def _is_here(self, subject: Subject) -> bool:
         member = subject.member
@@ -172,11 +151,9 @@ class _Planner:
         return self._noted(member.source, count)
 
     def _is_model_here(self, name: str) -> bool:
-        if world_name(name):
-            return True
         if name not in self.downloads:
             with self._asking():
-                return self._noted(name, bytes_to_load(name))
+                return self._noted(name, self.session.sources.bytes_to_load(name))
         return False
 
     def _asking(self) -> Any:
@@ -190,36 +167,43 @@ class _Planner:
         self.downloads[what] = Download(what, count)
         return False
 
-    def _job(self, meeting: Meeting, job: Job, blank: Planned) -> Planned:
-        """Found, or to be computed at some cost."""
-        key = result_key(key_inputs(meeting, job))
+    def _job(
+        self, loaded: Loaded, job: Job, blank: Planned, checks: Checks
+    ) -> tuple[Planned, Checks]:
+        """Found, or to be computed at some cost; and the checks for the next job."""
+        key = result_key(key_inputs(loaded, job, self.session))
         planned = replace(blank, result_id=key, state="compute")
-        found = None if self.session.configuration.force else find_result(self.session.root, key)
-        if found is not None and found.status != "failed":
-            return replace(planned, state="found")
+        stored = None if self.session.options.force else find_result(self.session.root, key)
+        if stored is not None and stored.status != "failed":
+            return replace(planned, state="found"), checks
         try:
-            costs, basis = self._costs(meeting, job)
+            costs, basis, checks = self._costs(loaded, job, checks)
         except Unpredictable as why:
-            return replace(planned, reason=str(why))
+            return replace(planned, reason=str(why)), checks
         for phase in ("prepare", "preflight", "score"):
             self._add(phase, getattr(costs, phase))
         self.bytes["cache"] += costs.prepared_bytes
         self.bytes["results"] += costs.results_bytes
         seconds = costs.prepare + costs.preflight + costs.score
-        return replace(planned, seconds=seconds, basis=basis)
+        return replace(planned, seconds=seconds, basis=basis), checks
 
-    def _costs(self, meeting: Meeting, job: Job) -> tuple[Costs, Any]:
+    def _costs(
+        self, loaded: Loaded, job: Job, checks: Checks
+    ) -> tuple[Costs, Literal["rehearsed", "recorded"], Checks]:
         """What was recorded of equal work goes before what is rehearsed."""
-        recorded = self.history.match(meeting, job)
+        recorded = self.history.match(loaded, job)
         if recorded is None:
-            return self.stage.costs(meeting, job), "rehearsed"
+            costs, checks = self.stage.costs(loaded, job, checks)
+            return costs, "rehearsed", checks
         self.peak = max(self.peak, recorded.peak_bytes)
-        if not self.stage.is_prepared(meeting, job):
-            return recorded.costs(self.stage.costs(meeting, job)), "recorded"
-        if self.session.sources.opened(meeting.place) is None:
+        if not self.stage.is_prepared(loaded, job):
+            costs, checks = self.stage.costs(loaded, job, checks)
+            return recorded.costs(costs), "recorded", checks
+        sources = self.session.sources
+        if any(sources.opened(member.place) is None for member in loaded.members):
             self.seconds["model"] = max(self.seconds.get("model", 0.0), recorded.model)
         rehearsed = Costs(preflight=recorded.preflight)
-        return recorded.costs(rehearsed), "recorded"
+        return recorded.costs(rehearsed), "recorded", checks
 
     def _add(self, phase: str, seconds: float) -> None:
         self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
@@ -248,6 +232,6 @@ class _Absent(Exception):
     """Files that would have to be downloaded first."""
 
 
-def _blank(job: Job, sae: str | None, group: EntrySet | None) -> Planned:
-    name = group.name if group else None
-    return Planned(sae, name, job.task.name, job.task.version, job.seed)
+def _blank(item: WorkItem, job: Job) -> Planned:
+    labels = item.labels(job)
+    return Planned(labels.sae, labels.set, labels.task, labels.task_version, labels.seed)

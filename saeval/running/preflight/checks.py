@@ -8,6 +8,7 @@ from saeval.activations import ActivationSource
 from saeval.errors import ModelError, PreflightError, UsageError
 from saeval.lab.synthetic import world_model, world_name
 from saeval.models import canonical_name
+from saeval.models.places import local_folder
 from saeval.registry.entries import Expected
 from saeval.running.preflight.reconstruction import Check, Sample, check_numbers
 from saeval.sae import SAE, d_out, origin_of
@@ -120,7 +121,9 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
 
 
 def _in_full(model: str) -> str:
-    """A model of the lab by its full name, `lab://world/model` for `lab/world`; others as named."""
+    """A folder by its path, a model of the lab as `lab://world/model`; others as they are named."""
+    if folder := local_folder(model):
+        return str(folder.resolve())
     if not model.startswith("lab/"):
         return model
     return f"lab://{model.removeprefix('lab/').removesuffix('/model')}/model"

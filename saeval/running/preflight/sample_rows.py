@@ -1,4 +1,7 @@
-"""A page of plain English and code, for looking at activations where a run brings no text."""
+"""Rows for looking at activations where a task prepared none: a page of English and code."""
+
+from saeval.activations import ActivationSource, TokenRows
+from saeval.errors import ModelError
 
 PASSAGES = tuple(
     """\
@@ -44,3 +47,16 @@ Streets were laid out in straight lines, and the first school opened in 1886.
 """.split("\n\n")
 )
 """Short texts, some six hundred tokens in all."""
+SAMPLE_CONTEXT = 128
+"""Tokens of a passage at most."""
+
+
+def rows_to_look_at(source: ActivationSource) -> TokenRows | None:
+    """Rows for the preflight where a task prepared none; None where nothing can be read."""
+    if source.stored_rows is not None:
+        return source.stored_rows
+    context = min(SAMPLE_CONTEXT, source.context)
+    try:
+        return source.tokenize(PASSAGES, name="passages", context=context, overflow="truncate")
+    except ModelError:  # without a tokenizer there is nothing to look at
+        return None

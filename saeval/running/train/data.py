@@ -16,7 +16,7 @@ from saeval.lab import part_of
 from saeval.lab.synthetic import SITE, synthetic_world, world_model, world_name
 from saeval.models import LoadedModel, load_model
 from saeval.models.places import local_folder
-from saeval.running.jobs import Data, read_data
+from saeval.running.user_data import UserData, read_data
 from saeval.sae import Origin
 from saeval.sae.site import joined
 from saeval.training import Recipe, Source
@@ -82,7 +82,7 @@ def open_material(ask: Ask, recipe: Recipe) -> Material:
     if isinstance(ask.data, tuple):
         return _arrays(ask, ask.data, recipe)
     data = _given(ask.data)
-    if isinstance(data, Data) and data.array is not None:
+    if isinstance(data, UserData) and data.array is not None:
         return _arrays(ask, (data.array,), recipe)
     if ask.model is None:
         raise UsageError(
@@ -93,7 +93,7 @@ def open_material(ask: Ask, recipe: Recipe) -> Material:
     return _world(ask, world, recipe) if world else _model(ask, data, recipe)
 
 
-def _given(data: Any) -> Data | Sequence[str] | None:
+def _given(data: Any) -> UserData | Sequence[str] | None:
     """Files as `saeval run --data` takes them; texts in memory as they are.
 
     Raises:
@@ -210,7 +210,7 @@ def _context(asked: int | None, source: ModelSource) -> int:
 
 
 def _named_rows(
-    texts: Data | Sequence[str] | None, part: str | None, source: ModelSource, context: int
+    texts: UserData | Sequence[str] | None, part: str | None, source: ModelSource, context: int
 ) -> tuple[str, Chunks]:
     """Rows of the texts or, without any, those that part of the lab makes; with a name for them.
 
@@ -218,7 +218,7 @@ def _named_rows(
         UsageError: if that part of the lab makes none.
     """
     if texts is not None:
-        name = Path(str(texts.texts)).name if isinstance(texts, Data) else "texts in memory"
+        name = Path(str(texts.texts)).name if isinstance(texts, UserData) else "texts in memory"
         return name, partial(_text_rows, source, texts, name, context)
     makers = {"world": _world_rows, "othello": _othello_rows}
     if part not in makers:
@@ -227,10 +227,10 @@ def _named_rows(
 
 
 def _text_rows(
-    source: ModelSource, texts: Data | Sequence[str], name: str, context: int
+    source: ModelSource, texts: UserData | Sequence[str], name: str, context: int
 ) -> Iterator[TokenRows]:
     """Packed rows of texts, those of `CHARACTERS` at a time."""
-    found = read_texts(Path(str(texts.texts))) if isinstance(texts, Data) else texts
+    found = read_texts(Path(str(texts.texts))) if isinstance(texts, UserData) else texts
     for part in chunks(found, CHARACTERS):
         yield source.tokenize(part, name=name, context=context, overflow="pack")
 

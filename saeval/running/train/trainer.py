@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from saeval import __version__
-from saeval.config.configuration import DTYPES
+from saeval.config.options import DTYPES
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
-from saeval.running.sources import as_model
+from saeval.running.opening import as_model
 from saeval.running.train.data import Ask, Material, open_material
 from saeval.training import Fit, TrainedSAE, train
 from saeval.training.choice import Settings, check_settings, choose_method, choose_recipe

@@ -21,6 +21,7 @@ from saeval.sae.architectures.pca import PCA
 from saeval.sae.architectures.relu import ReLU
 from saeval.sae.architectures.topk import TopK
 from saeval.sae.architectures.transcoder import Transcoder
+from saeval.sae.architectures.weighted_topk import WeightedTopK
 
 ARCHITECTURES: dict[str, type] = {
     "abstopk": AbsTopK,
@@ -37,6 +38,7 @@ ARCHITECTURES: dict[str, type] = {
     "relu": ReLU,
     "topk": TopK,
     "transcoder": Transcoder,
+    "weighted_topk": WeightedTopK,
 }
 """Every architecture by the id that `Origin.architecture` and saeval's own format use."""
 

@@ -88,6 +88,30 @@ class ConstantNorm:
 
 
 @dataclass(frozen=True)
+class RMSNorm:
+    """Each token divided by its root mean square: what an RMS norm gives before its gain.
+
+    Source: TransformerLens, `ln2.hook_normalized` of models with RMS norms.
+    """
+
+    eps: float = 1e-6
+    """Added to the mean square, in the units of x squared."""
+
+    def apply(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
+        """Tokens of root mean square 1, but for eps."""
+        return x / self._root(x)
+
+    def undo(
+        self, x_hat: Float[Tensor, "tokens d_out"], x: Float[Tensor, "tokens d_in"]
+    ) -> Float[Tensor, "tokens d_out"]:
+        """Multiply by x's root mean square."""
+        return x_hat * self._root(x)
+
+    def _root(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens 1"]:
+        return (x.square().mean(-1, keepdim=True) + self.eps).sqrt()
+
+
+@dataclass(frozen=True)
 class Scale:
     """Every token times one constant."""
 
@@ -150,6 +174,7 @@ TRANSFORMS: dict[str, type] = {
     "identity": Identity,
     "layer_norm": LayerNorm,
     "constant_norm": ConstantNorm,
+    "rms_norm": RMSNorm,
     "scale": Scale,
     "centre": Centre,
     "input_only": InputOnly,

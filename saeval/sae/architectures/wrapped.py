@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saeval.errors import LoadError
 from saeval.sae import Origin, traits_of
-from saeval.sae.site import joined
+from saeval.sae.site import joined, of_head
 from saeval.sae.traits import beside
 
 PROBE_TOKENS = 8
@@ -147,16 +147,36 @@ def _questioned(
     x_hat = _answer(foreign, "decode", acts, x)
     first = {name: value[:1] for name, value in beside.items()}
     if not _close(_answer(foreign, "encode", x[:1], first), acts[:1], foreign.dtype):
+        _refuse_training(foreign.inner, "encode")
         raise LoadError(
             f"encode of {_name(foreign.inner)} changes with the tokens beside it, as batch top-k "
             "does in training. Its inference form, with a threshold, is needed."
         )
     if not _close(_answer(foreign, "decode", acts, x), x_hat, foreign.dtype):
+        _refuse_training(foreign.inner, "decode")
         raise LoadError(
             f"decode of {_name(foreign.inner)} changes with what was encoded last. Give it "
             "decode(acts, x), so that it need remember nothing."
         )
     return acts, x_hat
+
+
+def _refuse_training(inner: Any, method: str) -> None:
+    """Refuse a module whose answers differ because it is in training mode, as far as it tells.
+
+    Raises:
+        LoadError: if it, or a module within it, is in training mode.
+    """
+    if not isinstance(inner, torch.nn.Module):
+        return
+    training = [name for name, module in inner.named_modules() if module.training]
+    if training:
+        where = "" if "" in training else f" (its part '{training[0]}')"
+        raise LoadError(
+            f"{_name(inner)} is in training mode{where}, and its {method} answers the same tokens "
+            "differently from call to call or beside other tokens. Call its eval() first; if that "
+            "changes nothing, its inference form is needed."
+        )
 
 
 def _answer(foreign: Foreign, method: str, *arguments: Any) -> Tensor:
@@ -264,9 +284,11 @@ def origin_told(inner: Any) -> Origin:
     model = _told(inner, "model_name", "lm_name")
     site, write = _told(inner, "hook_name", "read_site"), _told(inner, "write_site")
     bos, context = _told(inner, "prepend_bos"), _told(inner, "context_size")
+    index = _told(inner, "hook_head_index", "head_index")
+    head = index if type(index) is int else None
     return Origin(
         model=model if isinstance(model, str) else None,
-        read_site=_sites_told(site),
+        read_site=of_head(_sites_told(site), head),
         write_site=_sites_told(write),
         prepend_bos=bos if isinstance(bos, bool) else None,
         context_size=context if isinstance(context, int) else None,

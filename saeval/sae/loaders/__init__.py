@@ -25,11 +25,21 @@ def detect(folder: Path) -> str:
     Raises:
         LoadError: if the folder is missing or empty, or none or several recognise it.
     """
+    return recognised(folder)[0]
+
+
+def recognised(folder: Path) -> tuple[str, Path]:
+    """The loader, and what it is to be given: a folder, or a file where that is a whole SAE.
+
+    Raises:
+        LoadError: as `detect`.
+    """
     _check_there(folder)
     known = _known(frozenset(plugins.find(plugins.LOADERS).values()))
-    found = _matching(folder, known)
+    place = _place(folder, known)
+    found = _matching(place, known)
     if len(found) == 1:
-        return found[0]
+        return found[0], place
     if found:
         raise LoadError(
             f"{folder} can be read as {' or as '.join(found)}: "
@@ -66,7 +76,11 @@ def load_folder(
         UsageError: if there is no such loader.
     """
     _check_there(folder)
-    name = loader or (entry.loader if entry else None) or detect(folder)
+    name = loader or (entry.loader if entry else None)
+    if name is None:
+        name, folder = recognised(folder)
+    else:
+        folder = _place(folder, {name: plugins.load_loader(name)})
     sae: Any = plugins.load_loader(name).load(folder, entry)
     if type(sae) in ARCHITECTURES.values() and type(sae) is not Transcoder:
         _check_square(sae, folder)
@@ -103,9 +117,19 @@ def _matching(folder: Path, known: Mapping[str, ModuleType]) -> list[str]:
     return [name for name, module in known.items() if module.matches(folder)]
 
 
+def _place(path: Path, known: Mapping[str, ModuleType]) -> Path:
+    """A file that is a whole SAE, or a folder; for one file of several, the folder they lie in."""
+    if not path.is_file() or _matching(path, known):
+        return path
+    for folder in (path.parent, path.parent.parent):
+        if any(path.name in known[name].FORMAT for name in _matching(folder, known)):
+            return folder
+    return path
+
+
 def _check_there(folder: Path) -> None:
     if not folder.exists():
-        raise LoadError(f"{folder} does not exist. Give a folder with an SAE's files.")
+        raise LoadError(f"{folder} does not exist. Give a folder or file of an SAE.")
     if folder.is_dir() and not any(folder.iterdir()):
         raise LoadError(f"{folder} is empty. Give a folder with an SAE's files.")
 

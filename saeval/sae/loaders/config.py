@@ -43,7 +43,7 @@ def whole(config: Mapping[str, Any], name: str, path: Path) -> int:
     """A whole number that must be there.
 
     Raises:
-        LoadError: if it is missing or something else.
+        LoadError: if it is missing or something else, such as 8.5, "8" or true.
     """
     value = config.get(name)
     if isinstance(value, float) and value.is_integer():
@@ -90,7 +90,7 @@ def choice(
         LoadError: if it is something else: an unknown word is never read as a known one.
     """
     value = default if config.get(name) is None else config[name]
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise LoadError(
             f"{path} sets '{name}' to {value!r}, which saeval does not know. Known are "
             f"{', '.join(sorted(allowed))}."
@@ -98,23 +98,77 @@ def choice(
     return value
 
 
-def text(value: Any) -> str | None:
-    """A non-empty string, else None."""
-    return value if isinstance(value, str) and value else None
+def text(config: Mapping[str, Any], name: str, path: Path) -> str | None:
+    """A text; None where it is absent, null or empty.
+
+    Raises:
+        LoadError: if it is something else.
+    """
+    value = config.get(name)
+    if value is not None and not isinstance(value, str):
+        raise LoadError(f"{path} must give '{name}' as text, but gives {value!r}.")
+    return value or None
 
 
-def flag(value: Any) -> bool | None:
-    """A boolean, else None."""
-    return value if isinstance(value, bool) else None
+def flag(config: Mapping[str, Any], name: str, path: Path) -> bool | None:
+    """A yes or no; None where it is absent or null.
+
+    Raises:
+        LoadError: if it is something else, such as "false" or 0.
+    """
+    return None if config.get(name) is None else switch(config, name, path, default=False)
 
 
-def count(value: Any) -> int | None:
-    """A positive whole number, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+def count(config: Mapping[str, Any], name: str, path: Path) -> int | None:
+    """A whole number of at least 1; None where it is absent or null.
+
+    Raises:
+        LoadError: if it is something else, such as "128" or -1.
+    """
+    return None if config.get(name) is None else _at_least(config, name, path, least=1)
 
 
-def peek_number(value: Any) -> float | None:
-    """A finite number other than 0, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def index(config: Mapping[str, Any], name: str, path: Path) -> int | None:
+    """A whole number of at least 0; None where it is absent or null.
+
+    Raises:
+        LoadError: if it is something else.
+    """
+    return None if config.get(name) is None else _at_least(config, name, path, least=0)
+
+
+def _at_least(config: Mapping[str, Any], name: str, path: Path, *, least: int) -> int:
+    value = whole(config, name, path)
+    if value < least:
+        raise LoadError(f"{path} gives '{name}' as {value}, but must give at least {least}.")
+    return value
+
+
+def factor(config: Mapping[str, Any], name: str, path: Path) -> float | None:
+    """A number above 0; None where it is absent or null.
+
+    Raises:
+        LoadError: if it is something else, such as "0.5" or 0.
+    """
+    if config.get(name) is None:
         return None
-    return float(value) if value and abs(value) < float("inf") else None
+    value = number(config, name, path)
+    if value <= 0:
+        raise LoadError(f"{path} gives '{name}' as {value:g}, but must give it above 0.")
+    return value
+
+
+def agreeing(path: Path, name: str, *values: Any) -> Any:
+    """The one value that is said in several places, null and absence aside; None if in none.
+
+    Raises:
+        LoadError: if two places contradict each other.
+    """
+    said = [value for value in values if value is not None]
+    for value in said:
+        if type(value) is not type(said[0]) or value != said[0]:
+            raise LoadError(
+                f"{path} says '{name}' twice, as {said[0]!r} and as {value!r}. Which one counts "
+                "cannot be known: leave the right one."
+            )
+    return said[0] if said else None

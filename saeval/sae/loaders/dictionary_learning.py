@@ -13,9 +13,10 @@ from saeval.errors import LoadError
 from saeval.registry.entries import Entry
 from saeval.sae import SAE
 from saeval.sae.architectures import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK, build
-from saeval.sae.loaders.dictionary_learning_file import Checkpoint, read_checkpoint
+from saeval.sae.loaders.config import whole
+from saeval.sae.loaders.dictionary_learning_file import CONFIG, Checkpoint, read_checkpoint
 from saeval.sae.loaders.files import mentions
-from saeval.sae.loaders.tensors import check_width, exactly, scalar, transposed
+from saeval.sae.loaders.tensors import check_width, scalar, transposed
 
 FORMAT = "config.json and ae.pt (dictionary_learning)"
 
@@ -35,7 +36,7 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     """
     file = read_checkpoint(folder)
     sae = BUILDERS[file.dictionary](file)
-    path = folder / "config.json"
+    path = folder / CONFIG
     check_width(file.trainer.get("activation_dim"), sae.d_in, "activation_dim", path)
     check_width(file.trainer.get("dict_size"), sae.d_sae, "dict_size", path)
     return sae
@@ -78,7 +79,7 @@ def _autoencoder_new(file: Checkpoint) -> SAE:
 def _topk(file: Checkpoint) -> SAE:
     """Encoding uses k and not the threshold that may be stored beside it."""
     names = ("encoder.weight", "encoder.bias", "decoder.weight", "b_dec", "k")
-    found = exactly(file.state, file.path, names, optional=("threshold",))
+    found = file.tensors(*names, optional=("threshold",))
     return build(
         TopK, **_weights(file, found, "b_dec"), k=_k(file, found), origin=file.told("topk")
     )
@@ -99,7 +100,7 @@ def _matryoshka(file: Checkpoint) -> SAE:
     threshold = _threshold(file)
     found = file.tensors("W_enc", "b_enc", "W_dec", "b_dec", "k", "threshold", "group_sizes")
     _k(file, found)
-    sizes = found["group_sizes"].flatten().tolist()
+    sizes = [int(size) for size in found["group_sizes"].flatten().tolist()]
     if file.trainer.get("group_sizes", sizes) != sizes:
         raise LoadError(
             f"{file.path} has groups of {sizes} latents, but config.json beside it says "
@@ -160,10 +161,10 @@ def _threshold(file: Checkpoint) -> float:
         LoadError: if there is none.
     """
     stored = file.state.get("threshold")
-    if not isinstance(stored, Tensor):
+    if not isinstance(stored, Tensor) or not stored.is_floating_point():
         raise LoadError(
-            f"{file.path} has no threshold. Without it latents depend on the whole batch, as in "
-            "training, and cannot be evaluated token by token."
+            f"{file.path} has no threshold in floating point. Without it latents depend on the "
+            "whole batch, as in training, and cannot be evaluated token by token."
         )
     return scalar(stored, "threshold", file.path) * file.bias_scale
 
@@ -171,7 +172,7 @@ def _threshold(file: Checkpoint) -> float:
 def _k(file: Checkpoint, found: Mapping[str, Tensor]) -> int:
     """The file's k, which the configuration must not contradict."""
     k = int(scalar(found["k"], "k", file.path))
-    said = file.trainer.get("k", k)
+    said = k if file.trainer.get("k") is None else whole(file.trainer, "k", file.folder / CONFIG)
     if said != k:
         raise LoadError(f"k is {k} in {file.path}, but {said!r} in config.json beside it.")
     return k

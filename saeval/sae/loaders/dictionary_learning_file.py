@@ -1,7 +1,7 @@
 """What an ae.pt and the config.json beside it say, before anything is made of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from saeval.sae.loaders.config import count, number, remaining, text
 from saeval.sae.loaders.files import read_json, read_torch
 from saeval.sae.loaders.tensors import exactly, scalar
 
-WEIGHTS = "ae.pt"
+CONFIG, WEIGHTS = "config.json", "ae.pt"
+WHOLE = ("k", "group_sizes")
+"""Tensors that hold whole numbers."""
 CLASSES = {
     "StandardTrainer": ("AutoEncoder", "AutoEncoderNew"),
     "StandardTrainerAprilUpdate": ("AutoEncoder", "AutoEncoderNew"),
@@ -67,9 +69,9 @@ class Checkpoint:
         """The tensors' file."""
         return self.folder / WEIGHTS
 
-    def tensors(self, *names: str) -> dict[str, Tensor]:
+    def tensors(self, *names: str, optional: Sequence[str] = ()) -> dict[str, Tensor]:
         """Exactly the named tensors."""
-        return exactly(self.state, self.path, names)
+        return exactly(self.state, self.path, names, optional, whole=WHOLE)
 
     def told(self, architecture: str) -> Origin:
         """Where it comes from, with its architecture."""
@@ -82,7 +84,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         LoadError: if the trainer or class is unknown, or the files are damaged.
     """
-    path = folder / "config.json"
+    path = folder / CONFIG
     config = read_json(path)
     trainer = config.get("trainer")
     if not isinstance(trainer, Mapping):
@@ -153,28 +155,28 @@ def _origin(config: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -
         LoadError: if it reads and writes at different sites, or sets something unknown that may
             bear on the numbers.
     """
-    buffer = config.get("buffer")
-    buffer = buffer if isinstance(buffer, Mapping) else {}
-    if buffer.get("io", "out") not in ("in", "out"):
+    buffer = config.get("buffer") or {}
+    if not isinstance(buffer, Mapping):
+        raise LoadError(f"{path} must give 'buffer' as an object, not {buffer!r}.")
+    io = text(buffer, "io", path) or "out"
+    if io not in ("in", "out"):
         raise LoadError(
-            f"{path} sets io to {buffer['io']!r}: a dictionary that reads and writes at different "
+            f"{path} sets io to {io!r}: a dictionary that reads and writes at different "
             "sites, whose classes saeval does not know."
         )
     rest = remaining(trainer, path, UNDERSTOOD, HARMLESS)
     return Origin(
         loader="dictionary_learning",
-        model=text(trainer.get("lm_name")),
-        read_site=_site(trainer.get("submodule_name"), buffer.get("io", "out")),
-        context_size=count(buffer.get("ctx_len")),
+        model=text(trainer, "lm_name", path),
+        read_site=_site(text(trainer, "submodule_name", path), io),
+        context_size=count(buffer, "ctx_len", path),
         metadata={**rest, "buffer": dict(buffer)},
     )
 
 
-def _site(submodule: Any, io: str) -> str | None:
+def _site(submodule: str | None, io: str) -> str | None:
     """Site that a name such as `resid_post_layer_5` means; None where there is none."""
-    found = (
-        re.fullmatch(r"([a-z_]+)_layer_(\d+)", submodule) if isinstance(submodule, str) else None
-    )
+    found = re.fullmatch(r"([a-z_]+)_layer_(\d+)", submodule or "")
     if found is None or found[1] not in SITES or io != "out":
         return None
     return SITES[found[1]].format(found[2])

@@ -1,10 +1,9 @@
 """Reading JSON and tensor files that may be damaged or hostile: whole and plain, or an error."""
 
-import json
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from saeval.config.strict_json import LARGEST_BYTES, parse_json
+from saeval.config.strict_yaml import parse_yaml
 from saeval.errors import LoadError
 
 _CODE = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")
@@ -21,27 +22,57 @@ _REASON = re.compile(r"WeightsUnpickler error(?:: *| +)(\S.*)")
 """Where the reason stands in torch's advice on restricted unpickling."""
 _PICKLE = b"\x80"
 """First byte of a pickle that stands by itself, of protocol 2 or later."""
+LISTED = 8
+"""Names that an error lists at most."""
 SCANNED_BYTES = 2**20
 """How much of a torch file is searched for names before it is read."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """The JSON object in a file. Every loader's configuration enters here.
 
     Raises:
-        LoadError: if there is none.
+        LoadError: if there is none, or it names a key twice, or holds what is no JSON.
     """
+    text = _text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LoadError(f"{path} cannot be read: {error.strerror or error}.") from error
+        content = parse_json(text)
     except ValueError as error:
         raise LoadError(
-            f"{path} is no JSON: {error}. The file is damaged, or something else was saved there."
+            f"{path} is no JSON: {error}. The file is damaged, was edited by mistake, or something "
+            "else was saved there."
         ) from error
     if not isinstance(content, dict):
         raise LoadError(f"{path} must hold a JSON object, but holds a {type(content).__name__}.")
     return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, as strict as `read_json`.
+
+    Raises:
+        LoadError: as `read_json`.
+    """
+    try:
+        content = parse_yaml(_text(path))
+    except ValueError as error:
+        raise LoadError(
+            f"{path} is no YAML: {error}. The file is damaged or was edited."
+        ) from error
+    if not isinstance(content, dict):
+        raise LoadError(f"{path} must hold a mapping, but holds a {type(content).__name__}.")
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise LoadError(f"{path} is larger than {LARGEST_BYTES:,} bytes: no configuration is.")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise LoadError(f"{path} is no JSON or YAML: it is not UTF-8 text ({error}).") from error
 
 
 def peek_json(path: Path) -> dict[str, Any] | None:
@@ -110,6 +141,27 @@ def read_torch(path: Path) -> Mapping[str, Any]:
             "module.state_dict()."
         )
     return content
+
+
+def one_file(place: Path, fits: Callable[[Path], bool]) -> Path:
+    """The file itself, or the one file in a folder that fits.
+
+    Raises:
+        LoadError: if several do, with their names, or none does.
+    """
+    if place.is_file():
+        return place
+    found = sorted(path for path in place.iterdir() if path.is_file() and fits(path))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise LoadError(f"{place} holds no file of this format.")
+    names = ", ".join(path.name for path in found[:LISTED])
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    raise LoadError(
+        f"{place} holds {len(found)} SAEs, one a file: {names}{more}. Name one of them, such as "
+        f"{found[0]}."
+    )
 
 
 def mentions(path: Path, *names: str) -> bool:

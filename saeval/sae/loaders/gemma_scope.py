@@ -11,8 +11,10 @@ from torch import Tensor
 
 from saeval.errors import LoadError
 from saeval.registry.entries import Entry
+from saeval.registry.model_names import canonical_name
 from saeval.sae import SAE, Origin
 from saeval.sae.architectures import JumpReLU, Transcoder, build
+from saeval.sae.loaders.before_gain import reading_before_gain
 from saeval.sae.loaders.config import choice, remaining, switch, text
 from saeval.sae.loaders.files import read_json, read_npz, read_safetensors
 from saeval.sae.loaders.tensors import check_width, exactly
@@ -28,12 +30,21 @@ SITES = {
     "mlp": ("blocks.{}.hook_mlp_out", None),
     "att": ("blocks.{}.attn.hook_z", None),
     "transcoders": ("blocks.{}.ln2.hook_normalized", "blocks.{}.hook_mlp_out"),
+}
+"""Sites read and written, by what names of the first release's repositories say."""
+SUCCESSOR_SITES = {
     "resid_post": ("blocks.{}.hook_resid_post", None),
     "mlp_out": ("blocks.{}.hook_mlp_out", None),
-    "attn_out": ("blocks.{}.hook_attn_out", None),
-    "transcoder": ("blocks.{}.ln2.hook_normalized", "blocks.{}.hook_mlp_out"),
+    "attn_out": ("blocks.{}.attn.hook_z", None),
+    "transcoder": ("blocks.{}.mlp.hook_in", "blocks.{}.hook_mlp_out"),
 }
-"""Sites read and written, by what names of repositories and folders say."""
+"""The same by folders of the second: attention is read at its projection's input, and transcoders
+behind the gain of the norm, as the configurations beside the others of the release say."""
+UNSUPPORTED = {
+    "clt": "a cross-layer transcoder, whose latents write at many layers at once",
+    "crosscoder": "a crosscoder, which reads several sites at once",
+}
+"""What the second release holds besides, by folders and by `type`."""
 NAMED_PARTS = 8
 """Folders of a path that may tell model and site: a hub cache's, down to the SAE's own."""
 UNDERSTOOD = {
@@ -65,9 +76,12 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     if older.is_file() and newer.is_file():
         raise LoadError(f"{folder} holds both {older.name} and {newer.name}. Leave only one.")
     path = older if older.is_file() else newer
+    config = _config(folder / "config.json")
+    kind = config.get("type") or next((one for one in _kinds(folder) if one in UNSUPPORTED), None)
+    if kind in UNSUPPORTED:
+        raise LoadError(f"{folder} holds type '{kind}': {UNSUPPORTED[kind]}. It is not supported.")
     content = read_npz(older) if path == older else read_safetensors(newer)
     content = {_present(one): value for one, value in content.items() if not _idle(one, value)}
-    config = _config(folder / "config.json")
     required = (*REQUIRED, SKIP) if config.get("affine_connection") else REQUIRED
     found: dict[str, Any] = {**exactly(content, path, required, optional=(SKIP,))}
     skip = found.pop(SKIP, None)
@@ -78,6 +92,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
         inner = _rescaled(inner)
     if skip is None and origin.write_site is None:
         return inner
+    model = (entry.model if entry else None) or origin.model
+    inner, origin = reading_before_gain(inner, origin, model)
     return build(
         Transcoder, inner=inner, W_skip=skip, origin=replace(origin, architecture="transcoder")
     )
@@ -116,7 +132,7 @@ def _config(path: Path) -> dict[str, Any]:
         return {}
     config = read_json(path)
     choice(config, "architecture", path, ("jump_relu", "jumprelu"), "jump_relu")
-    choice(config, "type", path, ("sae", "transcoder"), "sae")
+    choice(config, "type", path, ("sae", "transcoder", *UNSUPPORTED), "sae")
     switch(config, "affine_connection", path, default=False)
     remaining(config, path, UNDERSTOOD, ())
     return config
@@ -124,42 +140,59 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _origin(folder: Path, config: Mapping[str, Any], source: str) -> Origin:
     name = source + "/".join(folder.absolute().parts[-NAMED_PARTS:])
-    read, write = _hook(config, "in"), _hook(config, "out")
+    path = folder / "config.json"
+    read, write = _hook(config, "in", path), _hook(config, "out", path)
     if read is None:
         read, write = _sites(folder, name)
+    told = text(config, "model_name", path)
     return Origin(
         loader="gemma_scope",
         architecture="jumprelu",
-        model=text(config.get("model_name")) or _model(name),
+        model=canonical_name(told) if told else _model(name),
         read_site=read,
         write_site=write if write != read else None,
         metadata=dict(config),
     )
 
 
-def _hook(config: Mapping[str, Any], end: str) -> str | None:
-    """A module's end, such as `model.layers.5.output`, as a site."""
-    found = re.fullmatch(r"(.+)\.(in|out)put", str(config.get(f"hf_hook_point_{end}")))
-    return f"{found[1]}:{found[2]}" if found else None
+def _hook(config: Mapping[str, Any], end: str, path: Path) -> str | None:
+    """A module's end, such as `model.layers.5.output`, as a site.
+
+    What stands before `layers` depends on the model: multimodal ones keep their text layers deeper.
+    """
+    found = re.fullmatch(r"(.+)\.(in|out)put", text(config, f"hf_hook_point_{end}", path) or "")
+    if found is None:
+        return None
+    module = re.sub(r"^(?:[\w.]+\.)?(?=layers\.\d+)", "", found[1])
+    return f"{module}:{found[2]}"
 
 
 def _model(name: str) -> str | None:
     successor, found = SUCCESSOR.search(name), REPOSITORY.search(name)
     if successor:
-        return f"google/gemma-3-{successor[1]}-{successor[2]}"
+        return canonical_name(f"gemma-v3-{successor[1]}-{successor[2]}")
     if found:
         return f"google/gemma-2-{found[1]}" + "-it" * (found[2] == "it")
     return None
 
 
+def _kinds(folder: Path) -> list[str]:
+    """What the last folders are called, such as `resid_post`, `_all` aside."""
+    return [part.removesuffix("_all") for part in folder.absolute().parts[-3:]]
+
+
 def _sites(folder: Path, name: str) -> tuple[str | None, str | None]:
     """Sites read and written by the names; None where they do not tell."""
     found, layer = REPOSITORY.search(name), re.search(r"\blayer_(\d+)", name)
-    kinds = [part.removesuffix("_all") for part in folder.absolute().parts[-3:]]
-    kind = found[3] if found else next((one for one in kinds if one in SITES), None)
     if _embeds(folder):
         return "hook_embed", None
-    if kind is None or layer is None:
+    if found:
+        sites = SITES[found[3]]
+    else:
+        sites = next(
+            (SUCCESSOR_SITES[one] for one in _kinds(folder) if one in SUCCESSOR_SITES), None
+        )
+    if sites is None or layer is None:
         return None, None
-    read, write = SITES[kind]
+    read, write = sites
     return read.format(layer[1]), write.format(layer[1]) if write else None

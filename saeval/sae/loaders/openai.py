@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from saeval.errors import LoadError
 from saeval.registry.entries import Entry
 from saeval.sae import SAE, Origin
@@ -53,7 +55,10 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     if any(_differs(settings, name.removeprefix(REPEATED), one) for name, one in repeated.items()):
         raise LoadError(f"{path} gives {repeated}, which contradict its {settings}.")
     del content["activation"]
-    found = exactly(content, path, REQUIRED, optional=STATISTICS)
+    statistics = [content.pop(name) for name in STATISTICS if name in content]
+    if not all(isinstance(one, Tensor) for one in statistics):
+        raise LoadError(f"{path} must give {', '.join(STATISTICS)} as tensors, if at all.")
+    found = exactly(content, path, REQUIRED)
     weights: dict[str, Any] = {
         "W_enc": transposed(found["encoder.weight"], "encoder.weight", path),
         "b_enc": found["latent_bias"],

@@ -1,4 +1,4 @@
-"""SAELens folders: cfg.json and sae_weights.safetensors, of every version."""
+"""SAELens folders: cfg.json and sae_weights.safetensors, of every version, checkpoints included."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +13,7 @@ from saeval.registry.entries import Entry
 from saeval.sae import SAE, Origin
 from saeval.sae.architectures import (
     AbsTopK,
+    BatchTopK,
     Gated,
     JumpReLU,
     MatchingPursuit,
@@ -22,10 +23,11 @@ from saeval.sae.architectures import (
     build,
 )
 from saeval.sae.architectures.transforms import InputOnly
+from saeval.sae.loaders.before_gain import reading_before_gain
 from saeval.sae.loaders.config import number, switch, whole
 from saeval.sae.loaders.files import read_safetensors
-from saeval.sae.loaders.sae_lens_config import Settings, read_settings
-from saeval.sae.loaders.tensors import check_width, exactly, transposed
+from saeval.sae.loaders.sae_lens_config import REFUSED, Settings, read_settings
+from saeval.sae.loaders.tensors import check_width, exactly, scalar, transposed
 
 FORMAT = "cfg.json and sae_weights.safetensors (SAELens)"
 WEIGHTS = "sae_weights.safetensors"
@@ -36,26 +38,43 @@ FACTORS = ("scaling_factor", "finetuning_scaling_factor")
 
 
 def matches(folder: Path) -> bool:
-    """Whether both files are there."""
-    return (folder / "cfg.json").is_file() and (folder / WEIGHTS).is_file()
+    """Whether both files are there, or those of a temporal SAE, which are refused by name."""
+    return all((folder / name).is_file() for name in ("cfg.json", WEIGHTS)) or _is_temporal(folder)
 
 
-def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all loaders take it
-    """The SAE in a folder, in float32.
+def _is_temporal(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("conf.yaml", "latest_ckpt.safetensors"))
+
+
+def load(folder: Path, entry: Entry | None = None) -> SAE:
+    """The SAE in a folder, in float32. A training checkpoint is read in its inference form.
 
     Raises:
         LoadError: if the architecture is unknown or cannot be evaluated token by token, or if
             configuration and tensors are damaged, incomplete or contradict each other.
     """
-    settings = read_settings(folder)
+    if _is_temporal(folder):
+        raise LoadError(f"{folder} holds a 'temporal' SAE: {REFUSED['temporal']}")
+    settings = read_settings(folder, entry)
     path = settings.path.with_name(WEIGHTS)
     required, make = BUILDERS[settings.architecture]
-    tensors = exactly(read_safetensors(path), path, required, optional=FACTORS)
+    tensors = exactly(_content(path), path, required, optional=FACTORS)
     factors = [tensors.pop(name) for name in FACTORS if name in tensors]
     sae = make(settings, tensors)
     check_width(settings.values.get("d_in"), sae.d_in, "d_in", settings.path)
     check_width(settings.values.get("d_sae"), sae.d_sae, "d_sae", settings.path)
     return _with_factors(sae, factors, settings)
+
+
+def _content(path: Path) -> dict[str, Tensor]:
+    """The tensors; checkpoints of older versions hold a threshold's logarithm.
+
+    Source: SAELens, `JumpReLUTrainingSAE.process_state_dict_for_loading`.
+    """
+    content = read_safetensors(path)
+    if "threshold" not in content and "log_threshold" in content:
+        content["threshold"] = content.pop("log_threshold").exp()
+    return content
 
 
 def _with_factors(sae: Any, factors: list[Tensor], settings: Settings) -> SAE:
@@ -132,11 +151,45 @@ def _topk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         transform=settings.transform,
         origin=_told(settings, settings.architecture),
     )
-    if switch(settings.values, "rescale_acts_by_decoder_norm", settings.path, default=False):
-        norm = sae.W_dec.norm(dim=1)
-        W_dec = sae.W_dec / torch.where(norm > 0, norm, 1)[:, None]
-        sae = replace(sae, W_enc=sae.W_enc * norm, b_enc=sae.b_enc * norm, W_dec=W_dec)
-    return _scaled(sae, settings)
+    return _scaled(_by_norm(sae, settings), settings)
+
+
+def _batchtopk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+    """A checkpoint of a BatchTopK, nested or not, as it is saved for inference.
+
+    Latents act above the threshold that training kept, in the units of pre times decoder norm
+    where it ranked by that.
+
+    Raises:
+        LoadError: if the threshold was never set.
+
+    Source: SAELens, `BatchTopKTrainingSAE.process_state_dict_for_saving_inference`.
+    """
+    path = settings.path.with_name(WEIGHTS)
+    threshold = scalar(tensors.pop("topk_threshold"), "topk_threshold", path)
+    if threshold <= 0:
+        raise LoadError(
+            f"{path} has topk_threshold {threshold:g}: it was never set, so that latents would "
+            "depend on the whole batch. Train on, or save its inference form."
+        )
+    sae = build(
+        BatchTopK,
+        **tensors,
+        threshold=threshold,
+        subtract_b_dec=settings.subtract_b_dec,
+        transform=settings.transform,
+        origin=_told(settings, "batchtopk"),
+    )
+    return _scaled(_by_norm(sae, settings), settings)
+
+
+def _by_norm(sae: Any, settings: Settings) -> Any:
+    """Rescaling by decoder norm, where it is switched on, moved into the weights."""
+    if not switch(settings.values, "rescale_acts_by_decoder_norm", settings.path, default=False):
+        return sae
+    norm = sae.W_dec.norm(dim=1)
+    W_dec = sae.W_dec / torch.where(norm > 0, norm, 1)[:, None]
+    return replace(sae, W_enc=sae.W_enc * norm, b_enc=sae.b_enc * norm, W_dec=W_dec)
 
 
 def _matching_pursuit(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
@@ -181,10 +234,12 @@ def _transcoder(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         transform=InputOnly(settings.transform),
         origin=Origin(architecture=name),
     )
+    told = _told(settings, "transcoder")
+    inner, told = reading_before_gain(inner, told, told.model)
     check_width(settings.values.get("d_out"), len(inner.b_dec), "d_out", settings.path)
     if skip is not None:
         skip = transposed(skip, "W_skip", settings.path.with_name(WEIGHTS))
-    return build(Transcoder, inner=inner, W_skip=skip, origin=_told(settings, "transcoder"))
+    return build(Transcoder, inner=inner, W_skip=skip, origin=told)
 
 
 Builder = Callable[[Settings, dict[str, Tensor]], SAE]
@@ -194,6 +249,8 @@ BUILDERS: dict[str, tuple[tuple[str, ...], Builder]] = {
     "gated": (("W_enc", "b_gate", "b_mag", "r_mag", "W_dec", "b_dec"), _gated),
     "topk": (AFFINE, _topk),
     "abstopk": (AFFINE, _topk),
+    "batchtopk": ((*AFFINE, "topk_threshold"), _batchtopk),
+    "matryoshka_batchtopk": ((*AFFINE, "topk_threshold"), _batchtopk),
     "matching_pursuit": (("W_dec", "b_dec"), _matching_pursuit),
     "transcoder": (AFFINE, _transcoder),
     "skip_transcoder": ((*AFFINE, "W_skip"), _transcoder),

@@ -1,25 +1,29 @@
 """SAELens configurations, from 2024's flat ones to version 6, brought to one form."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from saeval.errors import LoadError
+from saeval.registry.entries import Entry
 from saeval.sae import Origin
 from saeval.sae.architectures.transforms import IDENTITY, ConstantNorm, LayerNorm, Transform
 from saeval.sae.loaders.config import (
+    agreeing,
     choice,
     count,
+    factor,
     flag,
-    peek_number,
+    index,
     remaining,
     switch,
     text,
     whole,
 )
 from saeval.sae.loaders.files import read_json
+from saeval.sae.site import of_head
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ UNDERSTOOD = {
     "norm_scaling_factor",
     "model_name",
     "hook_name",
+    "hook_head_index",
     "prepend_bos",
     "context_size",
     "metadata",
@@ -61,6 +66,8 @@ OWN: dict[str, set[str]] = {
     "gated": set(),
     "topk": {"k", "rescale_acts_by_decoder_norm"},
     "abstopk": {"k", "rescale_acts_by_decoder_norm"},
+    "batchtopk": {"k", "rescale_acts_by_decoder_norm"},
+    "matryoshka_batchtopk": {"k", "rescale_acts_by_decoder_norm"},
     "matching_pursuit": {"residual_threshold", "max_iterations", "stop_on_duplicate_support"},
     "transcoder": set(),
     "skip_transcoder": set(),
@@ -68,21 +75,16 @@ OWN: dict[str, set[str]] = {
     "jumprelu_skip_transcoder": set(),
 }
 """Architectures that saeval reads, and the keys that bear on the arithmetic of each alone."""
-_UNFINISHED = (
-    "a training checkpoint, whose latents depend on the whole batch. Save its inference form "
-    "(save_inference_model), which is a jumprelu."
-)
 REFUSED = {
     "temporal": "its latents depend on earlier tokens of the text, so that it cannot be evaluated "
     "token by token.",
-    "batchtopk": _UNFINISHED,
-    "matryoshka_batchtopk": _UNFINISHED,
 }
 """Architectures that SAELens knows and saeval cannot evaluate, and why."""
 HARMLESS = {
     "activations_mixing_fraction",
     "b_dec_init_method",
     "cached_activations_path",
+    "compute_l2_norms",
     "dead_feature_threshold",
     "decoder_heuristic_init",
     "decoder_heuristic_init_norm",
@@ -91,16 +93,21 @@ HARMLESS = {
     "feature_reinit_scale",
     "init_encoder_as_decoder_transpose",
     "jumprelu_init_threshold",
+    "jumprelu_tanh_scale",
     "log_activation_store_to_wandb",
+    "log_activations_store_to_wandb",
     "lp_norm",
     "mse_loss_normalization",
+    "n_batches_for_norm_estimate",
     "new_cached_activations_path",
     "noise_scale",
     "normalize_sae_decoder",
     "scale_sparsity_penalty_by_decoder_norm",
+    "topk_threshold_lr",
     "use_cached_activations",
+    "use_sparse_activations",
 }
-"""Keys of older training runs that look arithmetic, but concern training only."""
+"""Keys of training runs, from version 2 to 6, that look arithmetic but concern training only."""
 
 
 @dataclass(frozen=True)
@@ -120,20 +127,24 @@ class Settings:
     origin: Origin
 
 
-def read_settings(folder: Path) -> Settings:
+def read_settings(folder: Path, entry: Entry | None = None) -> Settings:
     """The configuration of an SAELens folder.
 
     Raises:
-        LoadError: if it is no JSON object, or says something that saeval does not know.
+        LoadError: if it is no JSON object, contradicts itself, or says something that saeval does
+            not know.
     """
     path = folder / "cfg.json"
-    values = {RENAMED.get(name, name): value for name, value in read_json(path).items()}
+    values = _renamed(read_json(path), path)
+    metadata = _renamed(_object(values, "metadata", path), path)
     architecture = _architecture(values, path)
-    if architecture == "topk" and values.get("k") is None:
-        values["k"] = _keywords(values, path).get("k")
+    if architecture == "topk":
+        keyword = _keywords(values, path).get("k")
+        values["k"] = agreeing(path, "k", values.get("k"), keyword)
     kind = _normalisation(values, path)
-    scale = _known_scale(values, folder) if kind == "expected_average_only_in" else None
-    rest = remaining(values, path, UNDERSTOOD | OWN[architecture], HARMLESS)
+    scale = _known_scale(values, folder, entry) if kind == "expected_average_only_in" else None
+    harmless = HARMLESS | _training_only(metadata, values)
+    rest = remaining(values, path, UNDERSTOOD | OWN[architecture], harmless)
     return Settings(
         path=path,
         values=values,
@@ -142,8 +153,36 @@ def read_settings(folder: Path) -> Settings:
         transform=NORMALISATIONS[kind],
         scale=scale,
         scaled_latents=switch(values, "finetuning_scaling_factor", path, default=False),
-        origin=_origin(values, path, rest, _statement(kind, scale, values, path)),
+        origin=_origin(values, metadata, path, {**rest, **_statement(kind, scale, values, path)}),
     )
+
+
+def _renamed(found: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """All keys under their present names, of which the older must not contradict the newer."""
+    values: dict[str, Any] = {}
+    for name, value in found.items():
+        present = RENAMED.get(name, name)
+        both = present in values
+        values[present] = agreeing(path, present, values[present], value) if both else value
+    return values
+
+
+def _object(values: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    found = values.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise LoadError(f"{path} must give {name} as an object, not {found!r}.")
+    return found
+
+
+def _training_only(metadata: Mapping[str, Any], values: Mapping[str, Any]) -> set[str]:
+    """Keys that SAELens itself lists as of no use to inference, with the value they have here."""
+    details = metadata.get("training_architecture_details")
+    if not isinstance(details, Mapping):
+        return set()
+    own = {"k", "rescale_acts_by_decoder_norm"}
+    return {
+        name for name, value in details.items() if name not in own and values.get(name) == value
+    }
 
 
 def _architecture(values: Mapping[str, Any], path: Path) -> str:
@@ -176,9 +215,7 @@ def _architecture(values: Mapping[str, Any], path: Path) -> str:
 
 
 def _keywords(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    keywords = values.get("activation_fn_kwargs") or {}
-    if not isinstance(keywords, Mapping):
-        raise LoadError(f"{path} must give activation_fn_kwargs as an object, not {keywords!r}.")
+    keywords = _object(values, "activation_fn_kwargs", path)
     return {name: value for name, value in keywords.items() if value not in (None, False)}
 
 
@@ -190,19 +227,19 @@ def _normalisation(values: Mapping[str, Any], path: Path) -> str:
     return choice(values, "normalize_activations", path, NORMALISATIONS, "none")
 
 
-def _known_scale(values: Mapping[str, Any], folder: Path) -> float | None:
-    """Input scale in the configuration or in a checkpoint's activation_scaler.json.
+def _known_scale(values: Mapping[str, Any], folder: Path, entry: Entry | None) -> float | None:
+    """Input scale in the configuration, a checkpoint's activation_scaler.json or a registry.
 
     Raises:
-        LoadError: if the checkpoint was trained on whitened activations.
+        LoadError: if the checkpoint was trained on whitened activations, or two of them differ.
     """
     scaler = folder / "activation_scaler.json"
     saved = read_json(scaler) if scaler.exists() else {}
-    if saved.get("has_whitening"):
+    if switch(saved, "has_whitening", scaler, default=False):
         raise LoadError(f"{scaler} says that activations were whitened, which saeval cannot undo.")
-    return peek_number(values.get("norm_scaling_factor")) or peek_number(
-        saved.get("scaling_factor")
-    )
+    stated = factor(values, "norm_scaling_factor", folder / "cfg.json")
+    known = agreeing(folder, "scaling_factor", stated, factor(saved, "scaling_factor", scaler))
+    return known if known is not None or entry is None else entry.input_scale
 
 
 def _statement(
@@ -225,22 +262,23 @@ def _statement(
 
 
 def _origin(
-    values: Mapping[str, Any], path: Path, rest: Mapping[str, Any], statement: Mapping[str, Any]
+    values: Mapping[str, Any], metadata: Mapping[str, Any], path: Path, record: Mapping[str, Any]
 ) -> Origin:
-    metadata = values.get("metadata") or {}
-    if not isinstance(metadata, Mapping):
-        raise LoadError(f"{path} must give metadata as an object, not {metadata!r}.")
-    told = {**values, **{RENAMED.get(name, name): value for name, value in metadata.items()}}
-    processing = told.get("model_from_pretrained_kwargs") or {}
+    """Where it comes from; version 6 says so in `metadata`, older ones beside all else."""
+
+    def told(name: str, read: Callable[..., Any]) -> Any:
+        return agreeing(path, name, read(values, name, path), read(metadata, name, path))
+
+    kwargs = "model_from_pretrained_kwargs"
+    processing = {**_object(values, kwargs, path), **_object(metadata, kwargs, path)}
     reshape = choice(values, "reshape_activations", path, ("none", "hook_z"), "none")
     return Origin(
         loader="sae_lens",
-        model=text(told.get("model_name")),
-        read_site=text(told.get("hook_name")),
-        write_site=text(told.get("hook_name_out")),
-        prepend_bos=flag(told.get("prepend_bos")),
-        context_size=count(told.get("context_size")),
-        centred=isinstance(processing, Mapping)
-        and processing.get("center_writing_weights") is True,
-        metadata={**rest, **metadata, **statement, "reshape_activations": reshape},
+        model=told("model_name", text),
+        read_site=of_head(told("hook_name", text), told("hook_head_index", index)),
+        write_site=told("hook_name_out", text),
+        prepend_bos=told("prepend_bos", flag),
+        context_size=told("context_size", count),
+        centred=processing.get("center_writing_weights") is True,
+        metadata={**metadata, **record, "reshape_activations": reshape},
     )

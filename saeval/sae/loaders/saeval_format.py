@@ -47,6 +47,8 @@ ORIGIN: dict[str, Any] = {
     "metadata": dict,
 }
 """What may stand under `origin`, and of what type."""
+WHOLE = ("context_size",)
+"""Those of them that are whole numbers."""
 
 
 def matches(folder: Path) -> bool:
@@ -63,7 +65,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     """
     path = folder / CONFIG
     config = read_json(path)
-    if config.get("format") != "saeval" or config.get("version") != VERSION:
+    version = config.get("version")
+    if config.get("format") != "saeval" or type(version) is not int or version != VERSION:
         raise LoadError(
             f"{path} is format {config.get('format')!r}, version {config.get('version')!r}. This "
             f"saeval reads 'saeval', version {VERSION}."
@@ -326,7 +329,9 @@ def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
     """
     _only(config, {"loader", "architecture", *ORIGIN}, path)
     for name, allowed in ORIGIN.items():
-        if name in config and not isinstance(config[name], allowed):
+        value = config.get(name)
+        whole = isinstance(value, bool) and name in WHOLE  # Python's bool is an int
+        if name in config and (whole or not isinstance(value, allowed)):
             raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
     told = {name: value for name, value in config.items() if name in ORIGIN}
     told |= {end: _sites(told[end], path) for end in ("read_site", "write_site") if end in told}

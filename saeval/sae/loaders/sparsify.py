@@ -90,8 +90,9 @@ def _architecture(config: Mapping[str, Any], path: Path) -> str:
 
 def _latents(config: Mapping[str, Any], path: Path) -> int:
     """Number of latents; 0 stands for expansion_factor times d_in."""
-    if config.get("num_latents"):
-        return whole(config, "num_latents", path)
+    stated = 0 if config.get("num_latents") is None else whole(config, "num_latents", path)
+    if stated:
+        return stated
     return whole(config, "expansion_factor", path) * whole(config, "d_in", path)
 
 
@@ -99,14 +100,15 @@ def _origin(
     folder: Path, config: Mapping[str, Any], architecture: str, *, transcode: bool
 ) -> Origin:
     """Module from the folder's name, model from the run's configuration one level up."""
-    run = peek_json(folder.parent / "config.json") or {}
+    above = folder.parent / "config.json"
+    run = (peek_json(above) or {}) if above.is_file() else {}
     module = folder.name if HOOKPOINT.fullmatch(folder.name) else None
     return Origin(
         loader="sparsify",
         architecture=architecture,
-        model=text(run.get("model")),
+        model=text(run, "model", above),
         read_site=f"{module}:in" if module and transcode else module,
         write_site=f"{module}:out" if module and transcode else None,
-        context_size=count(run.get("ctx_len")),
+        context_size=count(run, "ctx_len", above),
         metadata=remaining(config, folder / "cfg.json", UNDERSTOOD, HARMLESS),
     )

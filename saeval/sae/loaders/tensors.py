@@ -11,13 +11,25 @@ from saeval.errors import LoadError
 
 
 def exactly(
-    content: Mapping[str, Any], path: Path, required: Sequence[str], optional: Sequence[str] = ()
+    content: Mapping[str, Any],
+    path: Path,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    whole: Sequence[str] = (),
 ) -> dict[str, Tensor]:
-    """The named tensors as float32 (integers as they are), none missing, none left over.
+    """The named tensors as float32, none missing, none left over.
+
+    Args:
+        content: What the file holds.
+        path: The file, for messages.
+        required: Names that must be there.
+        optional: Names that may be there.
+        whole: Those of them that hold whole numbers, which stay as they are.
 
     Raises:
-        LoadError: if a required one is missing, one has no meaning here, one is no tensor, or one
-            holds NaN or infinity.
+        LoadError: if a required one is missing, one has no meaning here, one is no tensor, one
+            holds NaN or infinity, or weights are integers or booleans.
     """
     missing = [name for name in required if name not in content]
     if missing:
@@ -31,15 +43,20 @@ def exactly(
             f"{path} holds {_list(extra)}, which has no meaning for this architecture. To leave "
             "it out might change what the SAE computes, so the file is refused."
         )
-    return {name: _finite(name, value, path) for name, value in content.items()}
+    return {name: _finite(name, value, path, whole) for name, value in content.items()}
 
 
-def _finite(name: str, value: Any, path: Path) -> Tensor:
+def _finite(name: str, value: Any, path: Path, whole: Sequence[str]) -> Tensor:
     if not isinstance(value, Tensor):
         raise LoadError(f"'{name}' in {path} must be a tensor, but is a {type(value).__name__}.")
     tensor = value.detach()
+    if name in whole:
+        return _whole(name, tensor, path)
     if not tensor.is_floating_point():
-        return tensor
+        raise LoadError(
+            f"'{name}' in {path} holds {_kind(tensor)}, but weights are floating-point numbers. "
+            "They were quantised or mixed up; store them as float32, float16 or bfloat16."
+        )
     tensor = tensor.to(torch.float32)
     # A sum in float64 cannot overflow, and any NaN or infinity shows in it: one pass, no copy.
     if not bool(tensor.sum(dtype=torch.float64).isfinite()):
@@ -49,6 +66,20 @@ def _finite(name: str, value: Any, path: Path) -> Tensor:
             f"{tensor.numel():,}. Training diverged or the file is damaged."
         )
     return tensor
+
+
+def _whole(name: str, tensor: Tensor, path: Path) -> Tensor:
+    """A tensor of whole numbers, such as k, in whatever numeric type they are stored."""
+    if tensor.dtype == torch.bool or tensor.is_complex() or bool((tensor != tensor.round()).any()):
+        raise LoadError(
+            f"'{name}' in {path} must hold whole numbers, but holds {tensor.flatten()[:4].tolist()}"
+            f" ({_kind(tensor)})."
+        )
+    return tensor
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def matrix(tensor: Tensor, name: str, path: Path) -> Tensor:
@@ -84,7 +115,7 @@ def check_width(expected: Any, found: int, what: str, path: Path) -> None:
     Raises:
         LoadError: if it is not.
     """
-    if expected is not None and expected != found:
+    if expected is not None and (isinstance(expected, bool) or expected != found):
         raise LoadError(
             f"{path} says {what} = {expected!r}, but the tensors beside it have {found}. "
             "Configuration and weights do not belong together."

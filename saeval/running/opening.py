@@ -1,0 +1,72 @@
+"""How the sources of a run are opened: what the user says of them, as it is used."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from saeval.activations import Store
+from saeval.errors import UsageError
+from saeval.models import LoadedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """How sources are opened."""
+
+    model: str | LoadedModel | None = None
+    """Given by the user; None: as each SAE says."""
+    site: str | None = None
+    """Likewise."""
+    array: str | Path | np.ndarray | None = None
+    """Stored activations, in place of a model."""
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    batch_size: int | None = None
+    """Rows of 128 tokens a pass; None: the default."""
+    store: Store = field(default_factory=Store)
+
+
+def as_model(model: Any) -> str | LoadedModel | None:
+    """A model as the user may give it: name, folder, `LoadedModel`, or (network, tokenizer).
+
+    Raises:
+        UsageError: if it is none of these.
+    """
+    if model is None or isinstance(model, str | LoadedModel):
+        return model
+    if isinstance(model, Path):
+        return str(model)
+    if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
+        return _wrapped(*model)
+    raise UsageError(
+        f"{model!r:.80} is no model: give a Hugging Face id, a folder, a LoadedModel, or a tuple "
+        "of a transformers network and its tokenizer."
+    )
+
+
+def _wrapped(net: torch.nn.Module, tokenizer: Any) -> LoadedModel:
+    """A network in memory, identified by its weights."""
+    from saeval.models.anatomy import dissect
+    from saeval.models.quantised import refuse_integer_layers
+
+    refuse_integer_layers(net)
+    net = net.eval().requires_grad_(requires_grad=False)
+    digest = hashlib.sha256(str(getattr(net, "config", "")).encode())
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    weight = next(net.parameters())
+    return LoadedModel(
+        name=type(net).__name__,
+        revision=None,
+        net=net,
+        tokenizer=tokenizer,
+        device=str(weight.device),
+        dtype=weight.dtype,
+        identity=f"local:{digest.hexdigest()}",
+        parts=dissect(net),
+    )

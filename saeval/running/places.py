@@ -1,0 +1,15 @@
+"""Where SAEs read and write: what they say themselves, and what follows for a run."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SiteSpec:
+    """A model and sites in it, as an SAE or the user names them. No model is loaded to know it."""
+
+    model: str
+    read_site: str
+    write_site: str | None
+    """None: the read site."""
+    centred: bool
+    """Whether activations are centred as TransformerLens does it."""

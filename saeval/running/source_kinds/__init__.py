@@ -1,0 +1,1 @@
+"""The kinds of source that activations come from, one a file."""

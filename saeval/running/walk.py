@@ -1,0 +1,72 @@
+"""The walk of a run: which SAEs are in memory together, on which tasks they are scored, in order.
+
+`saeval run` and `saeval plan` go the same way.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from saeval.registry.entries import EntrySet
+from saeval.results.score import Labels
+from saeval.running.jobs import Job
+from saeval.running.named_saes import Subject
+
+T = TypeVar("T")
+
+NO_SET = "It compares the members of a set, and no set was asked for: give --sae a set's name."
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """SAEs that are loaded together, and the jobs that are then done."""
+
+    subjects: tuple[Subject, ...]
+    """One SAE; the members of a set; or none, where a task scores sets and there are none."""
+    jobs: tuple[Job, ...]
+    group: EntrySet | None = None
+    """The set through which they were asked for."""
+    is_set: bool = False
+    """Whether the set is scored as a whole."""
+
+    @property
+    def label(self) -> str:
+        """What the progress calls it."""
+        return str(self.group and self.group.name) if self.is_set else self.subjects[0].label
+
+    def labels(self, job: Job) -> Labels:
+        """Those of a job's result."""
+        sae = None if self.is_set else self.subjects[0].label
+        name = self.group.name if self.group else None
+        return Labels(sae, job.task.name, job.task.version, job.seed, set=name)
+
+
+def work_items(subjects: Sequence[Subject], jobs: Sequence[Job]) -> list[WorkItem]:
+    """In the order of the request: every SAE alone, then every set as a whole."""
+    alone = tuple(job for job in jobs if not job.is_group)
+    together = tuple(job for job in jobs if job.is_group)
+    items = [WorkItem((subject,), alone, subject.group) for subject in subjects if alone]
+    if not together:
+        return items
+    sets = {subject.set: subject.group for subject in subjects if subject.group}
+    for name, group in sets.items():
+        members = tuple(subject for subject in subjects if subject.set == name)
+        items.append(WorkItem(members, together, group, is_set=True))
+    return items if sets else [*items, WorkItem((), together, is_set=True)]
+
+
+def walked(items: Sequence[WorkItem], visit: Callable[[WorkItem], Iterable[T]]) -> list[T]:
+    """All that the visits give, in the order of the items.
+
+    SAEs of one model and site are visited one after the other, whatever their order, so that each
+    model is loaded once; sets come last.
+    """
+    order = sorted(range(len(items)), key=lambda number: _neighbourhood(items[number]))
+    given = {number: list(visit(items[number])) for number in order}
+    return [each for number in range(len(items)) for each in given[number]]
+
+
+def _neighbourhood(item: WorkItem) -> tuple[bool, str, str]:
+    member = item.subjects[0].member if item.subjects else None
+    model, site = getattr(member, "model", None), getattr(member, "site", None)
+    return (item.is_set, "", "") if item.is_set else (False, model or "", site or "")
