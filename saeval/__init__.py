@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saeval import errors
+    from saeval.cli.display import progress
     from saeval.results.reading import load_results
     from saeval.running.run import evaluate, load_sae
     from saeval.running.train.trainer import train_sae
@@ -22,6 +23,7 @@ __all__ = [
     "evaluate",
     "load_results",
     "load_sae",
+    "progress",
     "train_sae",
 ]
 
@@ -32,6 +34,7 @@ _HOMES = {
     "evaluate": "saeval.running.run",
     "load_results": "saeval.results.reading",
     "load_sae": "saeval.running.run",
+    "progress": "saeval.cli.display",
     "train_sae": "saeval.running.train.trainer",
 }
 

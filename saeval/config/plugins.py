@@ -68,7 +68,7 @@ def load_task(name: str) -> type:
     Raises:
         UsageError: if no task has that name, or the plugin of that name is no task.
     """
-    return _load(TASKS, name, _check_task)
+    return _load(TASKS, name, check_task_class)
 
 
 def load_loader(name: str) -> ModuleType:
@@ -77,7 +77,7 @@ def load_loader(name: str) -> ModuleType:
     Raises:
         UsageError: if no loader has that name, or the plugin of that name is no loader.
     """
-    return _load(LOADERS, name, _check_loader)
+    return _load(LOADERS, name, check_loader_module)
 
 
 def tasks() -> dict[str, type]:
@@ -117,7 +117,12 @@ def _load_all(group: str, load: Callable[[str], Any]) -> dict[str, Any]:
     return loaded
 
 
-def _check_task(plugin: Plugin, task: Any) -> None:
+def check_task_class(plugin: Plugin, task: Any) -> None:
+    """See that a class is a task, before anything of it runs.
+
+    Raises:
+        UsageError: saying what it lacks.
+    """
     if not (inspect.isclass(task) and is_dataclass(task) and _frozen(task)):
         raise UsageError(f"Plugin {plugin} must be a frozen dataclass, but is {task!r}.")
     if getattr(task, "name", None) != plugin.name:
@@ -149,7 +154,12 @@ def _frozen(task: Any) -> bool:
     return task.__dataclass_params__.frozen
 
 
-def _check_loader(plugin: Plugin, loader: Any) -> None:
+def check_loader_module(plugin: Plugin, loader: Any) -> None:
+    """See that a module is a loader, before anything of it runs.
+
+    Raises:
+        UsageError: saying what it lacks.
+    """
     if not isinstance(loader, ModuleType):
         raise UsageError(f"Plugin {plugin} must be a module, but is {loader!r}.")
     _check_signature(plugin, loader, "matches", ["folder"])

@@ -1,17 +1,22 @@
 """All SAEs known here: the lab's registry, saeval's own and the user's, and what a name means."""
 
 import fnmatch
+import gc
 import glob
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from saeval.config.folders import config_folder
 from saeval.errors import RegistryError, UsageError, suggestion
 from saeval.registry.entries import BaseModel, Entry, EntrySet, FolderRef, Source
-from saeval.registry.file import read_registry_file
+from saeval.registry.file import RegistryFile, read_registry_file
 
 T = TypeVar("T")
 FILE_NAME = "registry.yaml"
@@ -85,13 +90,28 @@ def load_registry(files: Sequence[Path] | None = None) -> Registry:
             nothing lists.
     """
     paths = tuple(registry_files() if files is None else files)
-    read = [read_registry_file(path) for path in paths]
-    entries = _merged("id", [(file.path, {sae.id: sae for sae in file.entries}) for file in read])
-    groups = _merged("set", [(file.path, {each.name: each for each in file.sets}) for file in read])
-    models = _merged(
-        "model", [(file.path, {each.id: each for each in file.models}) for file in read]
-    )
-    sets = {name: _with_members(group, entries) for name, group in groups.items()}
+    with _uncollected():
+        return _merged_files(paths, [read_registry_file(path) for path in paths])
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection, which would walk thousands of new records that all remain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _merged_files(paths: tuple[Path, ...], read: Sequence[RegistryFile]) -> Registry:
+    entries = _merged("id", [(file.path, {one.id: one for one in file.entries}) for file in read])
+    groups = _merged("set", [(file.path, {one.name: one for one in file.sets}) for file in read])
+    models = _merged("model", [(file.path, {one.id: one for one in file.models}) for file in read])
+    ids = _Ids(tuple(entries))
+    sets = {name: _with_members(group, ids) for name, group in groups.items()}
     if both := entries.keys() & sets.keys():
         raise RegistryError(f"'{min(both)}' names both an SAE and a set. Rename one.")
     return Registry(entries, sets, models, paths)
@@ -99,38 +119,62 @@ def load_registry(files: Sequence[Path] | None = None) -> Registry:
 
 def _merged(what: str, files: Sequence[tuple[Path, Mapping[str, T]]]) -> dict[str, T]:
     merged: dict[str, T] = {}
-    homes: dict[str, Path] = {}
     for path, records in files:
-        for name, record in records.items():
-            if name in merged:
-                raise RegistryError(
-                    f"{what} '{name}' is listed in '{homes[name]}' and in '{path}'. "
-                    "Rename or remove one."
-                )
-            merged[name], homes[name] = record, path
+        if both := merged.keys() & records.keys():
+            name = min(both)
+            home = next(other for other, earlier in files if name in earlier)
+            raise RegistryError(
+                f"{what} '{name}' is listed in '{home}' and in '{path}'. Rename or remove one."
+            )
+        merged |= records
     return merged
 
 
-def _with_members(group: EntrySet, entries: Mapping[str, Entry]) -> EntrySet:
+@dataclass(frozen=True)
+class _Ids:
+    """Ids in the order in which files list them, and sorted, so that a prefix is found at once."""
+
+    listed: tuple[str, ...]
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where each id stands in the list."""
+        return {name: place for place, name in enumerate(self.listed)}
+
+    @cached_property
+    def sorted(self) -> Sequence[str]:
+        """The ids in alphabetical order."""
+        return sorted(self.listed)
+
+    def beginning(self, start: str) -> list[str]:
+        """Ids that begin in one way, in the order of the list."""
+        begin = bisect_left(self.sorted, start)
+        end = bisect_left(self.sorted, start + chr(sys.maxunicode))
+        return sorted(self.sorted[begin:end], key=self.places.__getitem__)
+
+
+def _with_members(group: EntrySet, ids: _Ids) -> EntrySet:
     """The set with its globs resolved; a member named twice counts once."""
     members: dict[str, None] = {}
     for member in group.members:
-        ids = [member] if member in entries else _matching(member, entries)
-        if not ids:
-            near = suggestion(member, entries)
+        found = [member] if member in ids.places else _matching(member, ids)
+        if not found:
+            near = suggestion(member, ids.listed)
             raise RegistryError(f"Set '{group.name}': nothing is called '{member}'.{near}")
-        members.update(dict.fromkeys(ids))
+        members.update(dict.fromkeys(found))
     return replace(group, members=tuple(members))
 
 
-def _matching(pattern: str, names: Iterable[str]) -> list[str]:
+def _matching(pattern: str, ids: _Ids) -> list[str]:
     """Names that a glob matches, `*` across slashes too; none if it is no glob."""
     wildcard = _WILDCARD.search(pattern)
     if wildcard is None:
         return []
     start = pattern[: wildcard.start()]
+    if pattern == f"{start}*":
+        return ids.beginning(start)
     match = re.compile(fnmatch.translate(pattern)).match
-    return [name for name in names if name.startswith(start) and match(name)]
+    return [name for name in ids.beginning(start) if match(name)]
 
 
 def resolve(text: str, registry: Registry) -> Selection:
@@ -154,7 +198,7 @@ def resolve(text: str, registry: Registry) -> Selection:
     if folder.exists():
         return Selection((local(folder),))
     here = _matching_here(text)
-    if ids := _matching(text, registry.entries):
+    if ids := _matching(text, _Ids(tuple(registry.entries))):
         note = _also_folders(text, here) if here else None
         return Selection(tuple(registry.entries[name] for name in ids), note=note)
     if here:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from saeval.errors import ResultError
 from saeval.results.aliases import aliases_in, first_alias
 from saeval.results.folder import FOLDER, HEAD, SCHEMA
-from saeval.results.score import COLUMNS, Result, Results, Score
+from saeval.results.results import Results
+from saeval.results.score import COLUMNS, Result, Score
 
 if TYPE_CHECKING:
     from saeval.evidence import Evidence

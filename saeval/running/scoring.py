@@ -25,6 +25,7 @@ from saeval.running.progress import Clock, Step
 from saeval.running.record import repeating
 from saeval.running.session import Session
 from saeval.sae import d_out, origin_of
+from saeval.sae.site import joined
 from saeval.task import Member, Prepared
 
 
@@ -294,8 +295,8 @@ def _about_source(loaded: Loaded, member: LoadedSAE, session: Session) -> dict[s
         "identity": loaded.source(member),
         "name": source.name if source else None,
         "model": model.identity if model else None,
-        "site": str(source.site) if source and source.site else None,
-        "write_site": str(source.write_site) if source and source.write_site else None,
+        "site": joined(source.sites.read) or None if source else None,
+        "write_site": joined(source.sites.write) or None if source else None,
         "centred": member.place.centred if member.place else False,
     }
 
@@ -308,6 +309,7 @@ def _about(member: LoadedSAE) -> dict[str, Any]:
         "hash": member.hash,
         **member.named.source(),
         **{name: getattr(origin, name) for name in shown},
+        "null": origin.metadata.get("null"),
         "d_in": member.sae.d_in,
         "d_out": d_out(member.sae),
         "d_sae": member.sae.d_sae,

@@ -26,7 +26,8 @@ from saeval.results.from_evidence import scores_of
 from saeval.results.key import result_key
 from saeval.results.reading import find_result, read_result, read_results, result_evidence
 from saeval.results.recompute import discrepancies, recompute
-from saeval.results.score import COLUMNS, Labels, Result, Results
+from saeval.results.results import Results
+from saeval.results.score import COLUMNS, Labels, Result
 from saeval.results.writing import check_writable, write_result
 
 KEY = "0123456789abcdef0123"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, has_logits
 from saeval.activations.model_source import ModelSource
 from saeval.activations.store import digest
 from saeval.errors import NotApplicable, PreflightError, ResultError, SaevalError
@@ -227,7 +227,7 @@ def suited(source: ActivationSource) -> ActivationSource:
 def _seconds(source: ModelSource, rows: TokenRows) -> float:
     """What one pass over some rows takes."""
     began = time.perf_counter()
-    for _ in source.final_hidden(rows) if source.has_logits else source.batches(rows):
+    for _ in source.final_hidden(rows) if has_logits(source) else source.batches(rows):
         pass
     return time.perf_counter() - began
 

@@ -72,7 +72,12 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     older = (folder / "hyperparams.json").is_file()
     path = folder / ("hyperparams.json" if older else "config.json")
     check_kind(read_json(path), path)
-    weights = next(folder / name for name in WEIGHTS if (folder / name).is_file())
+    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        raise LoadError(
+            f"{folder} has a {path.name} and no weights beside it: {' or '.join(WEIGHTS)} is "
+            "needed. Fetch the whole folder."
+        )
     content = _content(weights)
     settings = read_settings(path, pop_norms(content, weights), entry)
     found = _tensors(content, settings, weights)

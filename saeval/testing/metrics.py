@@ -1,0 +1,63 @@
+"""Does a task yield the metrics that it declares? Records beside the task, against its evidence."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
+
+from saeval.evidence import Evidence, Missing
+
+
+def check_declared(task: Any, yielded: Iterable[Evidence | Missing]) -> None:
+    """Each metric stands in the records with its unit and direction, if there are records at all.
+
+    Raises:
+        AssertionError: if one does not, or is declared otherwise.
+    """
+    records = declared(type(task))
+    for each in yielded if records else ():
+        record = next((one for one in records if _fits(one.name, each.metric)), None)
+        if record is None:
+            raise AssertionError(
+                f"{task.name} yields '{each.metric}', which it declares nowhere, so that "
+                f"`saeval describe {each.metric}` knows nothing of it. Add its record to the "
+                "task's module, or to metrics.py beside it."
+            )
+        for what in ("unit", "better"):
+            said, done = getattr(record, what), getattr(each, what)
+            if said != done and not (isinstance(each, Missing) and not each.unit):
+                raise AssertionError(
+                    f"{task.name} declares '{each.metric}' with {what} '{said}' and yields it with "
+                    f"'{done}'. Make the evidence from the record, so that both are one."
+                )
+
+
+def declared(task: type) -> list[Any]:
+    """Records at the top of the task's module, and of the modules of metrics beside it."""
+    own = sys.modules[task.__module__]
+    return [record for module in [own, *_beside(own)] for record in _records(vars(module))]
+
+
+def _beside(module: ModuleType) -> Iterator[ModuleType]:
+    """Modules of the same package whose name ends with `metrics`."""
+    package = sys.modules.get(module.__package__ or "")
+    for found in iter_modules(getattr(package, "__path__", ())):
+        if found.name.endswith("metrics"):
+            yield importlib.import_module(f"{module.__package__}.{found.name}")
+
+
+def _records(values: Mapping[str, Any]) -> Iterator[Any]:
+    """What has the fields of a metric's record, alone or in a mapping or sequence."""
+    for value in values.values():
+        inner = value.values() if isinstance(value, Mapping) else value
+        for one in inner if isinstance(value, Mapping | tuple | list) else [value]:
+            if all(hasattr(one, name) for name in ("name", "unit", "better", "formula")):
+                yield one
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether a declared name, perhaps with `{k}` for a number, is this one."""
+    return bool(re.fullmatch(re.escape(pattern).replace(r"\{k\}", r"\d+"), name))

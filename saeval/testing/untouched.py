@@ -1,0 +1,63 @@
+"""Is an SAE as it was? Its numbers, gradients, and mode, before and after something used it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from saeval.sae import SAE, content_hash
+
+
+@contextmanager
+def untouched(sae: SAE, fail: Callable[[str], Exception]) -> Iterator[None]:
+    """See that what happens inside leaves the SAE and torch as they were.
+
+    Args:
+        sae: A built-in architecture, or a wrapped module.
+        fail: Makes the exception of a message.
+    """
+    before, switches = _state(sae), _switches()
+    yield
+    after = _state(sae)
+    for what, then in before.items():
+        if after[what] != then:
+            raise fail(
+                f"`score` leaves the SAE with other {what}: the tasks after it would score "
+                "something else, and a user's own object is changed. Work on a copy."
+            )
+    if _switches() != switches:
+        raise fail(
+            f"`score` leaves torch's {switches} as {_switches()}: what runs after it would "
+            "compute otherwise. Use `with torch.no_grad()` and the like around your own code."
+        )
+
+
+def _state(sae: SAE) -> dict[str, Any]:
+    module = getattr(getattr(sae, "foreign", None), "inner", None)
+    tensors = dict(_tensors(module if module is not None else sae))
+    return {
+        "requires_grad": {name: value.requires_grad for name, value in tensors.items()},
+        "gradients": {name for name, value in tensors.items() if _has_gradient(value)},
+        "mode (train or eval)": getattr(module, "training", None),
+        # Last, since the content of a module changes with its mode too.
+        "numbers": (content_hash(sae), [value.dtype for value in tensors.values()]),
+    }
+
+
+def _tensors(holder: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    if isinstance(holder, torch.nn.Module):
+        yield from holder.named_parameters()
+        return
+    for name, value in vars(holder).items():
+        if isinstance(value, torch.Tensor):
+            yield name, value
+
+
+def _has_gradient(tensor: torch.Tensor) -> bool:
+    return tensor.is_leaf and tensor.grad is not None
+
+
+def _switches() -> tuple[Any, ...]:
+    """Of torch, for the whole process: default dtype, and whether gradients are on."""
+    return torch.get_default_dtype(), torch.is_grad_enabled()
