@@ -206,10 +206,10 @@ def test_a_result_answers_to_every_name_it_was_asked_for(gpt2: Path, tmp_path: P
         "  mine/seeds: {kind: seeds, members: ['mine/s*']}\n"
         "  mine/again: {kind: members, members: ['mine/s*']}\n"
     )
-    asked: set[tuple[Any, Any]] = set()
+    asked: set[tuple[Any, ...]] = set()
     for request in ("mine/seeds", "mine/again", "mine/s1", "./s2", {"mine": topk(1)}):
-        options = {"model": str(gpt2), "site": "layers.1"}
-        results = saeval.evaluate(request, [Error(), Together()], **options)
+        tasks = [Error(), Together()]
+        results = saeval.evaluate(request, tasks, model=str(gpt2), site="layers.1")
         asked |= {(r.task, r.sae, r.set) for r in results if r.result_id}
         stored = saeval.load_results("results")
         assert {(r.task, r.sae, r.set) for r in stored} == asked

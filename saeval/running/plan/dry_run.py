@@ -196,10 +196,12 @@ class Stage:
 
     def _note_what_was_shown(self, members: Sequence[Member]) -> None:
         for member in members:
-            glimpse = member.source
-            if isinstance(glimpse, FirstBatchSource) and glimpse.asked > self.asked:
-                self.asked, self.shown = glimpse.asked, glimpse.shown
-            glimpse.release(member.sae)
+            source = member.source
+            if not isinstance(source, FirstBatchSource):
+                continue
+            if source.asked > self.asked:
+                self.asked, self.shown = source.asked, source.shown
+            source.release(member.sae)
 
 
 def _whole(source: ActivationSource) -> ActivationSource:
