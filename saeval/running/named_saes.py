@@ -51,8 +51,8 @@ class Subject:
     @property
     def widthless(self) -> Origin | None:
         """What an object says of where it belongs that does not say how wide its input is."""
-        known = (Entry, FolderRef, Wrapped, *ARCHITECTURES.values())
-        if isinstance(self.member, known) or width_told(self.member) is not None:
+        told = (Entry, FolderRef, Wrapped, *ARCHITECTURES.values())
+        if isinstance(self.member, told) or width_told(self.member) is not None:
             return None
         return origin_told(self.member)
 
@@ -73,20 +73,20 @@ class Subject:
         if isinstance(self.member, Entry | FolderRef):
             entry = self.member if isinstance(self.member, Entry) else None
             return load_folder(fetch_member(self.member), entry=entry, device=device, dtype=dtype)
-        return _own(self.member, device, dtype, d_in)
+        return _as_sae(self.member, device, dtype, d_in)
 
     def source(self) -> dict[str, Any]:
         """Where it comes from, for the record."""
         if isinstance(self.member, Entry):
-            known = ("id", "source", "revision", "sha256")
-            return {name: getattr(self.member, name) for name in known}
+            fields = ("id", "source", "revision", "sha256")
+            return {name: getattr(self.member, name) for name in fields}
         if isinstance(self.member, FolderRef):
             return {"source": self.member.source}
         inner = self.member.foreign.inner if isinstance(self.member, Wrapped) else self.member
         return {"source": f"object {type(inner).__name__}"}
 
 
-def _own(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:
+def _as_sae(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:
     """An object as an SAE: saeval's own moved, anybody's wrapped."""
     if isinstance(member, Wrapped):
         return member
@@ -111,10 +111,10 @@ def load_sae(source: Any, *, device: str = "cpu", dtype: str | torch.dtype | Non
         LoadError: if they cannot be read as an SAE.
     """
     device, wanted = pick_device(device), _dtype(dtype)
-    found = find_subjects([source])
-    if len(found) != 1:
-        raise UsageError(f"'{source}' names {len(found)} SAEs; load one of them at a time.")
-    return found[0].load(device, wanted)
+    named = find_subjects([source])
+    if len(named) != 1:
+        raise UsageError(f"'{source}' names {len(named)} SAEs; load one of them at a time.")
+    return named[0].load(device, wanted)
 
 
 def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
@@ -124,10 +124,10 @@ def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
         UsageError: if it is not.
     """
     name = str(given).removeprefix("torch.")
-    found = getattr(torch, name, None)
-    if given is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+    wanted = getattr(torch, name, None)
+    if given is not None and not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
         raise UsageError(f"'{given}' is no dtype: give float32, bfloat16, float16 or float64.")
-    return None if given is None else found
+    return None if given is None else wanted
 
 
 def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Subject]:
@@ -266,7 +266,7 @@ def _object(member: Any, taken: Collection[str]) -> Subject:
             )
     name = type(member).__name__
     try:
-        sae = _own(member, "cpu", None)
+        sae = _as_sae(member, "cpu", None)
         return Subject(f"{name}-{content_hash(sae)[:8]}", sae)
     except Exception as error:  # noqa: BLE001  somebody else's code; it is asked again at load
         logger.debug("%s is not ready: %s", name, error)
