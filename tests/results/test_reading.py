@@ -524,14 +524,10 @@ def test_results_are_a_sequence_with_a_table() -> None:
 
 
 def test_repr_says_what_happened() -> None:
-    """The repr counts, and shows value, interval and unit, or the reason."""
+    """The repr is one line that counts results, scores and failures, and names the tasks."""
     failed = LABELS.score(status="failed", reason="Out of memory.")
     results = Results([some_result(), Result.of(LABELS, [failed], provenance={}, run={})])
-    text = repr(results)
-    assert text.startswith("2 results, 7 scores, some failed\n")
-    assert "lab/world/topk-16  core  fvu  0." in text
-    assert "failed: Out of memory." in text
-    assert "alive  0.75 fraction" in text
+    assert repr(results) == "<Results: 2 of core, 7 scores, 1 failed>"
 
 
 AS_NOBODY = """
