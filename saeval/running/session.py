@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -93,6 +94,8 @@ class Session:
     """Results that will be told of."""
     warned: set[str]
     """Warnings that were given; each is given once."""
+    run_id: str
+    """Tells this run from all others."""
 
     @property
     def root(self) -> Path:
@@ -136,7 +139,7 @@ def begin(
     alone = sum(not job.is_group for job in jobs)
     sets = max(1, len({subject.set for subject in subjects if subject.set}))
     total = alone * len(subjects) + (len(jobs) - alone) * sets
-    return Session(jobs, Sources(opening), opening, options, file, tell, total, set())
+    return Session(jobs, Sources(opening), opening, options, file, tell, total, set(), uuid4().hex)
 
 
 def _opening(request: Request, array: str | np.ndarray | None, store: Store) -> Opening:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,11 +22,13 @@ from .._texts.labelled import (
     LAB,
     SAEBENCH,
     DataSet,
+    Labelled,
     chosen,
     content,
     lab_sets,
     listed,
     read,
+    split,
 )
 from . import concepts, saebench
 from .choosing import spread
@@ -233,10 +236,7 @@ class Probing:
             DataError: if none of them is of use.
         """
         if source.stored_rows is not None:
-            raise NotApplicable(
-                f"{source.name} holds activations without texts, so nothing says which labels "
-                "they have. Give a model, and labelled texts with probing.data."
-            )
+            return chosen([_labelled_units(source.stored_rows, seed)], self.sets)
         if self._reads_lab(source):
             return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
         if self.data is None and part_of(source.name) == "othello":
@@ -268,6 +268,22 @@ class Probing:
             return source.stored_rows.take(np.array([*number.place], dtype=np.int64))
         texts, context = [str(text) for text in number.place], min(self.context, source.context)
         return source.tokenize(texts, name="labelled texts", context=context, overflow="truncate")
+
+
+def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
+    """Units of stored activations as a data set, a quarter of each label's to be tested on.
+
+    Raises:
+        NotApplicable: if they came without labels.
+    """
+    if rows.labels is None:
+        raise NotApplicable(
+            f"'{rows.name}' holds activations without texts or labels, so there is nothing to "
+            "probe for. Put whole numbers `labels`, one for each row, beside `activations` in a "
+            ".safetensors file; or give a model, and labelled texts with probing.data."
+        )
+    units = Labelled(tuple(range(len(rows))), tuple(str(label) for label in rows.labels.tolist()))
+    return with_tests(split(Path(rows.name).stem, units, seed))
 
 
 def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:

@@ -37,6 +37,8 @@ from saeval.running.walk import NO_SET, WorkItem, walked, work_items
 
 REHEARSAL_SECONDS = 6.0
 """Time for all rehearsals of a plan together."""
+NO_INPUTS = "{} does not declare its inputs: prepared anew, and only then found if it is there"
+"""Why a plan cannot tell whether a result is there."""
 
 
 def plan(saes: Any, tasks: Any, **options: Any) -> Plan:
@@ -171,11 +173,15 @@ class _Planner:
         self, loaded: Loaded, job: Job, blank: Planned, checks: Checks
     ) -> tuple[Planned, Checks]:
         """Found, or to be computed at some cost; and the checks for the next job."""
-        key = result_key(key_inputs(loaded, job, self.session))
-        planned = replace(blank, result_id=key, state="compute")
-        stored = None if self.session.options.force else find_result(self.session.root, key)
-        if stored is not None and stored.status != "failed":
-            return replace(planned, state="found"), checks
+        planned = replace(blank, state="compute")
+        if job.declares_inputs:
+            key = result_key(key_inputs(loaded, job, self.session, ()))
+            planned = replace(planned, result_id=key)
+            stored = None if self.session.options.force else find_result(self.session.root, key)
+            if stored is not None and stored.status != "failed":
+                return replace(planned, state="found"), checks
+        else:
+            planned = replace(planned, reason=NO_INPUTS.format(job.task.name))
         try:
             costs, basis, checks = self._costs(loaded, job, checks)
         except Unpredictable as why:
@@ -191,7 +197,7 @@ class _Planner:
         self, loaded: Loaded, job: Job, checks: Checks
     ) -> tuple[Costs, Literal["rehearsed", "recorded"], Checks]:
         """What was recorded of equal work goes before what is rehearsed."""
-        recorded = self.history.match(loaded, job)
+        recorded = self.history.match(loaded, job) if job.declares_inputs else None
         if recorded is None:
             costs, checks = self.stage.costs(loaded, job, checks)
             return costs, "rehearsed", checks
