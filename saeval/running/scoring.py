@@ -252,8 +252,8 @@ def _kept(attempt: Attempt, inputs: Mapping[str, Any], computed: Computed) -> Re
 
 def _repeating(attempt: Attempt) -> dict[str, Any]:
     members = attempt.loaded.members
-    subjects, places = [each.named for each in members], [each.place for each in members]
-    return repeating(attempt.session, subjects, places, attempt.job)
+    named_saes, places = [each.named for each in members], [each.place for each in members]
+    return repeating(attempt.session, named_saes, places, attempt.job)
 
 
 def _facts(members: Sequence[Member]) -> list[dict[str, Any]]:
