@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saeval.errors import LoadError
 from saeval.sae import Origin
+from saeval.sae.short_repr import short_repr
 
 PROBE_TOKENS = 8
 """Random activations that an object answers when it is wrapped."""
@@ -62,6 +63,7 @@ class Wrapped:
     needs_grad: bool = False
     variable_k: bool = False
     origin: Origin = field(default_factory=Origin)
+    __repr__ = short_repr
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations, as the object answers."""
