@@ -143,7 +143,7 @@ def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
         "sae": (_seeded if seeded else _described)(sae, "", tensors, dtype),
-        "origin": asdict(sae.origin),
+        "origin": {k: v for k, v in asdict(sae.origin).items() if k != "source"},
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS)
