@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saeval import errors
+    from saeval.cli.display import progress
+    from saeval.results.reading import load_results
     from saeval.running.run import evaluate, load_sae
     from saeval.running.train.trainer import train_sae
     from saeval.sae import SAE
@@ -19,7 +21,9 @@ __all__ = [
     "__version__",
     "errors",
     "evaluate",
+    "load_results",
     "load_sae",
+    "progress",
     "train_sae",
 ]
 
@@ -28,7 +32,9 @@ _HOMES = {
     "GroupTask": "saeval.task",
     "Task": "saeval.task",
     "evaluate": "saeval.running.run",
+    "load_results": "saeval.results.reading",
     "load_sae": "saeval.running.run",
+    "progress": "saeval.cli.display",
     "train_sae": "saeval.running.train.trainer",
 }
 

@@ -94,7 +94,7 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
     "changed, says",
     [
         ({"sae": "saebench/pythia-160m/4k/topk-9"}, "Did you mean 'saebench/pythia-160m/4k/topk-"),
-        ({"sae": "./nowhere"}, "There is no folder './nowhere'"),
+        ({"sae": "./nowhere"}, "There is no folder or file './nowhere'"),
         ({"sae": None}, "Nothing to score: give --sae"),
         ({"tasks": "cor"}, "No task is called 'cor'. Did you mean 'core'?"),
         ({"tasks": None}, "Nothing to run: give --tasks, of "),

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.errors import NotApplicable
 from saeval.evidence import Evidence, units
 from saeval.sae import SAE, Origin, decode_codes
@@ -91,7 +91,7 @@ class Error:
         self.scored.append(sae)
         rows = prepared.required_rows
         error = np.zeros(len(rows))
-        for batch, codes in source.codes(sae, rows):
+        for batch, codes in read_codes(source, sae, rows):
             wrong = (decode_codes(sae, codes, batch.x_tokens) - batch.y_tokens).square().sum(1)
             np.add.at(error, batch.row_of_token.numpy(), wrong.numpy())
         yield _evidence("error", "text", self.scale * error)

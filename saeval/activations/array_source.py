@@ -1,4 +1,4 @@
-"""Stored activations, one vector a row, under the same protocol as a model's."""
+"""Stored activations under the same protocol as a model's: vectors, or units of several vectors."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,40 +9,41 @@ from typing import NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from scipy.sparse import csr_matrix
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from saeval.activations import pooling
-from saeval.activations.pooling import Encoder, Memo
-from saeval.activations.protocol import Batch
+from saeval.activations.array_files import read_array
+from saeval.activations.memo import Memo
+from saeval.activations.protocol import Batch, Widths
 from saeval.activations.rows import TokenRows
 from saeval.errors import DataError, NotApplicable
-from saeval.sae import SAE, Codes
+from saeval.sae import Sites
 
-_CHECKED_ROWS = 1 << 14
-"""Vectors looked at together when an array is checked."""
+NO_SITES = Sites()
+"""Of what no model is known to have given."""
+_HASHED_ROWS = 1 << 14
+"""Vectors hashed together."""
 
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """An `ActivationSource` over arrays: rows have one token, and there is no model."""
+    """An `ActivationSource` over arrays. A row is a unit, and there is no model."""
 
     name: str
     x: np.ndarray
-    """[rows, d_in], perhaps mapped from a file."""
+    """[vectors, d_in], unit by unit, perhaps mapped from a file."""
     y: np.ndarray
-    """[rows, d_out] targets; the same array as x for all but transcoders."""
+    """[vectors, d_out] targets; the same array as x for all but transcoders."""
+    mask: Bool[np.ndarray, "units tokens"]
+    """The vectors that count; of units with fewer vectors than the longest, the first ones may."""
     batch_rows: int = 4096
+    """Vectors a batch."""
     known_identity: str | None = None
     """Identity of arrays that were made by rule, so that their numbers need not be read."""
-    _memo: Memo = field(default_factory=Memo, repr=False)
+    memo: Memo = field(default_factory=Memo, repr=False)
 
     model: None = None
-    site: None = None
-    write_site: None = None
-    has_logits: bool = False
-    context: int = 1
+    sites: Sites = NO_SITES
 
     @property
     def identity(self) -> str:
@@ -52,32 +53,35 @@ class ArraySource:
     @cached_property
     def _digest(self) -> str:
         sha = hashlib.sha256()
+        units, tokens = self.mask.shape
         for array in [self.x] if self.y is self.x else [self.x, self.y]:
-            sha.update(repr((array.shape, str(array.dtype))).encode())
-            for start in range(0, len(array), _CHECKED_ROWS):
-                sha.update(np.ascontiguousarray(array[start : start + _CHECKED_ROWS]).tobytes())
+            shape = array.shape if tokens == 1 else (units, tokens, array.shape[1])
+            sha.update(repr((shape, str(array.dtype))).encode())
+            for start in range(0, len(array), _HASHED_ROWS):
+                sha.update(np.ascontiguousarray(array[start : start + _HASHED_ROWS]).tobytes())
+        if not self.mask.all():
+            sha.update(np.packbits(self.mask).tobytes())
         return sha.hexdigest()
 
     @property
-    def d_in(self) -> int:
-        """Width of the vectors an SAE encodes."""
-        return self.x.shape[1]
+    def widths(self) -> Widths:
+        """Width of the vectors an SAE encodes, and of those that it reconstructs."""
+        return Widths((self.x.shape[1],), (self.y.shape[1],))
 
     @property
-    def d_out(self) -> int:
-        """Width of the vectors it reconstructs."""
-        return self.y.shape[1]
+    def context(self) -> int:
+        """Vectors of a unit."""
+        return self.mask.shape[1]
 
     @property
     def stored_rows(self) -> TokenRows:
-        """One row a vector; its only id is the vector's number."""
+        """One row a unit; its ids are the numbers of its vectors."""
         return self._rows
 
     @cached_property
     def _rows(self) -> TokenRows:
-        ids = np.arange(len(self.x), dtype=np.int32)[:, None]
-        there = np.ones(ids.shape, dtype=bool)
-        return TokenRows(self.name, ids, there, there)
+        ids = np.arange(self.mask.size, dtype=np.int32).reshape(self.mask.shape)
+        return TokenRows(self.name, ids, self.mask, self.mask)
 
     def tokenize(
         self,
@@ -95,47 +99,35 @@ class ArraySource:
         """Refused: there is no model to read tokens."""
         raise self._no_model()
 
-    def batches(self, rows: TokenRows) -> Iterator[Batch]:
-        """Vectors of the rows, in order."""
+    def batches(
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"] | None = None
+    ) -> Iterator[Batch]:
+        """Vectors of the rows, in order, or one of each row."""
+        if positions is not None:
+            rows = self._single(rows, positions)
         for group in rows.groups(self.batch_rows):
-            index = rows.ids[group, 0]
-            x = _vectors(self.x, index)
-            y = x if self.y is self.x else _vectors(self.y, index)
-            yield Batch(group, x[:, None], y[:, None], torch.from_numpy(rows.mask[group].copy()))
+            index, mask = rows.ids[group], torch.from_numpy(rows.mask[group].copy())
+            x = _vectors(self.x, index, mask)
+            y = x if self.y is self.x else _vectors(self.y, index, mask)
+            yield Batch(group, x, y, mask)
 
-    def codes(self, sae: SAE, rows: TokenRows) -> Iterator[tuple[Batch, Codes]]:
-        """Codes of the vectors, batch by batch."""
-        return Encoder(sae, self._memo).codes(rows, self.batches(rows))
-
-    def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
-        """Activations of all counted tokens."""
-        return pooling.counted(self.batches(rows), int(rows.mask.sum()), self.d_in)
-
-    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
-        """Latents of the vectors."""
-        return Encoder(sae, self._memo).acts(rows, self.batches(rows))
-
-    def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
-        """Codes of the vectors: there is but one a row."""
-        return Encoder(sae, self._memo).pooled(rows, self.batches(rows), how)
-
-    def pooled_x(self, rows: TokenRows, how: str = "mean") -> Float[np.ndarray, "texts d_in"]:
-        """The vectors."""
-        return pooling.pooled_x(self.batches(rows), len(rows), self.d_in, how)
-
-    def at(
-        self, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> Float[np.ndarray, "texts d_in"]:
-        """The vectors; every position is 0."""
-        if np.any(np.asarray(positions) != 0) or len(positions) != len(rows):
-            raise DataError(f"Rows of '{self.name}' hold one vector each, at position 0.")
-        return _vectors(self.x, rows.ids[:, 0]).numpy()
-
-    def codes_at(
-        self, sae: SAE, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> csr_matrix:
-        """Codes of the vectors."""
-        return Encoder(sae, self._memo).at(self.at(rows, positions))
+    def _single(self, rows: TokenRows, positions: np.ndarray) -> TokenRows:
+        """Rows of one vector each."""
+        places = np.asarray(positions)
+        inside = (places >= 0) & (places < rows.ids.shape[1])
+        if places.shape != (len(rows),) or not inside.all():
+            raise DataError(
+                f"Rows of '{self.name}' hold {rows.ids.shape[1]} vectors each, at positions from 0 "
+                "on, and one position each is needed."
+            )
+        there = rows.attention[np.arange(len(rows)), places]
+        if not there.all():
+            row = int(np.argmin(there))
+            raise DataError(
+                f"Row {row} of '{self.name}' has no vector at position {places[row]}: it is masked."
+            )
+        ids = rows.ids[np.arange(len(rows)), places][:, None]
+        return TokenRows(rows.name, ids, there[:, None], there[:, None])
 
     def final_hidden(self, rows: TokenRows) -> NoReturn:
         """Refused: there is no model."""
@@ -144,10 +136,6 @@ class ArraySource:
     def splice(self, rows: TokenRows, batch: Batch, y_new: Tensor) -> NoReturn:
         """Refused: there is no model."""
         raise self._no_model()
-
-    def release(self, sae: SAE) -> None:
-        """Forget the codes of an SAE."""
-        self._memo.release(sae)
 
     def _no_model(self) -> NotApplicable:
         return NotApplicable(
@@ -167,7 +155,8 @@ def array_source(
     """A source over vectors in a file (.npy, .safetensors, .parquet) or an array.
 
     Args:
-        x: What an SAE encodes, [rows, d_in].
+        x: What an SAE encodes: [rows, d_in], or [units, tokens, d_in] where vectors belong
+            together, as the patches of an image do.
         y: What it should reconstruct, for transcoders.
         name: What to call the source; the file's name by default.
         batch_rows: Vectors a batch.
@@ -180,72 +169,17 @@ def array_source(
     inputs = read_array(x)
     targets = inputs if y is None else read_array(y)
     label = name or (Path(x).name if not isinstance(x, np.ndarray) else "activations")
-    if len(inputs) != len(targets):
-        raise DataError(f"'{label}' pairs {len(inputs)} inputs with {len(targets)} targets.")
-    return ArraySource(label, inputs, targets, batch_rows, identity)
-
-
-def read_array(data: str | Path | np.ndarray) -> np.ndarray:
-    """Vectors [rows, d] of a file or array, mapped where the format allows, and checked."""
-    array = data if isinstance(data, np.ndarray) else _load(Path(data))
-    label = "The array" if isinstance(data, np.ndarray) else f"'{data}'"
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating) or not array.size:
+    if inputs.mask.shape != targets.mask.shape or not np.array_equal(inputs.mask, targets.mask):
         raise DataError(
-            f"{label} holds {array.dtype} of shape {list(array.shape)}, not vectors: floats "
-            "[rows, d]. Flatten texts and tokens into one row a vector."
+            f"'{label}' pairs {inputs.described} with {targets.described}: each input needs a "
+            "target, in the same order."
         )
-    for start in range(0, len(array), _CHECKED_ROWS):
-        finite = np.isfinite(array[start : start + _CHECKED_ROWS]).all(1)
-        if not finite.all():
-            row = start + int(np.argmin(finite))
-            raise DataError(
-                f"{label} holds NaN or infinity in row {row}. Find out where it comes from, or "
-                "leave the row out."
-            )
-    return array
+    return ArraySource(label, inputs.vectors, targets.vectors, inputs.mask, batch_rows, identity)
 
 
-def _load(path: Path) -> np.ndarray:
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        if path.suffix == ".safetensors":
-            return _load_safetensors(path)
-        if path.suffix == ".parquet":
-            return _load_parquet(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"Cannot read activations from '{path}': {error}.") from error
-    raise DataError(
-        f"'{path}' ends in none of .npy, .safetensors and .parquet, the formats of activations."
-    )
-
-
-def _load_safetensors(path: Path) -> np.ndarray:
-    """The only tensor of a file, or the one called `activations` or `x`."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            chosen = [name for name in ("activations", "x") if name in names] or names
-            if len(chosen) != 1 and chosen == names:
-                raise ValueError(f"it holds {len(names)} tensors, none called 'activations'")
-            return file.get_tensor(chosen[0]).float().numpy()
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-
-
-def _load_parquet(path: Path) -> np.ndarray:
-    """A column of lists called `activations` or `x` (or the only column), or columns of numbers."""
-    import pyarrow.parquet
-
-    table = pyarrow.parquet.read_table(path)
-    named = [name for name in ("activations", "x") if name in table.column_names]
-    column = table.column((named or table.column_names)[0]) if table.num_columns else None
-    if column is not None and (named or table.num_columns == 1):
-        return np.array(column.to_pylist(), dtype=np.float32, ndmin=2)
-    return np.column_stack([table.column(i).to_numpy() for i in range(table.num_columns)])
-
-
-def _vectors(array: np.ndarray, index: np.ndarray) -> Float[Tensor, "rows d"]:
-    return torch.from_numpy(array[index].astype(np.float32))
+def _vectors(
+    array: np.ndarray, index: Int[np.ndarray, "units tokens"], mask: Bool[Tensor, "units tokens"]
+) -> Float[Tensor, "units tokens d"]:
+    """Vectors by number, 0 where masked."""
+    x = torch.from_numpy(array[index.ravel()].astype(np.float32)).reshape(*index.shape, -1)
+    return x if bool(mask.all()) else x.masked_fill(~mask[..., None], 0)

@@ -1,5 +1,7 @@
 """Centred activations: less their mean over d_model, as TransformerLens processes models."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +17,20 @@ def centre(
     """Vectors less their mean over d, and that mean."""
     mean = x.mean(-1, keepdim=True)
     return x - mean, mean
+
+
+def centre_each(
+    x: Float[Tensor, "*rows d"], widths: Sequence[int]
+) -> tuple[Float[Tensor, "*rows d"], Float[Tensor, "*rows _"]]:
+    """Vectors of several sites side by side, each less its own mean, and what was taken off.
+
+    The second has one column for one site, else as many as the vectors.
+    """
+    if len(widths) == 1:
+        return centre(x)
+    means = [part.mean(-1, keepdim=True).expand_as(part) for part in x.split([*widths], -1)]
+    shift = torch.cat(means, -1)
+    return x - shift, shift
 
 
 def check_centring(model: LoadedModel, site: Site) -> None:

@@ -1,26 +1,25 @@
 """Activations of a model: computed once for a set of rows, kept on disk, spliced back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from saeval.activations import pooling, tokens
-from saeval.activations.centring import centre, check_centring
-from saeval.activations.memory import hand_back
-from saeval.activations.pooling import Encoder, Memo
-from saeval.activations.protocol import Batch
+from saeval.activations import tokens
+from saeval.activations.centring import centre_each, check_centring
+from saeval.activations.memo import Memo
+from saeval.activations.protocol import Batch, Widths, slices
 from saeval.activations.recording import Recorder, inputs, widened
 from saeval.activations.rows import TokenRows
 from saeval.activations.store import Store, digest
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.models import LoadedModel
-from saeval.sae import SAE, Codes, Site
+from saeval.sae import Site, Sites
+from saeval.sae.site import joined, site_names
 
 BATCH_TOKENS = 4096
 """Positions a batch: on one core the fastest from 1,000 to 16,000, and small in memory."""
@@ -32,13 +31,12 @@ class ModelSource:
     """An `ActivationSource` over a model."""
 
     model: LoadedModel
-    site: Site
-    write_site: Site
+    sites: Sites
     store: Store
     batch_tokens: int = BATCH_TOKENS
     centred: bool = False
-    """Whether x and y are read less their mean over d_model, which `splice` adds back."""
-    _memo: Memo = field(default_factory=Memo, repr=False)
+    """Whether each site is read less its mean over d_model, which `splice` adds back."""
+    memo: Memo = field(default_factory=Memo, repr=False)
 
     @property
     def identity(self) -> str:
@@ -47,8 +45,8 @@ class ModelSource:
             {
                 **self._recorder.key,
                 "tokenizer": self.model.tokenizer_identity,
-                "site": str(self.site),
-                "write_site": str(self.write_site),
+                "site": joined(self.sites.read),
+                "write_site": joined(self.sites.write),
                 "centred": self.centred,
             }
         )
@@ -59,19 +57,10 @@ class ModelSource:
         return self.model.name
 
     @property
-    def d_in(self) -> int:
-        """Width at the read site."""
-        return self.model.width(self.site)
-
-    @property
-    def d_out(self) -> int:
-        """Width at the write site."""
-        return self.model.width(self.write_site)
-
-    @property
-    def has_logits(self) -> bool:
-        """Whether the model has an output head."""
-        return self.model.has_logits
+    def widths(self) -> Widths:
+        """Width at each site."""
+        read, write = (tuple(map(self.model.width, end)) for end in (self._read, self._write))
+        return Widths(read, write)
 
     @property
     def context(self) -> int:
@@ -108,43 +97,15 @@ class ModelSource:
         """Ready token rows, checked; see `ActivationSource.token_rows`."""
         return tokens.ready_rows(self.model, ids, name, self.context)
 
-    def batches(self, rows: TokenRows) -> Iterator[Batch]:
-        """Activations of the rows, in order."""
+    def batches(
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"] | None = None
+    ) -> Iterator[Batch]:
+        """Activations of the rows, in order, or at one position of each row."""
+        if positions is not None:
+            yield from self._single(rows, _checked(rows, positions))
+            return
         for group in rows.groups(self.batch_tokens):
             yield self._batch(rows, group)
-
-    def codes(self, sae: SAE, rows: TokenRows) -> Iterator[tuple[Batch, Codes]]:
-        """Codes of the counted tokens, batch by batch."""
-        return Encoder(sae, self._memo).codes(rows, self.batches(rows))
-
-    def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
-        """Activations of all counted tokens."""
-        return pooling.counted(self.batches(rows), int(rows.mask.sum()), self.d_in)
-
-    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
-        """Latents of all counted tokens."""
-        return Encoder(sae, self._memo).acts(rows, self.batches(rows))
-
-    def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
-        """Latents pooled over each row's counted tokens."""
-        return Encoder(sae, self._memo).pooled(rows, self.batches(rows), how)
-
-    def pooled_x(self, rows: TokenRows, how: str = "mean") -> Float[np.ndarray, "texts d_in"]:
-        """Activations pooled over each row's counted tokens."""
-        return pooling.pooled_x(self.batches(rows), len(rows), self.d_in, how)
-
-    def at(
-        self, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> Float[np.ndarray, "texts d_in"]:
-        """Activation at one position of each row."""
-        x = self._recorder.at(rows, _checked(rows, positions), self._sites).float()
-        return (centre(x)[0] if self.centred else x).numpy()
-
-    def codes_at(
-        self, sae: SAE, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> csr_matrix:
-        """Latents at one position of each row."""
-        return Encoder(sae, self._memo).at(self.at(rows, positions))
 
     def final_hidden(self, rows: TokenRows) -> Iterator[Float[Tensor, "texts seq d_model"]]:
         """What the output head reads in the untouched model, for each of `batches`."""
@@ -165,14 +126,21 @@ class ModelSource:
             y_new = y_new.to(batch.shift.device) + batch.shift
         ids, attention = inputs(rows, batch.rows)
         seq = ids.shape[1]
+        if len(self._write) > 1:
+            places = slices(self._write, self.widths.write)
+            new = {site: y_new[:, :seq, places[str(site)]] for site in self._write}
+            return widened(self.model.run_with(new, ids, attention), rows)
         resume = None if batch.resume is None else batch.resume[:, :seq]
-        final = self.model.run_from(self.write_site, ids, attention, y_new[:, :seq], resume)
+        final = self.model.run_from(self._write[0], ids, attention, y_new[:, :seq], resume)
         return widened(final, rows)
 
-    def release(self, sae: SAE) -> None:
-        """Forget the codes of an SAE."""
-        self._memo.release(sae)
-        hand_back()
+    @property
+    def _read(self) -> tuple[Site, ...]:
+        return self.sites.read
+
+    @property
+    def _write(self) -> tuple[Site, ...]:
+        return self.sites.write
 
     @cached_property
     def _recorder(self) -> Recorder:
@@ -180,26 +148,57 @@ class ModelSource:
 
     @cached_property
     def _resume(self) -> Site | None:
-        """Block input that splicing needs besides."""
-        return self.model.needs_resume(self.write_site) if self.has_logits else None
+        """Block input that splicing needs besides. Several sites are spliced in a whole pass."""
+        restarts = self.model.has_logits and len(self._write) == 1
+        return self.model.needs_resume(self._write[0]) if restarts else None
 
     @cached_property
     def _sites(self) -> list[Site]:
-        """What is recorded, the read site first, each site once."""
+        """What is recorded, the read sites first, each site once."""
         resume = [self._resume] if self._resume else []
-        return list(dict.fromkeys([self.site, self.write_site, *resume]))
+        return list(dict.fromkeys([*self._read, *self._write, *resume]))
 
     def _batch(self, rows: TokenRows, group: slice) -> Batch:
-        found = self._recorder.activations(rows, group, self._sites)
+        recorded = self._recorder.activations(rows, group, self._sites)
         mask = torch.from_numpy(rows.mask[group].copy()).to(self.model.device)
-        x, y, shift = found[self.site].float(), found[self.write_site].float(), None
-        if self.centred:
-            x, (y, shift) = centre(x)[0], centre(y)
-        y = x if self.site == self.write_site else y
-        return Batch(group, x, y, mask, shift, found.get(self._resume) if self._resume else None)
+        x, y, shift = self._ends(recorded)
+        ids = torch.from_numpy(rows.ids[group])
+        resume = recorded.get(self._resume) if self._resume else None
+        return Batch(group, x, y, mask, ids, shift, resume)
+
+    def _single(self, rows: TokenRows, positions: Int[np.ndarray, " texts"]) -> Iterator[Batch]:
+        """Batches of one token a row, recorded without the rest where that is not there already."""
+        if not len(rows):
+            return
+        sites = list(dict.fromkeys([*self._read, *self._write]))
+        vectors = self._recorder.at(rows, positions, sites, self._sites)
+        for start in range(0, len(rows), self.batch_tokens):
+            group = slice(start, min(start + self.batch_tokens, len(rows)))
+            x, y, shift = self._ends({site: x[group, None] for site, x in vectors.items()})
+            ids = torch.from_numpy(rows.ids[group][np.arange(len(x)), positions[group], None])
+            yield Batch(group, x, y, torch.ones(len(x), 1, dtype=torch.bool), ids, shift)
+
+    def _ends(
+        self, recorded: Mapping[Site, Float[Tensor, "texts seq _"]]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """X and y in float32, and what centring took from y."""
+        x, shift = self._side_by_side(recorded, self._read, self.widths.read)
+        if self._read == self._write:
+            return x, x, shift
+        return x, *self._side_by_side(recorded, self._write, self.widths.write)
+
+    def _side_by_side(
+        self,
+        recorded: Mapping[Site, Float[Tensor, "texts seq _"]],
+        sites: Sequence[Site],
+        widths: Sequence[int],
+    ) -> tuple[Tensor, Tensor | None]:
+        parts = [recorded[site].float() for site in sites]
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        return centre_each(whole, widths) if self.centred else (whole, None)
 
     def _need_logits(self) -> None:
-        if not self.has_logits:
+        if not self.model.has_logits:
             raise NotApplicable(
                 f"{self.name} is an encoder without an output head, so there are no next-token "
                 "predictions to compare."
@@ -217,15 +216,34 @@ def model_source(
 ) -> ModelSource:
     """A source that reads at a site, and writes there too unless another is given.
 
+    Args:
+        model: The model.
+        site: Where SAEs read; names of several sites with commas between them.
+        write_site: What they reconstruct, likewise; None: where they read.
+        store: Where activations are kept; None: in the user's cache.
+        batch_tokens: Positions a batch; None: `BATCH_TOKENS`.
+        centred: Whether each site is read less its mean over d_model.
+
     Raises:
         ModelError: if a site is not in the model, or centring it would change the model.
+        UsageError: if a site is named twice.
     """
-    read = model.resolve(site) if isinstance(site, str) else site
-    write = model.resolve(write_site) if isinstance(write_site, str) else write_site or read
+    read = _resolved(model, site)
+    write = read if write_site is None else _resolved(model, write_site)
     if centred:
-        for place in {read, write}:
+        for place in dict.fromkeys((*read, *write)):
             check_centring(model, place)
-    return ModelSource(model, read, write, store or Store(), batch_tokens or BATCH_TOKENS, centred)
+    sites = Sites(read, write)
+    return ModelSource(model, sites, store or Store(), batch_tokens or BATCH_TOKENS, centred)
+
+
+def _resolved(model: LoadedModel, site: Site | str) -> tuple[Site, ...]:
+    if isinstance(site, Site):
+        return (site,)
+    found = tuple(model.resolve(name) for name in site_names(site))
+    if len(set(found)) < len(found):
+        raise UsageError(f"'{site}' names one place of {model.name} twice: {joined(found)}.")
+    return found
 
 
 def _checked(rows: TokenRows, positions: np.ndarray) -> np.ndarray:

@@ -1,170 +1,45 @@
-"""Codes of an SAE, encoded once while it is scored, and pooled over the tokens of a row."""
+"""Vectors and codes of a row's counted tokens, pooled into one: their mean, or their maximum."""
 
-import weakref
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy import sparse
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
-from saeval.activations.memory import hand_back
 from saeval.activations.protocol import Batch
-from saeval.activations.rows import TokenRows
 from saeval.errors import UsageError
-from saeval.sae import SAE, Codes, encode_codes
+from saeval.sae import Codes
 
-MEMO_BYTES = 64 << 20
-"""Memory for codes. What does not fit is encoded again for every task that asks."""
+POOLS = ("mean", "max")
+"""Ways to pool."""
 
 
-class Memo:
-    """What was computed for the SAE being scored, up to a number of bytes.
+def check_pool(how: str) -> None:
+    """See that there is such a way to pool.
 
-    Only speeds things up: whatever it holds would be computed again alike.
+    Raises:
+        UsageError: if there is none.
     """
-
-    def __init__(self, limit: int = MEMO_BYTES) -> None:
-        self.limit = limit
-        self.bytes = 0
-        self._owner: Callable[[], Any] = lambda: None
-        self._held: dict[Any, Any] = {}
-
-    def get(
-        self,
-        sae: SAE,
-        key: Any,
-        make: Callable[[], Any],
-        size: Callable[[Any], int],
-        *,
-        keep: bool = True,
-    ) -> Any:
-        """What was made for this SAE under the key, else made now, and held if there is room.
-
-        Args:
-            sae: Whose it is.
-            key: What it is.
-            make: Computes it.
-            size: Its bytes.
-            keep: False: what is made now is not held.
-        """
-        if self._owner() is not sae:
-            self.clear()
-            self._owner = _reference(sae)
-        if key in self._held:
-            return self._held[key]
-        made = make()
-        if keep and self.bytes + size(made) <= self.limit:
-            self._held[key] = made
-            self.bytes += size(made)
-        return made
-
-    def release(self, sae: SAE) -> None:
-        """Forget all of an SAE."""
-        if self._owner() is sae:
-            self.clear()
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._held.clear()
-        self.bytes = 0
-        self._owner = lambda: None
+    if how not in POOLS:
+        raise UsageError(f"Rows are pooled by mean or max, not by '{how}'.")
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """An SAE's codes of batches, remembered."""
-
-    sae: SAE
-    memo: Memo
-
-    def codes(self, rows: TokenRows, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Codes]]:
-        """Codes of each batch's counted tokens."""
-        return ((batch, self._encoded(rows, batch)) for batch in batches)
-
-    def acts(self, rows: TokenRows, batches: Iterable[Batch]) -> csr_matrix:
-        """Codes of all counted tokens; not remembered, but for those that are already."""
-        parts = [self._encoded(rows, batch, keep=False).csr() for batch in batches]
-        return csr_matrix(sparse.vstack(parts, format="csr"))
-
-    def pooled(self, rows: TokenRows, batches: Iterable[Batch], how: str) -> csr_matrix:
-        """Codes pooled over each row's counted tokens.
-
-        The result is remembered, the many more codes behind it are not.
-        """
-        pool = _pool(how)
-
-        def make() -> csr_matrix:
-            parts = [pool(batch, self._encoded(rows, batch, keep=False)) for batch in batches]
-            return csr_matrix(sparse.vstack(parts, format="csr"))
-
-        found = self.memo.get(self.sae, ("pooled", rows.digest, how), make, _csr_bytes)
-        hand_back()
-        return found
-
-    def at(self, x: Float[np.ndarray, "texts d_in"]) -> csr_matrix:
-        """Codes of single vectors."""
-        weights = self.sae.W_dec
-        with torch.no_grad():
-            found = encode_codes(self.sae, torch.from_numpy(x).to(weights.device))
-        return found.csr()
-
-    def _encoded(self, rows: TokenRows, batch: Batch, *, keep: bool = True) -> Codes:
-        def make() -> Codes:
-            with torch.no_grad():
-                found = encode_codes(self.sae, batch.x_tokens.to(self.sae.W_dec.device))
-            return replace(found, index=found.index.to(torch.int32))
-
-        key = ("codes", rows.digest, batch.rows.start, batch.rows.stop)
-        held: Codes = self.memo.get(self.sae, key, make, _codes_bytes, keep=keep)
-        return replace(held, index=held.index.to(torch.int64))
-
-
-def counted(batches: Iterable[Batch], tokens: int, d_in: int) -> Float[np.ndarray, "tokens d_in"]:
-    """Activations of the counted tokens; filled in place, as `pooled_x`."""
-    found, start = np.zeros((tokens, d_in), np.float32), 0
-    for batch in batches:
-        x = batch.x_tokens.float().cpu().numpy()
-        found[start : start + len(x)] = x
-        start += len(x)
-    return found
-
-
-def pooled_x(
-    batches: Iterable[Batch], texts: int, d_in: int, how: str
-) -> Float[np.ndarray, "texts d_in"]:
-    """Activations pooled over each row's counted tokens; 0 for a row without any.
-
-    Filled in place: small arrays kept from every batch would pin the memory between them.
-    """
-    if how not in ("mean", "max"):
-        raise _unknown(how)
-    pooled = np.zeros((texts, d_in), np.float32)
-    for batch in batches:
-        counted = batch.mask[..., None]
-        if how == "mean":
-            sums = batch.x.cpu().double().mul_(counted.cpu()).sum(1)
-            total = sums / counted.cpu().sum(1).clamp(min=1)
-        else:
-            total = batch.x.masked_fill(~counted, -torch.inf).amax(1)
-            total = total.masked_fill(~counted.any(1), 0)
-        pooled[batch.rows] = total.float().cpu().numpy()
-    return pooled
-
-
-def _pool(how: str) -> Callable[[Batch, Codes], csr_matrix]:
+def pooled_x(batch: Batch, how: str) -> Float[Tensor, "texts d_in"]:
+    """Activations of each row of a batch; 0 for a row without counted tokens. A mean is float64."""
+    counted = batch.mask[..., None]
     if how == "mean":
-        return _mean
-    if how == "max":
-        return _max
-    raise _unknown(how)
+        sums = batch.x.cpu().double().mul_(counted.cpu()).sum(1)
+        return sums / counted.cpu().sum(1).clamp(min=1)
+    largest = batch.x.masked_fill(~counted, -torch.inf).amax(1)
+    return largest.masked_fill(~counted.any(1), 0)
 
 
-def _unknown(how: str) -> UsageError:
-    return UsageError(f"Rows are pooled by mean or max, not by '{how}'.")
+def pooled_codes(batch: Batch, codes: Codes, how: str) -> csr_matrix:
+    """Acts [texts, d_sae] of each row of a batch; 0 for a row without counted tokens."""
+    pool: Callable[[Batch, Codes], csr_matrix] = _mean if how == "mean" else _max
+    return pool(batch, codes)
 
 
 def _mean(batch: Batch, codes: Codes) -> csr_matrix:
@@ -196,19 +71,3 @@ def _max(batch: Batch, codes: Codes) -> csr_matrix:
     return csr_matrix(
         (largest[keep], (rows[keep], latents[keep])), shape=(len(batch.mask), codes.d_sae)
     )
-
-
-def _codes_bytes(codes: Codes) -> int:
-    return sum(part.nbytes for part in (codes.index, codes.value, codes.offsets))
-
-
-def _csr_bytes(matrix: csr_matrix) -> int:
-    return matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-
-
-def _reference(sae: SAE) -> Callable[[], Any]:
-    """A weak reference, or a strong one to objects that allow no weak ones."""
-    try:
-        return weakref.ref(sae)
-    except TypeError:
-        return lambda: sae

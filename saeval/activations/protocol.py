@@ -6,12 +6,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from saeval.activations.memo import Memo
 from saeval.activations.rows import TokenRows
 from saeval.models import LoadedModel
-from saeval.sae import SAE, Codes, Site
+from saeval.sae import Sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +21,19 @@ class Batch:
     rows: slice
     """Which rows of the `TokenRows` these are."""
     x: Float[Tensor, "texts seq d_in"]
-    """At the read site: what an SAE encodes."""
+    """At the read site: what an SAE encodes. Of several sites, their activations side by side."""
     y: Float[Tensor, "texts seq d_out"]
     """At the write site: what it should reconstruct. The same tensor as x for most SAEs."""
     mask: Bool[Tensor, "texts seq"]
     """The tokens that count. Special tokens have activations but do not count."""
-    shift: Float[Tensor, "texts seq 1"] | None = None
+    ids: Int[Tensor, "texts seq"] | None = None
+    """Token ids; None for stored activations."""
+    shift: Float[Tensor, "texts seq _"] | None = None
     """What centring took from y, for `splice` to add back."""
     resume: Float[Tensor, "texts seq d_model"] | None = None
     """Input of the block that `splice` starts with, where it is not stored."""
+    stands_for_all: bool = False
+    """Whether no other batch follows, though there are more rows: where costs are tried out."""
 
     @property
     def x_tokens(self) -> Float[Tensor, "tokens d_in"]:
@@ -42,26 +46,51 @@ class Batch:
         return self.y[self.mask]
 
     @property
+    def token_ids(self) -> Int[Tensor, " tokens"] | None:
+        """Ids of the counted tokens, row by row; None for stored activations."""
+        return None if self.ids is None else self.ids.to(self.mask.device)[self.mask].long()
+
+    @property
     def row_of_token(self) -> Int[Tensor, " tokens"]:
         """Row, counted from the first of all rows, of each counted token."""
         return self.mask.nonzero()[:, 0] + self.rows.start
 
 
-@runtime_checkable
-class ActivationSource(Protocol):
-    """Activations of texts at one site (or two, for transcoders), computed once and shared.
+@dataclass(frozen=True)
+class Widths:
+    """How wide the activations of each site are, in the order of the sites."""
 
-    Results do not depend on the batch size but for rounding.
-    """
+    read: tuple[int, ...]
+    write: tuple[int, ...]
 
     @property
-    def identity(self) -> str:
-        """sha256 of all that decides the activations, texts aside."""
-        ...
+    def d_in(self) -> int:
+        """Width of x: of all read sites together."""
+        return sum(self.read)
+
+    @property
+    def d_out(self) -> int:
+        """Width of y: of all write sites together."""
+        return sum(self.write)
+
+
+@runtime_checkable
+class ActivationSource(Protocol):
+    """Activations of texts at the sites where SAEs read and write, computed once and shared.
+
+    Results do not depend on the batch size but for rounding. What tasks ask of a source besides
+    (vectors of some tokens, an SAE's codes) are functions over `batches`: `read_x`, `read_codes`
+    and `read_acts` of `saeval.activations`.
+    """
 
     @property
     def name(self) -> str:
         """What the source is called in messages."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """sha256 of all that decides the activations, texts aside."""
         ...
 
     @property
@@ -70,28 +99,13 @@ class ActivationSource(Protocol):
         ...
 
     @property
-    def site(self) -> Site | None:
-        """Where an SAE reads."""
+    def sites(self) -> Sites:
+        """Where SAEs read and write; no sites for stored activations."""
         ...
 
     @property
-    def write_site(self) -> Site | None:
-        """What it reconstructs: the read site but for transcoders."""
-        ...
-
-    @property
-    def d_in(self) -> int:
-        """Width at the read site."""
-        ...
-
-    @property
-    def d_out(self) -> int:
-        """Width at the write site."""
-        ...
-
-    @property
-    def has_logits(self) -> bool:
-        """Whether `final_hidden` and `splice` work."""
+    def widths(self) -> Widths:
+        """Width at each site; of stored activations, of the one array that each end has."""
         ...
 
     @property
@@ -101,7 +115,15 @@ class ActivationSource(Protocol):
 
     @property
     def stored_rows(self) -> TokenRows | None:
-        """All rows of stored activations (one vector a row); None where texts can be read."""
+        """All rows of stored activations; None where texts can be read.
+
+        A row is a unit of several vectors (an image of patches), or a single vector.
+        """
+        ...
+
+    @property
+    def memo(self) -> Memo:
+        """Where codes of the SAE being scored are kept, for all tasks: a `Memo()` of its own."""
         ...
 
     def tokenize(
@@ -138,47 +160,19 @@ class ActivationSource(Protocol):
         """
         ...
 
-    def batches(self, rows: TokenRows) -> Iterator[Batch]:
-        """Activations of the rows, in order."""
-        ...
+    def batches(
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"] | None = None
+    ) -> Iterator[Batch]:
+        """Activations of the rows, in order.
 
-    def codes(self, sae: SAE, rows: TokenRows) -> Iterator[tuple[Batch, Codes]]:
-        """Codes of the counted tokens, batch by batch; encoded once while this SAE is scored."""
-        ...
-
-    def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
-        """Activations of all counted tokens, row by row, in float32."""
-        ...
-
-    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
-        """Latents [tokens, d_sae] of all counted tokens, row by row."""
-        ...
-
-    def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
-        """Latents [texts, d_sae] pooled over each row's counted tokens: `mean` or `max`.
-
-        A row without counted tokens is 0.
-        """
-        ...
-
-    def pooled_x(self, rows: TokenRows, how: str = "mean") -> Float[np.ndarray, "texts d_in"]:
-        """Activations pooled over each row's counted tokens: `mean` or `max`."""
-        ...
-
-    def at(
-        self, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> Float[np.ndarray, "texts d_in"]:
-        """Activation at one position of each row.
+        Args:
+            rows: Which rows.
+            positions: One token of each row; batches are then of single tokens, all of which
+                count, and cannot be spliced. None: all tokens.
 
         Raises:
             DataError: if a position is padding or outside its row.
         """
-        ...
-
-    def codes_at(
-        self, sae: SAE, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> csr_matrix:
-        """Latents [texts, d_sae] at one position of each row."""
         ...
 
     def final_hidden(self, rows: TokenRows) -> Iterator[Float[Tensor, "texts seq d_model"]]:
@@ -192,7 +186,7 @@ class ActivationSource(Protocol):
     def splice(
         self, rows: TokenRows, batch: Batch, y_new: Float[Tensor, "texts seq d_out"]
     ) -> Float[Tensor, "texts seq d_model"]:
-        """What the output head reads once y_new takes the place of `batch.y`.
+        """What the output head reads once y_new takes the place of `batch.y`, at every write site.
 
         Values at padding do not matter. Gradients flow to y_new where it asks for them.
 
@@ -201,6 +195,16 @@ class ActivationSource(Protocol):
         """
         ...
 
-    def release(self, sae: SAE) -> None:
-        """Forget the codes of an SAE."""
-        ...
+
+def has_logits(source: ActivationSource) -> bool:
+    """Whether there is a model with an output head, so that `final_hidden` and `splice` work."""
+    return source.model is not None and source.model.has_logits
+
+
+def slices(names: Sequence[object], widths: Sequence[int]) -> dict[str, slice]:
+    """Where each site's activations stand in the vectors of all sites."""
+    ends = np.cumsum(widths).tolist()
+    return {
+        str(name): slice(end - width, end)
+        for name, width, end in zip(names, widths, ends, strict=True)
+    }

@@ -59,47 +59,60 @@ class Recorder:
         return {site: self._read(rows, group, arrays, i) for i, site in enumerate(sites)}
 
     def at(
-        self, rows: TokenRows, positions: Int[np.ndarray, " texts"], sites: Sequence[Site]
-    ) -> Float[Tensor, "texts d"]:
-        """Activation at the first of the sites, at one position of each row.
+        self,
+        rows: TokenRows,
+        positions: Int[np.ndarray, " texts"],
+        sites: Sequence[Site],
+        recorded: Sequence[Site],
+    ) -> dict[Site, Float[Tensor, "texts d"]]:
+        """Activations at some sites, at one position of each row.
 
         Where the rows are not recorded already, only these are.
+
+        Args:
+            rows: The rows, at least one.
+            positions: Of each row, none of them padding.
+            sites: The sites that are asked for.
+            recorded: The sites that are recorded together where whole rows are read, those among
+                them.
         """
-        if self.store.holds(self._key_of(rows, sites)):
-            arrays = self._recorded(rows, sites)
+        if self.store.holds(self._key_of(rows, recorded)):
+            arrays = self._recorded(rows, recorded)
             if arrays is not None:
-                return arrays.gather(0, torch.from_numpy(rows.offsets[:-1] + positions))
-        return self._single(rows, positions, sites[0])
+                index = torch.from_numpy(rows.offsets[:-1] + positions)
+                return {site: arrays.gather(recorded.index(site), index) for site in sites}
+        return self._single(rows, positions, sites)
 
     def _single(
-        self, rows: TokenRows, positions: Int[np.ndarray, " texts"], site: Site
-    ) -> Float[Tensor, "texts d"]:
-        """Activation at one position of each row, recorded by itself."""
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"], sites: Sequence[Site]
+    ) -> dict[Site, Float[Tensor, "texts d"]]:
+        """Activations at one position of each row, recorded by themselves."""
         places = torch.from_numpy(positions)
         key = {
             **self.key,
             "kind": "activations at positions",
             "rows": rows.digest,
             "positions": hashlib.sha256(positions.astype(np.int64).tobytes()).hexdigest(),
-            "sites": [str(site)],
+            "sites": [str(site) for site in sites],
         }
-        shape = Shape(len(rows), self.model.width(site), self.model.dtype)
+        shapes = [Shape(len(rows), self.model.width(site), self.model.dtype) for site in sites]
 
         def write(arrays: Arrays) -> None:
             for index in self._groups(rows):
-                x = self._run(rows.take(index), [site])[site]
-                kept = x[torch.arange(len(x)), places[index]].cpu()
-                for row, vector in zip(index, kept, strict=True):
-                    arrays.write(0, int(row), vector[None])
+                run = self._run(rows.take(index), sites)
+                for number, site in enumerate(sites):
+                    vectors = run[site][torch.arange(len(index)), places[index]].cpu()
+                    for row, vector in zip(index, vectors, strict=True):
+                        arrays.write(number, int(row), vector[None])
 
-        arrays = self._stored(key, [shape], write)
+        arrays = self._stored(key, shapes, write)
         if arrays is not None:
-            return arrays.read(0, 0, len(rows))
-        found = []
+            return {site: arrays.read(i, 0, len(rows)) for i, site in enumerate(sites)}
+        parts: dict[Site, list[Tensor]] = {site: [] for site in sites}
         for group in rows.groups(self.batch_tokens):
-            x = self._computed(rows, group, [site])[site]
-            found.append(x[torch.arange(len(x)), places[group]].cpu())
-        return torch.cat(found)
+            for site, x in self._computed(rows, group, sites).items():
+                parts[site].append(x[torch.arange(len(x)), places[group]].cpu())
+        return {site: torch.cat(vectors) for site, vectors in parts.items()}
 
     def finals(
         self, rows: TokenRows, compute: Callable[[slice], Float[Tensor, "texts seq d_model"]]

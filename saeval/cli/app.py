@@ -19,6 +19,14 @@ except KeyboardInterrupt:
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
+def _print_version(context: click.Context, _: Any, asked: bool) -> None:
+    if asked:
+        import saeval
+
+        click.echo(f"saeval {saeval.__version__} ({Path(saeval.__file__).parent})")
+        context.exit()
+
+
 @click.group(
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -28,7 +36,17 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
     help="Decide how good sparse autoencoders (SAEs) are: every number with its unit, its sample "
     "size and its interval. Exit codes: 0 all scored or not applicable, 1 something failed, "
     "2 wrong usage, 130 interrupted.",
+    epilog="Tables are as wide as the terminal, and 80 columns where there is none (a file, a "
+    "pipe); COLUMNS=120 before the command overrides both. --json is never cut or wrapped.",
     no_args_is_help=True,
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and where it is installed, and exit.",
 )
 def app() -> None:
     """All commands."""
@@ -52,6 +70,19 @@ def _offered(option: Option) -> Callable[[Any], Any]:
 
 OFFERED = {option.name: _offered(option) for option in options()}
 """Options of a run by name."""
+QUIET = click.option(
+    "--quiet", is_flag=True, help="Do not tell on stderr how far it is; warnings and errors stay."
+)
+SHOWN = (
+    click.option(
+        "--columns",
+        metavar="all|NAME,NAME",
+        help="Metrics in the tables, by name or glob; default: each task's headline.",
+    ),
+    click.option("--parts", is_flag=True, help="Figures of parts of the data in the tables too."),
+    QUIET,
+)
+"""Options that change what is shown of a run, and nothing of the run."""
 RUN = (
     *OFFERED.values(),
     click.option("--config", metavar="FILE", help="Options as YAML, or a result.json to repeat."),
@@ -161,15 +192,15 @@ def _complain(message: str) -> None:
 
 
 @app.command()
-@_taking(*RUN)
+@_taking(*RUN, *SHOWN)
 @_guarded
-def run(**given: Any) -> None:
+def run(columns: str | None, parts: bool, quiet: bool, **given: Any) -> None:
     """Score SAEs on tasks. What was scored before, from equal inputs, is not computed again."""
-    from saeval.cli.display import Display, warnings_shown
+    from saeval.cli.display import Display, warnings_shown, way_to_show
     from saeval.config.command_line import configuration_of
 
     configuration = configuration_of(given)
-    display = Display(moving=sys.stderr.isatty() and not given["as_json"])
+    display = Display(way_to_show(quiet=quiet))
     try:
         with warnings_shown(display):
             from saeval.running.run import run_configuration
@@ -190,44 +221,52 @@ def run(**given: Any) -> None:
         for label, task, reason in sorted(failures, key=str):
             _complain(f"{label}, {task}: {reason}")
     else:  # the tables say what failed
-        _print_tables(results, display.summary(configuration.output_path))
+        _print_tables(results, columns, parts, display.summary(configuration.output_path))
     if results.failed:
         raise click.exceptions.Exit(FAILED)
 
 
 @app.command()
-@_taking(*RUN)
+@_taking(*RUN, QUIET)
 @_guarded
-def plan(**given: Any) -> None:
+def plan(quiet: bool, **given: Any) -> None:
     """Say what run would do, and what it would take.
 
     What is to be computed, found and downloaded, with time, memory and disk.
     """
-    from saeval.cli.display import Display, warnings_shown
+    from saeval.cli.display import Display, warnings_shown, way_to_show
     from saeval.config.command_line import configuration_of
+    from saeval.results.text import terminal_width
 
     configuration = configuration_of(given)
-    with warnings_shown(Display(moving=False)):
-        from saeval.running.plan.plan import plan_configuration
+    display = Display("line" if way_to_show(quiet=quiet) == "line" else "nothing")
+    try:
+        with warnings_shown(display):
+            from saeval.running.plan.plan import plan_configuration
 
-        planned = plan_configuration(configuration)
-    _print_json(planned.rows()) if given["as_json"] else click.echo(planned.text())
+            planned = plan_configuration(configuration, display)
+    finally:
+        display.clear()
+    if given["as_json"]:
+        _print_json(planned.rows())
+    else:
+        click.echo(planned.text(terminal_width()))
 
 
 @app.command()
-@_taking(*TRAIN)
+@_taking(*TRAIN, QUIET)
 @_guarded
 def train(
-    out: str, snapshots: str | None, set_: Sequence[str], as_json: bool, **given: Any
+    out: str, snapshots: str | None, set_: Sequence[str], as_json: bool, quiet: bool, **given: Any
 ) -> None:
     """Train an SAE, and write it to a folder of its own.
 
     On texts through a model, or on stored activations. Early figures are of training batches,
     the last ones of activations held out.
     """
-    from saeval.cli.display import Display, warnings_shown
+    from saeval.cli.display import Display, warnings_shown, way_to_show
 
-    with warnings_shown(Display(moving=False)):
+    with warnings_shown(Display("nothing")):
         from saeval.cli.training_progress import shown
         from saeval.running.train.trainer import train_sae
         from saeval.training.choice import parse_settings, parse_shares
@@ -236,7 +275,7 @@ def train(
         given["settings"] = parse_settings(set_)
         given["device"] = given["device"] or "auto"
         try:
-            with shown(moving=sys.stderr.isatty() and not as_json) as progress:
+            with shown(way_to_show(quiet=quiet)) as progress:
                 trained = train_sae(**given, out=out, progress=progress)
         except KeyboardInterrupt:
             _complain("interrupted. Nothing was written.")
@@ -253,12 +292,17 @@ def train(
 def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -> None:
     """List what is known, or what was scored.
 
-    PATTERN is a part of a name, or a glob; without it, all are listed.
+    PATTERN is a part of a name, or a glob; without it, all are listed, a release of many SAEs in
+    one line.
     """
-    from saeval.cli.catalogue import rows_of
+    from saeval.cli.catalogue import NEEDED, list_releases, rows_of
 
-    rows = rows_of(kind, pattern, Path(output_path or "results"))
-    _print_json(rows) if as_json else _print_rows(rows, f"No {kind}.")
+    brief = kind == "saes" and pattern is None and not as_json
+    rows = list_releases() if brief else rows_of(kind, pattern, Path(output_path or "results"))
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_rows(rows, f"No {kind}.", NEEDED.get(kind, 1))
 
 
 @app.command()
@@ -307,7 +351,7 @@ def validate(
     from saeval.running.validate import validated
 
     failed = False
-    with warnings_shown(Display(moving=False)):
+    with warnings_shown(Display("nothing")):
         found = validated(source, model=model, site=site, data=data, device=device or "auto")
         for verdict in found:
             failed |= verdict.failed
@@ -324,7 +368,7 @@ def _print_verdict(verdict: Any) -> None:
     _print_rows(shown, "Give --model to check it against the model it reads.")
     for check in checks:
         if check["message"]:
-            click.echo(f"{check['status']}: {check['message']}")
+            _print_wrapped(f"{check['status']}: {check['message']}")
 
 
 def _print_json(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -332,23 +376,29 @@ def _print_json(rows: Iterable[Mapping[str, Any]]) -> None:
         click.echo(json.dumps(dict(row), ensure_ascii=False, allow_nan=False))
 
 
-def _print_tables(results: Any, summary: str) -> None:
-    import shutil
+def _print_tables(results: Any, columns: str | None, parts: bool, summary: str) -> None:
+    """Tables of a run's scores. What the columns ask is looked up when all is computed and kept."""
+    from saeval.results.text import terminal_width
 
-    from saeval.results.tables import score_tables
+    asked = [name.strip() for name in (columns or "").split(",") if name.strip()]
+    how = "--columns all, --parts, --json"
+    click.echo(results.table(width=terminal_width(), columns=asked, parts=parts, how=how) + "\n")
+    _print_wrapped(summary)
 
-    width = shutil.get_terminal_size((160, 40)).columns
-    click.echo(score_tables(results.scores, width=width))
-    click.echo(f"\n{summary}")
+
+def _print_wrapped(line: str) -> None:
+    from saeval.results.text import one_line, terminal_width, wrapped
+
+    click.echo("\n".join(wrapped(one_line(line), terminal_width(), hanging=4)))
 
 
-def _print_rows(rows: Sequence[Mapping[str, Any]], otherwise: str) -> None:
-    from saeval.results.text import plain_listing
+def _print_rows(rows: Sequence[Mapping[str, Any]], otherwise: str, needed: int = 1) -> None:
+    from saeval.results.text import listing, terminal_width
 
-    click.echo(plain_listing(rows) if rows else otherwise)
+    click.echo(listing(rows, terminal_width(), needed=needed) if rows else otherwise)
 
 
 def _print_record(record: Mapping[str, Any]) -> None:
-    from saeval.results.text import record_text
+    from saeval.results.text import record_text, terminal_width
 
-    click.echo(record_text(record))
+    click.echo(record_text(record, terminal_width()))

@@ -15,21 +15,44 @@ from saeval.registry.lookup import Registry, load_registry
 from saeval.registry.model_names import RENAMED, canonical_name
 
 Row = dict[str, Any]
+"""Columns of a list, from the most important to the least: a narrow terminal shows the first."""
 
 
 def list_saes(_: Path) -> list[Row]:
     """Every registry entry."""
-    return [
-        {
-            "id": entry.id,
-            "model": entry.model,
-            "site": entry.site,
-            "loader": entry.loader,
-            "l0": entry.expected.l0,
-            "source": entry.source,
-        }
-        for entry in load_registry().entries.values()
-    ]
+    return [_sae_row(entry) for entry in load_registry().entries.values()]
+
+
+def list_releases() -> list[Row]:
+    """The same, a release of many SAEs in one line: one that a set of kind `members` holds."""
+    registry = load_registry()
+    releases = {
+        member: group
+        for group in registry.sets.values()
+        if group.kind == "members"
+        for member in group.members
+    }
+    shown: dict[str, Row] = {}
+    for entry in registry.entries.values():
+        group = releases.get(entry.id)
+        if group is None:
+            shown[entry.id] = _sae_row(entry)
+        elif group.name not in shown:
+            about = {"id": f"{group.name} ({len(group.members)} SAEs)", "site": None, "l0": None}
+            source = entry.source.split("/")[2:4]
+            shown[group.name] = {**_sae_row(entry), **about, "source": "hf://" + "/".join(source)}
+    return list(shown.values())
+
+
+def _sae_row(entry: Entry) -> Row:
+    return {
+        "id": entry.id,
+        "l0": entry.expected.l0,
+        "model": entry.model,
+        "site": entry.site,
+        "loader": entry.loader,
+        "source": entry.source,
+    }
 
 
 def list_sets(_: Path) -> list[Row]:
@@ -78,7 +101,10 @@ def _models(registry: Registry) -> list[Row]:
     counts = _readers(registry)
     known = {model.id: asdict(model) for model in registry.models.values()}
     unlisted = {name: {"id": name, **_unlisted(name)} for name in counts if name not in known}
-    return [{**row, "saes": counts[name]} for name, row in {**known, **unlisted}.items()]
+    return [
+        {"id": row["id"], "saes": counts[name], **row}
+        for name, row in {**known, **unlisted}.items()
+    ]
 
 
 def _unlisted(model: str) -> Row:
@@ -113,18 +139,20 @@ def list_results(root: Path) -> list[Row]:
     """Every result under a folder."""
     from saeval.results.reading import read_results
 
-    shown = ("sae", "set", "task", "task_version", "seed", "status", "result_id")
+    shown = ("sae", "set", "task", "seed", "status", "result_id", "reason")
     return [
         {
             **{name: getattr(result, name) for name in shown},
             "scores": sum(score.status == "scored" for score in result.scores),
             "created": result.provenance.get("created"),
-            "reason": result.reason,
+            "task_version": result.task_version,
         }
         for result in read_results(root)
     ]
 
 
+NEEDED = {"results": 6}
+"""First columns of a list that a table of it shows on any terminal; else the first alone."""
 KINDS: Mapping[str, Callable[[Path], list[Row]]] = {
     "saes": list_saes,
     "sets": list_sets,
@@ -188,8 +216,9 @@ def _listed(name: str, registry: Registry) -> list[Row]:
         found.append(
             {"set": name, **_without(asdict(group), "name", "file"), "listed_in": str(group.file)}
         )
-    models = {row["id"]: row for row in _models(registry)}
-    if (model := canonical_name(name)) in models:
+    model = canonical_name(name)
+    models = {row["id"]: row for row in _models(registry)} if "/" in model else {}
+    if model in models:
         found.append({"model": model, **_without(models[model], "id"), **_from_the_lab(model)})
     return found
 

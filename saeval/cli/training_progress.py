@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from saeval.cli.display import Way
     from saeval.training.figures import Figures
     from saeval.training.loop import Watch
 
@@ -19,14 +20,15 @@ def figures_text(figures: "Figures") -> str:
 
 
 @contextmanager
-def shown(*, moving: bool) -> "Iterator[Watch]":
-    """Take figures and show them on stderr.
-
-    Args:
-        moving: Whether stderr is a terminal.
-    """
-    with _bar() if moving else _lines() as watch:
+def shown(way: "Way") -> "Iterator[Watch]":
+    """Take figures and show them on stderr: a bar, lines, or nothing."""
+    with {"line": _bar, "lines": _lines, "nothing": _nothing}[way]() as watch:
         yield watch
+
+
+@contextmanager
+def _nothing() -> "Iterator[Watch]":
+    yield lambda _: None
 
 
 @contextmanager

@@ -10,12 +10,15 @@ import yaml
 
 from saeval.config.field_types import conform
 from saeval.config.options import Configuration, Option, options
+from saeval.config.repeated import repeated
 from saeval.errors import UsageError, suggestion
 
 T = TypeVar("T")
 
 IN_MEMORY = "in memory: "
 """How a result's `run` begins the name of what no file held."""
+ELSEWHERE = "elsewhere: "
+"""How it begins the name of a file or folder that did not lie below the working folder."""
 
 
 def read_configuration(path: str | Path) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UsageError(f"'{path}' is not YAML: {error}") from error
     if isinstance(found, dict) and "result_id" in found and isinstance(found.get("run"), dict):
-        found = found["run"]
+        found = repeated(Path(path), found)
     if not isinstance(found, dict):
         raise UsageError(f"'{path}' must hold a mapping with keys such as 'saes' and 'tasks'.")
     check_names(found, f"'{path}'")
@@ -53,19 +56,29 @@ def check_names(found: Mapping[Any, Any], where: str) -> None:
 
 
 def check_named(name: Any, what: str) -> None:
-    """Refuse the name of something that was in memory only.
+    """Refuse what a result's `run` could name by no path that means the same elsewhere.
 
     Args:
         name: As a configuration gives it.
-        what: What it should name, such as "SAE".
+        what: What it should name, such as "SAE", or a task's field, such as "core.texts".
 
     Raises:
-        UsageError: if it was in memory.
+        UsageError: if it was in memory, or lay elsewhere.
     """
+    if isinstance(name, Mapping | list | tuple):
+        for inner in name.values() if isinstance(name, Mapping) else name:
+            check_named(inner, what)
     if isinstance(name, str) and name.startswith(IN_MEMORY):
         raise UsageError(
             f"The {what} of that run ({name.removeprefix(IN_MEMORY)}) was an object in memory, "
             "which no file can name. Give the object to saeval.evaluate again, or name another."
+        )
+    if isinstance(name, str) and name.startswith(ELSEWHERE):
+        option = f"--set {what}=PATH" if "." in what else f"--{what.lower()} PATH"
+        raise UsageError(
+            f"The {what} of that run lay outside its working folder, and result files hold no "
+            f"absolute paths: it is named '{name.removeprefix(ELSEWHERE)}'. Say where it is with "
+            f"{option}."
         )
 
 
@@ -197,6 +210,7 @@ def configured(task: type[T], settings: Mapping[str, Any], name: str) -> T:
     for key, value in settings.items():
         if key not in known:
             raise UsageError(f"Task '{name}' has no field '{key}'.{suggestion(key, known)}")
+        check_named(value, f"{name}.{key}")
         values[key] = _checked(value, hints[key], f"{name}.{key}")
     try:
         return task(**values)

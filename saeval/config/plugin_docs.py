@@ -59,6 +59,17 @@ def describe_loaders(name: str | None = None) -> list[Description]:
     return _described(LOADERS, name, _describe_loader)
 
 
+def declared_headline(task: str) -> tuple[str, ...]:
+    """Metrics that an installed task names as its `headline`; none where it names none."""
+    plugin = find(TASKS).get(task)
+    try:
+        body = _class(plugin.module, plugin.attribute).body if plugin else []
+        declared = _assigned(body, "headline") or ()
+    except (UsageError, OSError, SyntaxError, ValueError):
+        return ()
+    return tuple(name for name in declared if isinstance(name, str))
+
+
 def _described(
     group: str, name: str | None, describe: Callable[[Plugin], Description]
 ) -> list[Description]:

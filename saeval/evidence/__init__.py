@@ -11,6 +11,7 @@ from saeval.evidence.evidence import (
     summarise,
     summarise_all,
 )
+from saeval.evidence.metric import Metric
 from saeval.evidence.unit_tables import Units, units
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Better",
     "Difference",
     "Evidence",
+    "Metric",
     "Missing",
     "Summary",
     "Units",

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from saeval.errors import ResultError
 from saeval.evidence.aggregators import AGGREGATORS, Aggregator, Columns, Scalar
 from saeval.evidence.bootstrap import Design, design, interval, p_value
+from saeval.evidence.counting import unit_of_n
 from saeval.evidence.replicates import Sample, replicated, value
 from saeval.evidence.unit_tables import Units, paired_rows, units
 
@@ -104,6 +105,11 @@ class Evidence:
     def label(self) -> str:
         """Metric and part, for messages."""
         return f"'{self.metric}'" + (f" (part '{self.part}')" if self.part else "")
+
+    @property
+    def unit_of_n(self) -> str:
+        """What one of the n is, in words: `row`, or `text x label (152 x 10)`."""
+        return unit_of_n(self.units, self.part)
 
     @property
     def settings(self) -> Mapping[str, Scalar]:

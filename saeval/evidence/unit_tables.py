@@ -14,6 +14,8 @@ from saeval.errors import ResultError
 
 LABELS = ("part", "unit_id", "cluster", "weight")
 """Columns that every table has; all others are statistics."""
+CROSSED, NESTED = " x ", " in "
+"""What stands between two nouns in the name of units that are crossed, or nested."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -29,7 +31,12 @@ class Units:
     name: str
     """Lower-case name of the table, such as `rows`, `latents` or `words`."""
     unit: str
-    """What one row is, in the singular: `row`, `latent`, `word`, `document`."""
+    """What one row is, in the singular: `row`, `latent`, `word`, `document`.
+
+    `text x label` where a row is a text under one of several labels: the first noun names the
+    `cluster`, the second the `part`. `word in letter` where rows are nested: the second noun
+    names the `cluster`.
+    """
     table: pd.DataFrame
     """Columns `part`, `unit_id`, `cluster`, `weight`, and float64 statistics.
 
@@ -46,7 +53,11 @@ class Units:
                     f"'{name}' cannot name an evidence table or column: use lower-case letters, "
                     "digits and underscores, a letter first."
                 )
-        complaint = _label_complaint(self.table) or _number_complaint(self.table)
+        complaint = (
+            _label_complaint(self.table)
+            or _number_complaint(self.table)
+            or _unit_complaint(self.unit, self.table)
+        )
         if complaint:
             raise ResultError(f"Evidence table '{self.name}': {complaint}")
 
@@ -103,7 +114,7 @@ def units(  # noqa: PLR0913  the labels are one noun, the table's row, spelt by 
 
     Args:
         name: Of the table.
-        unit: What a row is, in the singular.
+        unit: What a row is, in the singular; see `Units`.
         statistics: Column name -> one number a row, stored as float64.
         unit_id: Text or integers, distinct within a part; 0, 1, 2, ... where None.
         part: One text for all rows, a text each, or None.
@@ -197,6 +208,19 @@ def _label_complaint(table: pd.DataFrame) -> str | None:
             f"unit '{row['unit_id']}' of part {row['part']} stands twice; a unit under several "
             "settings needs a unit_id for each, and a cluster that they share."
         )
+    return None
+
+
+def _unit_complaint(unit: str, table: pd.DataFrame) -> str | None:
+    """Which label the name of a unit speaks of although the table has none, or None."""
+    needed = {CROSSED: ("cluster", "part"), NESTED: ("cluster",)}
+    for between, labels in needed.items():
+        for label in labels:
+            if between in unit and table[label].isna().iloc[0]:
+                return (
+                    f"a unit named '{unit}' needs a {label} in every row; give one, or name the "
+                    f"unit without '{between.strip()}'."
+                )
     return None
 
 

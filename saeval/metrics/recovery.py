@@ -57,11 +57,6 @@ def match(cosine: Float[np.ndarray, "d_sae features"]) -> Matching:
     return Matching(latent, feature, cosine[latent, feature])
 
 
-def mcc(cosine: Float[np.ndarray, "d_sae features"]) -> float:
-    """Mean |cosine| over the best pairing, 0 to 1; 1 if every pair is parallel."""
-    return float(match(cosine).cosine.mean())
-
-
 def nearest_feature(cosine: Float[np.ndarray, "d_sae features"]) -> Int[np.ndarray, " d_sae"]:
     """Feature that each latent's direction comes closest to. Several latents may share one."""
     return cosine.argmax(1)
@@ -73,14 +68,6 @@ def distinctness(nearest: Int[np.ndarray, " d_sae"]) -> Float[np.ndarray, " d_sa
     Their mean is the uniqueness.
     """
     return 1 / np.bincount(nearest)[nearest]
-
-
-def uniqueness(cosine: Float[np.ndarray, "d_sae features"]) -> float:
-    """Different features nearest to some latent, as a share of the latents, above 0 to 1.
-
-    Random directions score high: read it only beside its floor.
-    """
-    return float(distinctness(nearest_feature(cosine)).mean())
 
 
 def covered(
@@ -162,17 +149,9 @@ class Magnitudes:
         return Magnitudes(self.act + other.act, self.truth + other.truth)
 
     @property
-    def shrinkage(self) -> float:
-        """1 less the ratio of the two totals: 0 if right on average, 1 if all is lost.
-
-        Negative where latents exceed their features.
-
-        Raises:
-            DataError: if no latent ever fires together with its feature.
-        """
-        if not self.truth.sum() > 0:
-            raise DataError("No latent ever fires with its feature, so nothing could shrink.")
-        return 1 - float(self.act.sum() / self.truth.sum())
+    def lost(self) -> Float[np.ndarray, " d_sae"]:
+        """What of its feature's magnitude each latent lacks; negative where it has too much."""
+        return self.truth - self.act
 
 
 def magnitudes(

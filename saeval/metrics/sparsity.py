@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saeval.errors import DataError
@@ -21,18 +21,13 @@ DENSITY_BINS: Mapping[str, tuple[float, float]] = {
 """Bins of a latent's density, its share of active tokens: above low, up to high."""
 
 
-def l0(codes: Codes) -> float:
-    """Mean number of active latents (acts != 0) a token."""
-    return int(codes.offsets[-1]) / codes.tokens
-
-
-def l1(codes: Codes) -> float:
-    """Mean over tokens of the sum of |acts|, in the units of the library that wrote the SAE."""
-    return token_l1(codes).mean().item()
+def token_l0(codes: Codes) -> Int[Tensor, " tokens"]:
+    """Number of active latents (acts != 0) of each token."""
+    return codes.l0
 
 
 def token_l1(codes: Codes) -> Float[Tensor, " tokens"]:
-    """Sum of |acts| of each token."""
+    """Sum of |acts| of each token, in the units of the library that wrote the SAE."""
     return token_sums(codes, codes.value.abs())
 
 
@@ -48,23 +43,25 @@ def active_counts(codes: Codes) -> Int[Tensor, " d_sae"]:
     return torch.bincount(codes.index, minlength=codes.d_sae)
 
 
-def frac_alive(counts: Int[np.ndarray, " d_sae"]) -> float:
-    """Share of latents that are active on at least one token. Grows with the tokens seen.
+def is_alive(counts: Int[np.ndarray, " d_sae"]) -> Bool[np.ndarray, " d_sae"]:
+    """Whether each latent is active on at least one token. More tokens find more of them.
 
     Args:
         counts: Tokens on which each latent is active.
     """
-    return float(np.mean(counts > 0))
+    return counts > 0
 
 
-def freq_over(counts: Int[np.ndarray, " d_sae"], tokens: int, share: float) -> float:
-    """Share of latents active on more than `share` of the tokens: the dense ones.
+def is_denser(
+    counts: Int[np.ndarray, " d_sae"], tokens: int, share: float
+) -> Bool[np.ndarray, " d_sae"]:
+    """Whether each latent is active on more than `share` of the tokens.
 
     Raises:
         DataError: if no token was seen.
     Source: SAEBench, evals/core/main.py (`freq_over_1_percent`, `freq_over_10_percent`).
     """
-    return float(np.mean(_density(counts, tokens) > share))
+    return _density(counts, tokens) > share
 
 
 def density_histogram(counts: Int[np.ndarray, " d_sae"], tokens: int) -> dict[str, int]:

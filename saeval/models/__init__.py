@@ -1,6 +1,6 @@
 """Any Hugging Face transformer: named sites, runs up to a site, runs from a site on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,13 @@ from saeval.errors import ModelError
 from saeval.models import execution, head, sites
 from saeval.models.anatomy import Anatomy, dissect
 from saeval.models.execution import Restart
-from saeval.models.loading import fetch_network, identity_of, pick_device, tokenizer_identity
+from saeval.models.loading import (
+    fetch_network,
+    identity_of,
+    pick_device,
+    placed,
+    tokenizer_identity,
+)
 from saeval.models.places import locate
 from saeval.registry.model_names import canonical_name
 from saeval.sae import Site
@@ -166,10 +172,27 @@ class LoadedModel:
         restart = self._restart(site)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
             if restart is None or (restart.edits and resume is None):
-                return execution.hooked(self.parts, site, ids, attention, x)
+                return execution.hooked(self.parts, {site: x}, ids, attention)
             if resume is not None:
                 resume = resume.to(self.device, self.dtype)
             return execution.restarted(self.parts, restart, ids, attention, x, resume)
+
+    def run_with(
+        self,
+        new: Mapping[Site, Float[Tensor, "texts seq _"]],
+        ids: Int[Tensor, "texts seq"],
+        attention: Tensor,
+    ) -> Float[Tensor, "texts seq d_model"]:
+        """Final hidden states of a whole pass with the activations at several sites replaced.
+
+        Gradients flow to those that ask for them. Replacing at one site alone is cheaper by
+        `run_from`.
+        """
+        ids, attention = self._placed(ids, attention)
+        new = {site: x.to(self.device, self.dtype) for site, x in new.items()}
+        asked = any(x.requires_grad for x in new.values())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and asked):
+            return execution.hooked(self.parts, new, ids, attention)
 
     def logits(self, hidden: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
         """Logits of final hidden states in float32, with the model's own capping and scaling.
@@ -240,7 +263,7 @@ def load_model(
     return LoadedModel(
         place.name,
         place.commit,
-        net.to(device),
+        placed(net, device),
         tokenizer,
         device,
         dtype,

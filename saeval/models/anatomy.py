@@ -83,6 +83,8 @@ def dissect(net: nn.Module) -> Anatomy:
     longest = max(lists, key=lambda name: len(lists[name]))
     blocks = _chain(net, exact) if exact else longest
     embedding = net.get_input_embeddings()  # type: ignore[operator]
+    if base is net and net.get_output_embeddings() is not None:  # type: ignore[operator]
+        base = net.get_submodule(blocks.partition(".")[0])  # its class names no base (Llama 4)
     return Anatomy(
         net,
         names[base],

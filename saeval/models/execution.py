@@ -1,7 +1,7 @@
 """Running part of a model: up to a site, from a site on, or only its output head."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -124,13 +124,14 @@ class Restart:
 
 def hooked(
     parts: Anatomy,
-    site: Site,
+    new: Mapping[Site, Float[Tensor, "texts seq _"]],
     ids: Int[Tensor, "texts seq"],
     attention: Bool[Tensor, "texts seq"],
-    x: Float[Tensor, "texts seq d"],
 ) -> Float[Tensor, "texts seq d_model"]:
-    """Final hidden states of a whole pass in which x takes the activation's place."""
-    with at_site(parts, site, lambda _: x):
+    """Final hidden states of a whole pass in which activations at some sites are replaced."""
+    with ExitStack() as stack:
+        for site, x in new.items():
+            stack.enter_context(at_site(parts, site, lambda _, x=x: x))
         return forward(parts, ids, attention)
 
 
@@ -189,7 +190,7 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
             return None
         x = found[site] * 1.25 + 0.1
         restart = Restart(site, boundary, tuple(forms[i] for i in range(boundary)), bool(inner))
-        expected = hooked(parts, site, ids, attention, x)
+        expected = hooked(parts, {site: x}, ids, attention)
         try:
             resume = found[entry] if entry else None
             actual = restarted(parts, restart, ids, attention, x, resume)

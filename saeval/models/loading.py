@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from saeval.errors import ModelError, UsageError
+from saeval.models import quantised
 from saeval.models.places import Place, explained
+from saeval.models.weight_files import weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +58,15 @@ def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
         "trust_remote_code": False,
         "local_files_only": place.cached_only,
     }
+    if place.is_local:
+        weight_files(Path(place.root))  # none of them may lie elsewhere
+    method = None
     with _quiet():
         from transformers import AutoConfig
 
         try:
             config = AutoConfig.from_pretrained(place.root, **options)
+            method = quantised.method_of(config)
             auto = _network_class(place.name, config)
             net, report = auto.from_pretrained(
                 place.root,
@@ -70,11 +76,33 @@ def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
                 output_loading_info=True,
                 **options,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            if method is not None:
+                raise quantised.cannot_load(place.name, method, error) from error
             raise explained(place, error) from error
         _refuse_gaps(place.name, report)
         tokenizer = _fetch_tokenizer(place)
     return net.eval().requires_grad_(requires_grad=False), tokenizer
+
+
+def placed(net: Any, device: str) -> Any:
+    """The network on the device; quantised ones stay where their loader put them, if that is it.
+
+    Raises:
+        ModelError: if a quantised network lies elsewhere and cannot be moved.
+    """
+    if next(net.parameters()).device.type == device.split(":", maxsplit=1)[0] and _is_fixed(net):
+        return net
+    try:
+        return net.to(device)
+    except (ValueError, RuntimeError) as error:
+        if not _is_fixed(net):
+            raise
+        raise quantised.cannot_load(type(net).__name__, "on its device", error) from error
+
+
+def _is_fixed(net: Any) -> bool:
+    return getattr(net, "hf_quantizer", None) is not None
 
 
 def identity_of(place: Place) -> str:
@@ -116,10 +144,11 @@ def _fetch_tokenizer(place: Place) -> Any:
 
 
 def _network_class(name: str, config: Any) -> Any:
-    """The auto class: causal models with their head, encoders without."""
-    from transformers import AutoModel, AutoModelForCausalLM
+    """The auto class: causal models with their head, also those that see; encoders without."""
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
@@ -132,6 +161,8 @@ def _network_class(name: str, config: Any) -> Any:
     masked = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if causal and (not masked or getattr(config, "is_decoder", False)):
         return AutoModelForCausalLM
+    if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return AutoModelForImageTextToText
     return AutoModel
 
 
@@ -150,8 +181,9 @@ def _refuse_gaps(name: str, report: dict[str, Any]) -> None:
 def _digest(folder: Path) -> str:
     """sha256 over the configuration and weights of a local model, file names included."""
     digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+    for path in sorted([folder / "config.json", *weight_files(folder)]):
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

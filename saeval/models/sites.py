@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -19,6 +20,9 @@ _HOOK = re.compile(r"blocks\.(?P<layer>\d+)\.(?P<hook>.*hook_\w+)(?:\[(?P<head>-
 _BY_HEAD = ("attn.hook_z", "attn.o.hook_in")
 """Hooks whose vectors are those of all heads, one after the other."""
 _SHORT = re.compile(r"(?:layers?|h|blocks)\.(?P<layer>\d+)(?P<rest>(?:\..+)?)")
+
+_WRAPPERS = ("model", "language_model", "text_model")
+"""What stands before a text model's own parts, in this order or another."""
 
 
 def resolve(parts: Anatomy, text: str) -> Site:
@@ -45,11 +49,25 @@ def _module(parts: Anatomy, text: str) -> Site | None:
     paths = [site.path, f"{parts.base}.{site.path}", site.path.removeprefix(_prefix(parts.net))]
     if short := _SHORT.fullmatch(site.path):
         paths.append(parts.block(int(short["layer"])) + short["rest"])
+    else:
+        paths += _in_decoder(parts, site.path)
     modules = dict(parts.net.named_modules())
     for path in paths:
         if path in modules and path:
             return _checked(modules[path], parts, dataclasses.replace(site, path=path))
     return None
+
+
+def _in_decoder(parts: Anatomy, path: str) -> list[str]:
+    """The path in the part that reads text, for one of a model that wraps it otherwise, or not.
+
+    Files of SAEs name a block of Gemma 3 `model.layers.3`, `language_model.model.layers.3` or
+    `model.language_model.layers.3`, by the class that it was trained with.
+    """
+    words = path.split(".")
+    wrapping = list(itertools.takewhile(lambda word: word in _WRAPPERS, words))
+    prefix = f"{parts.decoder}." if parts.decoder else ""
+    return [prefix + ".".join(words[len(wrapping) :])] if wrapping else []
 
 
 def _checked(module: nn.Module, parts: Anatomy, site: Site) -> Site:

@@ -1,24 +1,13 @@
 """One registry file: YAML in, checked entries, sets and models out.
 
 Strict: an unknown key, a key twice, a value of the wrong type or a malformed source is an error
-with file and line. Regular families are written once, with `each`:
-
-    - each: {layer: 0..11, width: [16k, 65k]}     # every combination
-      id: release/{layer}/{width}
-    - each: [{layer: 0, l0: 41}, {layer: 1, l0: 52}]     # row by row
-      id: release/{layer}
-      expected: {l0: "{l0}"}
-
-A value that is nothing but a placeholder keeps the type of what it is replaced by. Where names go
-together within combinations, a list may hold mappings: `width: [{width: 4k, power: 12}, ...]`.
+with file and line. Regular families are written once, with `each`: registry/each.py tells how.
 """
 
 import dataclasses
 import functools
-import itertools
-import re
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,11 +17,18 @@ import yaml
 from saeval.config.field_types import conform
 from saeval.config.strict_yaml import Loader, repeated_key
 from saeval.errors import RegistryError, SaevalError, suggestion
-from saeval.registry.entries import BaseModel, Entry, EntrySet, Expected, check_entry
+from saeval.registry.each import Fill, Table, expanded, filler, is_text, mapping, read_table
+from saeval.registry.entries import (
+    BaseModel,
+    Entry,
+    EntrySet,
+    Expected,
+    check_entry,
+    check_figures,
+    varied,
+)
 
 T = TypeVar("T")
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _SECTIONS = {"saes": list, "sets": dict, "models": dict}
 
 
@@ -54,9 +50,9 @@ def read_registry_file(path: Path) -> RegistryFile:
     """
     sections, lines = _parse(path)
     entries = [
-        _entry(values, path, f"{path}:{lines['saes'][index]}")
+        entry
         for index, record in enumerate(sections["saes"])
-        for values in _expanded(record, f"{path}:{lines['saes'][index]}")
+        for entry in _entries(record, path, f"{path}:{lines['saes'][index]}")
     ]
     sets = [
         _set(values, path, where)
@@ -75,6 +71,8 @@ def read_registry_file(path: Path) -> RegistryFile:
 
 
 def _refuse_twice(names: Sequence[str], what: str) -> None:
+    if len(set(names)) == len(names):
+        return
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -117,9 +115,6 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[str, list[int]]]:
     return {name: found.get(name) or kind() for name, kind in _SECTIONS.items()}, lines
 
 
-# Families -----------------------------------------------------------------------------------------
-
-
 def _named(
     section: Mapping[str, Any], key: str, path: Path, lines: Sequence[int]
 ) -> Iterator[tuple[dict[str, Any], str]]:
@@ -128,71 +123,87 @@ def _named(
         where = f"{path}:{line}"
         if not isinstance(record, Mapping) or key in record:
             raise RegistryError(f"{where}: '{name}' must map to fields other than '{key}'.")
-        for values in _expanded({key: name, **record}, where):
+        for values in expanded({key: name, **record}, where):
             yield values, where
 
 
-def _expanded(record: Any, where: str) -> Iterator[dict[str, Any]]:
-    """The record itself, or one record for each row that its `each` gives."""
-    if not isinstance(record, Mapping):
-        raise RegistryError(f"{where}: expected a mapping of fields, not {record!r}.")
-    values = dict(record)
-    if "each" not in values:
-        yield values
-        return
-    rows = _rows(values.pop("each"), where)
-    try:
-        for row in rows:
-            yield {key: _filled(value, row) for key, value in values.items()}
-    except KeyError as error:
-        raise RegistryError(f"{where}: 'each' gives no value for {{{error.args[0]}}}.") from error
-
-
-def _rows(each: Any, where: str) -> list[dict[str, Any]]:
-    if isinstance(each, list) and each and all(isinstance(row, dict) for row in each):
-        return each
-    if isinstance(each, dict) and each:
-        axes = {name: _axis(values, f"{where}: each.{name}") for name, values in each.items()}
-        return [_row(axes, combination) for combination in itertools.product(*axes.values())]
-    raise RegistryError(
-        f"{where}: 'each' must map names to lists or ranges such as 0..11, or list such mappings."
-    )
-
-
-def _row(axes: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in zip(axes, values, strict=True):
-        row.update(value if isinstance(value, dict) else {name: value})
-    return row
-
-
-def _axis(values: Any, where: str) -> Sequence[Any]:
-    if isinstance(values, list) and values:
-        return values
-    bounds = _RANGE.fullmatch(values) if isinstance(values, str) else None
-    if bounds is None:
-        raise RegistryError(f"{where} must be a list or a range such as 0..11, not {values!r}.")
-    return range(int(bounds[1]), int(bounds[2]) + 1)
-
-
-def _filled(value: Any, row: Mapping[str, Any]) -> Any:
-    if isinstance(value, list):
-        return [_filled(item, row) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _filled(item, row) for key, item in value.items()}
-    if not isinstance(value, str) or "{" not in value:
-        return value
-    whole = _PLACEHOLDER.fullmatch(value)
-    return row[whole[1]] if whole else _PLACEHOLDER.sub(lambda hit: str(row[hit[1]]), value)
-
-
 # Records ------------------------------------------------------------------------------------------
+
+
+def _entries(record: Any, path: Path, where: str) -> Iterator[Entry]:
+    """The entry of a record, or those of its family.
+
+    A registry has families of thousands. Where the values of `each` are numbers and plain words,
+    one member stands for all: what its texts look like, theirs do too. So the first is checked, and
+    of the others only their figures.
+    """
+    values = mapping(record, where)
+    table = read_table(values.pop("each"), where) if "each" in values else None
+    fills = {} if table is None else _fills(values, table, where)
+    if table is None or not table.is_plain():
+        yield from (_entry(one, path, where) for one in expanded(record, where))
+        return
+    start = {key: fill(table.rows[0]) for key, fill in fills.items()}
+    first = _entry({**values, **start}, path, where)
+    yield first
+    rows = table.rows[1:]
+    texts = [key for key in fills if is_text(values[key])]
+    figures = [key for key in fills if key not in texts]
+    columns: list[Sequence[Any]] = [list(map(fills[key], rows)) for key in texts]
+    columns += zip(
+        *_checked([(key, fills[key]) for key in figures], rows, first, where), strict=True
+    )
+    for cells in zip(*columns, strict=True):
+        yield varied(first, (*texts, *figures), cells)
+
+
+def _fills(values: Mapping[str, Any], table: Table, where: str) -> dict[str, Fill]:
+    """How each field that varies within a family is filled from a row."""
+    fills = {key: filler(value, table.names, where) for key, value in values.items()}
+    return {key: fill for key, fill in fills.items() if fill is not None}
+
+
+def _checked(
+    figures: Sequence[tuple[str, Fill]],
+    rows: Sequence[tuple[Any, ...]],
+    first: Entry,
+    where: str,
+) -> Iterator[tuple[Any, ...]]:
+    """Of each row the fields that are no texts, each of its type and in its range."""
+    hints = _hints(Entry)[0]
+    names = [name for name, _ in figures]
+    check = check_figures if {"expected", "input_scale"}.issuperset(names) else check_entry
+    known: dict[str, tuple[Any, ...]] = {}
+    for row in rows if figures else ():
+        values = [fill(row) for _, fill in figures]
+        said = repr(values)
+        if said not in known:
+            cells = tuple(
+                _record(Expected, value, f"{where}, expected")
+                if name == "expected"
+                else _conformed(value, hints[name], f"{where}: '{name}'")
+                for name, value in zip(names, values, strict=True)
+            )
+            _reraised(check, varied(first, names, cells), where)
+            known[said] = cells
+        yield known[said]
+
+
+def _conformed(value: Any, hint: Any, what: str) -> Any:
+    try:
+        return conform(value, hint)
+    except ValueError as error:
+        raise RegistryError(f"{what} must be {error}, not {value!r}.") from error
 
 
 def _entry(values: dict[str, Any], path: Path, where: str) -> Entry:
     where = f"{where}: entry '{values.get('id', '?')}'"
     if "file" in values:
         raise RegistryError(f"{where} has the unknown field 'file'.")
+    for end in ("site", "write_site"):
+        several = values.get(end)
+        if isinstance(several, list) and several and all(isinstance(one, str) for one in several):
+            values = {**values, end: ",".join(several)}
     expected = values.get("expected", {})
     if not isinstance(expected, Mapping):
         raise RegistryError(f"{where}: 'expected' must be a mapping such as {{l0: 32, fvu: 0.2}}.")
@@ -231,10 +242,7 @@ def _record(cls: type[T], values: Mapping[str, Any], where: str) -> T:
             raise RegistryError(f"{where} lacks the field '{name}'.")
     checked = {}
     for key, value in values.items():
-        try:
-            checked[key] = conform(value, hints[key])
-        except ValueError as error:
-            raise RegistryError(f"{where}: '{key}' must be {error}, not {value!r}.") from error
+        checked[key] = _conformed(value, hints[key], f"{where}: '{key}'")
     return cls(**checked)
 
 

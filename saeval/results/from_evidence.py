@@ -37,7 +37,7 @@ def scores_of(evidence: "Iterable[Evidence | Missing]", labels: Labels) -> tuple
         if isinstance(each, Evidence):
             summary = {key: val for key, val in vars(next(summaries)).items() if key in COLUMNS}
             anchors = {"floor": each.floor, "ceiling": each.ceiling}
-            named |= {"unit": each.unit, "unit_of_n": each.units.unit, "status": "scored"}
+            named |= {"unit": each.unit, "unit_of_n": each.unit_of_n, "status": "scored"}
             scores.append(labels.score(**named, **anchors, **summary))
         else:
             named |= {"unit": each.unit or None, "status": "not_applicable"}

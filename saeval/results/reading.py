@@ -2,12 +2,14 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saeval.errors import ResultError
-from saeval.results.folder import FOLDER, HEAD, KEY, SCHEMA
+from saeval.results.aliases import aliases_in, first_alias
+from saeval.results.folder import FOLDER, HEAD, SCHEMA
+from saeval.results.results import Results
 from saeval.results.score import COLUMNS, Result, Score
 
 if TYPE_CHECKING:
@@ -30,14 +32,14 @@ def read_result(path: str | Path) -> Result:
         result = Result(
             **head,
             scores=scores,
-            provenance=record["provenance"],
-            run=record["run"],
+            provenance=dict(record["provenance"]),
+            run=dict(record["run"]),
             evidence=files,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _damaged(folder, f"{type(error).__name__}: {error}") from error
-    named = FOLDER.fullmatch(folder.name)
-    if named and named[1] != result.result_id:
+    name = FOLDER.fullmatch(folder.name)
+    if name and name[1] != result.result_id:
         raise _damaged(folder, f"it holds result {result.result_id}")
     return result
 
@@ -56,8 +58,8 @@ def read_record(path: str | Path) -> tuple[Path, dict[str, Any]]:
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, str(error)) from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        found = record.get("schema") if isinstance(record, dict) else type(record).__name__
-        raise _damaged(folder, f"its schema is {found}, this version reads {SCHEMA}")
+        schema = record.get("schema") if isinstance(record, dict) else type(record).__name__
+        raise _damaged(folder, f"its schema is {schema}, this version reads {SCHEMA}")
     return folder, record
 
 
@@ -92,15 +94,108 @@ def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def find_result(root: str | Path, result_id: str) -> Result | None:
     """The result of an id, by the name of its folder alone; a damaged one counts as none."""
-    folders = Path(root).glob(f"*/*-{result_id}") if KEY.fullmatch(result_id) else ()
-    whole = (_readable(folder) for folder in folders)
-    return next((found for found in whole if found), None)
+    whole = [_readable(folder) for folder in _folders(root, result_id)]
+    return min(filter(None, whole), key=_is_failed, default=None)
+
+
+def find_folder(root: str | Path, result_id: str) -> Path | None:
+    """The folder of an id, damaged or not: one that holds what `find_result` gives goes first.
+
+    There is more than one only if two processes computed a result under two names at once.
+    """
+
+    def worth(folder: Path) -> int:
+        try:
+            return _is_failed(read_result(folder))
+        except ResultError:
+            return 2
+
+    return min(_folders(root, result_id), key=worth, default=None)
+
+
+def _folders(root: str | Path, result_id: str | None = None) -> list[Path]:
+    """Folders of results by name, of one id or of all, in order of path.
+
+    Others may write at the same time, so what vanishes while it is listed is passed over.
+    """
+    names = {
+        (sae, match[0])
+        for sae in _names(Path(root))
+        for match in map(FOLDER.fullmatch, _names(Path(root) / sae))
+        if match and result_id in (None, match[1])
+    }
+    return [Path(root) / sae / name for sae, name in sorted(names)]
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _is_failed(result: Result) -> bool:
+    return result.status == "failed"
 
 
 def read_results(root: str | Path) -> list[Result]:
-    """Every whole result under a folder, in order of path; damaged ones are logged and skipped."""
-    folders = sorted(path for path in Path(root).glob("*/*") if FOLDER.fullmatch(path.name))
-    return [found for found in map(_readable, folders) if found]
+    """Every whole result under a folder, once under each name that it was asked for.
+
+    In order of path, damaged ones are logged and skipped. Where different SAEs were asked for
+    under one name, each gets the beginning of its content's hash after it: `sae-1a2b3c4d`.
+    """
+    copies: dict[str, list[tuple[Path, Result]]] = {}
+    for folder in _folders(root):
+        if result := _readable(folder):
+            copies.setdefault(result.result_id, []).append((folder, result))
+    return _told_apart([result for same in copies.values() for result in _under_all_names(same)])
+
+
+def _under_all_names(copies: Sequence[tuple[Path, Result]]) -> list[Result]:
+    """One result, from however many folders, under every name that these remember."""
+    best = min((result for _, result in copies), key=_is_failed)
+    aliases = {first_alias(best).name: first_alias(best)}
+    for folder, result in copies:
+        for alias in (first_alias(result), *aliases_in(folder)):
+            aliases.setdefault(alias.name, alias)
+    return [alias.of(best) for alias in aliases.values()]
+
+
+def _told_apart(results: Sequence[Result]) -> list[Result]:
+    contents: dict[str | None, set[str]] = {}
+    for result in results:
+        contents.setdefault(result.sae, set()).update(filter(None, [_content(result)]))
+    return [
+        result.renamed(sae=f"{result.sae}-{_content(result)[:8]}", set=result.set)
+        if result.sae and _content(result) and len(contents[result.sae]) > 1
+        else result
+        for result in results
+    ]
+
+
+def _content(result: Result) -> str:
+    """Hash of the SAE's content; empty where none is on record."""
+    members = result.provenance.get("saes") or [{}]
+    return str(members[0].get("hash", ""))
+
+
+def load_results(folder: str | Path) -> Results:
+    """Results that lie in a folder, as `saeval.evaluate` or `saeval run` wrote them.
+
+    Each stands once under every name that it was asked for; see `read_results`.
+
+    Args:
+        folder: The folder of all results, as of `output_path`.
+
+    Raises:
+        ResultError: if there is no such folder.
+    """
+    if not Path(folder).expanduser().is_dir():
+        raise ResultError(
+            f"There is no folder '{folder}'. Give the one that --output-path named, by default "
+            "'results'."
+        )
+    return Results(read_results(Path(folder).expanduser()))
 
 
 def _readable(folder: Path) -> Result | None:

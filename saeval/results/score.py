@@ -1,20 +1,18 @@
 """What a run says: scores, the results they belong to, and the key that inputs give a result."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from typing import Any, Literal, get_args
 
 from saeval.errors import ResultError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Status = Literal["scored", "not_applicable", "failed"]
 
-_DTYPES = {"task_version": "Int64", "seed": "Int64", "n": "Int64"} | dict.fromkeys(
+DTYPES = {"task_version": "Int64", "seed": "Int64", "n": "Int64"} | dict.fromkeys(
     ("value", "stderr", "ci_low", "ci_high", "floor", "ceiling"), "float64"
 )
+"""Pandas' types of the columns that are numbers."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,8 @@ class Score:
     n: int | None
     """Units behind the value."""
     unit_of_n: str | None
-    """What one of the n is, in the singular: `row`, `latent`."""
+    """What one of the n is, in the singular: `row`, `latent`. With numbers where units are crossed,
+    `text x label (152 x 10)`, or nested, `word in letter (412 in 24)`."""
     unit: str | None
     """Unit of measure."""
     better: Literal["higher", "lower", "none"] | None
@@ -59,7 +58,7 @@ class Score:
     result_id: str | None
 
     def __post_init__(self) -> None:
-        for name in _DTYPES:
+        for name in DTYPES:
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 raise ResultError(
@@ -158,70 +157,3 @@ class Result:
         """The same result under the names of another request: content decides, names are labels."""
         scores = tuple(replace(score, sae=sae, set=set) for score in self.scores)
         return replace(self, sae=sae, set=set, scores=scores)
-
-
-class Results(Sequence[Result]):
-    """The results of a run, in the order of the request."""
-
-    def __init__(self, results: Sequence[Result]) -> None:
-        self._results = tuple(results)
-
-    @overload
-    def __getitem__(self, index: int) -> Result: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Results": ...
-    def __getitem__(self, index: int | slice) -> "Result | Results":
-        found = self._results[index]
-        return found if isinstance(found, Result) else Results(found)
-
-    def __len__(self) -> int:
-        return len(self._results)
-
-    def __iter__(self) -> Iterator[Result]:
-        return iter(self._results)
-
-    @property
-    def results(self) -> tuple[Result, ...]:
-        """All of them."""
-        return self._results
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """Every score of every result."""
-        return tuple(score for result in self._results for score in result.scores)
-
-    @property
-    def failed(self) -> bool:
-        """Whether anything failed. Not applicable is an outcome, not a failure."""
-        return any(score.status == "failed" for score in self.scores)
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """One row a score, `COLUMNS` in order; absent numbers are NaN or NA, absent texts None."""
-        import pandas as pd
-
-        rows = [score.row() for score in self.scores]
-        return pd.DataFrame(
-            {
-                name: pd.Series([row[name] for row in rows], dtype=_DTYPES.get(name, "object"))
-                for name in COLUMNS
-            }
-        )
-
-    def __repr__(self) -> str:
-        """How many there are, and the scores over whole tasks."""
-        count = f"{len(self)} result{'s' if len(self) != 1 else ''}"
-        lines = [f"{count}, {len(self.scores)} scores{', some failed' if self.failed else ''}"]
-        lines += [
-            f"  {score.sae or score.set}  {score.task}  {_in_brief(score)}"
-            for score in self.scores
-            if score.part is None
-        ]
-        most = 30
-        return "\n".join(lines[:most] + (["  ..."] if len(lines) > most else []))
-
-
-def _in_brief(score: Score) -> str:
-    if score.value is None:
-        return f"{score.metric or ''}  {score.status.replace('_', ' ')}: {score.reason}".lstrip()
-    ends = "" if score.ci_low is None else f" [{score.ci_low:.4g}, {score.ci_high:.4g}]"
-    return f"{score.metric}  {score.value:.4g}{ends} {score.unit or ''}".rstrip()

@@ -1,74 +1,279 @@
-"""Rows and records as plain text for a terminal, whatever their texts contain."""
+"""Texts for a terminal of some width: safe to print, wrapped, in tables and in records.
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, zip_longest
+Widths are columns of the terminal: a wide character takes two, a combining one takes none.
+"""
+
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+NARROWEST = 16
+"""Columns that no cell of prose and no indented text goes below, so that they stay readable."""
+WORD = 24
+"""Columns from which a word in a column that must stand may be broken."""
+GAP = 2
+"""Columns between two columns of a table."""
+ELLIPSIS = "…"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+"""Stands for a space at which a cell is not broken."""
 _LONG_NAME = 24
 """Characters from which a name stands on a line of its own."""
+_BREAKABLE = re.compile(r"[^/_=.,-]*[/_=.,-]+|[^/_=.,-]+")
+"""Pieces of a word too long for a line: it breaks after these signs first."""
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, `COLUMNS` first; 80 where there is none, and at least 40."""
+    return max(shutil.get_terminal_size((80, 24)).columns, 40)
 
 
 def printable(text: object) -> str:
-    """The text without control characters, which could steer a terminal."""
+    """The text without what could steer a terminal: control characters, marks of direction."""
     plain = str(text)
     if plain.isprintable():
         return plain
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)
 
 
-def listing(rows: Sequence[Mapping[str, str]], *, right: Sequence[str] = ()) -> str:
-    """Rows as a table. Columns that are empty throughout are left out.
+def one_line(text: object) -> str:
+    """The text safe to print, its line breaks and runs of spaces made single spaces."""
+    return printable(" ".join(str(text).split()))
+
+
+def width_of(text: str) -> int:
+    """Columns that one line of printable text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth
+
+    return max(wcswidth(text), 0)
+
+
+def wrapped(text: str, width: int, *, hanging: int = 0) -> list[str]:
+    """The text in lines of at most `width` columns; all but the first begin with spaces.
+
+    It breaks at spaces; a word longer than a line breaks after `/`, `_` and the like, or anywhere.
 
     Args:
-        rows: The same keys in each.
+        text: One line, safe to print.
+        width: Columns, at least 2.
+        hanging: Spaces before all lines but the first; at most a quarter of the width is used.
+    """
+    if width_of(text) <= width:
+        return [text]
+    hanging = min(hanging, width // 4)
+    lines: list[str] = []
+    line = ""
+    for word in filter(None, text.split(" ")):
+        joined = f"{line} {word}" if line.strip() else line + word
+        if width_of(joined) <= width:
+            line = joined
+            continue
+        if line.strip():
+            lines.append(line)
+            line = " " * hanging
+        for piece in _pieces(word, width - hanging):
+            if line.strip() and width_of(line + piece) > width:
+                lines.append(line)
+                line = " " * hanging
+            line += piece
+    return [*lines, line]
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    """A word in pieces none of which is wider than a line; whole, if it is not."""
+    if width_of(word) <= width:
+        yield word
+        return
+    for piece in _BREAKABLE.findall(word):
+        rest = piece
+        while width_of(rest) > width:
+            head = _beginning(rest, width)
+            yield head
+            rest = rest[len(head) :]
+        if rest:
+            yield rest
+
+
+def _beginning(text: str, width: int) -> str:
+    """As many of the first characters as fit, and at least one."""
+    count = 1
+    while count < len(text) and width_of(text[: count + 1]) <= width:
+        count += 1
+    return text[:count]
+
+
+def shortened(text: str, width: int) -> str:
+    """The text in at most `width` columns, its middle left out where it is longer.
+
+    More of its end is kept than of its beginning: the end tells names of SAEs apart.
+    """
+    if width_of(text) <= width:
+        return text
+    room = max(width - 1, 2)
+    end = text
+    while end and width_of(end) > room - room // 3:
+        end = end[1:]
+    return _beginning(text, room - width_of(end)) + ELLIPSIS + end
+
+
+def layout(
+    head: Sequence[str],
+    body: Sequence[Sequence[str]],
+    *,
+    foot: Sequence[Sequence[str]] = (),
+    right: Sequence[int] = (),
+) -> str:
+    """Cells as a table, as wide as they ask for. Cells may have several lines.
+
+    Args:
+        head: Names of the columns.
+        body: Rows, as many cells in each.
+        foot: Rows below a second rule.
+        right: Numbers of the columns whose texts end in line.
+    """
+    from tabulate import SEPARATING_LINE, tabulate
+
+    # As a row, since tabulate gives true heads two columns more than they need.
+    rows = [list(head), SEPARATING_LINE, *map(list, body)]
+    if foot:
+        rows += [SEPARATING_LINE, *map(list, foot)]
+    text = tabulate(
+        rows,
+        tablefmt="simple",
+        disable_numparse=True,
+        preserve_whitespace=True,
+        colalign=["right" if number in right else "left" for number in range(len(head))],
+    )
+    outer_rules_off = text.splitlines()[1:-1]
+    return "\n".join(line.rstrip().replace(NO_BREAK, " ") for line in outer_rules_off)
+
+
+def listing(
+    rows: Sequence[Mapping[str, Any]], width: int, *, needed: int = 1, right: Sequence[str] = ()
+) -> str:
+    """Rows as a table no wider than `width`.
+
+    Cells are wrapped between words. Where that is not enough, columns are left out, which a last
+    line says; where not even the needed ones fit, each row is a record of its own.
+
+    Args:
+        rows: The same names in each, from the most important to the least. Columns that are empty
+            throughout are left out.
+        width: Columns of the terminal.
+        needed: How many of the first columns must stand; long words in them may be broken.
         right: Columns whose texts end in line.
     """
-    names = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
-    heads = [[name] for name in names]
-    body = [[row[name].splitlines() or [""] for name in names] for row in rows]
-    widths = [max(map(len, chain(*column))) for column in zip(heads, *body, strict=True)]
-    rule = [["-" * width] for width in widths]
-    sides = [">" if name in right else "<" for name in names]
-    form = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
-    return "\n".join(
-        form.format(*line).rstrip()
-        for cells in (heads, rule, *body)
-        for line in zip_longest(*cells, fillvalue="")
+    texts = [{one_line(name): _cell(value) for name, value in row.items()} for row in rows]
+    names = [name for name in (texts[0] if texts else ()) if any(row[name] for row in texts)]
+    least = {name: _least_width([name, *(row[name] for row in texts)]) for name in names}
+    if not names:
+        return ""
+    must = [name for name in list(texts[0])[:needed] if name in names]
+    widths = _squeezed({name: least[name] for name in must}, width)
+    if _total(widths.values()) > width:
+        records = (record_text({name: row[name] for name in names}, width) for row in texts)
+        return "\n".join(records).rstrip()
+    for name in names:
+        if name not in must and _total([*widths.values(), least[name]]) <= width:
+            widths[name] = least[name]
+    widths = _spread(widths, texts, width)
+    table = layout(
+        [_folded(name, size) for name, size in widths.items()],
+        [[_folded(row[name], size) for name, size in widths.items()] for row in texts],
+        right=[number for number, name in enumerate(widths) if name in right],
     )
+    hidden = [name for name in names if name not in widths]
+    if hidden:
+        said = f"Not shown for want of room: {', '.join(hidden)}. --json has all."
+        table = "\n".join([table, *wrapped(said, width)])
+    return table
 
 
-def plain_listing(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of any values as a table; None is an empty cell."""
-    return listing(
-        [{key: "" if value is None else _cell(value) for key, value in row.items()} for row in rows]
-    )
+def _squeezed(widths: dict[str, int], width: int) -> dict[str, int]:
+    """The widest of some columns made narrower until all fit, or none can be."""
+    while _total(widths.values()) > width and max(widths.values()) > WORD:
+        widest = max(widths, key=lambda name: widths[name])
+        widths = {**widths, widest: widths[widest] - 1}
+    return widths
+
+
+def _spread(
+    least: Mapping[str, int], texts: Sequence[Mapping[str, str]], width: int
+) -> dict[str, int]:
+    """Widths of columns: what each asks for, the first ones served first."""
+    widths = dict(least)
+    for name in least:
+        asked = max(width_of(line) for row in texts for line in [*row[name].splitlines(), name])
+        spare = width - _total(widths.values())
+        widths[name] = min(max(asked, widths[name]), widths[name] + max(spare, 0))
+    return widths
+
+
+def _total(widths: Collection[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _least_width(texts: Sequence[str]) -> int:
+    """Width of a column in which no word is broken, and prose has some room."""
+    words = [word for text in texts for word in text.split()]
+    whole = max(width_of(line) for text in texts for line in [*text.splitlines(), ""])
+    return max([*map(width_of, words), min(whole, NARROWEST)])
+
+
+def _folded(text: str, width: int) -> str:
+    """A cell's paragraphs, each wrapped to the width of its column."""
+    return "\n".join(line for part in text.splitlines() for line in wrapped(part, width))
 
 
 def _cell(value: Any) -> str:
-    return "\n".join(printable(line) for line in str(value).splitlines())
+    """A value in paragraphs that are safe to print; None is empty."""
+    return "" if value is None else "\n".join(_paragraphs(str(value)))
 
 
-def record_text(record: Mapping[str, Any]) -> str:
+def _paragraphs(text: str) -> list[str]:
+    """Lines joined as far as they run on: an empty or an indented line stands alone."""
+    joined: list[str] = []
+    for line in map(printable, text.splitlines()):
+        runs_on = joined and joined[-1] and line and not line.startswith(" ")
+        if runs_on and not joined[-1].startswith(" "):
+            joined[-1] += f" {line}"
+        else:
+            joined.append(line)
+    return joined
+
+
+def record_text(record: Mapping[str, Any], width: int = 10_000) -> str:
     """One record, a line a field; empty fields are left out, and an empty line follows."""
-    lines = [line for key, value in record.items() for line in _field(str(key), value)]
-    return "\n".join([*map(printable, lines), ""])
+    lines = [line for key, value in record.items() for line in _field(str(key), value, width)]
+    return "\n".join([*lines, ""])
 
 
-def _field(key: str, value: Any) -> Iterator[str]:
+def _field(key: str, value: Any, width: int) -> Iterator[str]:
     if value in (None, "", [], (), {}):
         return
+    key, inner = printable(key), max(width - 4, NARROWEST)
     if isinstance(value, list | tuple) and isinstance(value[0], Mapping):
         yield f"{key}:"
-        yield from (f"    {line}" for line in plain_listing(value).splitlines())
+        yield from (f"    {line}" for line in listing(value, inner).splitlines())
     elif isinstance(value, list | tuple):
         yield f"{key} ({len(value)}):"
-        yield from (f"    {item}" for item in value)
+        yield from _indented(map(str, value), inner)
     elif isinstance(value, Mapping):
         known = [f"{name} {item}" for name, item in value.items() if item is not None]
         if known:
-            yield f"{key}: {', '.join(known)}"
+            yield from wrapped(one_line(f"{key}: {', '.join(known)}"), width, hanging=4)
     elif "\n" in str(value) or len(key) > _LONG_NAME:
         yield f"{key}:"
-        yield from (f"    {line}" for line in str(value).splitlines())
+        yield from _indented(_paragraphs(str(value)), inner)
     else:
-        yield f"{key}: {value}"
+        yield from wrapped(printable(f"{key}: {value}"), width, hanging=4)
+
+
+def _indented(lines: Iterable[str], width: int) -> Iterator[str]:
+    """Lines under a field, each wrapped on its own; their own indent is kept."""
+    for line in map(printable, lines):
+        indent = len(line) - len(line.lstrip())
+        for part in wrapped(line.strip(), max(width - indent, NARROWEST)):
+            yield f"    {' ' * indent}{part}".rstrip()

@@ -8,6 +8,7 @@ from typing import Any
 
 from saeval.config.configuration import plain
 from saeval.models.places import locate
+from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
 
 _MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
@@ -62,14 +63,15 @@ def model_files(name: str) -> str:
     id at the commit that would be loaded now.
 
     Raises:
-        ModelError: if there is no such model.
+        ModelError: if there is no such model, or its index names weights elsewhere.
     """
     name, _, revision = name.partition("@")
     place = locate(name, revision or None)
     if not place.is_local:
         return f"{place.root}@{place.commit}"
     digest = hashlib.sha256()
-    for path in sorted(Path(place.root).iterdir()):
-        if path.suffix in _MODEL_SUFFIXES and path.is_file():
-            digest.update(f"{path.name}\0{file_sha256(path)}\n".encode())
+    folder = Path(place.root)
+    beside = [path for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES]
+    for path in sorted({*filter(Path.is_file, beside), *weight_files(folder)}):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode())
     return f"local:{digest.hexdigest()}"

@@ -120,4 +120,4 @@ def _with_width(subject: Subject, session: Session) -> SAE:
     claims = Claims(origin.model, origin.read_site, origin.write_site)
     place = session.sources.place(replace(claims, centred=origin.centred))
     session.sources.keep_only([place])
-    return subject.load(device, d_in=session.sources.open(place).d_in)
+    return subject.load(device, d_in=session.sources.open(place).widths.d_in)

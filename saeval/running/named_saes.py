@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 from saeval.config.configuration import check_named
-from saeval.errors import UsageError
+from saeval.errors import LoadError, UsageError
 from saeval.models.loading import pick_device
 from saeval.registry.entries import Entry, EntrySet, Expected, FolderRef
 from saeval.registry.fetch import fetch_member
-from saeval.registry.lookup import Registry, load_registry, registry_files, resolve
+from saeval.registry.lookup import Registry, load_registry, local, registry_files, resolve
 from saeval.sae import SAE, Origin, content_hash
 from saeval.sae.architectures import ARCHITECTURES, moved
 from saeval.sae.architectures.wrapped import Wrapped, origin_told, width_told, wrap
-from saeval.sae.loaders import load_folder
+from saeval.sae.loaders import load_folder, recognised
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +81,9 @@ class Subject:
             known = ("id", "source", "revision", "sha256")
             return {name: getattr(self.member, name) for name in known}
         if isinstance(self.member, FolderRef):
-            return {"source": self.member.name}
-        own = self.member.foreign.inner if isinstance(self.member, Wrapped) else self.member
-        return {"source": f"object {type(own).__name__}"}
+            return {"source": self.member.source}
+        inner = self.member.foreign.inner if isinstance(self.member, Wrapped) else self.member
+        return {"source": f"object {type(inner).__name__}"}
 
 
 def _own(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:
@@ -133,6 +133,10 @@ def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
 def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Subject]:
     """The SAEs that a request names, each once, in order. Nothing is fetched or loaded.
 
+    A registry entry is labelled by its id, a source as it is written, an object by its content, a
+    folder by its own name. Where that is the label of another SAE of the request too, parents are
+    put before it until all differ: `seed0/sae`, `seed1/sae`. How its path is typed plays no part.
+
     Args:
         saes: A name, path or object; a sequence of these; or a mapping of labels to these.
         registry_file: Registry that is read beside the usual ones.
@@ -140,27 +144,62 @@ def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Su
     Raises:
         UsageError: if a name means nothing (nearest names offered), or there is none at all.
     """
+    check_named(registry_file, "registry")
     if isinstance(saes, str | Path) or not isinstance(saes, Sequence | Mapping):
         saes = [saes]
-    pairs = saes.items() if isinstance(saes, Mapping) else ((None, one) for one in saes)
+    pairs = saes.items() if isinstance(saes, Mapping) else ((None, given) for given in saes)
     registry: Registry | None = None
-    subjects: dict[tuple[str, str | None], Subject] = {}
-    for label, one in pairs:
-        check_named(one, "SAE")
-        if isinstance(one, Path) or (isinstance(one, str) and one.startswith(_PATHS)):
-            named = _named(_path(one), NOTHING)
-        elif isinstance(one, str):
+    subjects: dict[tuple[Any, ...], Subject] = {}
+    for label, given in pairs:
+        check_named(given, "SAE")
+        if isinstance(given, Path) or (isinstance(given, str) and given.startswith(_PATHS)):
+            named = _named(_path(given), NOTHING)
+        elif isinstance(given, str):
             registry = registry or load_registry(registry_files(registry_file))
-            named = _named(one, registry)
+            named = _named(given, registry)
         else:
-            named = [_object(one, {label for label, _ in subjects})]
-        if label is not None and len(named) == 1:
-            named = [Subject(str(label), named[0].member, named[0].group)]
-        for subject in named:
-            subjects.setdefault((subject.label, subject.set), subject)
+            named = [_object(given, {subject.label for subject in subjects.values()})]
+        labelled = label is not None and len(named) == 1
+        for subject in [replace(named[0], label=str(label))] if labelled else named:
+            same = subject.label if labelled else _told_by(subject.member) or subject.label
+            subjects.setdefault((labelled, same, subject.set), subject)
     if not subjects:
         raise UsageError("No SAE was named. Give --sae; `saeval ls saes` lists what is known.")
-    return list(subjects.values())
+    return _told_apart(subjects)
+
+
+def _told_by(member: Any) -> str | None:
+    """What tells local files from others: their resolved path."""
+    return member.source if isinstance(member, FolderRef) and "://" not in member.source else None
+
+
+def _told_apart(subjects: Mapping[tuple[Any, ...], Subject]) -> list[Subject]:
+    """Subjects with parents before the names of folders, as far as labels would else be equal.
+
+    Args:
+        subjects: By whether the user labelled it, what tells it from others, and its set.
+    """
+    labels = [subject.label for subject in subjects.values()]
+    paths = [
+        None if labelled else _told_by(subject.member)
+        for (labelled, *_), subject in subjects.items()
+    ]
+    identities = [path or label for path, label in zip(paths, labels, strict=True)]
+    for parts in range(2, 1 + max(len(Path(path or "").parts) for path in paths)):
+        holders: dict[str, set[str]] = {}
+        for label, identity in zip(labels, identities, strict=True):
+            holders.setdefault(label, set()).add(identity)
+        equal = [
+            i for i, path in enumerate(paths) if path is not None and len(holders[labels[i]]) > 1
+        ]
+        if not equal:
+            break
+        for i in equal:
+            labels[i] = "/".join(Path(str(paths[i])).parts[-parts:])
+    return [
+        replace(subject, label=label)
+        for subject, label in zip(subjects.values(), labels, strict=True)
+    ]
 
 
 def _path(given: str | Path) -> str:
@@ -175,8 +214,40 @@ def _named(text: str, registry: Registry) -> list[Subject]:
         logger.warning("%s", selection.note)
     return [
         Subject(member.id if isinstance(member, Entry) else member.name, member, selection.group)
-        for member in selection.members
+        for member in _recognised(text, selection.members)
     ]
+
+
+def _recognised(text: str, members: Sequence[Entry | FolderRef]) -> list[Entry | FolderRef]:
+    """The members, with the folder of an SAE in the place of one of its files.
+
+    Of what a glob matches, files that are no SAE are left out, such as a README.
+
+    Raises:
+        UsageError: naming the first folder that a glob matches and that is no SAE, or if nothing
+            is left.
+    """
+    saes: list[Entry | FolderRef] = []
+    is_glob = len(members) > 1 or not Path(text).expanduser().exists()
+    for member in members:
+        place = _told_by(member)
+        if place is None or (not is_glob and Path(place).is_dir()):
+            saes.append(member)
+            continue
+        try:
+            saes.append(local(recognised(Path(place))[1]))
+        except LoadError as error:
+            if is_glob and Path(place).is_dir():
+                why = str(error).partition("\n")[0].partition("; looked for")[0]
+                raise UsageError(
+                    f"'{text}' matches a folder that is no SAE: {why}. Name the SAEs one by one, "
+                    "or narrow the pattern."
+                ) from error
+            if not is_glob:  # loading it says what is wrong with it
+                saes.append(member)
+    if not saes:
+        raise UsageError(f"'{text}' matches {len(members)} files, none of which is an SAE.")
+    return saes
 
 
 def _object(member: Any, taken: Collection[str]) -> Subject:

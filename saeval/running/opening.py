@@ -51,7 +51,9 @@ def as_model(model: Any) -> str | LoadedModel | None:
 def _wrapped(net: torch.nn.Module, tokenizer: Any) -> LoadedModel:
     """A network in memory, identified by its weights."""
     from saeval.models.anatomy import dissect
+    from saeval.models.quantised import refuse_integer_layers
 
+    refuse_integer_layers(net)
     net = net.eval().requires_grad_(requires_grad=False)
     digest = hashlib.sha256(str(getattr(net, "config", "")).encode())
     for name, tensor in sorted(net.state_dict().items()):

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from saeval.errors import NotApplicable, SaevalError
+from saeval.errors import NotApplicable, ResultError, SaevalError
 from saeval.evidence import Evidence, Missing
-from saeval.results.folder import slug, write_result
-from saeval.results.reading import read_result
+from saeval.results.aliases import Alias, first_alias, remember
+from saeval.results.folder import slug
+from saeval.results.reading import find_folder, read_result
 from saeval.results.score import Labels, Result, Score
+from saeval.results.writing import write_result
+from saeval.running.record import with_contents
 
 logger = logging.getLogger(__name__)
 
@@ -53,18 +56,70 @@ def keep(
 ) -> Result:
     """Write a result, and beside it the trace of an unexpected error.
 
+    A failure never replaces what is there and did not fail: it is told, and the older one stays.
+
     Raises:
         ResultError: if it cannot be written.
     """
+    run = with_contents(run, provenance)
     result = Result.of(labels, outcome.scores, provenance=provenance, run=run)
-    folder = write_result(root, result, outcome.evidence)
-    trace = folder.with_name(f"{folder.name}.traceback.txt")
-    if outcome.trace is None:
-        trace.unlink(missing_ok=True)
+    folder = find_folder(root, result.result_id) if result.status == "failed" else None
+    if folder is not None and _is_good(folder):
+        logger.warning(
+            "%s on '%s' failed this time (%s). The earlier result is left in '%s'.",
+            labels.task,
+            labels.sae or labels.set,
+            result.reason,
+            folder,
+        )
     else:
-        trace.write_text(outcome.trace, encoding="utf-8")
-        logger.warning("The whole error is in '%s'.", trace)
-    return read_result(folder)
+        folder = write_result(root, result, outcome.evidence)
+        result = read_result(folder)
+    _write_trace(folder, outcome.trace)
+    return result
+
+
+def _is_good(folder: Path) -> bool:
+    try:
+        return read_result(folder).status != "failed"
+    except ResultError:
+        return False
+
+
+def _write_trace(folder: Path, trace: str | None) -> None:
+    """Put an error's trace beside the folder of its result, or remove that of an earlier one."""
+    path = folder.with_name(f"{folder.name}.traceback.txt")
+    if trace is None:
+        path.unlink(missing_ok=True)
+    else:
+        path.write_text(trace, encoding="utf-8")
+        logger.warning("The whole error is in '%s'.", path)
+
+
+def under_label(root: Path, result: Result, labels: Labels, run: Mapping[str, Any]) -> Result:
+    """A result that was there, under the name asked for now, which its folder remembers.
+
+    Args:
+        root: Folder of all results.
+        result: As `find_result` gives it.
+        labels: With the name asked for.
+        run: The configuration that asks for it under that name.
+    """
+    alias = Alias(labels.sae, labels.set, with_contents(run, result.provenance))
+    if alias.name == first_alias(result).name:
+        return result
+    folder = find_folder(root, result.result_id)
+    try:
+        if folder is not None:
+            remember(root, folder, result.result_id, alias)
+    except OSError as error:  # the scores are right in any case
+        logger.warning(
+            "'%s' cannot remember that it answers to '%s' too: %s. Make the folder writable.",
+            folder,
+            labels.sae or labels.set,
+            error.strerror or error,
+        )
+    return alias.of(result)
 
 
 def failed_result(labels: Labels, error: Exception, root: Path) -> Result:

@@ -7,7 +7,10 @@ from typing import Literal
 
 from saeval.results.provenance import Phase, PhaseTimer
 
-What = Literal["load", "model", "prepare", "preflight", "score", "summarise", "found", "computed"]
+What = Literal[
+    "begin", "load", "model", "prepare", "preflight", "score", "summarise",
+    "found", "computed", "end",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,9 @@ class Step:
     """One thing that happened."""
 
     what: What
-    """A phase; or a result that was found or has been computed."""
+    """A phase; a result that was found or has been computed; a run that begins or ends."""
     sae: str
+    """Name of an SAE or a set; empty where a run begins or ends."""
     task: str = ""
     seed: int | None = None
     seconds: float | None = None
@@ -30,6 +34,16 @@ Progress = Callable[[Step], None]
 
 def silent(_: Step) -> None:
     """Tell nothing."""
+
+
+@contextmanager
+def whole_run(tell: Progress, total: int) -> Iterator[None]:
+    """Tell that a run begins, and that it ends, however it ends."""
+    tell(Step("begin", "", total=total))
+    try:
+        yield
+    finally:
+        tell(Step("end", "", total=total))
 
 
 @dataclass(frozen=True)

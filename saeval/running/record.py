@@ -1,20 +1,23 @@
-"""The configuration that gives one result again, from whatever working folder."""
+"""The configuration that gives one result again, in names that mean the same on another machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from saeval.config.configuration import IN_MEMORY, to_mapping
+from saeval.config.configuration import ELSEWHERE, IN_MEMORY, to_mapping
 from saeval.models import LoadedModel
 from saeval.models.places import local_folder
 from saeval.registry.entries import Entry, FolderRef
 from saeval.registry.lookup import lasting_files
-from saeval.running.identity import is_file
+from saeval.results.portable import below_working_folder
 from saeval.running.jobs import Job
 from saeval.running.named_saes import Subject
 from saeval.running.places import SiteSpec
 from saeval.running.session import Session
+
+_DIGITS = 20
+"""Of a content's hash, as many as a result's id has."""
 
 
 def repeating(
@@ -25,8 +28,9 @@ def repeating(
 ) -> dict[str, Any]:
     """The run that gives this result again: given to `--config`, it finds or repeats it.
 
-    Files and folders are named by absolute paths. What was in memory only is named as such, which
-    the next run refuses with the reason.
+    Files and folders below the working folder are named by their path from there, as `./x/y`.
+    What lay elsewhere is named by its own name alone, after `elsewhere: `, and what no file held
+    after `in memory: `: the next run refuses both, and says how to give them again.
     """
     names = [_named(subject) for subject in subjects]
     if job.is_group and subjects[0].set:
@@ -39,17 +43,48 @@ def repeating(
     alone = replace(
         session.options,
         saes=tuple(names),
-        tasks={job.task.name: _absolute(job.settings)},
+        tasks={job.task.name: _settings(job)},
         model=models.pop() if len(models) == 1 else None,
         site=sites.pop() if len(sites) == 1 else None,
-        data=_absolute(session.data) if session.data else in_memory,
+        data=_path(session.data) if session.data else in_memory,
         registry=_registry(subjects, is_group=job.is_group),
         seeds=(job.seed,),
         limit=None,
         compat=None,
         force=False,
+        output_path=below_working_folder(session.root) or session.root.name,
     )
     return to_mapping(alone)
+
+
+def with_contents(run: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The run, with the hash of its content after the name of all that lay elsewhere.
+
+    Args:
+        run: As `repeating` gives it.
+        provenance: Of the result, which has the hashes.
+    """
+    source = provenance.get("source", {})
+    if isinstance(source, list):  # of a set whose members read different places, named by each
+        source = {}
+    members = (member["hash"] for member in provenance.get("saes", ()))
+    hashes = dict(zip(run["saes"], members, strict=False))
+    return {
+        **run,
+        "saes": [_hashed(name, hashes.get(name)) for name in run["saes"]],
+        "model": _hashed(run["model"], source.get("model")),
+        "data": _hashed(run["data"], source.get("identity")),
+    }
+
+
+def _hashed(name: Any, content: str | None) -> Any:
+    if content is None or not isinstance(name, str) or not name.startswith(ELSEWHERE):
+        return name
+    return f"{name} (content {content.removeprefix('local:')[:_DIGITS]})"
+
+
+def _path(path: str | Path) -> str:
+    return below_working_folder(path) or f"{ELSEWHERE}{Path(path).name}"
 
 
 def _registry(subjects: Sequence[Subject], *, is_group: bool) -> str | None:
@@ -57,33 +92,47 @@ def _registry(subjects: Sequence[Subject], *, is_group: bool) -> str | None:
     homes = [subject.member.file for subject in subjects if isinstance(subject.member, Entry)]
     group = subjects[0].group if is_group else None
     usual = {path.resolve() for path in lasting_files()}
-    own = [path for path in ([group.file] if group else homes) if path.resolve() not in usual]
-    return str(own[0].resolve()) if own else None
+    unusual = [path for path in ([group.file] if group else homes) if path.resolve() not in usual]
+    return _path(unusual[0]) if unusual else None
 
 
 def _named(subject: Subject) -> str:
     if isinstance(subject.member, Entry):
         return subject.member.id
     if isinstance(subject.member, FolderRef):
-        return subject.member.source
+        source = subject.member.source
+        return source if "://" in source else _path(source)
     return f"{IN_MEMORY}{subject.label}"
 
 
-def _model(given: str | LoadedModel | None, place: SiteSpec) -> str:
-    """A hub id, a folder, or what was in memory."""
+def _model(given: str | LoadedModel | None, place: SiteSpec) -> str | None:
+    """A hub id, a folder, or what was in memory; None for a folder that the SAE itself knows of."""
     name = given.name if isinstance(given, LoadedModel) else place.model
     folder = local_folder(name)
     if folder is not None:
-        return str(folder.resolve())
+        return below_working_folder(folder) if given is None else _path(folder)
     if isinstance(given, LoadedModel) and given.identity.startswith("local:"):
         return f"{IN_MEMORY}model {given.name}"
     return place.model
 
 
-def _absolute(value: Any) -> Any:
-    """The value, with the paths of files in it made absolute."""
+def _settings(job: Job) -> dict[str, Any]:
+    """Fields of the task that differ from their defaults, the files in them named as above."""
+    contents = job.identity["fields"]
+    return {key: _files_named(value, contents[key]) for key, value in job.settings.items()}
+
+
+def _files_named(value: Any, content: Any) -> Any:
+    """A value with its files named.
+
+    Args:
+        value: As the task has it.
+        content: The same, with `{"sha256": ...}` in the place of each file.
+    """
     if isinstance(value, Mapping):
-        return {key: _absolute(item) for key, item in value.items()}
+        return {key: _files_named(item, content[key]) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_absolute(item) for item in value]
-    return str(Path(value).resolve()) if isinstance(value, str) and is_file(value) else value
+        return [_files_named(*pair) for pair in zip(value, content, strict=True)]
+    if isinstance(value, str) and isinstance(content, Mapping):
+        return _hashed(_path(value), content["sha256"])
+    return value

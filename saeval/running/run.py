@@ -10,12 +10,14 @@ import torch
 from saeval.activations import Store
 from saeval.config.options import Configuration
 from saeval.errors import UsageError
-from saeval.results.folder import check_writable
-from saeval.results.score import Result, Results
+from saeval.results.results import Results
+from saeval.results.score import Result
+from saeval.results.writing import check_writable
+from saeval.running.jobs import Job
 from saeval.running.loading import load
 from saeval.running.named_saes import find_subjects, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
-from saeval.running.progress import Progress, Step, silent
+from saeval.running.progress import Progress, Step, silent, whole_run
 from saeval.running.scoring import result_of
 from saeval.running.session import (
     Request,
@@ -73,7 +75,8 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         compat: `saebench`: tasks add SAEBench's own definitions as `saebench_*`.
         force: Compute again what is already there.
         output_path: Folder of all results.
-        progress: Told of every phase and every result.
+        progress: Told of every phase and every result, such as `saeval.progress`, which shows
+            on stderr how far the run is; None: nothing is shown.
 
     Raises:
         UsageError: if the request is off: an unknown name, a bad option.
@@ -94,9 +97,19 @@ def _run(request: Request, progress: Progress) -> Results:
     root = Path(request.options.output_path)
     check_writable(root)
     session = begin(request, subjects, inputs=root / "inputs", store=Store(), tell=progress)
-    session.sources.check()
-    items = work_items(subjects, session.jobs)
-    return Results(walked(items, partial(_scored, session=session)))
+    with whole_run(progress, session.total):
+        session.sources.check()
+        results = walked(work_items(subjects, session.jobs), partial(_scored, session=session))
+    return Results(
+        results,
+        headlines={job.task.name: _headline(job) for job in session.jobs},
+        seed_sets={s.group.name for s in subjects if s.group and s.group.kind == "seeds"},
+    )
+
+
+def _headline(job: Job) -> tuple[str, ...]:
+    """Metrics that a task's class names as the first to look at; none if it names none."""
+    return tuple(getattr(type(job.task), "headline", ()))
 
 
 def _scored(item: WorkItem, session: Session) -> Iterator[Result]:

@@ -9,12 +9,13 @@ from typing import Any
 from saeval.errors import SaevalError
 from saeval.results.from_evidence import scores_of
 from saeval.results.key import result_key
+from saeval.results.portable import portable
 from saeval.results.provenance import provenance
 from saeval.results.reading import find_result
 from saeval.results.score import Labels, Result
 from saeval.running.jobs import Job
 from saeval.running.loading import Loaded, LoadedSAE, told_of
-from saeval.running.outcome import Outcome, failed_result, keep, outcome_of
+from saeval.running.outcome import Outcome, failed_result, keep, outcome_of, under_label
 from saeval.running.preflight.checks import refuse, warnings_of
 from saeval.running.preflight.members import Checks, check_members, check_structure
 from saeval.running.preflight.sample_rows import rows_to_look_at
@@ -23,6 +24,7 @@ from saeval.running.progress import Clock, Step
 from saeval.running.record import repeating
 from saeval.running.session import Session
 from saeval.sae import d_out, origin_of
+from saeval.sae.site import joined
 from saeval.task import Member, Prepared
 
 
@@ -166,7 +168,7 @@ def _found_again(attempt: Attempt, stored: Result, checks: Checks) -> tuple[Resu
     label = labels.sae or labels.set or ""
     session.tell(Step("found", label, labels.task, labels.seed, total=session.total))
     warnings = stored.provenance.get("warnings", ())
-    if stored.provenance.get("claims") != _claimed(loaded):
+    if portable(stored.provenance.get("claims")) != portable(_claimed(loaded)):
         try:
             checks = checks or _checked_without_rows(loaded, session)
             refuse(checks)
@@ -174,7 +176,7 @@ def _found_again(attempt: Attempt, stored: Result, checks: Checks) -> tuple[Resu
             return failed_result(labels, error, session.root), checks
         warnings = warnings_of(checks)
     session.warn(warnings)
-    return stored.renamed(sae=labels.sae, set=labels.set), checks
+    return under_label(session.root, stored, labels, _repeating(attempt)), checks
 
 
 def _checked_without_rows(loaded: Loaded, session: Session) -> Checks:
@@ -203,16 +205,17 @@ def _kept(attempt: Attempt, inputs: Mapping[str, Any], computed: Computed) -> Re
         labels,
         computed.outcome,
         provenance=about,
-        run=repeating(
-            session,
-            [member.named for member in loaded.members],
-            [member.place for member in loaded.members],
-            attempt.job,
-        ),
+        run=_repeating(attempt),
     )
     label = labels.sae or labels.set or ""
     session.tell(Step("computed", label, labels.task, labels.seed, total=session.total))
     return written
+
+
+def _repeating(attempt: Attempt) -> dict[str, Any]:
+    members = attempt.loaded.members
+    subjects, places = [each.named for each in members], [each.place for each in members]
+    return repeating(attempt.session, subjects, places, attempt.job)
 
 
 def _facts(members: Sequence[Member]) -> list[dict[str, Any]]:
@@ -254,8 +257,8 @@ def _about_source(loaded: Loaded, member: LoadedSAE, session: Session) -> dict[s
         "identity": loaded.source(member),
         "name": source.name if source else None,
         "model": model.identity if model else None,
-        "site": str(source.site) if source and source.site else None,
-        "write_site": str(source.write_site) if source and source.write_site else None,
+        "site": joined(source.sites.read) or None if source else None,
+        "write_site": joined(source.sites.write) or None if source else None,
         "centred": member.place.centred if member.place else False,
     }
 
@@ -268,6 +271,7 @@ def _about(member: LoadedSAE) -> dict[str, Any]:
         "hash": member.hash,
         **member.named.source(),
         **{name: getattr(origin, name) for name in shown},
+        "null": origin.metadata.get("null"),
         "d_in": member.sae.d_in,
         "d_out": d_out(member.sae),
         "d_sae": member.sae.d_sae,

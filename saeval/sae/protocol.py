@@ -1,6 +1,7 @@
 """What every SAE can do (`SAE`), and what can be done with any of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,7 +17,8 @@ class SAE(Protocol):
     """What every task may ask of an SAE. No state passes between calls.
 
     Built-in architectures also have `origin` and the sparse pair `encode_codes`/`decode_codes`;
-    the functions of the same name in this module serve any object.
+    the functions of the same name in this module serve any object. What an SAE needs beside x it
+    declares (`saeval.sae.traits`), and gets as keywords of `encode`: `tokens`, `gradient`.
     """
 
     @property
@@ -45,6 +47,8 @@ class SAE(Protocol):
         ...
 
 
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
+"""What most SAEs need beside x."""
 DENSE_BYTES = 64 * 2**20
 """Dense acts that `encode_codes` and `decode_codes` hold at a time for an SAE without its own."""
 
@@ -59,13 +63,28 @@ def origin_of(sae: SAE) -> Origin:
     return getattr(sae, "origin", Origin())
 
 
-def encode_codes(sae: SAE, x: Float[Tensor, "tokens d_in"]) -> Codes:
-    """Sparse latent activations of x, by the SAE's own method or from bounded dense batches."""
+def encode_codes(
+    sae: SAE, x: Float[Tensor, "tokens d_in"], beside: Mapping[str, Tensor] = NOTHING
+) -> Codes:
+    """Sparse latent activations of x, by the SAE's own method or from bounded dense batches.
+
+    Args:
+        sae: The SAE.
+        x: What it encodes.
+        beside: What it needs besides, a row for each token: keywords of its `encode`, as
+            `saeval.sae.traits.beside` gives them.
+    """
     own = getattr(sae, "encode_codes", None)
     if own is not None:
-        return own(x)
+        return own(x, **beside)
     step = _dense_step(sae, x)
-    return Codes.join([Codes.from_dense(sae.encode(part)) for part in _split(x, step)])
+    more = {name: _split(values, step) for name, values in beside.items()}
+    return Codes.join(
+        [
+            Codes.from_dense(sae.encode(part, **{name: parts[i] for name, parts in more.items()}))
+            for i, part in enumerate(_split(x, step))
+        ]
+    )
 
 
 def decode_codes(

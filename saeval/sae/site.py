@@ -1,7 +1,7 @@
-"""Where an SAE reads and writes (`Site`), and what its files say of where it comes from."""
+"""Where SAEs read and write (`Site`, `Sites`), and what their files say of where they come from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,6 +67,52 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Sites:
+    """Where SAEs read and what they reconstruct: one site, but for crosscoders and their kin.
+
+    Both are empty for stored activations.
+    """
+
+    read: tuple[Site, ...] = ()
+    """Their activations, side by side, are x."""
+    write: tuple[Site, ...] = ()
+    """Likewise y: the read sites but for transcoders."""
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one site at either end."""
+        return max(len(self.read), len(self.write)) > 1
+
+    def __str__(self) -> str:
+        read, write = joined(self.read), joined(self.write)
+        return read if self.read == self.write else f"{read} -> {write}"
+
+
+def of_head(hook: str | None, head: int | None) -> str | None:
+    """A hook that holds all heads side by side, or of one of them, from 0: `hook_z[1]`."""
+    return hook if hook is None or head is None else f"{hook}[{head}]"
+
+
+def joined(sites: Iterable[Site | str]) -> str:
+    """Sites as one text, in which a comma separates them; no module path or hook holds one."""
+    return ",".join(map(str, sites))
+
+
+def site_names(text: str | None) -> tuple[str, ...]:
+    """Names of the sites in such a text; none for None.
+
+    Raises:
+        UsageError: if a name is empty or stands twice.
+    """
+    names = () if text is None else tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise UsageError(
+            f"'{text}' names no sites: give one, or several of them, each once, with commas."
+        )
+    return names
+
+
+@dataclass(frozen=True)
 class Origin:
     """What an SAE's files say about where it comes from. Unknown is None, never guessed."""
 
@@ -77,11 +123,9 @@ class Origin:
     model: str | None = None
     """Base model as the files name it, such as `EleutherAI/pythia-160m-deduped`."""
     read_site: str | None = None
-    """Site or alias whose activation is encoded, as the files name it."""
+    """Site or alias whose activation is encoded, as the files name it; several with commas."""
     write_site: str | None = None
-    """Site or alias that is reconstructed; None means the read site."""
-    head_index: int | None = None
-    """The one attention head that is read, from 0, where the site holds all heads side by side."""
+    """Site or alias that is reconstructed, likewise; None means the read site."""
     prepend_bos: bool | None = None
     """Whether training rows began with BOS."""
     context_size: int | None = None
@@ -90,3 +134,13 @@ class Origin:
     """Trained on TransformerLens-processed (centred) residual-stream activations."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Everything else the configuration held, JSON-like, for the record."""
+
+    @property
+    def read_sites(self) -> tuple[str, ...]:
+        """Names of the sites that are read; none if the files name none."""
+        return site_names(self.read_site)
+
+    @property
+    def write_sites(self) -> tuple[str, ...]:
+        """Names of the sites that are reconstructed."""
+        return site_names(self.write_site) or self.read_sites

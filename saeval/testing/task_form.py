@@ -48,8 +48,9 @@ def _check_documented(cls: type) -> None:
         )
     fields = {field.name for field in dataclasses.fields(cls)}
     for node, below in zip(tree.body, [*tree.body[1:], ast.Pass()], strict=True):
-        is_field = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-        if is_field and node.target.id in fields and not _is_text(below):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        if node.target.id in fields and not _is_text(below):
             raise AssertionError(
                 f"The field '{node.target.id}' of {cls.__name__} has no docstring beneath it, "
                 "which `saeval describe` shows to those who would set it. Say what it means, in "

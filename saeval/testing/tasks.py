@@ -175,9 +175,7 @@ def _score(trial: Trial, prepared: Prepared, positions: int, sae: SAE | None = N
     return found
 
 
-def _ask(
-    trial: Trial, sae: SAE, prepared: Prepared, source: ActivationSource
-) -> Iterable[Any]:
+def _ask(trial: Trial, sae: SAE, prepared: Prepared, source: ActivationSource) -> Iterable[Any]:
     task, case = trial.task, trial.case
     if not hasattr(task, "score_group"):
         return task.score(sae, prepared, source, trial.seed)
@@ -248,7 +246,9 @@ def _near(a: float, b: float) -> bool:
 def _check_limit(trial: Trial, prepared: Prepared, first: Yielded) -> None:
     """A lower limit means less to prepare, or fewer units."""
     limit = getattr(trial.task, "limit", None)
-    for low in LOW_LIMITS if limit else ():
+    if limit is None:
+        return
+    for low in LOW_LIMITS:
         if low >= limit:
             return
         try:
@@ -276,7 +276,9 @@ def _size(prepared: Prepared) -> int:
 
 
 def _units(yielded: Yielded) -> int:
-    tables = {id(each.units): len(each.units.table) for each in yielded if hasattr(each, "units")}
+    tables = {
+        id(each.units): len(each.units.table) for each in yielded if isinstance(each, Evidence)
+    }
     return sum(tables.values())
 
 

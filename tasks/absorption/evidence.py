@@ -1,15 +1,16 @@
-"""Which metrics `absorption` reports, and the tables they rest on."""
+"""From judged letters and families to the evidence of `absorption`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from saeval.evidence import Better, Evidence, Missing, Units, units
+from saeval.evidence import Evidence, Metric, Missing, Units, units
 
 from .._f1 import always_yes_f1, f1_score
-from .letters import MOST_MAIN, Absorbed, Letters, Main
+from . import metrics as declared
+from .letters import Absorbed, Letters, Main, is_scored
 from .pairs import Tables
 from .words import LETTERS
 
@@ -29,39 +30,26 @@ class Judged:
     absorbed: Absorbed
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A score, and the column of its units that it rests on."""
-
-    name: str
-    column: str
-    unit: str
-    better: Better
-    ceiling: float | None
-    floor: float | None = None
-
-
-WORDS = (
-    Metric("mean_absorption_fraction", "fraction", "fraction", "lower", 0, 1),
-    Metric("full_absorption_rate", "whole", "fraction of words", "lower", 0, 1),
-    Metric("lost_rate", "lost", "fraction of words", "lower", 0, 1),
+WORDS: Mapping[str, Metric] = {
+    "fraction": declared.MEAN_ABSORPTION_FRACTION,
+    "whole": declared.FULL_ABSORPTION_RATE,
+    "lost": declared.LOST_RATE,
+}
+"""Column, and field of `Absorbed` -> metric, over the scored words."""
+OF_LETTERS = (*WORDS.values(), declared.SPLIT_LATENTS, declared.MAIN_LATENT_F1)
+DIFFERENCES: Mapping[str, tuple[Metric, Metric]] = {
+    "absorbed_child": (declared.HIERARCHY_ABSORPTION, declared.HIERARCHY_FALSE_ALARM),
+    "silent_child": (declared.HIERARCHY_SILENCE, declared.COMPANION_SILENCE),
+}
+"""Column of occurrences -> metric over true families, and over matched pairs. Each is the rate of
+the column at children, less the rate of silence at the parent's own word."""
+OF_FAMILIES = (
+    declared.HIERARCHY_ABSORPTION,
+    declared.HIERARCHY_SILENCE,
+    declared.CHILD_SEEN_AS_PARENT,
+    declared.PARENT_LATENT_F1,
 )
-"""Over the scored words."""
-SPLIT = Metric("split_latents", "split", "latents per letter", "lower", 1, MOST_MAIN)
-MAIN_F1 = Metric("main_latent_f1", "f1", "F1", "higher", None)
-DIFFERENCE = "difference of rates"
-KINDS = (
-    Metric("hierarchy_absorption", "absorbed_child", DIFFERENCE, "lower", 0, 1),
-    Metric("hierarchy_silence", "silent_child", DIFFERENCE, "lower", 0, 1),
-)
-"""Over the occurrences of true families, against the parent's own word."""
-COMPANIONS = (
-    Metric("hierarchy_false_alarm", "absorbed_child", DIFFERENCE, "lower", 0, 1),
-    Metric("companion_silence", "silent_child", DIFFERENCE, "none", None),
-)
-"""The same over those of matched pairs."""
-SEEN = Metric("child_seen_as_parent", "seen_child", "fraction of occurrences", "none", None)
-PARENT_F1 = Metric("parent_latent_f1", "hits", "F1", "higher", 1)
+"""Over true families."""
 
 
 def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence]:
@@ -74,12 +62,9 @@ def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence
 
 
 def _cut_words(cut: int, whole: int) -> Evidence:
-    return Evidence(
-        "cut_words",
+    return declared.CUT_WORDS.evidence(
         units("cut_words", "tokenizer", {"cut": [cut], "of": [cut + whole]}),
         {"num": "cut", "den": "of"},
-        unit="fraction of words",
-        better="none",
         no_interval="every word was looked at",
     )
 
@@ -99,38 +84,23 @@ def _probe_f1(letters: Letters) -> Iterator[Evidence]:
         unit_id=names,
     )
     floor = float(always_yes_f1(is_letter.mean(0)).mean())
-    for part in (None, *names):
-        yield Evidence(
-            "probe_f1",
-            table,
-            {"num": "f1"},
-            unit="F1",
-            better="none",
-            part=part,
-            floor=floor if part is None else None,
-            ceiling=1,
-            no_interval=None if part is None else ONE_FIGURE,
-        )
-    yield Evidence(
-        "usable_letters", table, {"num": "usable"}, unit="fraction of letters", better="none"
-    )
+    yield declared.PROBE_F1.evidence(table, {"num": "f1"}, floor=floor)
+    for name in names:
+        yield declared.PROBE_F1.evidence(table, {"num": "f1"}, part=name, no_interval=ONE_FIGURE)
+    yield declared.USABLE_LETTERS.evidence(table, {"num": "usable"})
 
 
 def _scored_words(letters: Letters, words: pd.DataFrame) -> Evidence:
     """Share of test words whose letter is usable and whose probe is right."""
     test = letters.split == 2
-    own = letters.says_yes[np.arange(len(test)), letters.letter]
-    scored = own & letters.usable[letters.letter]
     table = units(
         "test_words",
-        "word",
-        {"scored": scored[test]},
+        "word in letter",
+        {"scored": is_scored(letters)[test]},
         unit_id=words["text"].to_numpy()[test],
         cluster=[LETTERS[letter] for letter in letters.letter[test]],
     )
-    return Evidence(
-        "scored_words", table, {"num": "scored"}, unit="fraction of words", better="none"
-    )
+    return declared.SCORED_WORDS.evidence(table, {"num": "scored"})
 
 
 def letters(
@@ -146,15 +116,16 @@ def letters(
         "letters",
         "letter",
         {
-            **{m.column: [_column(one, m).mean() for one in judged] for m in WORDS},
+            **{column: [_column(one, column).mean() for one in judged] for column in WORDS},
             "split": [len(one.main.latents) for one in judged],
             "f1": [one.main.f1 for one in judged],
             "words": [len(one.absorbed.words) for one in judged],
         },
         unit_id=names,
     )
-    for metric in (*WORDS, SPLIT):
-        yield _evidence(metric, by_letter)
+    for column, metric in WORDS.items():
+        yield metric.evidence(by_letter, {"num": column})
+    yield declared.SPLIT_LATENTS.evidence(by_letter, {"num": "split"})
     yield _main_f1(judged, known, by_letter)
     yield from _by_letter(judged, names, words)
     yield from _left_out_letters(known, names)
@@ -169,7 +140,7 @@ def _left_out_letters(known: Letters, judged: Sequence[str]) -> Iterator[Missing
                 if known.usable[letter]
                 else "The model's own probe of the letter is too poor on validation words."
             )
-            yield from _missing((*WORDS, SPLIT, MAIN_F1), reason, LETTERS[letter])
+            yield from _missing(OF_LETTERS, reason, LETTERS[letter])
 
 
 def _main_f1(judged: Sequence[Judged], known: Letters, table: Units) -> Evidence:
@@ -178,12 +149,9 @@ def _main_f1(judged: Sequence[Judged], known: Letters, table: Units) -> Evidence
     own = [one.letter for one in judged]
     is_letter = known.letter[test][:, None] == own
     probe = f1_score(known.says_yes[test][:, own], is_letter)
-    return Evidence(
-        MAIN_F1.name,
+    return declared.MAIN_LATENT_F1.evidence(
         table,
-        {"num": MAIN_F1.column},
-        unit=MAIN_F1.unit,
-        better=MAIN_F1.better,
+        {"num": "f1"},
         floor=float(always_yes_f1(is_letter.mean(0)).mean()),
         ceiling=float(probe.mean()),
     )
@@ -197,7 +165,7 @@ def _by_letter(
     by_word = units(
         "words",
         "word",
-        {m.column: np.concatenate([_column(one, m) for one in judged]) for m in WORDS},
+        {column: np.concatenate([_column(one, column) for one in judged]) for column in WORDS},
         part=np.repeat(names, [len(one.absorbed.words) for one in judged]),
         unit_id=words["text"].to_numpy()[places],
         cluster=words["stem"].to_numpy()[places],
@@ -217,10 +185,14 @@ def _by_letter(
     f1 = {"f1": [one.main.f1 for one in judged]}
     main = units("main_latent_f1", "letter", f1, part=names, unit_id=names)
     for name in names:
-        for metric in WORDS:
-            yield _evidence(metric, by_word, name)
-        yield _evidence(SPLIT, latents, name, den="first")
-        yield _evidence(MAIN_F1, main, name)
+        for column, metric in WORDS.items():
+            yield metric.evidence(by_word, {"num": column}, part=name)
+        yield declared.SPLIT_LATENTS.evidence(
+            latents, {"num": "split", "den": "first"}, part=name, no_interval=ONE_FIGURE
+        )
+        yield declared.MAIN_LATENT_F1.evidence(
+            main, {"num": "f1"}, part=name, no_interval=ONE_FIGURE
+        )
 
 
 def _first(chosen: Sequence[tuple[str, int]]) -> list[float]:
@@ -228,30 +200,13 @@ def _first(chosen: Sequence[tuple[str, int]]) -> list[float]:
     return [float(i == 0 or chosen[i - 1][0] != name) for i, (name, _) in enumerate(chosen)]
 
 
-def _column(one: Judged, metric: Metric) -> np.ndarray:
-    return np.asarray(getattr(one.absorbed, metric.column), np.float64)
-
-
-def _evidence(
-    metric: Metric, table: Units, part: str | None = None, den: str | None = None
-) -> Evidence:
-    alone = part is not None and table.unit != "word"
-    return Evidence(
-        metric.name,
-        table,
-        {"num": metric.column} | ({"den": den} if den else {}),
-        unit=metric.unit,
-        better=metric.better,
-        part=part,
-        floor=metric.floor,
-        ceiling=metric.ceiling,
-        no_interval=ONE_FIGURE if alone else None,
-    )
+def _column(one: Judged, name: str) -> np.ndarray:
+    return np.asarray(getattr(one.absorbed, name), np.float64)
 
 
 def missing_letters(reason: str) -> Iterator[Missing]:
     """All metrics of letters, for one reason."""
-    yield from _missing((*WORDS, SPLIT, MAIN_F1), reason)
+    yield from _missing(OF_LETTERS, reason)
 
 
 def hierarchy(true: Tables, matched: Tables) -> Iterator[Evidence | Missing]:
@@ -261,46 +216,41 @@ def hierarchy(true: Tables, matched: Tables) -> Iterator[Evidence | Missing]:
         yield _left_out(left_out)
     if len(true.parents):
         kinds = _by_occurrence("kinds", true.occurrences)
-        for metric in KINDS:
-            yield _difference(metric, kinds)
-        yield _evidence(SEEN, kinds, den="child")
+        for column, (metric, _) in DIFFERENCES.items():
+            yield _difference(metric, kinds, column)
+        seen = {"num": "seen_child", "den": "child"}
+        yield declared.CHILD_SEEN_AS_PARENT.evidence(kinds, seen)
         columns = {key: true.parents[key].to_numpy() for key in ("hits", "total")}
         parents = units("parents", "parent", columns, unit_id=true.parents["parent"].to_numpy())
         always = np.divide(*(true.parents[f"always_{key}"].to_numpy().sum() for key in columns))
-        yield _evidence(replace(PARENT_F1, floor=float(always)), parents, den="total")
+        yield declared.PARENT_LATENT_F1.evidence(
+            parents, {"num": "hits", "den": "total"}, floor=float(always)
+        )
     else:
-        yield from _missing((*KINDS, SEEN, PARENT_F1), TOO_RARE)
+        yield from _missing(OF_FAMILIES, TOO_RARE)
     if len(matched.parents):
         companions = _by_occurrence("companions", matched.occurrences)
-        for metric in COMPANIONS:
-            yield _difference(metric, companions)
+        for column, (_, metric) in DIFFERENCES.items():
+            yield _difference(metric, companions, column)
     else:
-        yield from _missing(COMPANIONS, TOO_RARE)
+        yield from _missing([metric for _, metric in DIFFERENCES.values()], TOO_RARE)
 
 
 def _left_out(families: Mapping[str, bool]) -> Evidence:
     """Share of families that cannot be judged, true ones and matched ones together."""
-    return Evidence(
-        "left_out_families",
+    return declared.LEFT_OUT_FAMILIES.evidence(
         units("families", "family", {"left_out": [*families.values()]}, unit_id=[*families]),
         {"num": "left_out"},
-        unit="fraction of families",
-        better="none",
         no_interval="every family was looked at",
     )
 
 
-def _difference(metric: Metric, table: Units) -> Evidence:
+def _difference(metric: Metric, table: Units, column: str) -> Evidence:
     """A rate at children less the rate of silence at the parent's own word."""
-    return Evidence(
-        metric.name,
+    return metric.evidence(
         table,
-        {"num_a": metric.column, "den_a": "child", "num_b": "silent_alone", "den_b": "alone"},
-        unit=metric.unit,
-        better=metric.better,
+        {"num_a": column, "den_a": "child", "num_b": "silent_alone", "den_b": "alone"},
         aggregator="difference_of_ratios/1",
-        floor=metric.floor,
-        ceiling=metric.ceiling,
     )
 
 
@@ -308,18 +258,12 @@ def _by_occurrence(name: str, rows: pd.DataFrame) -> Units:
     columns = ("child", "alone", "seen_child", "absorbed_child", "silent_child", "silent_alone")
     return units(
         f"occurrences_of_{name}",
-        "occurrence",
+        "occurrence in family",
         {column: rows[column].to_numpy() for column in columns},
         unit_id=(rows["word"] + "/" + rows["row"].astype(str)).to_numpy(),
         cluster=rows["parent"].to_numpy(),
     )
 
 
-def missing_hierarchy(reason: str) -> Iterator[Missing]:
-    """All metrics of the hierarchy, for one reason."""
-    yield from _missing((*KINDS, SEEN, *COMPANIONS, PARENT_F1), reason)
-
-
 def _missing(metrics: Sequence[Metric], reason: str, part: str | None = None) -> Iterator[Missing]:
-    for metric in metrics:
-        yield Missing(metric.name, reason, unit=metric.unit, better=metric.better, part=part)
+    return (metric.missing(reason, part) for metric in metrics)

@@ -14,10 +14,11 @@ from saeval.sae import SAE
 
 from .._f1 import f1_score
 from .projections import (
-    SHARE,
     SLIGHTLY_ALIGNED,
+    absorbed_whole,
     absorption_fraction,
     carried_by_others,
+    lost,
     unit_projections,
 )
 
@@ -41,9 +42,18 @@ class Letters:
     """Letters whose probe is good enough to judge an SAE by."""
 
     def scored(self, letter: int) -> Int[np.ndarray, " scored"]:
-        """Test words of a letter that its probe recognises."""
-        there = (self.letter == letter) & (self.split == 2) & self.says_yes[:, letter]
-        return np.flatnonzero(there)
+        """Test words of a letter that its probe recognises; of a usable letter, they are scored."""
+        return np.flatnonzero((self.letter == letter) & (self.split == 2) & is_recognised(self))
+
+
+def is_recognised(letters: Letters) -> Bool[np.ndarray, " words"]:
+    """Whether the probe of each word's own letter says yes to it."""
+    return letters.says_yes[np.arange(len(letters.letter)), letters.letter]
+
+
+def is_scored(letters: Letters) -> Bool[np.ndarray, " words"]:
+    """Whether an SAE can be judged by each word: its letter is usable, its probe says yes."""
+    return is_recognised(letters) & letters.usable[letters.letter]
 
 
 @dataclass(frozen=True)
@@ -136,9 +146,9 @@ def absorbed(sae: SAE, acts: csr_matrix, letters: Letters, letter: int, main: Ma
     carried = carried_by_others(sae, excess, own, direction)
     best = np.where(carried.cosine >= SLIGHTLY_ALIGNED, carried.added, 0).max(1)
     silent = (of_main == 0).all(1)
-    whole = silent & (total > 0) & (best >= SHARE * total)
+    whole = absorbed_whole(silent, best, total)
     fraction = absorption_fraction((of_main - usual[own]) @ dots, carried.absorbing, total)
-    return Absorbed(words, fraction, whole, silent & ~whole)
+    return Absorbed(words, fraction, whole, lost(silent, whole))
 
 
 def active_of(acts: csr_matrix) -> csc_matrix:

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, read_x
 from saeval.lab.world import World
 
 from .._draws import generator
@@ -85,7 +85,7 @@ def occurrences(source: ActivationSource, genre: str, seed: int, documents: int)
         number = {made.vocabulary.ids[word]: place for place, word in enumerate(words)}
         found = np.array([number.get(i, -1) for i in rows.ids[rows.mask].tolist()])
         kept = _drawn(found, len(words), OTHER_TOKENS if split == "valid" else 0, rng)
-        x = source.activations(rows)[kept]
+        x = read_x(source, rows)[kept]
         parts.append((x, found[kept], np.full(len(kept), split == "test")))
     x, word, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
     return Occurrences(members, x, word, counts)
@@ -202,7 +202,7 @@ class Tables:
 
 def tables_of(found: Occurrences, active: csc_matrix) -> Tables:
     """What became of each scored occurrence of a family's words, and of each family."""
-    judged = [family for family in found.families if _can_be_judged(found, family)]
+    judged = [family for family in found.families if can_be_judged(found, family)]
     left_out = {family.parent: family not in judged for family in found.families}
     if not judged:
         return Tables(pd.DataFrame(), pd.DataFrame(), left_out)
@@ -212,7 +212,7 @@ def tables_of(found: Occurrences, active: csc_matrix) -> Tables:
         latents = parent_latents(found, family, active)
         fires = (active[:, latents].toarray() != 0).any(1)
         rows.append(_scored_rows(found, family, fires, seen))
-        sums.append((family.parent, *_f1_sums(found, family, fires)))
+        sums.append((family.parent, *f1_sums(found, family, fires)))
     return Tables(
         pd.concat(rows, ignore_index=True),
         pd.DataFrame(sums, columns=["parent", "hits", "total", "always_hits", "always_total"]),
@@ -220,7 +220,7 @@ def tables_of(found: Occurrences, active: csc_matrix) -> Tables:
     )
 
 
-def _can_be_judged(found: Occurrences, family: Family) -> bool:
+def can_be_judged(found: Occurrences, family: Family) -> bool:
     """Whether the parent and some child occur both where latents are chosen and where they count.
 
     What was never met can choose no latent, and the family would count as silent.
@@ -241,22 +241,38 @@ def _scored_rows(
     """A family's part of `Tables.occurrences`."""
     own = np.flatnonzero(found.counts & found.rows_of([family.parent, *family.children]))
     child = found.rows_of(family.children)[own].astype(float)
-    silent = 1.0 - fires[own]
+    alone, silent = 1 - child, 1.0 - fires[own]
     columns = {
         "parent": family.parent,
         "word": [found.words[place] for place in found.word[own]],
         "row": own,
         "child": child,
-        "alone": 1 - child,
+        "alone": alone,
         "seen_child": child * seen[own],
-        "silent_child": child * silent,
-        "absorbed_child": child * seen[own] * silent,
-        "silent_alone": (1 - child) * silent,
+        "silent_child": silent_at(child, silent),
+        "absorbed_child": absorbed_child(child, seen[own], silent),
+        "silent_alone": silent_at(alone, silent),
     }
     return pd.DataFrame(columns)
 
 
-def _f1_sums(
+def silent_at(
+    where: Float[np.ndarray, " rows"], silent: Float[np.ndarray, " rows"]
+) -> Float[np.ndarray, " rows"]:
+    """1 where a row is of the words in question and the parent's latents are silent, else 0."""
+    return where * silent
+
+
+def absorbed_child(
+    child: Float[np.ndarray, " rows"],
+    seen: Bool[np.ndarray, " rows"],
+    silent: Float[np.ndarray, " rows"],
+) -> Float[np.ndarray, " rows"]:
+    """1 where the parent's latents are silent at a child that the model takes for the parent."""
+    return child * seen * silent
+
+
+def f1_sums(
     found: Occurrences, family: Family, fires: Bool[np.ndarray, " rows"]
 ) -> tuple[float, float, float, float]:
     """2 TP and 2 TP + FP + FN, on scored rows, of "some latent is active" and of always yes."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from saeval.sae import SAE
@@ -104,3 +104,27 @@ def absorption_fraction(
     blamed = np.minimum(absorbing, total - main)
     kept = np.maximum(main, 0)
     return np.where(none, 0.0, blamed / np.where(none, 1.0, blamed + kept)).clip(0, 1)
+
+
+def absorbed_whole(
+    silent: Bool[np.ndarray, " words"],
+    best: Float[np.ndarray, " words"],
+    total: Float[np.ndarray, " words"],
+) -> Bool[np.ndarray, " words"]:
+    """Whether one other latent carries a direction in the place of all main ones.
+
+    Args:
+        silent: Whether all main latents are.
+        best: The most that one other latent adds, of those with a cosine of `SLIGHTLY_ALIGNED`.
+        total: Projection of the activation.
+
+    Source: SAEBench, absorption, `mean_full_absorption`.
+    """
+    return silent & (total > 0) & (best >= SHARE * total)
+
+
+def lost(
+    silent: Bool[np.ndarray, " words"], absorbed: Bool[np.ndarray, " words"]
+) -> Bool[np.ndarray, " words"]:
+    """Whether all main latents are silent and no other latent by itself stands in for them."""
+    return silent & ~absorbed

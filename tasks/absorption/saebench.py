@@ -14,17 +14,19 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from saeval.activations import ActivationSource
-from saeval.evidence import Better, Evidence, Missing, Units, units
+from saeval.evidence import Evidence, Metric, Missing, units
 from saeval.sae import SAE
 
 from .._draws import generator
 from .._encoded import acts_of
 from .._f1 import f1_score
 from .._logistic import fit_logistic_each
+from . import metrics as declared
 from .letters import MOST_MAIN, SPLIT_GAIN
 from .projections import (
     SHARE,
     SLIGHTLY_ALIGNED,
+    Carried,
     absorption_fraction,
     carried_by_others,
     unit_projections,
@@ -107,23 +109,23 @@ def score(
             f"SAEBench wants {min_letters} letters whose probe has F1 above {min_f1:g}; there are "
             f"{len(usable)}. Set absorption.min_letters or absorption.min_probe_f1."
         )
-        for metric, unit, better in MEANS.values():
-            yield Missing(metric, reason, unit=unit, better=better)
+        for metric in MEANS.values():
+            yield metric.missing(reason)
         return
     acts = acts_of(sae, np.concatenate([known.x, known.x_scored]))
     words, scored = acts[: len(known.x)], acts[len(known.x) :]
     main, k1 = _main_latents(words, known, usable, sae.d_sae, seed)
     table = units("saebench_one_latent", "letter", {"f1": k1}, unit_id=LETTERS)
-    yield _f1("saebench_sae_k1_f1", table, "higher")
+    yield declared.SAEBENCH_SAE_K1_F1.evidence(table, {"num": "f1"})
     yield from _means({own: _letter(sae, scored, known, own, main[own]) for own in main})
 
 
-MEANS: Mapping[str, tuple[str, str, Better]] = {
-    "fraction": ("saebench_mean_absorption_fraction_score", "fraction", "lower"),
-    "full": ("saebench_mean_full_absorption_score", "fraction of words", "lower"),
-    "split": ("saebench_mean_num_split_features", "latents per letter", "lower"),
+MEANS: Mapping[str, Metric] = {
+    "fraction": declared.SAEBENCH_MEAN_ABSORPTION_FRACTION,
+    "full": declared.SAEBENCH_MEAN_FULL_ABSORPTION,
+    "split": declared.SAEBENCH_MEAN_NUM_SPLIT_FEATURES,
 }
-"""Column of the letters' table -> metric, unit and direction."""
+"""Column of the letters' table -> metric."""
 
 
 def _probes(known: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Evidence]:
@@ -138,18 +140,8 @@ def _probes(known: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Ev
         },
         unit_id=LETTERS,
     )
-    yield _f1("saebench_probe_f1", table, "none")
-    yield Evidence(
-        "saebench_letters_above_min_f1",
-        table,
-        {"num": "usable", "den": "share"},
-        unit="letters",
-        better="none",
-    )
-
-
-def _f1(metric: str, table: Units, better: Better) -> Evidence:
-    return Evidence(metric, table, {"num": "f1"}, unit="F1", better=better, ceiling=1)
+    yield declared.SAEBENCH_PROBE_F1.evidence(table, {"num": "f1"})
+    yield declared.SAEBENCH_LETTERS_ABOVE_MIN_F1.evidence(table, {"num": "usable", "den": "share"})
 
 
 def _means(rows: Mapping[int, Mapping[str, float]]) -> Iterator[Evidence]:
@@ -160,9 +152,8 @@ def _means(rows: Mapping[int, Mapping[str, float]]) -> Iterator[Evidence]:
         {str(name): column.to_numpy() for name, column in pd.DataFrame([*rows.values()]).items()},
         unit_id=[LETTERS[letter] for letter in rows],
     )
-    for column, (metric, unit, better) in MEANS.items():
-        ceiling = 1 if column == "split" else 0
-        yield Evidence(metric, table, {"num": column}, unit=unit, better=better, ceiling=ceiling)
+    for column, metric in MEANS.items():
+        yield metric.evidence(table, {"num": column})
 
 
 def _main_latents(
@@ -188,14 +179,14 @@ def _main_latents(
     ranked = alive[np.argsort(-weight, axis=1, kind="stable")[:, :most]]
     columns = np.unique(ranked)
     few = acts[:, columns].toarray()
-    k1 = _few_latents_f1(few, np.searchsorted(columns, ranked[:, :1]), is_letter, known.is_test)
+    k1 = few_latents_f1(few, np.searchsorted(columns, ranked[:, :1]), is_letter, known.is_test)
     kept, last = dict.fromkeys(usable.tolist(), 1), k1.copy()
     growing = usable
     for k in range(2, most + 1):
         if not len(growing):
             break
         own = np.searchsorted(columns, ranked[growing, :k])
-        f1 = _few_latents_f1(few, own, is_letter[:, growing], known.is_test)
+        f1 = few_latents_f1(few, own, is_letter[:, growing], known.is_test)
         gains = f1 > last[growing] + SPLIT_GAIN
         growing = growing[gains]
         last[growing] = f1[gains]
@@ -203,7 +194,7 @@ def _main_latents(
     return {letter: ranked[letter, :k].tolist() for letter, k in kept.items()}, k1
 
 
-def _few_latents_f1(
+def few_latents_f1(
     acts: Float[np.ndarray, "words latents"],
     own: Int[np.ndarray, "letters k"],
     is_letter: Bool[np.ndarray, "words letters"],
@@ -241,13 +232,25 @@ def _letter(
     _, cosine = unit_projections(sae, own, direction)
     carried = carried_by_others(sae, active, own, direction, unit_rows=True)
     fraction = absorption_fraction(by_main @ cosine, carried.absorbing, total)
-    top = np.arange(len(words)), carried.added.argmax(1)
-    silent = (by_main < SILENT).all(1)
-    aligned = carried.cosine[top] >= SLIGHTLY_ALIGNED
-    whole = silent & aligned & (total >= 0) & (carried.added[top] >= SHARE * total)
+    whole = absorbed_whole_by_top((by_main < SILENT).all(1), carried, total)
     return {
         "fraction": float(fraction.mean()),
         "full": float(whole.mean()),
         "split": float(len(main)),
         "words": float(len(words)),
     }
+
+
+def absorbed_whole_by_top(
+    silent: Bool[np.ndarray, " words"], carried: Carried, total: Float[np.ndarray, " words"]
+) -> Bool[np.ndarray, " words"]:
+    """Whether the one other latent that adds most stands in for all main latents.
+
+    Args:
+        silent: Whether all main latents are.
+        carried: What the others add along the letter's direction.
+        total: Projection of the activation on it.
+    """
+    top = np.arange(len(total)), carried.added.argmax(1)
+    aligned = carried.cosine[top] >= SLIGHTLY_ALIGNED
+    return silent & aligned & (total >= 0) & (carried.added[top] >= SHARE * total)

@@ -11,7 +11,8 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
-from saeval.sae import SAE
+from saeval.sae import SAE, traits_of
+from saeval.sae.site import joined
 from saeval.task import Prepared
 
 from .._draws import generator
@@ -54,6 +55,16 @@ class Absorption:
 
     name: ClassVar[str] = "absorption"
     version: ClassVar[int] = 3
+    headline: ClassVar[tuple[str, ...]] = (
+        "mean_absorption_fraction",
+        "main_latent_f1",
+        "hierarchy_absorption",
+        "full_absorption_rate",
+        "lost_rate",
+        "split_latents",
+        "parent_latent_f1",
+        "probe_f1",
+    )
 
     template: str | None = None
     """A line that spells a word. None: ' {word} {letter}' on the lab, whose model was taught it,
@@ -139,6 +150,7 @@ class Absorption:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Encode words and sentences once, then letter by letter and family by family."""
+        _check_vectors_suffice(sae)
         letters = _known(prepared)
         words = prepared.tables["words"]
         yield from reported.probes(letters, words, prepared.facts["cut_words"])
@@ -155,11 +167,6 @@ class Absorption:
                 for found in (_sentences(prepared, genre) for genre in pairs.GENRES)
             )
             yield from reported.hierarchy(true, matched)
-        else:
-            yield from reported.missing_hierarchy(
-                f"Only the lab's world has a hierarchy that is known, and {source.name} is "
-                "another model."
-            )
         if self.compat:
             known = saebench.Reference.of(prepared.arrays)
             least = self.min_letters or SAEBENCH_MIN_LETTERS
@@ -213,12 +220,34 @@ def _tokenizer(source: ActivationSource) -> Any:
         )
     if source.model.tokenizer is None:
         raise NotApplicable(f"{source.name} came without a tokenizer, so it has no words.")
-    if source.write_site != source.site:
+    if source.sites.read != source.sites.write:
         raise NotApplicable(
-            f"SAEs here read at {source.site} and write at {source.write_site}: what a latent "
-            "adds to the one says nothing of the other."
+            f"SAEs here read at {joined(source.sites.read)} and write at "
+            f"{joined(source.sites.write)}: what a latent adds to the one says nothing of the "
+            "other."
+        )
+    if source.sites.several:
+        raise NotApplicable(
+            f"SAEs here read {len(source.sites.read)} sites together ({source.sites}), and "
+            "absorption compares directions at one site. Score an SAE of a single site."
         )
     return source.model.tokenizer
+
+
+def _check_vectors_suffice(sae: SAE) -> None:
+    """See that an SAE can encode what is kept of words: their activations, and nothing else.
+
+    Raises:
+        NotApplicable: if it needs more.
+    """
+    traits = traits_of(sae)
+    needs = {"token ids": traits.needs_tokens, "the gradient of the loss": traits.needs_gradient}
+    lacking = [name for name, needed in needs.items() if needed]
+    if lacking:
+        raise NotApplicable(
+            f"Absorption encodes single words by their activations alone, and this SAE needs "
+            f"{' and '.join(lacking)} beside them."
+        )
 
 
 def _to_look_at(source: ActivationSource) -> TokenRows | None:

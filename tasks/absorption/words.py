@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, AtPositions, TokenRows, read_x
 from saeval.errors import UsageError
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -167,8 +167,8 @@ def last_positions(rows: TokenRows) -> Int[np.ndarray, " texts"]:
 def activations_of(source: ActivationSource, rows: TokenRows) -> Float[np.ndarray, "texts d_in"]:
     """Activations at the last token that counts of each row."""
     if not len(rows):
-        return np.zeros((0, source.d_in), np.float32)
-    return source.at(rows, last_positions(rows)).astype(np.float32)
+        return np.zeros((0, source.widths.d_in), np.float32)
+    return read_x(source, rows, AtPositions(last_positions(rows)))
 
 
 def read_as_one_token(rows: TokenRows, words: Words) -> Bool[np.ndarray, " texts"]:

@@ -1,56 +1,83 @@
-"""Which metrics `core` reports: the columns each is the ratio of, its unit, direction, anchors."""
+"""The evidence of `core`: which two columns of sums over tokens each metric is the ratio of."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 
 from saeval import metrics
-from saeval.evidence import Evidence, Missing, Units, units
+from saeval.evidence import Evidence, Metric, Missing, Units, units
 
+from . import metrics as declared
 from .row_sums import Statistics
 
 WEIGHTS_ONLY = "it is a constant of the weights, with nothing sampled"
 ALL_LATENTS = "every latent is counted; what varies is how many tokens were seen"
+Anchors = Mapping[Metric, tuple[float, float | None]]
+"""Floor and ceiling of metrics for which the data set them."""
 
 
 @dataclass(frozen=True)
 class Ratio:
     """A metric that is sum(num) / sum(den) over the units of a table."""
 
-    metric: str
+    metric: Metric
     num: str
     """Statistic column."""
     den: str | None
     """Statistic column; None counts the units."""
-    unit: str
-    better: Literal["higher", "lower", "none"] = "none"
-    floor: float | None = None
-    ceiling: float | None = None
-    undefined: str = "nothing was counted"
-    """What it means where sum(den) is not above 0."""
     no_interval: str | None = None
 
 
-def evidence(table: Units, ratios: Iterable[Ratio]) -> Iterator[Evidence | Missing]:
+RECONSTRUCTION = (
+    Ratio(declared.L0, "l0", "tokens"),
+    Ratio(declared.L1, "l1", "tokens"),
+    Ratio(declared.FVU, "sq_err", "sq_dev"),
+    Ratio(declared.EXPLAINED_VARIANCE, "explained", "sq_dev"),
+    Ratio(declared.MSE, "sq_err", "values"),
+    Ratio(declared.COSINE_SIMILARITY, "cosine", "directed"),
+    Ratio(declared.L2_RATIO, "l2_ratio", "directed"),
+    Ratio(declared.RELATIVE_RECONSTRUCTION_BIAS, "sq_norm_hat", "dot"),
+)
+"""Over the table `rows`."""
+
+LOSSES = (
+    Ratio(declared.CE_LOSS_WITH_SAE, "ce_sae", "ce_positions"),
+    Ratio(declared.CE_LOSS_WITHOUT_SAE, "ce_clean", "ce_positions"),
+    Ratio(declared.CE_LOSS_WITH_ABLATION, "ce_zero", "ce_positions"),
+    Ratio(declared.CE_LOSS_WITH_MEAN_ABLATION, "ce_mean", "ce_positions"),
+    Ratio(declared.CE_LOSS_SCORE, "ce_saved_of_zero", "ce_stake_of_zero"),
+    Ratio(declared.CE_LOSS_SCORE_MEAN_ABLATION, "ce_saved_of_mean", "ce_stake_of_mean"),
+    Ratio(declared.KL_DIV_WITH_SAE, "kl_sae", "kl_positions"),
+    Ratio(declared.KL_DIV_WITH_ABLATION, "kl_zero", "kl_positions"),
+    Ratio(declared.KL_DIV_WITH_MEAN_ABLATION, "kl_mean", "kl_positions"),
+    Ratio(declared.KL_DIV_SCORE, "kl_saved_of_zero", "kl_zero"),
+    Ratio(declared.KL_DIV_SCORE_MEAN_ABLATION, "kl_saved_of_mean", "kl_mean"),
+)
+"""Over the table `ce_rows`."""
+
+DENSITIES = (
+    Ratio(declared.FRAC_ALIVE, "alive", None, ALL_LATENTS),
+    Ratio(declared.FREQ_OVER_1_PERCENT, "over_1_percent", None, ALL_LATENTS),
+    Ratio(declared.FREQ_OVER_10_PERCENT, "over_10_percent", None, ALL_LATENTS),
+)
+"""Over the table `latents`."""
+
+
+def evidence(
+    table: Units, ratios: Iterable[Ratio], anchors: Anchors | None = None
+) -> Iterator[Evidence | Missing]:
     """Evidence of each ratio over a table; Missing where its denominator is not above 0."""
     for ratio in ratios:
+        metric = ratio.metric
         if ratio.den and not _total(table, ratio.den) > 0:
-            reason = f"Undefined: {ratio.undefined}."
-            yield Missing(ratio.metric, reason, unit=ratio.unit, better=ratio.better)
+            yield metric.missing(f"Undefined: {metric.undefined or 'nothing was counted'}.")
             continue
         columns = {"num": ratio.num} | ({"den": ratio.den} if ratio.den else {})
-        yield Evidence(
-            ratio.metric,
-            table,
-            columns,
-            unit=ratio.unit,
-            better=ratio.better,
-            floor=ratio.floor,
-            ceiling=ratio.ceiling,
-            no_interval=ratio.no_interval,
+        floor, ceiling = (anchors or {}).get(metric, (None, None))
+        yield metric.evidence(
+            table, columns, floor=floor, ceiling=ceiling, no_interval=ratio.no_interval
         )
 
 
@@ -62,100 +89,51 @@ def _total(table: Units, column: str) -> float:
 def missing(ratios: Iterable[Ratio], reason: str) -> Iterator[Missing]:
     """Each metric declared absent for one reason."""
     for ratio in ratios:
-        yield Missing(ratio.metric, reason, unit=ratio.unit, better=ratio.better)
-
-
-RECONSTRUCTION = (
-    Ratio("l0", "l0", "tokens", "latents per token"),
-    Ratio("l1", "l1", "tokens", "summed |acts| per token"),
-    Ratio(
-        "fvu", "sq_err", "sq_dev", "fraction", "lower", floor=1, ceiling=0,
-        undefined="all activations are equal",
-    ),
-    Ratio(
-        "explained_variance", "explained", "sq_dev", "fraction", "higher", floor=0, ceiling=1,
-        undefined="all activations are equal",
-    ),
-    Ratio("mse", "sq_err", "values", "squared activation per dimension", "lower", ceiling=0),
-    Ratio(
-        "cosine_similarity", "cosine", "directed", "cosine", "higher", ceiling=1,
-        undefined="all activations are zero",
-    ),
-    Ratio("l2_ratio", "l2_ratio", "directed", "ratio", undefined="all activations are zero"),
-    Ratio(
-        "relative_reconstruction_bias", "sq_norm_hat", "dot", "ratio",
-        undefined="the reconstruction does not point along the activations",
-    ),
-)  # fmt: skip
-"""Over the table `rows`."""
-
-LOSSES = (
-    Ratio("ce_loss_with_sae", "ce_sae", "ce_positions", "nats", "lower"),
-    Ratio("ce_loss_without_sae", "ce_clean", "ce_positions", "nats"),
-    Ratio("ce_loss_with_ablation", "ce_zero", "ce_positions", "nats"),
-    Ratio("ce_loss_with_mean_ablation", "ce_mean", "ce_positions", "nats"),
-    Ratio(
-        "ce_loss_score", "ce_saved_of_zero", "ce_stake_of_zero", "fraction", "higher",
-        floor=0, ceiling=1, undefined="zero ablation does not raise the loss",
-    ),
-    Ratio(
-        "ce_loss_score_mean_ablation", "ce_saved_of_mean", "ce_stake_of_mean", "fraction",
-        "higher", floor=0, ceiling=1, undefined="mean ablation does not raise the loss",
-    ),
-    Ratio("kl_div_with_sae", "kl_sae", "kl_positions", "nats", "lower", ceiling=0),
-    Ratio("kl_div_with_ablation", "kl_zero", "kl_positions", "nats"),
-    Ratio("kl_div_with_mean_ablation", "kl_mean", "kl_positions", "nats"),
-    Ratio(
-        "kl_div_score", "kl_saved_of_zero", "kl_zero", "fraction", "higher",
-        floor=0, ceiling=1, undefined="zero ablation changes no prediction",
-    ),
-    Ratio(
-        "kl_div_score_mean_ablation", "kl_saved_of_mean", "kl_mean", "fraction", "higher",
-        floor=0, ceiling=1, undefined="mean ablation changes no prediction",
-    ),
-)  # fmt: skip
-"""Over the table `ce_rows`. Zero ablation where the name says nothing else."""
-
-DENSITIES = (
-    Ratio("frac_alive", "alive", None, "fraction", "higher", ceiling=1, no_interval=ALL_LATENTS),
-    Ratio("freq_over_1_percent", "over_1_percent", None, "fraction", no_interval=ALL_LATENTS),
-    Ratio("freq_over_10_percent", "over_10_percent", None, "fraction", no_interval=ALL_LATENTS),
-)
-"""Over the table `latents`."""
+        yield ratio.metric.missing(reason)
 
 
 def reconstruction(rows: Statistics, unit: str) -> Iterator[Evidence | Missing]:
     """Metrics of reconstruction and sparsity over the units."""
-    columns = rows | {"explained": rows["sq_dev"] - rows["sq_err"]}
+    columns = rows | {"explained": metrics.explained(rows["sq_dev"], rows["sq_err"])}
     table = units("rows", unit, used(columns, RECONSTRUCTION), weight=rows["tokens"] > 0)
     variance = float(rows["sq_dev"].sum() / rows["values"].sum())
-    yield from evidence(table, _anchored(RECONSTRUCTION, mse=(variance, 0)))
+    yield from evidence(table, RECONSTRUCTION, {declared.MSE: (variance, None)})
 
 
 def losses(rows: Statistics, unit: str) -> Iterator[Evidence | Missing]:
     """Metrics of the model's predictions over the rows that were spliced."""
-    columns = with_shares(rows)
+    columns = rows | harm_of_zeros(rows) | harm_of_mean(rows)
     table = units("ce_rows", unit, used(columns, LOSSES), weight=rows["kl_positions"] > 0)
-    positions = rows["ce_positions"].sum(), rows["kl_positions"].sum()
-    if not all(positions):
+    ce_positions, kl_positions = rows["ce_positions"].sum(), rows["kl_positions"].sum()
+    if not (ce_positions and kl_positions):
         yield from missing(LOSSES, "No counted token of these rows has another one after it.")
         return
-    ce_zero, ce_clean = (
-        float(rows[f"ce_{edit}"].sum() / positions[0]) for edit in ("zero", "clean")
-    )
-    kl_zero = float(rows["kl_zero"].sum() / positions[1])
-    anchors = {"ce_loss_with_sae": (ce_zero, ce_clean), "kl_div_with_sae": (kl_zero, 0)}
-    yield from evidence(table, _anchored(LOSSES, **anchors))
+    ce_zero = float(rows["ce_zero"].sum() / ce_positions)
+    ce_clean = float(rows["ce_clean"].sum() / ce_positions)
+    kl_zero = float(rows["kl_zero"].sum() / kl_positions)
+    anchors = {
+        declared.CE_LOSS_WITH_SAE: (ce_zero, ce_clean),
+        declared.KL_DIV_WITH_SAE: (kl_zero, None),
+    }
+    yield from evidence(table, LOSSES, anchors)
 
 
-def with_shares(rows: Statistics) -> Statistics:
-    """Losses with what the SAE saves of each ablation's harm, and how much was at stake."""
-    shares = {}
-    for edit in [edit for edit in ("zero", "mean") if f"ce_{edit}" in rows]:
-        shares[f"ce_saved_of_{edit}"] = rows[f"ce_{edit}"] - rows["ce_sae"]
-        shares[f"ce_stake_of_{edit}"] = rows[f"ce_{edit}"] - rows["ce_clean"]
-        shares[f"kl_saved_of_{edit}"] = rows[f"kl_{edit}"] - rows["kl_sae"]
-    return rows | shares
+def harm_of_zeros(rows: Statistics) -> Statistics:
+    """What the SAE saves of the harm that zero ablation does, and how much was at stake."""
+    return {
+        "ce_saved_of_zero": metrics.harm_avoided(rows["ce_zero"], rows["ce_sae"]),
+        "ce_stake_of_zero": metrics.harm_at_stake(rows["ce_zero"], rows["ce_clean"]),
+        "kl_saved_of_zero": metrics.harm_avoided(rows["kl_zero"], rows["kl_sae"]),
+    }
+
+
+def harm_of_mean(rows: Statistics) -> Statistics:
+    """The same of mean ablation."""
+    return {
+        "ce_saved_of_mean": metrics.harm_avoided(rows["ce_mean"], rows["ce_sae"]),
+        "ce_stake_of_mean": metrics.harm_at_stake(rows["ce_mean"], rows["ce_clean"]),
+        "kl_saved_of_mean": metrics.harm_avoided(rows["kl_mean"], rows["kl_sae"]),
+    }
 
 
 def used(columns: Statistics, ratios: Iterable[Ratio]) -> Statistics:
@@ -164,23 +142,13 @@ def used(columns: Statistics, ratios: Iterable[Ratio]) -> Statistics:
     return {name: columns[name] for name in dict.fromkeys(names)}
 
 
-def _anchored(ratios: Iterable[Ratio], **anchors: tuple[float, float]) -> list[Ratio]:
-    """The same metrics, some with a floor and ceiling that the data sets."""
-    return [
-        replace(ratio, floor=low, ceiling=high)
-        for ratio in ratios
-        for low, high in (anchors.get(ratio.metric, (ratio.floor, ratio.ceiling)),)
-    ]
-
-
 def latent_statistics(active: Int[np.ndarray, " d_sae"], tokens: int) -> Statistics:
     """On how many tokens each latent is active, and whether that is any, over 1 % or over 10 %."""
-    density = active / tokens
     return {
         "active_tokens": active.astype(np.float64),
-        "alive": (active > 0).astype(np.float64),
-        "over_1_percent": (density > 0.01).astype(np.float64),
-        "over_10_percent": (density > 0.1).astype(np.float64),
+        "alive": metrics.is_alive(active).astype(np.float64),
+        "over_1_percent": metrics.is_denser(active, tokens, 0.01).astype(np.float64),
+        "over_10_percent": metrics.is_denser(active, tokens, 0.1).astype(np.float64),
     }
 
 
@@ -201,12 +169,6 @@ def _histogram(active: Int[np.ndarray, " d_sae"], tokens: int) -> Iterator[Evide
         part=list(counts),
     )
     for name in counts:
-        yield Evidence(
-            "density_histogram",
-            table,
-            {"num": "latents", "den": "of"},
-            unit="fraction of latents",
-            better="none",
-            part=name,
-            no_interval=ALL_LATENTS,
+        yield declared.DENSITY_HISTOGRAM.evidence(
+            table, {"num": "latents", "den": "of"}, part=name, no_interval=ALL_LATENTS
         )

@@ -39,34 +39,56 @@ def positions(rows: TokenRows, batch: Batch) -> Positions:
     return Positions(mask, batch.row_of_token, ids.roll(-1, 1)[mask], follows[mask])
 
 
+@dataclass(frozen=True)
+class Edit:
+    """One edit at the site, and the columns that its losses are added up in."""
+
+    ce: str
+    """Cross-entropy, in nats."""
+    kl: str
+    """KL divergence from the clean model, in nats."""
+
+
+CLEAN = Edit("ce_clean", "kl_clean")
+"""Nothing edited."""
+SPLICED = Edit("ce_sae", "kl_sae")
+"""The reconstruction in place of the counted tokens."""
+ZERO = Edit("ce_zero", "kl_zero")
+"""Zeros in place of the counted tokens."""
+MEAN = Edit("ce_mean", "kl_mean")
+"""The mean activation in place of the counted tokens."""
+ZERO_ALL = Edit("ce_zero_all", "kl_zero_all")
+"""Zeros in place of all tokens, special ones too."""
+
+
 def add_losses(
     sums: RowSums,
     where: Positions,
     model: LoadedModel,
     clean: Float[Tensor, "texts seq d_model"],
-    edited: Mapping[str, Float[Tensor, "texts seq d_model"]],
+    edited: Mapping[Edit, Float[Tensor, "texts seq d_model"]],
 ) -> None:
-    """Add `ce_<edit>` and `kl_<edit>`, in nats, and the number of positions of both kinds.
+    """Add the losses of each edit, and the number of positions of both kinds.
 
     Args:
         sums: Where to; CE counts 0 where no token follows.
         where: The positions of these rows.
         model: Its output head turns final hidden states into logits.
         clean: Final hidden states of the untouched model.
-        edited: Name of an edit -> final hidden states under it.
+        edited: Final hidden states under each edit.
     """
     sums.add(where.row, ce_positions=where.has_target, kl_positions=torch.ones_like(where.row))
-    hidden = {name: states[where.mask] for name, states in edited.items()}
+    hidden = {edit: states[where.mask] for edit, states in edited.items()}
     clean = clean[where.mask]
     # Filled in place: small tensors kept from every chunk would pin the memory between them.
-    losses = {name: clean.new_empty(2, len(clean), dtype=torch.float32) for name in hidden}
+    losses = {edit: clean.new_empty(2, len(clean), dtype=torch.float32) for edit in hidden}
     step = metrics.logit_chunk(model.vocab_size, model.device)
     for low in range(0, len(clean), step):
         at = slice(low, low + step)
         p = model.logits(clean[at])
-        for name, states in hidden.items():
+        for edit, states in hidden.items():
             q = model.logits(states[at])
             ce, kl = metrics.losses_in_place(p.clone(), q, where.target[at])
-            losses[name][0, at], losses[name][1, at] = ce, kl
-    for name, (ce, kl) in losses.items():
-        sums.add(where.row, **{f"ce_{name}": ce * where.has_target, f"kl_{name}": kl})
+            losses[edit][0, at], losses[edit][1, at] = ce, kl
+    for edit, (ce, kl) in losses.items():
+        sums.add(where.row, **{edit.ce: ce * where.has_target, edit.kl: kl})

@@ -1,6 +1,6 @@
 """The passes over the rows: the model's own losses once, and all that one SAE does in one go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from saeval import metrics
-from saeval.activations import ActivationSource, Batch, TokenRows
+from saeval.activations import ActivationSource, Batch, TokenRows, read_codes, slices
 from saeval.errors import NotApplicable
 from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, decode_codes
 
 from . import saebench
-from .losses import add_losses, positions
+from .losses import CLEAN, MEAN, SPLICED, ZERO, ZERO_ALL, add_losses, positions
 from .row_sums import RowSums, Statistics
 
 
@@ -25,12 +25,14 @@ class Plan:
 
     rows: TokenRows
     rows_a_unit: int
+    """More than 1 only where there are no predictions."""
     ce_rows: int
     """Rows, from the first, whose predictions are judged; 0 without a model."""
-    first: int | None = None
-    """Rows before it serve SAEBench's CE and KL, those from it on its other figures; or None.
-
-    0 where there are no predictions: only then may a unit be of several rows."""
+    saebench: bool = False
+    """Whether SAEBench's figures are wanted too."""
+    saebench_loss_rows: int = 0
+    """Rows, from the first, that serve SAEBench's CE and KL; the rows after them serve its other
+    figures. 0 without a model, or if its figures are not wanted."""
 
     @property
     def units(self) -> int:
@@ -40,7 +42,7 @@ class Plan:
     @property
     def n_spliced(self) -> int:
         """How many rows, from the first, SAEs are spliced into."""
-        return max(self.ce_rows, self.first or 0)
+        return max(self.ce_rows, self.saebench_loss_rows)
 
     @property
     def spliced(self) -> TokenRows:
@@ -64,11 +66,13 @@ class Measured:
     rows: Statistics
     """By unit."""
     losses: Statistics
-    """`ce_sae` and `kl_sae` of each spliced row, with the positions of each; empty if none is."""
+    """CE and KL of each spliced row, with the number of positions of each; empty if none is."""
     active: Int[np.ndarray, " d_sae"]
     """Tokens on which each latent is not 0."""
     positive: Int[np.ndarray, " d_sae"]
     """Tokens of SAEBench's rows on which each latent is above 0."""
+    site_errors: Statistics
+    """Squared errors by unit at each write site, where there are several."""
 
 
 def counted_activations(
@@ -85,7 +89,7 @@ def measure_model(
 ) -> Statistics:
     """Losses of the clean and the ablated model in each row that SAEs are spliced into.
 
-    `zero` and `mean` ablate the counted tokens, which are those an SAE replaces; `zero_all`, as
+    `ZERO` and `MEAN` ablate the counted tokens, which are those an SAE replaces; `ZERO_ALL`, as
     in SAEBench, ablates special tokens too. Each is there for the rows that it serves. There
     must be some.
 
@@ -96,13 +100,13 @@ def measure_model(
     sums = RowSums(len(rows))
     for batch, clean in zip(source.batches(rows), source.final_hidden(rows), strict=True):
         zeros = torch.zeros_like(batch.y)
-        edited = {"clean": clean}
+        edited = {CLEAN: clean}
         if batch.rows.start < plan.ce_rows:
             zero, average = replaced(batch, zeros[batch.mask]), replaced(batch, mean.to(zeros))
-            edited["zero"] = source.splice(rows, batch, zero)
-            edited["mean"] = source.splice(rows, batch, average)
-        if batch.rows.start < (plan.first or 0):
-            edited["zero_all"] = source.splice(rows, batch, zeros)
+            edited[ZERO] = source.splice(rows, batch, zero)
+            edited[MEAN] = source.splice(rows, batch, average)
+        if batch.rows.start < plan.saebench_loss_rows:
+            edited[ZERO_ALL] = source.splice(rows, batch, zeros)
         add_losses(sums, positions(rows, batch), _model(source), clean, edited)
     return sums.statistics()
 
@@ -110,9 +114,15 @@ def measure_model(
 class Tally:
     """What is added up of one SAE, batch by batch."""
 
-    def __init__(self, sae: SAE, plan: Plan, batch_means: Float[Tensor, "batches d_out"]) -> None:
-        self.sae, self.plan, self.batch_means = sae, plan, batch_means
-        self.rows = RowSums(plan.units)
+    def __init__(
+        self,
+        sae: SAE,
+        plan: Plan,
+        batch_means: Float[Tensor, "batches d_out"],
+        places: Mapping[str, slice],
+    ) -> None:
+        self.sae, self.plan, self.batch_means, self.places = sae, plan, batch_means, places
+        self.rows, self.sites = RowSums(plan.units), RowSums(plan.units)
         self.active = torch.zeros(sae.d_sae, dtype=torch.int64)
         self.positive = torch.zeros_like(self.active)
 
@@ -123,11 +133,14 @@ class Tally:
         y_hat = decode_codes(self.sae, codes, x.to(self.sae.W_dec.device)).to(y)
         unit = row // self.plan.rows_a_unit
         self.rows.add(unit, **token_statistics(y, y_hat, codes))
+        for site, place in self.places.items():
+            self.sites.add(unit, **{site: metrics.squared_error(y[:, place], y_hat[:, place])})
         self.active += metrics.active_counts(codes).cpu()
-        if self.plan.first is not None:
-            mean = self.batch_means.to(y)[saebench.batch_of(unit, self.plan.first)]
+        if self.plan.saebench:
+            first = self.plan.saebench_loss_rows
+            mean = self.batch_means.to(y)[saebench.batch_of(unit, first)]
             self.rows.add(unit, **saebench.token_statistics(y, y_hat, codes, mean))
-            self.positive += saebench.positive_counts(codes, row >= self.plan.first).cpu()
+            self.positive += saebench.positive_counts(codes, row >= first).cpu()
         return y_hat
 
 
@@ -142,17 +155,23 @@ def measure(
         plan: Which rows serve what.
         batch_means: Mean activation of each of SAEBench's batches; none without its figures.
     """
-    tally, losses = Tally(sae, plan, batch_means), RowSums(plan.n_spliced)
+    written = source.sites.write
+    places = slices(written, source.widths.write) if len(written) > 1 else {}
+    tally, losses = Tally(sae, plan, batch_means, places), RowSums(plan.n_spliced)
     rows = plan.spliced
     hidden = source.final_hidden(rows) if len(rows) else ()
-    for (batch, codes), clean in zip(source.codes(sae, rows), hidden, strict=True):
+    for (batch, codes), clean in zip(read_codes(source, sae, rows), hidden, strict=True):
         new = replaced(batch, tally.add(batch, codes, 0))
-        edited = {"sae": source.splice(rows, batch, new)}
+        edited = {SPLICED: source.splice(rows, batch, new)}
         add_losses(losses, positions(rows, batch), _model(source), clean, edited)
-    for batch, codes in source.codes(sae, plan.unspliced):
+    for batch, codes in read_codes(source, sae, plan.unspliced):
         tally.add(batch, codes, plan.n_spliced)
     return Measured(
-        tally.rows.statistics(), losses.statistics(), tally.active.numpy(), tally.positive.numpy()
+        tally.rows.statistics(),
+        losses.statistics(),
+        tally.active.numpy(),
+        tally.positive.numpy(),
+        tally.sites.statistics(),
     )
 
 
@@ -161,7 +180,7 @@ def token_statistics(
 ) -> dict[str, Tensor]:
     """What every metric of reconstruction and sparsity adds up, token by token."""
     return {
-        "l0": codes.l0,
+        "l0": metrics.token_l0(codes),
         "l1": metrics.token_l1(codes),
         "sq_err": metrics.squared_error(y, y_hat),
         "sq_norm_hat": metrics.squared_norm(y_hat),

@@ -1,6 +1,7 @@
 """How close each latent's nearest neighbour is, in the encoder and in the decoder."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,10 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from saeval import metrics
-from saeval.evidence import Evidence, Missing, units
+from saeval.evidence import Evidence, Metric, Missing, units
 from saeval.sae import SAE
 
-from .evidence import WEIGHTS_ONLY, Ratio, evidence, missing
+from . import metrics as declared
+from .evidence import WEIGHTS_ONLY, Ratio, evidence
 
 EXACT_UP_TO = 2**16
 """Latents up to which every pair is compared."""
@@ -28,17 +30,15 @@ def nearest_neighbours(
     which gives it an interval; all latents together have none.
     """
     sample = _sample(sae.d_sae, seed) if sae.d_sae > exact_up_to else None
-    for end, directions in (("encoder", _encoder(sae)), ("decoder", sae.W_dec)):
-        ratio = Ratio(
-            f"average_max_{end}_cosine_sim",
-            "nearest_cosine",
-            None,
-            "cosine" if sample is None else f"cosine, {len(sample)} latents sampled",
-            no_interval=WEIGHTS_ONLY if sample is None else None,
-        )
+    ends = (
+        ("encoder", declared.AVERAGE_MAX_ENCODER_COSINE_SIM, _encoder(sae)),
+        ("decoder", declared.AVERAGE_MAX_DECODER_COSINE_SIM, sae.W_dec),
+    )
+    for end, declaration, directions in ends:
+        metric = declaration if sample is None else _sampled(declaration, len(sample))
         if directions is None or sae.d_sae < 2:
             lack = f"The SAE has no {end} matrix" if directions is None else "There is one latent"
-            yield from missing([ratio], f"{lack}, so nothing has a nearest neighbour.")
+            yield metric.missing(f"{lack}, so nothing has a nearest neighbour.")
             continue
         table = units(
             f"{end}_neighbours",
@@ -46,7 +46,13 @@ def nearest_neighbours(
             {"nearest_cosine": _nearest(directions, sample)},
             unit_id=sample,
         )
-        yield from evidence(table, [ratio])
+        whole = WEIGHTS_ONLY if sample is None else None
+        yield from evidence(table, [Ratio(metric, "nearest_cosine", None, whole)])
+
+
+def _sampled(metric: Metric, latents: int) -> Metric:
+    """The metric as it is named over a sample, which is not compared with one over all."""
+    return replace(metric, unit=f"{metric.unit}, {latents} latents sampled")
 
 
 def _encoder(sae: SAE) -> Float[Tensor, "d_sae d_in"] | None:

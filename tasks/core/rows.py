@@ -25,19 +25,22 @@ class Data:
     rows: TokenRows
     name: str
     unit: str
-    """What a unit of evidence is: `row` of tokens, `document`, or `block` of vectors."""
+    """What a unit of evidence is: `row` of tokens, `document`, `unit` of vectors (an image of
+    patches), `block` of vectors that come one by one, or `vector`."""
     rows_a_unit: int = 1
     notice: str | None = None
     """What a reader of the scores must know about the data; None: nothing."""
 
 
 def stored_vectors(rows: TokenRows, name: str, limit: int | None) -> Data:
-    """Vectors of an array, one a row.
+    """Vectors of an array, by the units that they form there.
 
-    Neighbours usually come from one text, so blocks of up to 128 are the units; smaller ones
-    where there would be fewer than 64.
+    Of vectors that come one by one, neighbours usually come from one text, so blocks of up to 128
+    are the units; smaller ones where there would be fewer than 64.
     """
     rows = rows.take(slice(0, limit))
+    if rows.ids.shape[1] > 1:
+        return Data(rows, name, "unit")
     size = min(_BLOCK, max(1, len(rows) // _BLOCKS))
     return Data(rows, name, "block" if size > 1 else "vector", size)
 

@@ -10,19 +10,19 @@ from torch import Tensor
 
 from saeval import metrics
 from saeval.evidence import Evidence, Missing, units
-from saeval.metrics.sparsity import token_sums
 from saeval.sae import Codes
 
+from . import saebench_metrics as declared
 from .evidence import (
-    DENSITIES,
-    LOSSES,
+    ALL_LATENTS,
     Ratio,
     evidence,
+    harm_of_zeros,
     latent_statistics,
     missing,
     used,
-    with_shares,
 )
+from .losses import ZERO, ZERO_ALL
 from .row_sums import Statistics
 from .site_sums import SiteSums
 
@@ -31,44 +31,51 @@ BATCH_ROWS = 16
 on it."""
 TINY_NORM = 1e-4
 """Below this SAEBench divides by 1 instead of by |x|."""
-FORMULA = "SAEBench's formula is no sum over units"
+NO_SUM = "SAEBench's formula is no sum over units"
+EVERY_LATENT = "every latent is counted"
 
 _ROWS = (
-    Ratio("saebench_l0", "l0", "tokens", "latents per token"),
-    Ratio("saebench_l1", "signed_l1", "tokens", "summed acts per token"),
-    Ratio("saebench_l2_norm_in", "norm", "tokens", "activation units"),
-    Ratio("saebench_l2_norm_out", "norm_hat", "tokens", "activation units"),
-    Ratio("saebench_l2_ratio", "norm_ratio", "tokens", "ratio"),
-    Ratio("saebench_cossim", "cosine", "tokens", "cosine", "higher"),
-    Ratio("saebench_explained_variance_legacy", "legacy_explained", "tokens", "fraction", "higher"),
+    Ratio(declared.L0, "l0", "tokens"),
+    Ratio(declared.L1, "signed_l1", "tokens"),
+    Ratio(declared.L2_NORM_IN, "norm", "tokens"),
+    Ratio(declared.L2_NORM_OUT, "norm_hat", "tokens"),
+    Ratio(declared.L2_RATIO, "norm_ratio", "tokens"),
+    Ratio(declared.COSSIM, "cosine", "tokens"),
+    Ratio(declared.EXPLAINED_VARIANCE_LEGACY, "legacy_explained", "tokens"),
 )
-_BIAS = Ratio("saebench_relative_reconstruction_bias", "ratio", None, "ratio")
-_VARIANCE = Ratio(
-    "saebench_explained_variance",
-    "explained",
-    "total",
-    "fraction",
-    "higher",
-    undefined="its total variance is not above 0",
-    no_interval=FORMULA,
+_BIAS = Ratio(declared.RELATIVE_RECONSTRUCTION_BIAS, "ratio", None)
+_VARIANCE = Ratio(declared.EXPLAINED_VARIANCE, "explained", "total", NO_SUM)
+_LOSSES = (
+    Ratio(declared.CE_LOSS_WITH_SAE, "ce_sae", "ce_positions"),
+    Ratio(declared.CE_LOSS_WITHOUT_SAE, "ce_clean", "ce_positions"),
+    Ratio(declared.CE_LOSS_WITH_ABLATION, "ce_zero", "ce_positions"),
+    Ratio(declared.CE_LOSS_SCORE, "ce_saved_of_zero", "ce_stake_of_zero"),
+    Ratio(declared.KL_DIV_WITH_SAE, "kl_sae", "kl_positions"),
+    Ratio(declared.KL_DIV_WITH_ABLATION, "kl_zero", "kl_positions"),
+    Ratio(declared.KL_DIV_SCORE, "kl_saved_of_zero", "kl_zero"),
 )
-_MASS = tuple(
+_LATENTS = (
+    Ratio(declared.FRAC_ALIVE, "alive", None, ALL_LATENTS),
+    Ratio(declared.FREQ_OVER_1_PERCENT, "over_1_percent", None, ALL_LATENTS),
+    Ratio(declared.FREQ_OVER_10_PERCENT, "over_10_percent", None, ALL_LATENTS),
     Ratio(
-        f"saebench_normalized_freq_over_{percent}_percent",
-        f"mass_over_{percent}_percent",
+        declared.NORMALIZED_FREQ_OVER_1_PERCENT,
+        "mass_over_1_percent",
         "active_tokens",
-        "fraction",
-        undefined="no latent is active",
-        no_interval="every latent is counted",
-    )
-    for percent in (1, 10)
+        EVERY_LATENT,
+    ),
+    Ratio(
+        declared.NORMALIZED_FREQ_OVER_10_PERCENT,
+        "mass_over_10_percent",
+        "active_tokens",
+        EVERY_LATENT,
+    ),
 )
-_LOSSES = tuple(
-    replace(ratio, metric=f"saebench_{ratio.metric}")
-    for ratio in LOSSES
-    if "mean_ablation" not in ratio.metric
-)
-_DENSITIES = tuple(replace(ratio, metric=f"saebench_{ratio.metric}") for ratio in DENSITIES)
+_SAME = {
+    "average_max_encoder_cosine_sim": declared.AVERAGE_MAX_ENCODER_COSINE_SIM,
+    "average_max_decoder_cosine_sim": declared.AVERAGE_MAX_DECODER_COSINE_SIM,
+}
+"""Metrics whose definition is SAEBench's own too -> what SAEBench calls them."""
 
 
 def batch_of(unit: Int[Tensor, " tokens"], first: int) -> Int[Tensor, " tokens"]:
@@ -86,7 +93,7 @@ def batch_means(site: SiteSums, first: int) -> Float[np.ndarray, "batches d_out"
 
 def renamed(evidence: Evidence | Missing) -> Evidence | Missing:
     """A figure whose definition is SAEBench's own too, under SAEBench's name."""
-    return replace(evidence, metric=f"saebench_{evidence.metric}")
+    return replace(evidence, metric=_SAME[evidence.metric].name)
 
 
 def token_statistics(
@@ -97,14 +104,29 @@ def token_statistics(
 ) -> dict[str, Float[Tensor, " tokens"]]:
     """What SAEBench averages over tokens and `core` does not have already."""
     norm, norm_hat = metrics.squared_norm(y).sqrt(), metrics.squared_norm(y_hat).sqrt()
-    unexplained = metrics.squared_error(y, y_hat) / metrics.squared_error(y, batch_mean)
     return {
-        "signed_l1": token_sums(codes, codes.value),
+        "signed_l1": metrics.token_sums(codes, codes.value),
         "norm": norm,
         "norm_hat": norm_hat,
-        "norm_ratio": norm_hat / torch.where(norm < TINY_NORM, 1.0, norm),
-        "legacy_explained": 1 - unexplained,
+        "norm_ratio": length_ratio(norm, norm_hat),
+        "legacy_explained": legacy_explained(y, y_hat, batch_mean),
     }
+
+
+def length_ratio(
+    norm: Float[Tensor, " tokens"], norm_hat: Float[Tensor, " tokens"]
+) -> Float[Tensor, " tokens"]:
+    """|y_hat| / |y| of each token; |y_hat| alone where |y| is next to nothing."""
+    return norm_hat / torch.where(norm < TINY_NORM, 1.0, norm)
+
+
+def legacy_explained(
+    y: Float[Tensor, "tokens d_out"],
+    y_hat: Float[Tensor, "tokens d_out"],
+    batch_mean: Float[Tensor, "tokens d_out"],
+) -> Float[Tensor, " tokens"]:
+    """1 - |y - y_hat|^2 / |y - mean of the token's batch|^2, token by token."""
+    return 1 - metrics.squared_error(y, y_hat) / metrics.squared_error(y, batch_mean)
 
 
 def positive_counts(codes: Codes, counted: Bool[Tensor, " tokens"]) -> Int[Tensor, " d_sae"]:
@@ -120,7 +142,7 @@ def losses(rows: Statistics) -> Iterator[Evidence | Missing]:
         rows: Losses of the rows that serve them; `ce_zero` and `kl_zero` with every position
             ablated, special tokens too.
     """
-    columns = used(with_shares(rows), _LOSSES)
+    columns = used(rows | harm_of_zeros(rows), _LOSSES)
     table = units("saebench_ce_rows", "row", columns, weight=rows["kl_positions"] > 0)
     yield from evidence(table, _LOSSES)
 
@@ -152,12 +174,10 @@ def figures(
     table = units("saebench_rows", unit, columns, unit_id=ids, weight=weight)
     yield from evidence(table, _ROWS)
     yield from _of_batches(after, d_out)
-    tokens = int(after["tokens"].sum())
-    latents = latent_statistics(active, tokens)
-    for percent in (1, 10):
-        over = latents[f"over_{percent}_percent"]
-        latents[f"mass_over_{percent}_percent"] = over * active
-    yield from evidence(units("saebench_latents", "latent", latents), (*_DENSITIES, *_MASS))
+    latents = latent_statistics(active, int(after["tokens"].sum()))
+    latents["mass_over_1_percent"] = latents["over_1_percent"] * active
+    latents["mass_over_10_percent"] = latents["over_10_percent"] * active
+    yield from evidence(units("saebench_latents", "latent", latents), _LATENTS)
 
 
 def _of_batches(rows: Statistics, d_out: int) -> Iterator[Evidence | Missing]:
@@ -171,17 +191,32 @@ def _of_batches(rows: Statistics, d_out: int) -> Iterator[Evidence | Missing]:
     if (sums["dot"] == 0).any():
         yield from missing([_BIAS], "Undefined: in some batch the reconstruction is orthogonal.")
     else:
-        ratio = sums["sq_norm_hat"] / sums["dot"]
+        ratio = bias_of_batches(sums["sq_norm_hat"], sums["dot"])
         yield from evidence(units("saebench_batches", "batch", {"ratio": ratio}), [_BIAS])
-    scale = float(np.mean(sums["sq_norm"] / sums["tokens"]))
-    # Squares stand where the mean should: so the square of the mean becomes (scale / d_out)^2.
-    total = scale - (scale / d_out) ** 2
+    total = variance_about_squares(float(np.mean(sums["sq_norm"] / sums["tokens"])), d_out)
     error = float(np.mean(sums["sq_err"] / sums["tokens"]))
     statistics = {"explained": [total - error], "total": [total]}
     yield from evidence(units("saebench_variance", "run", statistics), [_VARIANCE])
 
 
+def bias_of_batches(
+    sq_norm_hat: Float[np.ndarray, " batches"], dot: Float[np.ndarray, " batches"]
+) -> Float[np.ndarray, " batches"]:
+    """Sum of |y_hat|^2 over the sum of y.y_hat, batch by batch; no dot product may be 0."""
+    return sq_norm_hat / dot
+
+
+def variance_about_squares(mean_square: float, d_out: int) -> float:
+    """What SAEBench takes for the variance of y, from the mean of |y|^2.
+
+    Squares stand where the mean of y should: so its square becomes (mean_square / d_out)^2.
+    """
+    return mean_square - (mean_square / d_out) ** 2
+
+
 def ablated_everywhere(losses: Statistics) -> Statistics:
-    """Losses in which zero ablation means every position, and mean ablation is left out."""
-    kept = {name: sums for name, sums in losses.items() if not name.endswith("_mean")}
-    return kept | {f"{loss}_zero": losses[f"{loss}_zero_all"] for loss in ("ce", "kl")}
+    """Losses in which zero ablation means every position."""
+    return losses | {
+        ZERO.ce: losses[ZERO_ALL.ce],
+        ZERO.kl: losses[ZERO_ALL.kl],
+    }

@@ -45,7 +45,7 @@ def site_sums(
         sums.add(
             unit,
             tokens=torch.ones_like(norm),
-            directed=norm > 0,
+            directed=metrics.directed(norm),
             sq_norm=norm,
             sq_dev=metrics.squared_deviation(y, shift),
         )

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, has_logits
 from saeval.errors import DataError, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
@@ -18,7 +18,7 @@ from saeval.task import Prepared
 
 from .._texts.corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
 from . import evidence as reported
-from . import saebench
+from . import per_site, saebench
 from .measuring import Plan, counted_activations, measure, measure_model
 from .neighbours import EXACT_UP_TO, nearest_neighbours
 from .row_sums import Statistics
@@ -40,6 +40,15 @@ class Core:
 
     name: ClassVar[str] = "core"
     version: ClassVar[int] = 1
+    headline: ClassVar[tuple[str, ...]] = (
+        "l0",
+        "fvu",
+        "ce_loss_score",
+        "ce_loss_score_mean_ablation",
+        "kl_div_score",
+        "cosine_similarity",
+        "frac_alive",
+    )
 
     rows: int | None = None
     """Rows read at most; None: all of `tokens` or `texts`, 1,024 of the default text."""
@@ -92,11 +101,13 @@ class Core:
         site = site_sums(counted_activations(source, plan), plan.units)
         arrays = {}
         tables = {"site": pd.DataFrame(site.statistics)}
+        if len(source.sites.write) > 1:
+            tables["sites"] = per_site.spreads(source, plan)
         if plan.n_spliced:
             losses = measure_model(source, plan, torch.from_numpy(site.mean).float())
             tables["losses"] = pd.DataFrame(losses)
-        if plan.first is not None:
-            arrays["batch_means"] = saebench.batch_means(site, plan.first)
+        if plan.saebench:
+            arrays["batch_means"] = saebench.batch_means(site, plan.saebench_loss_rows)
         facts = {
             "data": data.name,
             "digest": data.rows.digest,
@@ -104,7 +115,8 @@ class Core:
             "unit": data.unit,
             "rows_a_unit": plan.rows_a_unit,
             "ce_rows": plan.ce_rows,
-            "first": plan.first,
+            "saebench": plan.saebench,
+            "saebench_loss_rows": plan.saebench_loss_rows,
         }
         return Prepared(arrays, tables, facts, data.rows)
 
@@ -118,6 +130,8 @@ class Core:
         rows = _statistics(prepared, "site") | measured.rows
         losses = _statistics(prepared, "losses") | measured.losses
         yield from reported.reconstruction(rows, unit)
+        spread = _statistics(prepared, "sites")
+        yield from per_site.evidence(measured.site_errors, spread, rows["tokens"], unit)
         yield from reported.densities(measured.active, int(rows["tokens"].sum()))
         if plan.ce_rows:
             yield from reported.losses(_first(losses, plan.ce_rows), unit)
@@ -127,12 +141,13 @@ class Core:
             yield neighbours
             if self.compat:
                 yield saebench.renamed(neighbours)
-        if plan.first:
-            yield from saebench.losses(_first(saebench.ablated_everywhere(losses), plan.first))
-        elif plan.first is not None:
-            yield from saebench.missing_losses(NO_LOGITS)
-        if plan.first is not None:
-            yield from saebench.figures(rows, measured.positive, plan.first, source.d_out, unit)
+        if plan.saebench:
+            first = plan.saebench_loss_rows
+            if first:
+                yield from saebench.losses(_first(saebench.ablated_everywhere(losses), first))
+            else:
+                yield from saebench.missing_losses(NO_LOGITS)
+            yield from saebench.figures(rows, measured.positive, first, source.widths.d_out, unit)
 
     def inputs(self, model: str | None) -> str | None:
         """The text that no field names, by content; the lab's is decided by the fields."""
@@ -172,30 +187,37 @@ class Core:
         rows = data.rows
         if not rows.mask.any():
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
-        if not source.has_logits:
-            return Plan(rows, data.rows_a_unit, 0, 0 if self.compat else None)
-        first = None
-        if self.compat:
-            first = self.compat_reconstruction_rows or max(1, len(rows) // 3)
-            if first >= len(rows):
-                raise DataError(
-                    f"core.compat_reconstruction_rows is {first}, but there are {len(rows)} rows "
-                    "in all: none is left for SAEBench's other figures. Lower it, or read more."
-                )
-        return Plan(rows, data.rows_a_unit, min(self.ce_rows, len(rows)), first)
+        if not has_logits(source):
+            return Plan(rows, data.rows_a_unit, 0, saebench=bool(self.compat))
+        ce_rows = min(self.ce_rows, len(rows))
+        if not self.compat:
+            return Plan(rows, data.rows_a_unit, ce_rows)
+        first = self.compat_reconstruction_rows or max(1, len(rows) // 3)
+        if first >= len(rows):
+            raise DataError(
+                f"core.compat_reconstruction_rows is {first}, but there are {len(rows)} rows in "
+                "all: none is left for SAEBench's other figures. Lower it, or read more."
+            )
+        return Plan(rows, data.rows_a_unit, ce_rows, saebench=True, saebench_loss_rows=first)
 
 
 def _planned(prepared: Prepared) -> Plan:
     """The plan as `prepare` wrote it down."""
     rows, facts = prepared.required_rows, prepared.facts
-    return Plan(rows, facts["rows_a_unit"], facts["ce_rows"], facts["first"])
+    return Plan(
+        rows,
+        facts["rows_a_unit"],
+        facts["ce_rows"],
+        saebench=facts["saebench"],
+        saebench_loss_rows=facts["saebench_loss_rows"],
+    )
 
 
 def _batch_means(
     prepared: Prepared, source: ActivationSource
 ) -> Float[torch.Tensor, "batches d_out"]:
     means = prepared.arrays.get("batch_means")
-    return torch.zeros(0, source.d_out) if means is None else torch.from_numpy(means).float()
+    return torch.zeros(0, source.widths.d_out) if means is None else torch.from_numpy(means).float()
 
 
 def _statistics(prepared: Prepared, table: str) -> Statistics:
@@ -209,4 +231,4 @@ def _first(rows: Statistics, count: int) -> Statistics:
 
 
 def _why_no_losses(source: ActivationSource) -> str:
-    return "core.ce_rows is 0." if source.has_logits else NO_LOGITS
+    return "core.ce_rows is 0." if has_logits(source) else NO_LOGITS

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, read_acts
 from saeval.evidence import Evidence, Missing, units
 from saeval.lab.world import World
 from saeval.sae import SAE
@@ -74,10 +74,10 @@ def read(source: ActivationSource, documents: int, seed: int) -> Concepts:
 def score(sae: SAE, source: ActivationSource, known: Concepts) -> Iterator[Evidence | Missing]:
     """F1 of the best latent of every concept: the mean over all of them, and one by one."""
     if known.names:
-        yield from f1_of_latents(source.acts(sae, known.rows), known)
+        yield from f1_of_latents(read_acts(source, sae, known.rows), known)
         return
     reason = f"No concept of the lab's words is found in {LEAST} documents of each split."
-    yield from missing(F1S, reason)
+    yield from missing([f1.metric for f1 in F1S], reason)
 
 
 def f1_of_latents(z: csr_matrix, known: Concepts) -> Iterator[Evidence]:
@@ -108,13 +108,13 @@ def _evidence(
     documents = np.tile(np.flatnonzero(known.scored), len(parts))
     table = units(
         "documents_of_concepts",
-        "document",
+        "document x concept",
         {name: np.concatenate([one[name] for one in sums]) for name in sums[0]},
         part=np.repeat(parts, known.scored.sum()),
         unit_id=documents,
         cluster=documents,
     )
-    for metric in F1S:
-        yield f1_of(table, metric, float(floors.mean()))
+    for f1 in F1S:
+        yield f1_of(table, f1, float(floors.mean()))
         for part, floor in zip(parts, floors.tolist(), strict=True):
-            yield f1_of(table, metric, floor, part)
+            yield f1_of(table, f1, floor, part)

@@ -4,13 +4,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from scipy.sparse import csc_matrix, csr_matrix
 
-from .choosing import blocks, correlations, strongest
+from saeval.evidence import Metric
 
-F1S: tuple[str, str] = ("best_latent_f1", "best_latent_f1_untuned")
-"""Metrics, in the order in which `best_latents` gives their detectors."""
+from .._f1 import f1_hits, f1_total
+from .choosing import blocks, correlations, strongest
+from .metrics import BEST_LATENT_F1, BEST_LATENT_F1_UNTUNED
+
+
+@dataclass(frozen=True)
+class F1:
+    """A metric that is sum(hits) / sum(total), and its two columns."""
+
+    metric: Metric
+    hits: str
+    """2 TP."""
+    total: str
+    """2 TP + FP + FN."""
+
+
+F1S = (
+    F1(BEST_LATENT_F1, "best_latent_f1_hits", "best_latent_f1_total"),
+    F1(
+        BEST_LATENT_F1_UNTUNED,
+        "best_latent_f1_untuned_hits",
+        "best_latent_f1_untuned_total",
+    ),
+)
+"""In the order in which `best_latents` gives their detectors."""
 CANDIDATES = 16
 """Latents of each problem whose threshold is tuned, the most correlated ones."""
 
@@ -30,14 +53,14 @@ class Detector:
 
 
 def f1_parts(
-    said: Mapping[str, Bool[np.ndarray, " rows"]], y: Bool[np.ndarray, " rows"]
-) -> dict[str, Float[np.ndarray, " rows"]]:
-    """What each row adds to the sums whose ratio is F1: `METRIC_hits` (2 TP), `METRIC_total`."""
-    found = {}
-    for metric, yes in said.items():
-        found[f"{metric}_hits"] = 2.0 * (yes & y)
-        found[f"{metric}_total"] = yes.astype(np.float64) + y
-    return found
+    said: Mapping[F1, Bool[np.ndarray, " rows"]], y: Bool[np.ndarray, " rows"]
+) -> dict[str, Int[np.ndarray, " rows"]]:
+    """What each row adds to the sums whose ratio is F1."""
+    columns = {}
+    for f1, yes in said.items():
+        columns[f1.hits] = f1_hits(yes, y)
+        columns[f1.total] = f1_total(yes, y)
+    return columns
 
 
 def best_latents(

@@ -11,8 +11,8 @@ from saeval.activations.memory import hand_back
 
 from .._draws import generator
 from .choosing import Labels, chosen
-from .evidence import Problem
-from .f1 import F1S, best_latents
+from .evidence import FULL_WIDTH, Problem, top
+from .f1 import F1, F1S, best_latents
 from .few import Few, few, padded, plain_scores, sparse_scores
 from .rows import FIT, ProbeSet
 from .wide import wide_scores
@@ -44,7 +44,7 @@ class Draft:
     shuffled: Few
     """Latents that they chose for labels in other orders."""
     wide: Float[np.ndarray, "rows classes"]
-    said: Sequence[Mapping[str, Bool[np.ndarray, " test_rows"]]]
+    said: Sequence[Mapping[F1, Bool[np.ndarray, " test_rows"]]]
     """What the best latents say, class by class."""
 
 
@@ -65,13 +65,13 @@ def problems(
         drafts.append(_draft(one, most, seed, detect=detect))
         hand_back()
     fit, train = padded([one.fit for one in drafts]), padded([one.train for one in drafts])
-    scores = {f"top_{k}": sparse_scores(fit, train, k) for k in ks}
+    scores = {top(k): sparse_scores(fit, train, k) for k in ks}
     nothing = plain_scores(padded([one.shuffled for one in drafts]), most, 1.0)
     found, at = [], 0
     for one in drafts:
         count, test = len(one.set.classes), np.flatnonzero(one.set.test)
         for c, part in enumerate(one.set.parts):
-            probes = {name: each[at + c, test] for name, each in scores.items()}
+            probes = {probe: each[at + c, test] for probe, each in scores.items()}
             chance = PERMUTATIONS * at + c + count * np.arange(PERMUTATIONS)
             found.append(
                 Problem(
@@ -79,7 +79,7 @@ def problems(
                     one.set.text[test],
                     one.set.y[test, c],
                     one.dense[test, c],
-                    probes | {"full_width": one.wide[test, c]},
+                    probes | {FULL_WIDTH: one.wide[test, c]},
                     [nothing[place, test] for place in chance],
                     one.said[c],
                 )
@@ -106,7 +106,7 @@ def _draft(subject: Subject, k: int, seed: int, *, detect: bool) -> Draft:
 
 def _detections(
     train: csr_matrix, test: csc_matrix, one: ProbeSet
-) -> list[dict[str, Bool[np.ndarray, " test_rows"]]]:
+) -> list[dict[F1, Bool[np.ndarray, " test_rows"]]]:
     """What the best latent of each label says of the test rows, by metric."""
     return [
         dict(zip(F1S, (each.says(test) for each in both), strict=True))

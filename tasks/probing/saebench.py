@@ -16,11 +16,17 @@ from saeval.evidence import Evidence, units
 from .._draws import generator
 from .._logistic import fit_logistic_each
 from .._texts.data_set import DataSet, Labelled
+from . import metrics as declared
 from .rows import FIT, TEST, Numbers, ProbeSet, class_order, usable
+from .scoring import is_right
 
 TOP_K = (1, 2, 5)
-SPARSE = {k: f"saebench_sae_top_{k}_test_accuracy" for k in TOP_K}
-SCORES = (*SPARSE.values(), "saebench_sae_test_accuracy")
+SPARSE = {k: declared.SAEBENCH_SAE_TOP.numbered(k) for k in TOP_K}
+"""On so many latents."""
+SPARSE_LLM = {k: declared.SAEBENCH_LLM_TOP.numbered(k) for k in TOP_K}
+"""On so many channels of the activation."""
+SCORES = (*SPARSE.values(), declared.SAEBENCH_SAE)
+"""What is reported of an SAE."""
 RATE, DECAY, BETAS, EPSILON = 1e-2, 1e-2, (0.9, 0.999), 1e-8
 """AdamW's, decay and betas torch's defaults. Source: SAEBench 0.6.0, as the next line."""
 ROWS, EPOCHS, PATIENCE = 250, 100, 10
@@ -179,7 +185,7 @@ def _sparse(rows: Features, one: Pair, k: int) -> Bool[np.ndarray, " test_rows"]
     x, y = torch.tensor(rows.columns(top)), torch.from_numpy(one.y)
     learn = torch.from_numpy(train)
     scores = fit_logistic_each(x[None, learn], y[None, learn]).scores(x)[:, 0].numpy()
-    return ((scores > 0) == one.y)[one.test]
+    return is_right(scores, one.y)[one.test]
 
 
 def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndarray, " test_rows"]:
@@ -232,18 +238,20 @@ def evidence(found: Sequence[Pair], sae: pd.DataFrame, llm: pd.DataFrame) -> Ite
 
     Within a data set every label counts the same.
     """
-    names = {f"saebench_sae_{name}_test_accuracy": sae[name] for name in _probes(sae)}
-    names |= {f"saebench_llm_{name}_test_accuracy": llm[name] for name in _probes(llm)}
-    names["saebench_sae_test_accuracy"] = sae["all"]
-    names["saebench_llm_test_accuracy"] = llm["all"]
+    columns = {
+        **{metric: sae[f"top_{k}"] for k, metric in SPARSE.items() if f"top_{k}" in sae},
+        **{metric: llm[f"top_{k}"] for k, metric in SPARSE_LLM.items() if f"top_{k}" in llm},
+        declared.SAEBENCH_SAE: sae["all"],
+        declared.SAEBENCH_LLM: llm["all"],
+    }
     sizes = [int(one.test.sum()) for one in found]
     text = np.concatenate([one.text[one.test] for one in found])
     label = np.repeat([one.label for one in found], sizes)
     rank = np.concatenate([np.arange(size) for size in sizes])
     table = units(
         "saebench_rows",
-        "row",
-        {name: column.to_numpy() for name, column in names.items()},
+        "test row in text",
+        {metric.name: column.to_numpy() for metric, column in columns.items()},
         part=np.repeat([one.set for one in found], sizes),
         unit_id=[f"{a}/{b}" for a, b in zip(label, rank, strict=True)],
         cluster=text,
@@ -251,13 +259,6 @@ def evidence(found: Sequence[Pair], sae: pd.DataFrame, llm: pd.DataFrame) -> Ite
     )
     parts: Iterable[str | None] = [None, *dict.fromkeys(one.set for one in found)]
     for part in parts:
-        for name in names:
+        for metric in columns:
             how = "ratio_of_sums/1" if part else "macro_average/1"
-            yield Evidence(
-                name, table, {"num": name}, "fraction", aggregator=how, part=part, floor=0.5,
-                better="higher" if "_sae_" in name else "none", ceiling=1,
-            )  # fmt: skip
-
-
-def _probes(table: pd.DataFrame) -> list[str]:
-    return [str(name) for name in table if name != "all"]
+            yield metric.evidence(table, {"num": metric.name}, aggregator=how, part=part)

@@ -1,4 +1,4 @@
-"""AUC and log-loss of log-odds."""
+"""AUC, accuracy and log-loss of log-odds."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -24,6 +24,13 @@ def auc_components(
     placement = np.where(y, below / (2 * max(1, len(zeros))), above / (2 * max(1, len(ones))))
     value = placement[y].mean()
     return value + (placement - value) / np.where(y, y.mean(), 1 - y.mean())
+
+
+def is_right(
+    score: Float[np.ndarray, " rows"], y: Bool[np.ndarray, " rows"]
+) -> Bool[np.ndarray, " rows"]:
+    """Whether log-odds above 0 mean yes rightly, row by row. The mean is the accuracy."""
+    return (score > 0) == y
 
 
 def log_loss(

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, Pooled, TokenRows, read_acts, read_x
 from saeval.activations.memory import hand_back
 from saeval.errors import DataError, NotApplicable, UsageError
-from saeval.evidence import Evidence, Missing
+from saeval.evidence import Evidence, Metric, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
@@ -29,7 +29,7 @@ from .._texts.labelled import (
 )
 from . import concepts, saebench
 from .choosing import spread
-from .evidence import evidence, missing
+from .evidence import FULL_WIDTH, evidence, missing, top
 from .f1 import F1S
 from .problems import Subject, problems
 from .rows import Numbers, ProbeSet, read_back, take, usable, with_tests, world_set, written
@@ -53,6 +53,15 @@ class Probing:
 
     name: ClassVar[str] = "probing"
     version: ClassVar[int] = 2
+    headline: ClassVar[tuple[str, ...]] = (
+        "auc_top_1",
+        "best_latent_f1",
+        "auc_full_width",
+        "accuracy_top_1",
+        "auc_top_4",
+        "auc_top_16",
+        "best_latent_f1_untuned",
+    )
 
     data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None
     """Labelled texts: a .parquet, .csv or .jsonl file (columns text and label), a folder of data
@@ -111,7 +120,7 @@ class Probing:
             raise NotApplicable(f"No label can be probed for. {' '.join(reasons)}")
         tokens = self._token_rows(source, number)
         hand_back()
-        x = source.pooled_x(tokens, self.pooling)
+        x = read_x(source, tokens, Pooled(self.pooling))
         arrays = written([one for one, _ in found])
         for place, (one, _) in enumerate(found):
             arrays[f"dense_{place}"] = _dense(x[one.text], one)
@@ -121,10 +130,10 @@ class Probing:
             arrays |= known.arrays()
             more_rows = {concepts.SET: known.rows}
         if "saebench" in tables:
-            means = x if self.pooling == "mean" else source.pooled_x(tokens, "mean")
+            means = x if self.pooling == "mean" else read_x(source, tokens, Pooled("mean"))
             drawn = saebench.pairs(tables["saebench"])
             tables["saebench_llm"] = saebench.verdicts(
-                saebench.Features(means, source.d_in), drawn, seed, "llm"
+                saebench.Features(means, source.widths.d_in), drawn, seed, "llm"
             )
         facts = {
             "data": tokens.name,
@@ -143,7 +152,7 @@ class Probing:
     ) -> Iterator[Evidence | Missing]:
         """Everything from one encode of the texts."""
         tokens, listing = prepared.required_rows, prepared.facts["sets"]
-        z = source.pooled(sae, tokens, self.pooling)
+        z = read_acts(source, sae, tokens, Pooled(self.pooling))
         subjects = (
             Subject(one, z[one.text], prepared.arrays[f"dense_{place}"])
             for place, one in enumerate(read_back(prepared.arrays, listing))
@@ -153,20 +162,22 @@ class Probing:
         if not ks:
             raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
         on_tokens = prepared.facts["concepts"] is not None
-        yield from evidence(problems(subjects, ks, seed, detect=not on_tokens))
-        yield from self._missing(prepared.facts, sae.d_sae, () if on_tokens else F1S)
+        row = "text" if source.stored_rows is None else "activation"
+        yield from evidence(problems(subjects, ks, seed, detect=not on_tokens), row)
+        f1s = () if on_tokens else [f1.metric for f1 in F1S]
+        yield from self._missing(prepared.facts, sae.d_sae, f1s)
         if on_tokens:
             known = concepts.Concepts.of(prepared)
             yield from concepts.score(sae, source, known)
         if self.compat and "saebench" in prepared.tables:
-            means = z if self.pooling == "mean" else source.pooled(sae, tokens, "mean")
+            means = z if self.pooling == "mean" else read_acts(source, sae, tokens, Pooled("mean"))
             pairs = saebench.pairs(prepared.tables["saebench"])
             verdicts = saebench.verdicts(saebench.Features(means, sae.d_sae), pairs, seed, "sae")
             yield from saebench.evidence(pairs, verdicts, prepared.tables["saebench_llm"])
             refused = prepared.tables["saebench_refused"]
             for part, reason in zip(refused["part"], refused["reason"], strict=True):
                 yield from missing(saebench.SCORES, reason, part)
-            too_many = [name for k, name in saebench.SPARSE.items() if k > sae.d_sae]
+            too_many = [metric for k, metric in saebench.SPARSE.items() if k > sae.d_sae]
             yield from missing(too_many, f"The SAE has only {sae.d_sae} latents.")
         elif self.compat:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
@@ -178,19 +189,20 @@ class Probing:
         return content(self.data or (LAB if own else SAEBENCH))
 
     def _missing(
-        self, facts: Mapping[str, Any], d_sae: int, f1s: Sequence[str]
+        self, facts: Mapping[str, Any], d_sae: int, f1s: Sequence[Metric]
     ) -> Iterator[Missing]:
         """Data sets that cannot be read, labels that cannot be probed for, too few latents."""
-        kinds = ("auc", "accuracy")
-        probes = [f"top_{k}" for k in self.top_k] + ["full_width"]
-        metrics = [f"{kind}_{probe}" for probe in probes for kind in kinds] + [*f1s]
+        probes = [*map(top, self.top_k), FULL_WIDTH]
+        metrics = [metric for probe in probes for metric in (probe.auc, probe.accuracy)]
         for name, reason in facts["unread"].items():
-            yield from missing(metrics, reason, name)
+            yield from missing([*metrics, *f1s], reason, name)
         for one in facts["sets"]:
             for label, reason in one["refused"].items():
-                yield from missing(metrics, reason, f"{one['name']}/{label}")
-        wide = [f"{kind}_top_{k}" for k in self.top_k if k > d_sae for kind in kinds]
-        yield from missing(wide, f"The SAE has only {d_sae} latents.")
+                yield from missing([*metrics, *f1s], reason, f"{one['name']}/{label}")
+        for k in self.top_k:
+            if k > d_sae:
+                reason = f"It asks for {k} latents, and the SAE has only {d_sae} latents."
+                yield from missing([top(k).auc, top(k).accuracy], reason)
 
     def _sets(
         self, source: ActivationSource, seed: int, number: Numbers, unread: dict[str, str]

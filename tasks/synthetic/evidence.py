@@ -1,4 +1,4 @@
-"""Which metrics `synthetic` reports: the columns each is the ratio of, its unit and anchors."""
+"""From tables of features and latents to the evidence of `synthetic`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,43 +6,35 @@ from typing import Literal
 
 import numpy as np
 
-from saeval.evidence import Evidence, Missing, units
+from saeval.evidence import Evidence, Metric, Missing, units
 
+from . import metrics as declared
 from .tables import Columns, Tables
 
 
 @dataclass(frozen=True)
-class Metric:
-    """sum(num) / sum(den) over the features or the latents."""
+class Ratio:
+    """A metric that is sum(num) / sum(den) over the features or the latents."""
 
-    name: str
+    metric: Metric
     table: Literal["features", "latents"]
     num: str
     """Statistic column."""
-    den: str | None
+    den: str | None = None
     """Statistic column; None counts the units."""
-    unit: str
-    better: Literal["higher", "lower", "none"]
-    ceiling: float
-    """Best possible value, for as many latents as features."""
     by_kind: bool = False
     """Whether it is also given apart for parents, children and other features."""
-    undefined: str = ""
-    """What it means where sum(den) is 0."""
 
 
-METRICS = (
-    Metric("mcc", "features", "cosine", "matched", "|cosine|", "higher", 1, by_kind=True),
-    Metric("f1", "features", "f1", "matched", "fraction", "higher", 1, by_kind=True),
-    Metric("coverage", "features", "covered", None, "fraction of features", "higher", 1),
-    Metric("uniqueness", "latents", "distinct", None, "fraction of latents", "higher", 1),
-    Metric("f1_nearest", "latents", "f1_nearest", None, "fraction", "higher", 1),
-    Metric("dead", "latents", "dead", None, "fraction of latents", "lower", 0),
-    Metric(
-        "shrinkage", "features", "lost", "magnitude", "fraction of magnitude", "none", 0,
-        undefined="No latent ever fires together with its feature, so nothing could shrink.",
-    ),
-)  # fmt: skip
+RATIOS = (
+    Ratio(declared.MCC, "features", "cosine", "matched", by_kind=True),
+    Ratio(declared.F1, "features", "f1", "matched", by_kind=True),
+    Ratio(declared.COVERAGE, "features", "covered"),
+    Ratio(declared.UNIQUENESS, "latents", "distinct"),
+    Ratio(declared.F1_NEAREST, "latents", "f1_nearest"),
+    Ratio(declared.DEAD, "latents", "dead"),
+    Ratio(declared.SHRINKAGE, "features", "lost", "magnitude"),
+)
 
 
 def evidence(
@@ -59,44 +51,42 @@ def evidence(
         "features": units("features", "feature", found.features, part=list(kind)),
         "latents": units("latents", "latent", found.latents),
     }
-    most = _ceilings(found)
-    for metric in METRICS:
-        parts = sorted(set(kind)) if metric.by_kind and len(set(kind)) > 1 else []
+    ceilings = _ceilings(found)
+    for ratio in RATIOS:
+        metric = ratio.metric
+        parts = sorted(set(kind)) if ratio.by_kind and len(set(kind)) > 1 else []
         for part in (None, *parts):
             rows = slice(None) if part is None else np.array(kind) == part
-            if metric.den and not getattr(found, metric.table)[metric.den][rows].sum() > 0:
-                why = metric.undefined or f"None of the {part} features is matched with a latent."
-                yield Missing(metric.name, why, metric.unit, metric.better, part)
+            if ratio.den and not getattr(found, ratio.table)[ratio.den][rows].sum() > 0:
+                none_of_kind = f"None of the {part} features is matched with a latent."
+                yield metric.missing(none_of_kind if part else metric.undefined, part)
                 continue
-            yield Evidence(
-                metric.name,
-                tables[metric.table],
-                {"num": metric.num} | ({"den": metric.den} if metric.den else {}),
-                unit=metric.unit,
-                better=metric.better,
+            yield metric.evidence(
+                tables[ratio.table],
+                {"num": ratio.num} | ({"den": ratio.den} if ratio.den else {}),
                 part=part,
-                floor=_floor(metric, random, rows),
-                ceiling=most.get(metric.name, metric.ceiling),
+                floor=_floor(ratio, random, rows),
+                ceiling=ceilings.get(metric),
             )
 
 
-def _ceilings(found: Tables) -> dict[str, float]:
+def _ceilings(found: Tables) -> dict[Metric, float]:
     """Best values of what depends on how many latents there are for the features."""
     features, latents = len(found.features["latent"]), len(found.latents["feature"])
     return {
-        "coverage": min(1.0, latents / features),
-        "uniqueness": min(1.0, features / latents),
+        declared.COVERAGE: min(1.0, latents / features),
+        declared.UNIQUENESS: min(1.0, features / latents),
     }
 
 
-def _floor(metric: Metric, random: Sequence[Tables], rows: slice | np.ndarray) -> float | None:
+def _floor(ratio: Ratio, random: Sequence[Tables], rows: slice | np.ndarray) -> float | None:
     """Mean over random SAEs; None where the metric is undefined for one of them."""
-    ratios = [_ratio(metric, getattr(tables, metric.table), rows) for tables in random]
-    defined = [ratio for ratio in ratios if ratio is not None]
-    return float(np.mean(defined)) if len(defined) == len(ratios) else None
+    values = [_value(ratio, getattr(tables, ratio.table), rows) for tables in random]
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if len(defined) == len(values) else None
 
 
-def _ratio(metric: Metric, columns: Columns, rows: slice | np.ndarray) -> float | None:
-    num = columns[metric.num][rows]
-    den = columns[metric.den][rows].sum() if metric.den else len(num)
+def _value(ratio: Ratio, columns: Columns, rows: slice | np.ndarray) -> float | None:
+    num = columns[ratio.num][rows]
+    den = columns[ratio.den][rows].sum() if ratio.den else len(num)
     return float(num.sum() / den) if den else None

@@ -118,7 +118,7 @@ def _features(
         "both_fire": counts.matched.both,
         "latent_only": counts.matched.latent_only,
         "feature_only": counts.matched.feature_only,
-        "lost": counts.sizes.truth - counts.sizes.act,
+        "lost": counts.sizes.lost,
         "magnitude": counts.sizes.truth,
         "matched": np.ones(len(matching.latent)),
     }

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
-from saeval.sae import SAE
+from saeval.sae import SAE, traits_of
 from saeval.task import Prepared
 
 from .evidence import evidence
@@ -26,6 +26,15 @@ class Synthetic:
 
     name: ClassVar[str] = "synthetic"
     version: ClassVar[int] = 1
+    headline: ClassVar[tuple[str, ...]] = (
+        "mcc",
+        "f1",
+        "coverage",
+        "uniqueness",
+        "f1_nearest",
+        "dead",
+        "shrinkage",
+    )
 
     covered_from: float = 0.8
     """|cosine| with the closest latent from which a feature counts as covered. Source: arXiv
@@ -64,6 +73,13 @@ class Synthetic:
     ) -> Iterator[Evidence | Missing]:
         """Match latents with features by their directions; then compare when they fire."""
         world, rows = _truth(source)[0], prepared.required_rows
+        several = traits_of(sae)
+        if several.several_sites:
+            raise NotApplicable(
+                f"A synthetic world has a single site, and this SAE reads or writes "
+                f"{', '.join(dict.fromkeys((*several.read_sites, *several.write_sites)))} "
+                "together. Score it on the model that it was trained on."
+            )
         W_dec = sae.W_dec.detach().double().cpu().numpy()
         found = find(W_dec, _pairs(sae, source, rows, world), world, self.covered_from)
         k = min(max(1, round(found.l0)), sae.d_sae)
@@ -76,7 +92,7 @@ def _pairs(
 ) -> Iterator[Pair]:
     """Codes and truth, batch by batch."""
     truth = evaluation_sample(world.spec.name).truth
-    for batch, codes in source.codes(sae, rows):
+    for batch, codes in read_codes(source, sae, rows):
         yield codes, truth[rows.ids[batch.rows, 0]]
 
 

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,20 @@ from torch import Tensor
 
 from saeval.activations import (
     ActivationSource,
+    AtPositions,
     Batch,
+    Memo,
     ModelSource,
+    Pooled,
     Store,
     TokenRows,
     array_source,
+    has_logits,
     model_source,
+    read_acts,
+    read_codes,
+    read_x,
 )
-from saeval.activations.pooling import Memo
 from saeval.errors import DataError, ModelError, NotApplicable, UsageError
 from saeval.models import LoadedModel, load_model
 
@@ -100,10 +107,10 @@ def test_sources_conform_to_the_protocol(gpt2: ModelSource) -> None:
 def test_activations_are_those_of_each_text_alone(gpt2: ModelSource) -> None:
     """Batching, padding and sorting by length change nothing."""
     rows = gpt2.tokenize(TEXTS, name="texts")
-    found = list(all_x(gpt2, rows).split(rows.mask.sum(1).tolist()))
+    found, sites = list(all_x(gpt2, rows).split(rows.mask.sum(1).tolist())), gpt2.sites.read
     for i, x in enumerate(found):
         ids = torch.from_numpy(rows.ids[i : i + 1, : rows.attention[i].sum()].astype(np.int64))
-        alone = gpt2.model.run_to([gpt2.site], ids, torch.ones_like(ids))[gpt2.site]
+        alone = gpt2.model.run_to(sites, ids, torch.ones_like(ids))[sites[0]]
         assert torch.allclose(x, alone[0, 1:], atol=1e-6)
 
 
@@ -119,7 +126,10 @@ def test_batch_size_changes_no_figure(
     )
     rows = one.tokenize(TEXTS, name="texts")
     assert torch.allclose(all_x(one, rows), all_x(other, rows), atol=1e-6)
-    assert abs(one.pooled(sae, rows) - other.pooled(sae, rows)).max() < 1e-6
+    assert (
+        abs(read_acts(one, sae, rows, Pooled()) - read_acts(other, sae, rows, Pooled())).max()
+        < 1e-6
+    )
     ours, theirs = (
         torch.cat([s.splice(rows, b, b.y * 0.5)[b.mask] for b in s.batches(rows)])
         for s in (one, other)
@@ -132,11 +142,11 @@ def test_one_pass_of_the_model_serves_all_saes_and_tasks(gpt2: ModelSource) -> N
     rows = gpt2.tokenize(TEXTS, name="texts")
     with counted(gpt2.model, "transformer.h.0.mlp") as first:
         for seed in (0, 1):
-            sae = PlainSAE(gpt2.d_in, seed=seed)
-            list(gpt2.codes(sae, rows))
-            gpt2.pooled(sae, rows)
-            gpt2.pooled_x(rows)
-            gpt2.at(rows, np.zeros(len(rows), dtype=np.int64))
+            sae = PlainSAE(gpt2.widths.d_in, seed=seed)
+            list(read_codes(gpt2, sae, rows))
+            read_acts(gpt2, sae, rows, Pooled())
+            read_x(gpt2, rows, Pooled())
+            read_x(gpt2, rows, AtPositions(np.zeros(len(rows), dtype=np.int64)))
             list(gpt2.final_hidden(rows))
     with counted(gpt2.model, "transformer.h.2.mlp") as last:
         for batch in gpt2.batches(rows):
@@ -200,8 +210,18 @@ def test_streamed_equals_stored(load: Callable[[str], LoadedModel], tmp_path: Pa
     rows = stored.tokenize(TEXTS, name="texts")
     assert torch.allclose(all_x(stored, rows), all_x(streamed, rows), atol=1e-6)
     last = rows.attention.sum(1) - 1
-    assert np.allclose(stored.at(rows, last), streamed.at(rows, last), atol=1e-6)
-    assert abs(stored.pooled(sae, rows, "max") - streamed.pooled(sae, rows, "max")).max() < 1e-6
+    assert np.allclose(
+        read_x(stored, rows, AtPositions(last)),
+        read_x(streamed, rows, AtPositions(last)),
+        atol=1e-6,
+    )
+    assert (
+        abs(
+            read_acts(stored, sae, rows, Pooled("max"))
+            - read_acts(streamed, sae, rows, Pooled("max"))
+        ).max()
+        < 1e-6
+    )
     assert not list((tmp_path / "0" / "entries").glob("??/*"))
 
 
@@ -239,7 +259,7 @@ def test_an_encoder_is_read_with_its_own_special_tokens(
     assert rows.ids.tolist() == [[1, 5, 6, 2], [1, 7, 2, 0]]
     assert rows.mask.sum(1).tolist() == [2, 1]
     assert len(all_x(source, rows)) == 3
-    assert not source.has_logits
+    assert not has_logits(source)
     with pytest.raises(NotApplicable, match="without an output head"):
         source.final_hidden(rows)
 
@@ -337,32 +357,32 @@ def test_a_model_without_tokenizer_takes_token_rows_only(tmp_path: Path) -> None
 def test_codes_are_encoded_once_for_the_sae_being_scored(gpt2: ModelSource) -> None:
     """Codes equal the SAE's own; a second task encodes nothing; another SAE starts afresh."""
     rows = gpt2.tokenize(TEXTS, name="texts")
-    sae, other = PlainSAE(gpt2.d_in), PlainSAE(gpt2.d_in, seed=1)
-    for batch, codes in gpt2.codes(sae, rows):
+    sae, other = PlainSAE(gpt2.widths.d_in), PlainSAE(gpt2.widths.d_in, seed=1)
+    for batch, codes in read_codes(gpt2, sae, rows):
         x = batch.x_tokens
         assert torch.equal(codes.dense(), sae.encode(x))
     sae.encoded = 0
-    list(gpt2.codes(sae, rows))
-    gpt2.pooled(sae, rows)
+    list(read_codes(gpt2, sae, rows))
+    read_acts(gpt2, sae, rows, Pooled())
     assert sae.encoded == 0
-    list(gpt2.codes(other, rows))
+    list(read_codes(gpt2, other, rows))
     assert other.encoded == rows.mask.sum()
-    list(gpt2.codes(sae, rows))
-    gpt2.release(sae)
-    list(gpt2.codes(sae, rows))
+    list(read_codes(gpt2, sae, rows))
+    gpt2.memo.release(sae)
+    list(read_codes(gpt2, sae, rows))
     assert sae.encoded == 2 * rows.mask.sum()
 
 
 def test_acts_are_those_of_all_counted_tokens(gpt2: ModelSource) -> None:
     """Row by row, as the SAE gives them; whether or not some were remembered."""
     rows = gpt2.tokenize(TEXTS, name="texts")
-    sae = PlainSAE(gpt2.d_in)
+    sae = PlainSAE(gpt2.widths.d_in)
     brute = np.concatenate(acts_by_row(gpt2, sae, rows))
-    assert np.allclose(gpt2.acts(sae, rows).toarray(), brute, atol=1e-6)
-    assert np.allclose(gpt2.activations(rows), all_x(gpt2, rows), atol=1e-6)
-    list(gpt2.codes(sae, rows))
+    assert np.allclose(read_acts(gpt2, sae, rows).toarray(), brute, atol=1e-6)
+    assert np.allclose(read_x(gpt2, rows), all_x(gpt2, rows), atol=1e-6)
+    list(read_codes(gpt2, sae, rows))
     sae.encoded = 0
-    assert np.allclose(gpt2.acts(sae, rows).toarray(), brute, atol=1e-6)
+    assert np.allclose(read_acts(gpt2, sae, rows).toarray(), brute, atol=1e-6)
     assert sae.encoded == 0
 
 
@@ -373,9 +393,9 @@ def test_single_positions_take_little_of_the_store(
     source = model_source(load("gpt2"), "layers.1", store=Store(tmp_path))
     rows = source.tokenize(TEXTS, name="texts")
     last = rows.attention.sum(1) - 1
-    found = source.at(rows, last)
+    found = read_x(source, rows, AtPositions(last))
     (held,) = tmp_path.rglob("0.bin")
-    assert held.stat().st_size == len(rows) * source.d_in * 4
+    assert held.stat().st_size == len(rows) * source.widths.d_in * 4
     x = np.concatenate([batch.x.numpy() for batch in source.batches(rows)])
     assert np.allclose(found, x[np.arange(len(rows)), last], atol=1e-6)
 
@@ -383,12 +403,12 @@ def test_single_positions_take_little_of_the_store(
 def test_pooling_remembers_its_result_alone(gpt2: ModelSource) -> None:
     """What was pooled is not pooled again, and the codes behind it take no memory."""
     rows = gpt2.tokenize(TEXTS, name="texts")
-    sae = PlainSAE(gpt2.d_in)
-    first = gpt2.pooled(sae, rows)
+    sae = PlainSAE(gpt2.widths.d_in)
+    first = read_acts(gpt2, sae, rows, Pooled())
     sae.encoded = 0
-    assert gpt2.pooled(sae, rows) is first
+    assert read_acts(gpt2, sae, rows, Pooled()) is first
     assert sae.encoded == 0
-    assert gpt2._memo.bytes == first.data.nbytes + first.indices.nbytes + first.indptr.nbytes
+    assert gpt2.memo.bytes == first.data.nbytes + first.indices.nbytes + first.indptr.nbytes
 
 
 def test_codes_past_the_bound_are_encoded_again(
@@ -396,61 +416,64 @@ def test_codes_past_the_bound_are_encoded_again(
 ) -> None:
     """Memory stays under the limit, and the codes are the same."""
     source = model_source(load("gpt2"), "layers.1", store=Store(tmp_path), batch_tokens=8)
-    bounded = ModelSource(
-        source.model, source.site, source.write_site, source.store, 8, _memo=Memo(limit=500)
-    )
+    bounded = replace(source, memo=Memo(limit=500))
     rows = source.tokenize(TEXTS, name="texts")
-    sae = PlainSAE(source.d_in)
-    whole = [codes.dense() for _, codes in source.codes(sae, rows)]
+    sae = PlainSAE(source.widths.d_in)
+    whole = [codes.dense() for _, codes in read_codes(source, sae, rows)]
     sae.encoded = 0
     for _ in range(2):
-        parts = [codes.dense() for _, codes in bounded.codes(sae, rows)]
+        parts = [codes.dense() for _, codes in read_codes(bounded, sae, rows)]
         assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
     assert rows.mask.sum() < sae.encoded < 2 * rows.mask.sum()
-    assert 0 < bounded._memo.bytes <= 500
+    assert 0 < bounded.memo.bytes <= 500
 
 
 def test_pooling_equals_brute_force(gpt2: ModelSource) -> None:
     """Mean and max over counted tokens, where inactive latents count as 0 and signs are kept."""
-    sae = PlainSAE(gpt2.d_in)
+    sae = PlainSAE(gpt2.widths.d_in)
     texts = gpt2.tokenize(TEXTS, name="texts")
     acts = acts_by_row(gpt2, sae, texts)
     assert (np.concatenate(acts) < 0).any()
-    mean, largest = gpt2.pooled(sae, texts), gpt2.pooled(sae, texts, "max")
+    mean, largest = (
+        read_acts(gpt2, sae, texts, Pooled()),
+        read_acts(gpt2, sae, texts, Pooled("max")),
+    )
     assert np.allclose(mean.toarray(), [row.mean(0) for row in acts], atol=1e-6)
     assert np.allclose(largest.toarray(), [row.max(0) for row in acts])
     x = all_x(gpt2, texts).split(texts.mask.sum(1).tolist())
-    assert np.allclose(gpt2.pooled_x(texts), [row.mean(0) for row in x], atol=1e-6)
-    assert np.allclose(gpt2.pooled_x(texts, "max"), [row.amax(0) for row in x])
+    assert np.allclose(read_x(gpt2, texts, Pooled()), [row.mean(0) for row in x], atol=1e-6)
+    assert np.allclose(read_x(gpt2, texts, Pooled("max")), [row.amax(0) for row in x])
     with pytest.raises(UsageError, match="mean or max, not by 'median'"):
-        gpt2.pooled(sae, texts, "median")
+        read_acts(gpt2, sae, texts, Pooled("median"))
     with pytest.raises(UsageError, match="median"):
-        gpt2.pooled_x(texts, "median")
+        read_x(gpt2, texts, Pooled("median"))
 
 
 def test_a_row_without_counted_tokens_pools_to_zero(gpt2: ModelSource) -> None:
     """BOS alone is no text: its row is 0, never NaN."""
     rows = gpt2.token_rows(np.array([[1, 2, 1], [5, 6, 7]]), name="ready")
-    sae = PlainSAE(gpt2.d_in)
+    sae = PlainSAE(gpt2.widths.d_in)
     for how in ("mean", "max"):
-        assert gpt2.pooled(sae, rows, how)[0].nnz == 0
-        assert gpt2.pooled(sae, rows, how)[1].nnz > 0
-        assert (gpt2.pooled_x(rows, how)[0] == 0).all()
+        assert read_acts(gpt2, sae, rows, Pooled(how))[0].nnz == 0
+        assert read_acts(gpt2, sae, rows, Pooled(how))[1].nnz > 0
+        assert (read_x(gpt2, rows, Pooled(how))[0] == 0).all()
 
 
 def test_single_positions(gpt2: ModelSource) -> None:
     """Activations and codes at one position a row are those of the batch; others are refused."""
     rows = gpt2.tokenize(TEXTS, name="texts")
-    sae = PlainSAE(gpt2.d_in)
+    sae = PlainSAE(gpt2.widths.d_in)
     last = rows.attention.sum(1) - 1
     whole = torch.cat([batch.x for batch in gpt2.batches(rows)])
     expected = whole[torch.arange(len(rows)), torch.from_numpy(last)]
-    assert np.array_equal(gpt2.at(rows, last), expected.numpy())
-    assert np.allclose(gpt2.codes_at(sae, rows, last).toarray(), sae.encode(expected).numpy())
+    assert np.array_equal(read_x(gpt2, rows, AtPositions(last)), expected.numpy())
+    assert np.allclose(
+        read_acts(gpt2, sae, rows, AtPositions(last)).toarray(), sae.encode(expected).numpy()
+    )
     with pytest.raises(DataError, match=r"Row 1 of 'texts' has 2 tokens.*position 7"):
-        gpt2.at(rows, np.array([0, 7, 0, 0, 0]))
+        read_x(gpt2, rows, AtPositions(np.array([0, 7, 0, 0, 0])))
     with pytest.raises(DataError, match="one position each"):
-        gpt2.at(rows, np.array([0]))
+        read_x(gpt2, rows, AtPositions(np.array([0])))
 
 
 def test_centred_activations_change_nothing_behind(
@@ -465,7 +488,7 @@ def test_centred_activations_change_nothing_behind(
     x = all_x(plain, rows)
     assert torch.allclose(all_x(centred, rows), x - x.mean(-1, keepdim=True), atol=1e-6)
     last = rows.attention.sum(1) - 1
-    assert np.allclose(centred.at(rows, last).mean(-1), 0, atol=1e-6)
+    assert np.allclose(read_x(centred, rows, AtPositions(last)).mean(-1), 0, atol=1e-6)
     for batch, final in zip(centred.batches(rows), plain.final_hidden(rows), strict=True):
         spliced = centred.splice(rows, batch, batch.y)
         assert torch.allclose(spliced[batch.mask], final[batch.mask], atol=1e-5)
@@ -529,7 +552,7 @@ def test_activations_written_by_numpy(fixtures_dir: Path) -> None:
     rows = source.stored_rows
     statistics = pd.read_json(folder / "statistics.json", typ="series")
     x = all_x(source, rows).double()
-    assert (len(rows), source.d_in) == (statistics["rows"], statistics["d_in"])
+    assert (len(rows), source.widths.d_in) == (statistics["rows"], statistics["d_in"])
     assert float(x.norm(dim=-1).mean()) == pytest.approx(statistics["mean_norm"])
     assert float(x.var(0, correction=0).sum()) == pytest.approx(statistics["total_variance_ddof0"])
 
@@ -551,10 +574,14 @@ def test_arrays_conform_to_the_same_protocol(tmp_path: Path, kind: str) -> None:
     rows, sae = source.stored_rows, PlainSAE(4)
     assert torch.equal(all_x(source, rows), torch.from_numpy(x))
     acts = sae.encode(torch.from_numpy(x)).numpy()
-    assert np.allclose(source.pooled(sae, rows).toarray(), acts)
-    assert np.allclose(source.pooled(sae, rows.take(slice(2, 5)), "max").toarray(), acts[2:5])
-    assert np.array_equal(source.at(rows.take([6, 0]), np.array([0, 0])), x[[6, 0]])
-    assert (source.model, source.has_logits, source.context) == (None, False, 1)
+    assert np.allclose(read_acts(source, sae, rows, Pooled()).toarray(), acts)
+    assert np.allclose(
+        read_acts(source, sae, rows.take(slice(2, 5)), Pooled("max")).toarray(), acts[2:5]
+    )
+    assert np.array_equal(
+        read_x(source, rows.take([6, 0]), AtPositions(np.array([0, 0]))), x[[6, 0]]
+    )
+    assert (source.model, has_logits(source), source.context) == (None, False, 1)
     batch = next(iter(source.batches(rows)))
     for refused in (
         lambda: source.tokenize(["w1"], name="t"),
@@ -571,9 +598,9 @@ def test_arrays_with_targets_are_transcoder_data() -> None:
     x, y = np.ones((3, 4), dtype=np.float32), np.zeros((3, 2), dtype=np.float32)
     source = array_source(x, y)
     batch: Batch = next(iter(source.batches(source.stored_rows)))
-    assert (source.d_in, source.d_out) == (4, 2)
+    assert (source.widths.d_in, source.widths.d_out) == (4, 2)
     assert torch.equal(batch.y_tokens, torch.zeros(3, 2))
-    with pytest.raises(DataError, match="3 inputs with 2 targets"):
+    with pytest.raises(DataError, match="3 vectors with 2 vectors"):
         array_source(x, y[:2])
 
 
@@ -594,7 +621,8 @@ def test_arrays_that_are_no_activations_are_refused(tmp_path: Path) -> None:
         (tmp_path / "two.safetensors", "holds 2 tensors"),
         (tmp_path / "none.npy", "No such file"),
         (tmp_path / "x.csv", r"none of \.npy"),
-        (np.ones((2, 3, 4)), r"shape \[2, 3, 4\], not vectors"),
+        (np.ones(4), r"shape \[4\], not vectors"),
+        (np.ones((2, 3, 4, 5)), r"shape \[2, 3, 4, 5\], not vectors"),
         (np.ones((2, 3), dtype=np.int64), "int64"),
         (np.ones((0, 3), dtype=np.float32), r"\[0, 3\]"),
     ):

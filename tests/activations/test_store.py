@@ -355,7 +355,7 @@ def test_rows_that_tasks_prepare_round_trip(
     """Rows come back under their names, in any order of memory, none at all included."""
     for _ in range(2):
         content = Prepared(rows=first, more_rows=more)
-        found = prepared(Store(tmp_path), {"task": "t"}, lambda content=content: content)
+        found, _ = prepared(Store(tmp_path), {"task": "t"}, lambda content=content: content)
         assert (found.rows is None) == (first is None)
         assert list(found.more_rows) == list(more)
         pairs = [(found.rows, first)] if first is not None else []
@@ -381,7 +381,7 @@ def test_what_an_older_form_kept_is_prepared_again(
     store.get({**key, "kind": "prepared"}, write_old, lambda folder: folder)
     assert not held(store, key)
     with caplog.at_level(logging.WARNING):
-        found = prepared(store, key, lambda: Prepared(rows=some_rows("new")))
+        found, _ = prepared(store, key, lambda: Prepared(rows=some_rows("new")))
     assert found.required_rows.name == "new"
     assert held(store, key)
     assert not caplog.records

@@ -50,7 +50,7 @@ def test_core_reads_the_labs_text_on_the_labs_model() -> None:
     task = Core(rows=8, ce_rows=4)
     prepared = task.prepare(source, 0)
     assert prepared.facts["data"] == "lab/world"
-    null: SAE = random_topk(torch.zeros(source.d_in), 256, 16, 0)
+    null: SAE = random_topk(torch.zeros(source.widths.d_in), 256, 16, 0)
     scores = {each.metric: each for each in task.score(null, prepared, source, 0)}
     assert {"fvu", "ce_loss_score"} <= scores.keys()
 

@@ -12,14 +12,22 @@ from saeval.metrics.recovery import (
     firing,
     magnitudes,
     match,
-    mcc,
     nearest_feature,
-    uniqueness,
 )
 
 
 def _random(rows: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((rows, 96))
+
+
+def mcc(cosine: np.ndarray) -> float:
+    """Mean |cosine| over the best pairing."""
+    return float(match(cosine).cosine.mean())
+
+
+def uniqueness(cosine: np.ndarray) -> float:
+    """Different features nearest to some latent, as a share of the latents."""
+    return float(distinctness(nearest_feature(cosine)).mean())
 
 
 def _sparse(tokens: int, columns: int, seed: int, rate: float = 0.3) -> sp.csr_matrix:
@@ -122,8 +130,9 @@ def test_counts_of_batches_add_up() -> None:
     both = counted[0] + counted[1]
     assert np.array_equal(both.both, whole.both)
     assert np.array_equal(both.f1, whole.f1)
-    expected = magnitudes(acts, truth, feature, W_dec).shrinkage
-    assert (sized[0] + sized[1]).shrinkage == pytest.approx(expected)
+    expected = magnitudes(acts, truth, feature, W_dec)
+    assert (sized[0] + sized[1]).lost == pytest.approx(expected.lost)
+    assert (sized[0] + sized[1]).truth == pytest.approx(expected.truth)
 
 
 def test_shrinkage_by_hand() -> None:
@@ -132,7 +141,7 @@ def test_shrinkage_by_hand() -> None:
     acts = _codes([0.5, 1.0, 0.0])
     direction = np.array([[0.0, 2.0]])
     found = magnitudes(acts, truth, np.array([0]), direction)
-    assert found.shrinkage == pytest.approx(0.5)
-    assert magnitudes(truth, truth, np.array([0]), direction / 2).shrinkage == 0
-    with pytest.raises(DataError, match="nothing could shrink"):
-        _ = magnitudes(_codes([0.0, 0.0, 0.0]), truth, np.array([0]), direction).shrinkage
+    assert (found.lost.tolist(), found.truth.tolist()) == ([3], [6])
+    assert magnitudes(truth, truth, np.array([0]), direction / 2).lost.tolist() == [0]
+    silent = magnitudes(_codes([0.0, 0.0, 0.0]), truth, np.array([0]), direction)
+    assert (silent.lost.tolist(), silent.truth.tolist()) == ([0], [0])

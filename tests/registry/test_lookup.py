@@ -258,8 +258,7 @@ def test_id_wins_over_folder_and_says_so(zoo: Registry, tmp_path: Path) -> None:
     [
         ("zoo/c", r"No SAE, set or folder is called 'zoo/c'\. Did you mean 'zoo/(a|b|both)'"),
         ("zoo/c*", r"No registry id matches 'zoo/c\*'"),
-        ("./none", r"There is no folder '\./none'"),
-        ("registry.yaml", r"'registry\.yaml' is a file\. Give the folder"),
+        ("./none", r"There is no folder or file '\./none'"),
         ("file://a", "write the folder's path itself"),
         ("https://example.org/a", "is no source"),
     ],

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,14 +17,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import saeval
 from saeval.errors import ResultError
 from saeval.evidence import Evidence, Missing, Units, units
-from saeval.results.folder import check_writable, result_path, slug, write_result
+from saeval.results.aliases import Alias, remember
+from saeval.results.folder import result_path, slug
 from saeval.results.from_evidence import scores_of
 from saeval.results.key import result_key
 from saeval.results.reading import find_result, read_result, read_results, result_evidence
 from saeval.results.recompute import discrepancies, recompute
-from saeval.results.score import COLUMNS, Labels, Result, Results
+from saeval.results.results import Results
+from saeval.results.score import COLUMNS, Labels, Result
+from saeval.results.writing import check_writable, write_result
 
 KEY = "0123456789abcdef0123"
 LABELS = Labels("lab/world/topk-16", "core", 1, 0, KEY, "lab/world/topk")
@@ -531,7 +536,7 @@ def test_repr_says_what_happened() -> None:
 
 AS_NOBODY = """
 import os, sys
-from saeval.results.folder import check_writable
+from saeval.results.writing import check_writable
 if hasattr(os, "geteuid") and os.geteuid() == 0:
     os.seteuid(65534)  # root may write anywhere
 check_writable(sys.argv[1])
@@ -566,15 +571,192 @@ def test_a_read_only_folder_is_refused() -> None:
     assert b"ResultError: Results cannot be written" in outcomes[1].stderr
 
 
-def test_old_leftovers_are_cleared_and_fresh_ones_kept(tmp_path: Path) -> None:
-    """What a killed run left a day ago goes; what another run is writing now stays."""
-    for name, age in ((".tmp-old", 2), (".old-old", 2), (".tmp-fresh", 0), ("kept", 2)):
+WRITES_ON = """
+import sys, time
+from pathlib import Path
+from saeval.results.unfinished import unfinished
+root = Path(sys.argv[1])
+with unfinished(root, root / "sae" / ("core-" + "0" * 20)) as paths:
+    (paths.folder / "rows.parquet").write_text("half")
+    if sys.argv[2:]:
+        (root / "sae" / ("core-" + "0" * 20)).rename(paths.aside)
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_leftovers_of_dead_processes_go_at_once_and_of_living_ones_never(tmp_path: Path) -> None:
+    """Neither age nor a clock that jumps decides: only whether the process still lives."""
+    command = [sys.executable, "-c", WRITES_ON, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        held = sorted(path.name for path in tmp_path.iterdir())
+        assert [name[:5] for name in held] == [".lock", ".tmp-"]
+        for days in (0, 400, -400):
+            for path in tmp_path.iterdir():
+                stamp = path.stat().st_mtime - days * 86400
+                os.utime(path, (stamp, stamp))
+            check_writable(tmp_path)
+            assert sorted(path.name for path in tmp_path.iterdir()) == held
+        process.kill()
+        process.wait()
+    for name in (".tmp-without-lock", ".old-without-lock", "kept"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "result.json").write_text("{")
-        stamp = (tmp_path / name).stat().st_mtime - age * 86400
-        os.utime(tmp_path / name, (stamp, stamp))
     check_writable(tmp_path)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".tmp-fresh", "kept"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_result_that_a_dead_process_had_moved_aside_goes_back(tmp_path: Path) -> None:
+    """A kill between the two renames of a write costs nothing: the next run has the old result."""
+    old = some_result(sae="sae", result_id="0" * 20)
+    write_result(tmp_path, old, some_evidence())
+    command = [sys.executable, "-c", WRITES_ON, str(tmp_path), "aside"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        check_writable(tmp_path)
+        assert read_results(tmp_path) == []
+        process.kill()
+        process.wait()
+    check_writable(tmp_path)
+    assert [result.scores for result in read_results(tmp_path)] == [old.scores]
+    assert [path.name for path in tmp_path.iterdir()] == ["sae"]
+
+
+def test_a_lock_cannot_lead_elsewhere(tmp_path: Path) -> None:
+    """What a lock file says moves nothing out of the folder of results."""
+    root = tmp_path / "results"
+    for number, place in enumerate((f"../x-{KEY}", f"a/../../x-{KEY}", "/etc/x", f"/x/y-{KEY}")):
+        (root / f".old-{number}").mkdir(parents=True)
+        (root / f".lock-{number}").write_text(place)
+    check_writable(root)
+    assert list(root.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [root]
+
+
+def test_a_result_is_read_under_every_name_that_it_was_asked_for(tmp_path: Path) -> None:
+    """Names add up, over forced writes too; each comes with its run, all with the same scores."""
+    first = some_result()
+    folder = write_result(tmp_path, first, some_evidence())
+    names = [("mine", None), (None, "lab/world/topk"), ("lab/world/topk-16", None), ("解释", "é")]
+    for sae, group in names:
+        alias = Alias(sae, group, {"saes": [sae]})
+        for _ in range(2):
+            remember(tmp_path, folder, KEY, alias)
+    everyone = {(LABELS.sae, LABELS.set), *names}
+
+    def read() -> dict[Any, Result]:
+        results = read_results(tmp_path)
+        assert {(r.sae, r.set) for r in results} == everyone
+        assert len(results) == len(everyone)
+        return {(result.sae, result.set): result for result in results}
+
+    read()
+    again = some_result(sae="another", set=None)
+    everyone.add(("another", None))
+    assert write_result(tmp_path, again, some_evidence()) == folder
+    results = read()
+    for (sae, group), result in results.items():
+        assert {(score.sae, score.set) for score in result.scores} == {(sae, group)}
+        assert [score.value for score in result.scores] == [score.value for score in again.scores]
+    assert results["mine", None].run == {"saes": ["mine"]}
+    assert find_result(tmp_path, KEY) == results["another", None]
+    assert [path.name for path in tmp_path.iterdir()] == ["lab-world-topk-16"]
+    assert discrepancies(folder) == ()
+
+
+def test_a_folder_without_names_of_its_own_reads_as_before(tmp_path: Path) -> None:
+    """A result that an older version wrote has its one name; half a file of a name is no name."""
+    folder = write_result(tmp_path, some_result(), some_evidence())
+    altered(folder, lambda record: record.pop("working_folder"))
+    (folder / "alias-0123456789abcdef.json").write_text('{"sae": "half"')
+    (folder / "alias-0123456789abcdee.json").write_text("[]")
+    assert [result.sae for result in read_results(tmp_path)] == [LABELS.sae]
+
+
+def test_no_name_is_lost_while_others_replace_the_result(tmp_path: Path) -> None:
+    """Threads that write the result and threads that name it: every name is there at the end."""
+    evidence = some_evidence()[-1:]
+    folder = write_result(tmp_path, some_result(evidence), evidence)
+
+    def work(number: int) -> None:
+        if number % 3:
+            remember(tmp_path, folder, KEY, Alias(f"name {number}", None, {}))
+        else:
+            write_result(tmp_path, some_result(evidence, sae=f"writer {number}"), evidence)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(60)))
+    names = {result.sae for result in read_results(tmp_path)}
+    asked = {f"{'name' if number % 3 else 'writer'} {number}" for number in range(60)}
+    assert names == asked | {LABELS.sae}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_name_for_a_result_that_is_gone_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not waited for for ever, and nothing is left of it."""
+    monkeypatch.setattr("saeval.results.aliases._WAIT", 0.0)
+    with pytest.raises(FileNotFoundError, match="is gone"):
+        remember(tmp_path, tmp_path / "sae" / f"core-{KEY}", KEY, Alias("mine", None, {}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_copies_of_one_result_under_two_names_are_one(tmp_path: Path) -> None:
+    """Where two processes wrote one result at once, reading takes a scored copy for both names."""
+    failed = Result.of(
+        replace(LABELS, sae="a"),
+        [replace(LABELS, sae="a").score(status="failed", reason="Out of memory.")],
+        provenance={},
+        run={},
+    )
+    write_result(tmp_path / "one", failed, [])
+    write_result(tmp_path, some_result(sae="b"), some_evidence())
+    shutil.copytree(tmp_path / "one" / "a", tmp_path / "a")
+    shutil.rmtree(tmp_path / "one")
+    results = read_results(tmp_path)
+    assert {(result.sae, result.status) for result in results} == {("a", "scored"), ("b", "scored")}
+    found = find_result(tmp_path, KEY)
+    assert found is not None
+    assert found.status == "scored"
+
+
+def test_different_saes_of_one_name_are_told_apart_when_read(tmp_path: Path) -> None:
+    """A name is a label: two contents under it read as two names, one content as one."""
+    for number, content in enumerate(("ab" * 32, "cd" * 32)):
+        for task in ("core", "probing"):
+            result = some_result(
+                sae="sae", task=task, result_id=f"{task[0]}{number}".rjust(20, "0")
+            )
+            result = replace(result, result_id=f"{number}{len(task)}".rjust(20, "0"))
+            known = replace(result, provenance={"saes": [{"hash": content}]})
+            write_result(tmp_path / f"{number}", known, some_evidence())
+            write_result(tmp_path / "both", known, some_evidence())
+    assert {result.sae for result in read_results(tmp_path / "0")} == {"sae"}
+    results = read_results(tmp_path / "both")
+    assert {(result.sae, result.task) for result in results} == {
+        (f"sae-{content}", task)
+        for content in ("abababab", "cdcdcdcd")
+        for task in ("core", "probing")
+    }
+    assert all({s.sae for s in result.scores} == {result.sae} for result in results)
+
+
+def test_load_results(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """saeval.load_results gives all that is whole as Results, logs the rest, needs a folder."""
+    folder = write_result(tmp_path, some_result(), some_evidence())
+    remember(tmp_path, folder, KEY, Alias("mine", None, {}))
+    damaged = write_result(tmp_path, some_result(result_id="f" * 20), some_evidence())
+    (damaged / "result.json").write_text("{")
+    results = saeval.load_results(tmp_path)
+    assert [result.sae for result in results] == ["lab/world/topk-16", "mine"]
+    assert len(results.to_pandas()) == len(results.scores) == 2 * len(some_result().scores)
+    assert caplog.text.count("Skipped") == 1
+    assert len(saeval.load_results(str(tmp_path / "lab-world-topk-16"))) == 0
+    with pytest.raises(ResultError, match=r"There is no folder .*--output-path"):
+        saeval.load_results(tmp_path / "none")
 
 
 KILLED = """
@@ -611,7 +793,7 @@ print(step)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
 def test_a_killed_write_leaves_the_old_result_the_new_one_or_none(tmp_path: Path) -> None:
-    """SIGKILL before each file-system call of a write: what is read is whole, old or new."""
+    """SIGKILL before each file-system call of a write: what is read is whole, and swept back."""
     old = some_result()
     new = some_result(some_evidence(rows_table(2.0)))
     for step in range(1, 25):
@@ -637,6 +819,10 @@ def test_a_killed_write_leaves_the_old_result_the_new_one_or_none(tmp_path: Path
     assert seen[-1] == new.scores
     assert all(scores in (old.scores, new.scores, None) for scores in seen)
     assert seen.count(None) <= 1
+    for step in range(1, steps + 1):
+        check_writable(tmp_path / str(step))
+        assert len(read_results(tmp_path / str(step))) == 1
+        assert [path.name for path in (tmp_path / str(step)).iterdir()] == ["lab-world-topk-16"]
 
 
 def test_results_need_neither_pandas_nor_torch_to_be_listed(tmp_path: Path) -> None:

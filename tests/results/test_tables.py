@@ -1,12 +1,26 @@
-"""Tables: digits that the standard error supports, blocks a reader understands, safe texts."""
+"""Tables: digits that the intervals support, rows a reader understands, no line too wide."""
 
+import random
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from saeval.results.score import Labels, Score
-from saeval.results.tables import number, score_tables
-from saeval.results.text import listing, plain_listing, printable, record_text
+from saeval.errors import UsageError
+from saeval.results.results import Results
+from saeval.results.score import Labels, Result, Score
+from saeval.results.tables import View, check_columns, number, score_html, score_tables
+from saeval.results.tables.cells import with_half
+from saeval.results.tables.names import short_names
+from saeval.results.tables.view import shares
+
+WIDTHS = (40, 60, 80, 120, 200)
+BARE: dict[str, Any] = dict.fromkeys(
+    ("value", "stderr", "ci_low", "ci_high", "n", "unit_of_n", "unit", "better")
+)
 
 
 def score(metric: str | None, sae: str = "org/a", seed: int = 0, **columns: Any) -> Score:
@@ -24,6 +38,17 @@ def score(metric: str | None, sae: str = "org/a", seed: int = 0, **columns: Any)
         "status": "scored",
     }
     return Labels(sae, "t", 2, seed).score(**{**plain, **columns})
+
+
+def columns_of(line: str) -> int:
+    """Columns of a terminal, by Unicode's own tables and not by what lays tables out."""
+    wide = ("W", "F")
+    return sum(
+        0
+        if unicodedata.category(c) in ("Mn", "Me")
+        else 1 + (unicodedata.east_asian_width(c) in wide)
+        for c in line
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,16 +76,41 @@ def test_digits_follow_the_standard_error(
     assert number(value, stderr) == text
 
 
+@pytest.mark.parametrize(
+    "value, half, text",
+    [
+        (0.482, 0.0113, ".482 ±.011"),
+        (-0.001, 0.0713, "-.001 ±.071"),
+        (15.99948, 0.00023, "15.9995 ±.0002"),
+        (0.5, 0.0000123, ".50000 ±.00001"),
+        (1234.5, 120.0, "1234 ±120"),
+        (10.4, 1.0, "10.4 ±1.0"),
+    ],
+)
+def test_a_value_and_its_interval_take_few_columns(value: float, half: float, text: str) -> None:
+    """Two digits of the interval, four decimals at most unless that would hide it."""
+    assert with_half(value, half) == text
+
+
+def test_an_interval_is_never_shown_as_nothing() -> None:
+    """Whatever its size, the ± of a cell is above 0 and within 10 % of the half it stands for."""
+    draw = random.Random(0)
+    for _ in range(2000):
+        half = 10 ** draw.uniform(-7, 6)
+        shown = float(with_half(draw.uniform(-2, 2) * half, half).rpartition("±")[2])
+        assert shown == pytest.approx(half, rel=0.5 if half < 5e-4 else 0.05)
+
+
 def test_one_sae_has_a_row_a_metric() -> None:
-    """Value, interval, unit, n, floor and ceiling, with an arrow where a direction is better."""
-    text = score_tables([score("m", floor=0.0, ceiling=1.0), score("l", better="lower", n=1)])
+    """Value, interval, n with its unit, floor and ceiling, with an arrow where one is better."""
+    text = score_tables(
+        [score("m", floor=0.0, ceiling=1.0), score("l", better="lower", n=1)], width=100
+    )
     title, head, _, first, second = text.splitlines()
     assert title == "t v2 · org/a · seed 0"
-    for name in ("metric", "value", "95 % interval", "unit", "n", "floor", "ceiling"):
-        assert name in head
-    assert first.split() == "m ↑ 0.512 [0.490, 0.540] fraction 12 rows 0 1".split()
-    assert "l ↓" in second
-    assert "1 row " in second + " "
+    assert head.split() == "metric value 95 % interval n floor ceiling unit".split()
+    assert first.split() == "m ↑ .512 .490 to .540 12 rows 0 1 fraction".split()
+    assert second.split() == "l ↓ .512 .490 to .540 1 row fraction".split()
 
 
 def test_columns_without_content_are_left_out() -> None:
@@ -68,20 +118,36 @@ def test_columns_without_content_are_left_out() -> None:
     assert "floor" not in score_tables([score("m")])
 
 
-def test_several_saes_stand_side_by_side() -> None:
-    """One row a metric, a column an SAE under its shortest telling name, with intervals."""
-    high = score("m", "x/y/b", value=0.9, ci_low=0.8, ci_high=0.95)
-    text = score_tables([score("m", "x/y/a"), high, score("k", "x/y/b", ci_low=None)])
-    lines = text.splitlines()
-    assert lines[0] == "t v2"
-    assert lines[1].split() == ["metric", "unit", "a", "b"]
-    assert lines[3].split() == "m ↑ fraction 0.512 ± 0.028 0.90 ± 0.10".split()
-    assert lines[4].split() == "k ↑ fraction 0.512".split()
-    assert "95 % interval" in text
+def test_units_stand_in_a_note_where_the_table_has_no_room() -> None:
+    """On a narrow terminal the unit's column gives way to a line below; it is never lost."""
+    long = [score("a_long_name_of_a_metric", unit="latents per token"), score("b")]
+    wide, narrow = (score_tables(long, width=width) for width in (120, 60))
+    assert "Units" not in wide
+    assert "latents per token" in wide
+    assert "Units: latents per token (a_long_name_of_a_metric), fraction (b)." in " ".join(
+        narrow.split()
+    )
+
+
+def test_several_saes_have_a_row_each() -> None:
+    """A row an SAE under its short name, a column a metric, and what ± and the units are."""
+    scores = [
+        score("m", "x/y/a", floor=0.0, ceiling=1.0),
+        score("m", "x/y/b", value=0.9, ci_low=0.8, ci_high=0.95, floor=0.25, ceiling=1.0),
+        score("k", "x/y/b", ci_low=None, ci_high=None, unit="nats", better="lower"),
+    ]
+    lines = score_tables(scores).splitlines()
+    assert lines[0] == "t v2 · seed 0 · 2 SAEs of x/y/"
+    assert lines[1].split() == ["SAE", "m", "↑", "k", "↓"]
+    assert lines[3].split() == ["a", ".512", "±.028", "-"]
+    assert lines[4].split() == ["b", ".90", "±.10", ".512"]
+    assert lines[6].split() == "floor → ceiling 0 to .2500 → 1".split()
+    assert lines[8] == "± reaches the farther end of the 95 % interval, over 12 rows."
+    assert lines[9] == "Units: fraction (m), nats (k)."
 
 
 @pytest.mark.parametrize(
-    "saes, heads",
+    "saes, shown",
     [
         (("/home/x/a", "/home/x/b"), "a b"),
         (("/home/x/a", "/home/y/a"), "x/a y/a"),
@@ -90,72 +156,119 @@ def test_several_saes_stand_side_by_side() -> None:
         (("org/4k/a", "org/16k/b"), "4k/a 16k/b"),
     ],
 )
-def test_no_half_of_an_absolute_path(saes: tuple[str, str], heads: str) -> None:
+def test_no_half_of_an_absolute_path(saes: tuple[str, str], shown: str) -> None:
     """Absolute paths show the end that tells them apart, or all of themselves."""
-    text = score_tables([score("m", sae) for sae in saes], width=200)
-    assert text.splitlines()[1].split()[2:] == heads.split()
+    lines = score_tables([score("m", sae) for sae in saes], width=200).splitlines()
+    assert [line.split()[0] for line in lines[3:5]] == shown.split()
 
 
-def test_seeds_and_width() -> None:
-    """Seeds are columns too; what the width does not hold goes into a further table."""
+def test_short_names_can_be_made_whole_again() -> None:
+    """Common beginning + short name is the name, or the legend has it; no two look alike."""
+    draw = random.Random(1)
+    for _ in range(300):
+        names = _random_names(draw, draw.randint(1, 30))
+        short = short_names(names, draw.choice((16, 26, 40)))
+        assert len(set(short.shown.values())) == len(names)
+        legend = dict(line.split(": ", 1) for line in short.legend)
+        for name, shown in short.shown.items():
+            plain = " ".join(_safe(name).split())
+            by_legend = legend.get(shown, legend.get(shown.split(" ")[0]))
+            assert plain in (" ".join(f"{short.common}{shown}".split()), by_legend)
+
+
+def test_seeds_have_a_column_where_there_are_several() -> None:
+    """One seed stands in the title; several are rows of their own."""
     scores = [score("m", sae, seed) for sae in ("a", "b") for seed in (0, 1)]
-    wide = score_tables(scores, width=200)
-    heads = [f"{sae} seed {seed}" for sae in ("a", "b") for seed in (0, 1)]
-    assert wide.splitlines()[1].split()[2:] == " ".join(heads).split()
+    lines = score_tables(scores).splitlines()
+    assert lines[1].split() == ["SAE", "seed", "m", "↑"]
+    assert [line.split()[:2] for line in lines[3:7]] == [
+        ["a", "0"],
+        ["a", "1"],
+        ["b", "0"],
+        ["b", "1"],
+    ]
+    assert "seed 0" in score_tables([score("m", "a"), score("m", "b")]).splitlines()[0]
+
+
+def test_a_headline_is_what_the_task_names() -> None:
+    """Declared metrics in their order, else those with a direction; all, or any, when asked."""
+    scores = [score("n", better="none"), *(score(f"m{i}") for i in range(12)), score("z_z")]
+
+    def shown(view: View) -> list[str]:
+        rows = score_tables(scores, view).split("\n\n")[0].splitlines()[3:]
+        return [line.split()[0] for line in rows]
+
+    assert shown(View(headlines={"t": ("m3", "gone", "n")})) == ["m3", "n"]
+    assert shown(View()) == [f"m{i}" for i in range(8)]
+    assert shown(View(("all",))) == [s.metric for s in scores]
+    assert shown(View(("z*", "m1"))) == ["z_z", "m1"]
+    assert "Not shown (--columns all, --parts, --json): 6 metrics." in score_tables(scores)
+
+
+def test_an_unknown_column_is_refused_with_the_nearest() -> None:
+    """A name that no metric has is wrong usage; a glob that matches is not."""
+    check_columns(["all", "fv*"], [score("fvu")])
+    with pytest.raises(UsageError, match=r"no metric 'fvi'.*'fvu'"):
+        check_columns(["fvi"], [score("fvu")])
+
+
+def test_tasks_share_the_room_of_one_table() -> None:
+    """Tasks of one run share eight columns, at least two each."""
+    assert shares([7, 7, 8]) == [3, 3, 2]
+    assert shares([1, 9]) == [1, 7]
+    assert shares([3, 3, 3, 3, 3]) == [2] * 5
+    assert shares([2, 2]) == [2, 2]
+    u = [replace(score(name, sae), task="u") for name in "xy" for sae in "ab"]
+    scores = [*(score(name, sae) for name in "mn" for sae in "ab"), *u]
+    wide = score_tables(scores, width=120).splitlines()
+    assert wide[0] == "t v2, u v2 · seed 0 · 2 SAEs"
+    assert wide[1].split() == "SAE t m ↑ t n ↑ u x ↑ u y ↑".split()
     narrow = score_tables(scores, width=50)
-    assert narrow.count("metric") > 1
-    assert all(narrow.count(f"{sae} seed {seed}") == 1 for sae in "ab" for seed in (0, 1))
-    alone = score_tables([score("m", "a", seed) for seed in (0, 1)])
-    assert alone.splitlines()[1].split()[2:] == ["seed", "0", "seed", "1"]
+    assert [line for line in narrow.splitlines() if " v2" in line] == [
+        "t v2 · seed 0 · 2 SAEs",
+        "u v2 · seed 0 · 2 SAEs",
+    ]
 
 
-def test_anchors_that_differ_are_a_range() -> None:
-    """One floor that all share is shown; floors of their own as their range."""
-    same = score_tables([score("m", "a", floor=0.5), score("m", "b", floor=0.5)])
-    assert same.splitlines()[3].split()[-1] == "0.5000"
-    text = score_tables([score("m", "a", floor=0.25), score("m", "b", floor=0.5)])
-    assert "0.2500 to 0.5000" in text
-
-
-def test_parts_give_way_to_the_headline() -> None:
-    """With a figure over everything, parts are only counted; without one, the first are shown."""
+def test_parts_are_rows_when_asked() -> None:
+    """Figures of parts are counted, and shown when asked; alone they are shown as far as six."""
     parts = [score("m", part=f"p{i}") for i in range(9)]
     text = score_tables([score("m"), *parts])
     assert "p0" not in text
-    assert "9 figures of parts are not shown; --json has them." in text
+    assert "9 figures of parts." in text
+    assert "p8" in score_tables([score("m"), *parts], View(parts=True))
     text = score_tables(parts)
-    assert "p5" in text
-    assert "p6" not in text
+    assert ("p5" in text, "p6" in text) == (True, False)
     assert "3 figures of parts" in text
+    two = [replace(one, sae=sae) for sae in ("a", "b") for one in [score("m"), *parts[:2]]]
+    lines = score_tables(two, View(parts=True)).splitlines()
+    assert [line.split()[:2] for line in lines[3:6]] == [["a", "all"], ["a", "p0"], ["a", "p1"]]
 
 
-def test_what_was_not_scored_says_why() -> None:
-    """Rows without a value are lines below the table, with their reason."""
-    bare = dict.fromkeys(
-        ("value", "stderr", "ci_low", "ci_high", "n", "unit_of_n", "unit", "better")
-    )
-    failed = score(None, **bare, status="failed", reason="it broke")
-    text = score_tables([failed])
-    assert text.splitlines()[-1] == "failed: org/a · seed 0: it broke"
-    missing = score("ce", **bare, status="not_applicable", reason="no logits")
-    text = score_tables([score("m"), missing])
-    assert text.splitlines()[-1] == "not applicable: org/a · seed 0 ce: no logits"
+def test_what_was_not_scored_says_what_and_why() -> None:
+    """A line names task or metric and the reason; a cell says in a word that there is no value."""
+    failed = score(None, **BARE, status="failed", reason="it\nbroke")
+    assert score_tables([failed]) == "failed: t: it broke"
+    missing = score("ce", **BARE, status="not_applicable", reason="no logits")
+    lines = score_tables([score("m"), missing], View(("all",))).splitlines()
+    assert lines[4].split() == ["ce", "n/a"]
+    assert lines[-1] == "not applicable: ce: no logits"
+    both = [score("m", "a"), replace(failed, sae="b")]
+    lines = score_tables(both).splitlines()
+    assert lines[4].split() == ["b", "failed"]
+    assert lines[-1] == "failed: t of b: it broke"
 
 
-def test_reasons_are_said_once() -> None:
-    """What shares a reason shares a line, with its SAEs and their metrics."""
-    names = ("value", "stderr", "ci_low", "ci_high", "n", "unit_of_n", "unit", "better")
-    bare: dict[str, Any] = dict.fromkeys(names)
-    bare |= {"status": "not_applicable", "reason": "no logits"}
-    missing = [score(metric, sae, **bare) for sae in ("a", "b") for metric in ("ce", "kl")]
-    text = score_tables([score("m", "a"), *missing])
-    assert text.splitlines()[-1] == "not applicable: a, b ce, kl: no logits"
-    text = score_tables([score("m", "a"), *missing[:3]])
-    assert text.splitlines()[-1] == "not applicable: a ce, kl; b ce: no logits"
-    assert text.count("no logits") == 1
-    many = [score(metric, "a", **bare, part=part) for part in "xy" for metric in "defg"]
-    text = score_tables([score("m", "a"), *many[:5]])
-    assert text.splitlines()[-1] == "not applicable: a · seed 0 x (4 metrics), d y: no logits"
+def test_equal_reasons_are_said_once_with_their_number() -> None:
+    """What shares a reason shares a line, which names some of many SAEs and counts the rest."""
+    bare = {**BARE, "status": "not_applicable", "reason": "no logits"}
+    missing = [score(metric, sae, **bare) for sae in "abcdefghij" for metric in ("ce", "kl")]
+    text = score_tables([score("m", "a"), *missing], View(("all",)), width=200)
+    said = "not applicable: ce, kl of 10 SAEs (a, b and 8 more): no logits"
+    assert text.splitlines()[-1] == said
+    text = score_tables([score("m", "a"), *missing[:3]], View(("all",)), width=200)
+    assert text.splitlines()[-1] == "not applicable: ce, kl of a; ce of b: no logits"
+    assert "no logits" not in score_tables([score("m", "a"), score("m", "b"), *missing[:3]])
 
 
 def test_values_without_an_interval_say_why() -> None:
@@ -165,51 +278,171 @@ def test_values_without_an_interval_say_why() -> None:
     assert text.splitlines()[-1] == "No interval for a, b: of the weights alone"
 
 
-def test_tasks_are_blocks_of_their_own() -> None:
-    """Each task and version has its table."""
-    other = Labels("org/a", "u", 1, 0).score(
-        metric="m", value=1.0, status="scored", unit="nats", better="none"
-    )
-    assert [block.splitlines()[0] for block in score_tables([score("m"), other]).split("\n\n")] == [
-        "t v2 · org/a · seed 0",
-        "u v1 · org/a · seed 0",
+def test_nulls_are_marked() -> None:
+    """An SAE that is there to be beaten says so in its row."""
+    text = score_tables([score("m", "a"), score("m", "r")], View(nulls={"r"}))
+    assert "r (null)" in text
+    assert "a (null)" not in text
+
+
+def test_training_seeds_have_mean_and_spread_of_their_own() -> None:
+    """Below the members of a set of seeds stand mean and SD, said to be no interval over texts."""
+    members = [
+        replace(score("m", sae, value=value, ci_low=value - 0.05, ci_high=value + 0.05), set="s/x")
+        for sae, value in (("a", 0.4), ("b", 0.5), ("c", 0.9))
     ]
+    lines = score_tables([*members, score("m", "d")], View(seed_sets={"s/x"})).splitlines()
+    assert lines[8].split() == "mean of 3 seeds .60".split()
+    assert lines[9].split() == "SD of 3 seeds .26".split()
+    note = " ".join(" ".join(lines).split())
+    assert "mean and SD: over the 3 training seeds of s/x" in note
+    assert "± is over texts and says nothing of other training seeds" in note
+    assert "mean of" not in score_tables(members)
 
 
-def test_control_characters_never_reach_the_terminal() -> None:
-    """Escape sequences in names, reasons and records are replaced."""
-    evil = "a\x1b[2Jb"
-    assert "\x1b" not in printable(evil)
-    assert "\x1b" not in score_tables([score(evil, evil), score("x", status="scored", unit=evil)])
-    assert "\x1b" not in plain_listing([{"name": evil, "b": None}])
-    assert "\x1b" not in record_text({evil: [evil], "k": {"v": evil}, "l": [{"x": evil}]})
+def test_ten_saes_fit_on_a_page() -> None:
+    """Ten SAEs with seven metrics take fewer than forty lines at 80 columns, one table at 120."""
+    metrics = "fvu l0 ce_loss_score kl_div_score cosine_similarity frac_alive mmcs".split()
+    scores = [score(metric, f"lab/world/name-{i}") for i in range(10) for metric in metrics]
+    assert len(score_tables(scores, width=80).splitlines()) < 40
+    assert len(score_tables(scores, width=120).splitlines()) < 25
 
 
-def test_records() -> None:
-    """A line a field: lists are counted, mappings joined, tables nested, empty fields left out."""
-    text = record_text(
-        {
-            "name": "x",
-            "none": None,
-            "saes": ["a", "b"],
-            "expected": {"l0": 3, "fvu": None},
-            "fields": [{"name": "k", "doc": "one\ntwo"}],
-            "does": "first\nsecond",
-        }
+ALPHABETS = (
+    "abcdefgh",
+    "abc/_-. ",
+    "\u65e5\u672c\u8a9e\uff21\U0001f600",
+    "ae\u0301o\u0308\u20dd",
+    "a\x1b[2J\r\n\t\u202e\u200f\u200b\x00",
+)
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(name.split()))
+
+
+def _random_name(draw: random.Random, most: int) -> str:
+    alphabet = draw.choice(ALPHABETS)
+    return "n" + "".join(draw.choices(alphabet, k=draw.randint(0, most - 1)))
+
+
+def _random_names(draw: random.Random, count: int) -> list[str]:
+    """Different names, some below one folder, some absolute, up to 120 characters."""
+    start = draw.choice(("", "/", "lab/world/", "/home/somebody/with a long path/"))
+    names = {start + _random_name(draw, 120 - len(start)) for _ in range(count)}
+    return list({_safe(name): name for name in names}.values())
+
+
+def _random_scores(draw: random.Random, saes: int) -> list[Score]:
+    """Scores of any kind: values of all sizes, parts, sets, several tasks, rows without values."""
+    metrics = [_random_name(draw, draw.choice((8, 30, 120))) for _ in range(draw.randint(1, 12))]
+    tasks = [_random_name(draw, 20) for _ in range(draw.randint(1, 3))]
+    scores = []
+    for sae in _random_names(draw, saes):
+        for task in tasks:
+            group = draw.choice((None, "s/seeds", _random_name(draw, 120)))
+            labels = Labels(sae, task, 1, 0, set=group)
+            if draw.random() < 0.1:
+                scores.append(labels.score(status="failed", reason=_random_name(draw, 300)))
+                continue
+            scores += [_random_score(draw, labels, metric) for metric in metrics]
+    return scores
+
+
+def _random_score(draw: random.Random, labels: Labels, metric: str) -> Score:
+    if draw.random() < 0.1:
+        return labels.score(metric=metric, status="not_applicable", reason=_random_name(draw, 200))
+    value = draw.choice((-1, 1)) * 10 ** draw.uniform(-9, 9)
+    half = abs(value) * 10 ** draw.uniform(-6, 1)
+    interval = draw.random() < 0.8
+    return labels.score(
+        metric=metric,
+        part=draw.choice((None, None, _random_name(draw, 40))),
+        value=value,
+        stderr=half / 2 if interval else None,
+        ci_low=value - half if interval else None,
+        ci_high=value + half / 2 if interval else None,
+        n=draw.randint(1, 10**7),
+        unit_of_n=draw.choice(("row", "latent", _random_name(draw, 20))),
+        unit=draw.choice(("fraction", None, _random_name(draw, 60))),
+        better=draw.choice(("higher", "lower", "none")),
+        floor=draw.choice((None, 0.0, draw.random())),
+        ceiling=draw.choice((None, 1.0)),
+        status="scored",
+        reason=None if interval else _random_name(draw, 100),
     )
-    assert text.splitlines() == [
-        "name: x",
-        "saes (2):",
-        "    a",
-        "    b",
-        "expected: l0 3",
-        "fields:",
-        "    name  doc",
-        "    ----  ---",
-        "    k     one",
-        "          two",
-        "does:",
-        "    first",
-        "    second",
-    ]
-    assert listing([]) == ""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("seed", range(40))
+def test_no_line_is_wider_than_the_terminal(width: int, seed: int) -> None:
+    """1 to 30 SAEs, names up to 120 characters, wide, combining and hostile ones: all lines fit."""
+    draw = random.Random(seed)
+    scores = _random_scores(draw, draw.choice((1, 2, 3, 10, 30)))
+    nulls = {scores[0].sae or ""}
+    for columns in ((), ("all",)):
+        view = View(columns, draw.random() < 0.5, {}, {"s/seeds"}, nulls)
+        text = score_tables(scores, view, width=width)
+        assert max(map(columns_of, text.splitlines())) <= width
+        assert all(c == "\n" or c.isprintable() for c in text)
+
+
+def _results(scores: Sequence[Score], **record: Any) -> Results:
+    """One result for each SAE."""
+    saes = dict.fromkeys(one.sae for one in scores)
+    return Results(
+        [
+            Result.of(
+                Labels(sae, "t", 2, 0),
+                [one for one in scores if one.sae == sae],
+                provenance=record,
+                run={},
+            )
+            for sae in saes
+        ]
+    )
+
+
+def test_html_is_escaped() -> None:
+    """No name, unit or reason can put a tag or an attribute into a notebook."""
+    evil = "<script>alert('x')</script><img src=x onerror=\"y\">"
+    failed = score(None, evil + "2", **BARE, status="failed", reason=evil)
+    scores = [score(evil, evil, unit=evil, part=None), score(evil, "b", unit=evil), failed]
+    for html in (score_html(scores), score_html(scores[:1]), _results(scores)._repr_html_()):
+        tags = set(re.findall(r"</?(\w+)", html))
+        assert tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
+        assert "&lt;script&gt;" in html
+        assert '"' not in html
+
+
+def test_html_holds_the_whole_table() -> None:
+    """One table, however many columns; every cell of the text is in it."""
+    scores = [score(f"metric_number_{i}", sae) for sae in "ab" for i in range(8)]
+    html = score_html(scores)
+    assert html.count("<table>") == 1
+    assert html.count("<th>") == 9
+    assert html.count(".512 ±.028") == 16
+
+
+def test_results_show_themselves() -> None:
+    """Repr is one line that counts; str and table are the tables; a null is known by its record."""
+    results = _results([score("m", "a"), score("k", "a", better="none")], saes=[{"null": "random"}])
+    assert repr(results) == "<Results: 1 of t, 2 scores>"
+    assert repr(Results([])) == "<Results: 0 of nothing, 0 scores>"
+    assert str(results).splitlines()[0] == "t v2 · a (null) · seed 0"
+    assert results.table(columns=["k"]).splitlines()[3].startswith("k ")
+    with pytest.raises(UsageError, match="no metric 'x'"):
+        results.table(columns=["x"])
+    failed = _results([score(None, **BARE, status="failed", reason="no")])
+    assert repr(failed) == "<Results: 1 of t, 1 scores, 1 failed>"
+    assert "Not shown (table(columns=['all'], parts=True), to_pandas()): 1 metrics." in str(results)
+
+
+def test_slices_of_results_are_shown_alike() -> None:
+    """A slice keeps what its run knows: headlines and sets of training seeds."""
+    scores = [replace(score(metric, sae), set="s") for sae in "abc" for metric in ("m", "h")]
+    whole = Results(_results(scores).results, headlines={"t": ("h",)}, seed_sets=("s",))
+    two = whole[:2]
+    assert isinstance(two, Results)
+    assert "mean of 2 seeds" in two.table()
+    assert two.table().splitlines()[1].split() == ["SAE", "h", "↑"]

@@ -5,7 +5,16 @@ import pytest
 import tiny_models
 from tiny_runs import topk
 
-from saeval.activations import Store, model_source
+from saeval.activations import (
+    EVERY_TOKEN,
+    AtPositions,
+    Pooled,
+    Store,
+    model_source,
+    read_acts,
+    read_codes,
+    read_x,
+)
 from saeval.models import load_model
 from saeval.running.plan import first_batch_source
 from saeval.running.plan.first_batch_source import FirstBatchSource, OutOfTime, Stopwatch
@@ -35,7 +44,7 @@ def test_one_batch_stands_for_all(gpt2: str, monkeypatch: pytest.MonkeyPatch) ->
     def work() -> None:
         clock[0] += 5.0  # before any loop: counts once
         for (batch, codes), final in zip(
-            seen.codes(sae, rows), seen.final_hidden(rows), strict=True
+            read_codes(seen, sae, rows), seen.final_hidden(rows), strict=True
         ):
             assert decode_codes(sae, codes, batch.x_tokens).shape == batch.y_tokens.shape
             assert seen.splice(rows, batch, batch.y).shape == final.shape
@@ -57,11 +66,15 @@ def test_arrays_have_their_full_length(gpt2: str) -> None:
     seen, sae = FirstBatchSource(source, Stopwatch(100.0)), topk()
     count = rows.groups(32)[0].stop
     last = rows.attention.sum(1) - 1
-    for mine, theirs in (
-        (seen.pooled(sae, rows).toarray(), source.pooled(sae, rows).toarray()),
-        (seen.pooled_x(rows), source.pooled_x(rows)),
-        (seen.at(rows, last), source.at(rows, last)),
-        (seen.codes_at(sae, rows, last).toarray(), source.codes_at(sae, rows, last).toarray()),
-    ):
-        assert mine.shape == theirs.shape
-        np.testing.assert_allclose(mine[:count], theirs[:count], atol=1e-5)
+    for select in (EVERY_TOKEN, Pooled("mean"), Pooled("max"), AtPositions(last)):
+        shown = count if select is not EVERY_TOKEN else int(rows.mask[:count].sum())
+        for mine, theirs in (
+            (read_x(seen, rows, select), read_x(source, rows, select)),
+            (
+                read_acts(seen, sae, rows, select).toarray(),
+                read_acts(source, sae, rows, select).toarray(),
+            ),
+        ):
+            assert mine.shape == theirs.shape
+            np.testing.assert_allclose(mine[:shown], theirs[:shown], atol=1e-5)
+            np.testing.assert_array_equal(mine[shown : 2 * shown], mine[:shown])

@@ -16,11 +16,14 @@ import torch
 from tiny_runs import Broken, Error, Together, sae_folder, texts_file, topk
 
 import saeval
-from saeval.config.configuration import from_mapping
-from saeval.errors import LoadError, NotApplicable, RegistryError, UsageError
+from saeval.config.configuration import from_mapping, read_configuration
+from saeval.errors import LoadError, NotApplicable, PreflightError, RegistryError, UsageError
 from saeval.models import LoadedModel, load_model
+from saeval.registry.hashes import file_sha256
 from saeval.results.reading import read_results
-from saeval.results.score import COLUMNS, Results
+from saeval.results.results import Results
+from saeval.results.score import COLUMNS
+from saeval.running.named_saes import find_subjects
 from saeval.running.progress import Step
 from saeval.running.run import run_configuration
 from saeval.running.source_kinds import transformer
@@ -61,7 +64,7 @@ def test_rows_have_the_fixed_columns(gpt2: Path, tmp_path: Path) -> None:
     assert score.ci_high is not None
     assert score.ci_low < score.value < score.ci_high
     assert (score.n, score.unit_of_n, score.status) == (len(tiny_runs.TEXTS), "text", "scored")
-    assert (score.sae, score.task, score.metric) == (str(tmp_path / "a"), "error", "error")
+    assert (score.sae, score.task, score.metric) == ("a", "error", "error")
 
 
 def test_a_rerun_loads_no_model_and_runs_no_task(
@@ -88,7 +91,7 @@ def test_names_paths_device_and_batch_size_do_not_matter(gpt2: Path, tmp_path: P
         tmp_path / "b", Error(), model=model, batch_size=1, device="cpu", site="layers.1"
     )
     assert _ids(again) == _ids(first)
-    assert again.scores[0].sae == str(tmp_path / "b")
+    assert again.scores[0].sae == "b"
     assert len(Error.scored) == 1
 
 
@@ -166,6 +169,134 @@ def test_force_computes_again(gpt2: Path, tmp_path: Path) -> None:
     assert len(Error.scored) == 2
 
 
+def test_a_forced_run_that_fails_leaves_the_good_result(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Scored or not applicable, what is on disk stays byte for byte; the failure is told."""
+    folder = sae_folder(tmp_path / "a")
+    for number, before in enumerate((None, NotApplicable("Not for such SAEs."))):
+        root = tmp_path / f"r{number}"
+        monkeypatch.setattr(Broken, "raises", before)
+        first = saeval.evaluate(folder, Broken(), model=str(gpt2), output_path=root)
+        there = _files(root)
+        for error in (MemoryError("full"), PreflightError("It does not belong here.")):
+            monkeypatch.setattr(Broken, "raises", error)
+            caplog.clear()
+            options = {"model": str(gpt2), "output_path": root}
+            forced = saeval.evaluate(folder, Broken(), force=True, **options)
+            assert (forced[0].status, forced.failed) == ("failed", True)
+            assert str(error) in str(forced[0].reason)
+            assert "The earlier result is left in" in caplog.text
+            assert _files(root) == there
+            assert read_results(root)[0].scores == first[0].scores
+        again = saeval.evaluate(folder, Broken(), model=str(gpt2), output_path=root)
+        assert again[0].status == first[0].status
+
+
+def test_a_result_answers_to_every_name_it_was_asked_for(gpt2: Path, tmp_path: Path) -> None:
+    """Equal members of a set, one SAE alone, in a set and as an object: all are read back."""
+    for name, seed in (("s0", 0), ("s1", 0), ("s2", 1)):
+        sae_folder(tmp_path / name, seed, model=str(gpt2))
+    (tmp_path / "registry.yaml").write_text(
+        "saes:\n"
+        "  - {id: mine/s0, source: 'file://s0'}\n"
+        "  - {id: mine/s1, source: 'file://s1'}\n"
+        "  - {id: mine/s2, source: 'file://s2'}\n"
+        "sets:\n"
+        "  mine/seeds: {kind: seeds, members: ['mine/s*']}\n"
+        "  mine/again: {kind: members, members: ['mine/s*']}\n"
+    )
+    asked: set[tuple[Any, ...]] = set()
+    for request in ("mine/seeds", "mine/again", "mine/s1", "./s2", {"mine": topk(1)}):
+        tasks = [Error(), Together()]
+        results = saeval.evaluate(request, tasks, model=str(gpt2), site="layers.1")
+        asked |= {(r.task, r.sae, r.set) for r in results if r.result_id}
+        stored = saeval.load_results("results")
+        assert {(r.task, r.sae, r.set) for r in stored} == asked
+        assert len(stored) == len(asked)
+    assert len(Error.scored) == 2
+    by_name = {(r.task, r.sae, r.set): r for r in stored}
+    for result in results:
+        if result.result_id:
+            assert by_name[result.task, result.sae, result.set] == result
+    seeds = [r for r in stored if r.set == "mine/seeds" and r.task == "error"]
+    assert sorted(str(r.sae) for r in seeds) == ["mine/s0", "mine/s1", "mine/s2"]
+    assert all(r.run["saes"] == [r.sae] for r in seeds)
+
+
+def test_how_a_path_is_typed_names_nothing(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every spelling of an SAE's and a model's folder is one SAE, one model and one name."""
+    work = tmp_path / "work"
+    sae = sae_folder(work / "saes" / "a", model=str(shutil.copytree(gpt2, work / "gpt2")))
+    monkeypatch.setenv("HOME", str(work))
+    monkeypatch.chdir(work)
+    (work / "link").symlink_to(sae)
+    (work / "models").symlink_to(work)
+    spellings = ["saes/a", "./saes/a", "saes/../saes/a", "saes/a/", str(sae), "~/saes/a", sae]
+    spellings += ["link", Path("saes/a"), "saes/a/saeval.json", "saes/[a]"]
+    assert [subject.label for subject in find_subjects(spellings)] == ["a"]
+    models = ["gpt2", "./gpt2", str(work / "gpt2"), "~/gpt2", "models/gpt2/", "saes/../gpt2", None]
+    for spelling in spellings:
+        saeval.evaluate(spelling, Error(), output_path="r")
+    (result,) = read_results("r")
+    assert (result.sae, len(Error.scored)) == ("a", 1)
+    for number, model in enumerate(models):
+        saeval.evaluate("saes/a", Error(), model=model, output_path=f"r{number}")
+        (result,) = read_results(f"r{number}")
+        checks = {check["name"]: check["status"] for check in result.provenance["preflight"]}
+        assert checks["model"] == "ok"
+    monkeypatch.chdir(work / "saes")
+    assert [subject.label for subject in find_subjects(["a", "../link", "."])] == ["a", "saes"]
+
+
+def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> None:
+    """As many parents as it takes, whatever the order; what has a name of its own keeps it."""
+    paths = ["x/seed0/sae", "x/seed1/sae", "y/seed1/sae", "lone", "mine"]
+    for number, path in enumerate(paths):
+        sae_folder(tmp_path / path, number)
+    (tmp_path / "registry.yaml").write_text("saes: [{id: mine, source: 'file://lone'}]\n")
+
+    def labels(*saes: Any) -> list[str]:
+        return [subject.label for subject in find_subjects(list(saes))]
+
+    assert labels("x/seed0/sae") == labels("./x/seed0/sae") == ["sae"]
+    assert labels(*paths[:2], "lone") == ["seed0/sae", "seed1/sae", "lone"]
+    assert labels(*paths[:3]) == ["seed0/sae", "x/seed1/sae", "y/seed1/sae"]
+    assert labels(*reversed(paths[:3])) == ["y/seed1/sae", "x/seed1/sae", "seed0/sae"]
+    assert labels("mine", "./mine", "lone") == ["mine", f"{tmp_path.name}/mine", "lone"]
+    assert labels("./mine") == ["mine"]
+    mapped = find_subjects({"a": "lone", "b": "./lone", "sae": tmp_path / "mine"})
+    assert [subject.label for subject in mapped] == ["a", "b", "sae"]
+
+
+def test_a_glob_over_folders(gpt2: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every SAE that it matches, in natural order; files of other kinds do not matter."""
+    for number in (10, 2, 1):
+        sae_folder(tmp_path / "run" / f"step{number}", number)
+    (tmp_path / "run" / "notes.txt").write_text("not an SAE")
+    sae_folder(tmp_path / "run" / ".hidden")
+    for pattern in ("run/*", "./run/*", str(tmp_path / "run" / "step*"), "ru*/step[0-9]*"):
+        results = saeval.evaluate(pattern, Error(), model=str(gpt2))
+        assert [result.sae for result in results] == ["step1", "step2", "step10"]
+        assert not results.failed
+        assert {result.set for result in results} == {None}
+    (tmp_path / "run" / "logs").mkdir()
+    (tmp_path / "run" / "logs" / "log.txt").write_text("no SAE")
+    with pytest.raises(UsageError, match=r"'run/\*' matches a folder that is no SAE: .*/run/logs"):
+        find_subjects("run/*")
+    with pytest.raises(UsageError, match="matches 1 files, none of which is an SAE"):
+        find_subjects("run/*.txt")
+    with pytest.raises(UsageError, match="No registry id matches 'walk/"):
+        find_subjects("walk/*")
+    (tmp_path / "registry.yaml").write_text(
+        "saes: [{id: run/listed, source: 'file://run/step1'}]\n"
+    )
+    assert [subject.label for subject in find_subjects("run/*")] == ["run/listed"]
+    assert "matches registry ids and also 5 of the folders and files here" in caplog.text
+
+
 def test_failures_stay_where_they_are(
     gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +338,7 @@ def test_one_damaged_sae_does_not_stop_the_others(gpt2: Path, tmp_path: Path) ->
     saes = [sae_folder(tmp_path / "a"), damaged, sae_folder(tmp_path / "c", 1)]
     results = saeval.evaluate(saes, Error(), model=str(gpt2))
     assert [result.status for result in results] == ["scored", "failed", "scored"]
-    assert [result.sae for result in results] == [str(sae) for sae in saes]
+    assert [result.sae for result in results] == ["a", "b", "c"]
 
 
 def test_an_interrupt_keeps_what_is_finished(
@@ -258,7 +389,7 @@ def test_an_sae_is_dropped_once_it_is_scored(gpt2: Path, tmp_path: Path) -> None
     def look(step: Step) -> None:
         if Error.scored:
             seen.append(weakref.ref(Error.scored.pop()))
-        if step.what == "score" and step.seconds is None and step.sae == str(saes[1]):
+        if step.what == "score" and step.seconds is None and step.sae == "b":
             gc.collect()
             alive.append(sum(one() is not None for one in seen))
 
@@ -270,32 +401,60 @@ def test_a_result_names_the_run_that_repeats_it(gpt2: Path, tmp_path: Path) -> N
     """The configuration in a result file, run again, finds that very result."""
     texts = texts_file(tmp_path)
     folder = sae_folder(tmp_path / "a")
-    first = saeval.evaluate(folder, "core", model=str(gpt2), data=texts, limit=6, config=CORE)
+    shutil.copytree(gpt2, tmp_path / "model")
+    first = saeval.evaluate(folder, "core", model="model", data=texts, limit=6, config=CORE)
     assert not first.failed
     chosen = from_mapping(first[0].run)
-    assert chosen.tasks == {"core": {**CORE["core"], "texts": str(texts), "limit": 6}}
+    assert chosen.tasks == {"core": {**CORE["core"], "texts": "./texts.txt", "limit": 6}}
     again = saeval.evaluate(
         list(chosen.saes), list(chosen.tasks), model=chosen.model, config=chosen.tasks
     )
     assert _ids(again) == _ids(first)
 
 
+def _files(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.name.endswith(".traceback.txt")
+    }
+
+
+def _repeated(root: Path, **changed: Any) -> Results:
+    """The run of the only result under a root, as `--config` reads it."""
+    (file,) = root.glob("*/*/result.json")
+    return run_configuration(from_mapping({**read_configuration(file), **changed}))
+
+
+@pytest.mark.parametrize("typed", ["relative", "absolute"])
 def test_a_result_is_repeated_from_another_folder(
-    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
-    """Relative names of SAE, model and texts are kept as absolute ones; scores keep the label."""
-    sae_folder(tmp_path / "a")
-    texts_file(tmp_path)
-    shutil.copytree(gpt2, tmp_path / "model")
+    """However SAE, model and texts were typed, --config finds them: elsewhere, and once moved."""
+    work = tmp_path / "work"
+    sae_folder(work / "saes" / "a")
+    texts_file(work)
+    shutil.copytree(gpt2, work / "model")
+    monkeypatch.chdir(work)
+    base = str(work) if typed == "absolute" else "."
     first = saeval.evaluate(
-        "./a", "core", model="./model", data="texts.txt", config=CORE, output_path=tmp_path / "r"
+        f"{base}/saes/a",
+        "core",
+        model=f"{base}/model",
+        data=f"{base}/texts.txt",
+        config=CORE,
+        output_path=f"{base}/out/r",
     )
-    assert (first[0].sae, first[0].status) == ("./a", "scored")
+    assert (first[0].sae, first[0].status) == ("a", "scored")
+    run = first[0].run
+    assert (run["saes"], run["model"], run["output_path"]) == (["./saes/a"], "./model", "./out/r")
+    shutil.move(work, tmp_path / "moved")
     (tmp_path / "else").mkdir()
     monkeypatch.chdir(tmp_path / "else")
-    again = run_configuration(from_mapping(first[0].run))
-    assert _ids(again) == _ids(first)
-    assert again[0].sae == str(tmp_path / "a")
+    again = _repeated(tmp_path / "moved" / "out" / "r")
+    assert (_ids(again), again[0].sae) == (_ids(first), "a")
+    assert len(read_results(tmp_path / "moved" / "out" / "r")) == 1
+    assert list((tmp_path / "else").iterdir()) == []
 
 
 def test_an_sae_of_a_folders_registry_is_repeated_from_another(
@@ -307,20 +466,89 @@ def test_an_sae_of_a_folders_registry_is_repeated_from_another(
         "saes:\n  - {id: my/a, source: 'file://a'}\n"
         "sets:\n  my/all: {kind: members, members: [my/a]}\n"
     )
-    monkeypatch.chdir(tmp_path)
-    options = {"model": str(gpt2), "data": texts_file(tmp_path), "output_path": tmp_path / "r"}
+    shutil.copytree(gpt2, tmp_path / "model")
+    options = {"model": "./model", "data": texts_file(tmp_path), "output_path": tmp_path / "r"}
     first = saeval.evaluate("my/a", "core", config=CORE, **options)
-    assert first[0].run["registry"] == str(tmp_path / "registry.yaml")
+    assert first[0].run["registry"] == "./registry.yaml"
     other = {**options, "output_path": tmp_path / "s"}
     assert saeval.evaluate("./a", "core", config=CORE, **other)[0].run["registry"] is None
     (tmp_path / "else").mkdir()
     monkeypatch.chdir(tmp_path / "else")
-    again = run_configuration(from_mapping(first[0].run))
+    again = _repeated(tmp_path / "r")
     assert (_ids(again), again[0].sae) == (_ids(first), "my/a")
+    options = {**options, "model": str(gpt2)}
     with pytest.raises(UsageError, match="'my/a'"):
         saeval.evaluate("my/a", "core", **options)
     with pytest.raises(RegistryError, match="Cannot read the registry 'none"):
         saeval.evaluate("my/a", "core", registry="none.yaml", **options)
+
+
+def test_results_hold_no_absolute_path(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is given by absolute path, scored or failed, no result file says where it lay."""
+    home, work = tmp_path / "home dir", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    model = shutil.copytree(gpt2, home / "models" / "gpt2")
+    saes = [
+        sae_folder(home / "saes" / "a", model=str(model)),
+        sae_folder(work / "b", 1, model=str(gpt2)),
+        sae_folder(home / "wide", width=24),
+    ]
+    texts = texts_file(home)
+    np.save(home / "x.npy", np.ones((40, tiny_runs.WIDTH), np.float32) + np.eye(40, 16))
+    monkeypatch.setattr(Broken, "raises", OSError(f"no room at {home}/x and '{tmp_path}/y z'"))
+    root = tmp_path / "out"
+    outcomes = [
+        saeval.evaluate(
+            saes, [Broken(), "core"], data=data, model=given, output_path=root, config=CORE
+        )
+        for data, given in ((texts, str(model)), (home / "x.npy", None))
+    ]
+    outcomes.append(
+        saeval.evaluate(
+            {"x": saes[0], "y": saes[0]}, "core", data=texts, output_path=root, config=CORE
+        )
+    )
+    statuses = {result.status for results in outcomes for result in results}
+    assert statuses == {"scored", "failed"}
+    files = _files(root)
+    assert any(name.endswith(".parquet") for name in files)
+    assert any("/alias-" in name for name in files)
+    for name, content in files.items():
+        for path in (tmp_path, home, work, gpt2, Path.home(), Path(saeval.__file__).parents[1]):
+            assert str(path).encode() not in content, name
+
+
+def test_what_lay_elsewhere_is_named_by_content_and_asked_for(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without absolute paths, a repetition says what it needs, and by which option."""
+    elsewhere, work = tmp_path / "elsewhere", tmp_path / "work"
+    sae, texts = sae_folder(elsewhere / "a"), elsewhere / "texts.txt"
+    texts_file(elsewhere)
+    work.mkdir()
+    monkeypatch.chdir(work)
+    first = saeval.evaluate(sae, "core", model=str(gpt2), data=texts, config=CORE)
+    run, about = first[0].run, first[0].provenance
+    assert run["saes"] == [f"elsewhere: a (content {about['saes'][0]['hash'][:20]})"]
+    model = about["source"]["model"].removeprefix("local:")[:20]
+    assert run["model"] == f"elsewhere: {gpt2.name} (content {model})"
+    settings = run["tasks"]["core"]
+    assert settings["texts"] == f"elsewhere: texts.txt (content {file_sha256(texts)[:20]})"
+    given: dict[str, Any] = {}
+    for key, value, says in (
+        ("saes", [str(sae)], "SAE of that run lay outside .*--sae PATH"),
+        ("tasks", {"core": {**settings, "texts": str(texts)}}, r"--set core\.texts=PATH"),
+        ("model", str(gpt2), "model of that run lay outside .*--model PATH"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            _repeated(work / "results", **given)
+        given[key] = value
+    assert _ids(_repeated(work / "results", **given)) == _ids(first)
 
 
 def test_what_was_in_memory_cannot_be_named(gpt2: Path, tmp_path: Path) -> None:
@@ -441,7 +669,7 @@ def test_stored_activations_in_the_place_of_a_model(tmp_path: Path) -> None:
     results = [saeval.evaluate(folder, Error(), data=one) for one in data]
     assert len({_ids(one)[0] for one in results}) == 1
     assert results[0].scores[0].n == 40
-    assert results[0][0].run["data"] == str(tmp_path / "x.npy")
+    assert results[0][0].run["data"] == "./x.npy"
     with pytest.raises(UsageError, match="not both"):
         saeval.evaluate(folder, Error(), data=vectors, model="m")
 

@@ -18,6 +18,7 @@ from absorption_oracles import (
     speller,
 )
 from core_oracles import tiny_source, values
+from jaxtyping import Int
 from saeval_tasks._encoded import acts_of, contributions
 from saeval_tasks.absorption import Absorption, pairs, saebench
 from saeval_tasks.absorption import evidence as reported
@@ -115,7 +116,7 @@ def test_a_random_sae_loses_words_and_absorbs_none(source: ModelSource, prepared
 
 def test_a_silent_sae_loses_everything(source: ModelSource, prepared: Prepared) -> None:
     """Latents that are never active absorb nothing, find nothing and lose every word."""
-    found = scored(silent(source.d_in), prepared, source)
+    found = scored(silent(source.widths.d_in), prepared, source)
     assert found["full_absorption_rate"] == 0
     assert found["lost_rate"] == 1
     assert found["main_latent_f1"] == 0
@@ -214,7 +215,7 @@ def test_a_letter_that_is_not_judged_is_told(source: ModelSource, prepared: Prep
     less = replace(prepared, arrays={**prepared.arrays, "usable": usable})
     own = [
         one
-        for one in TASK.score(silent(source.d_in), less, source, 0)
+        for one in TASK.score(silent(source.widths.d_in), less, source, 0)
         if one.part == LETTERS[letter] and one.metric != "probe_f1"
     ]
     assert {"lost_rate", "main_latent_f1"} < {one.metric for one in own}
@@ -268,9 +269,11 @@ def test_contributions_are_in_the_units_of_the_reconstruction() -> None:
 class Echo(ModelSource):
     """A source whose activations are the ids of the tokens."""
 
-    def batches(self, rows: TokenRows) -> Iterator[Batch]:
+    def batches(
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"] | None = None
+    ) -> Iterator[Batch]:
         """The same batches, of ids."""
-        for batch in super().batches(rows):
+        for batch in super().batches(rows, positions):
             ids = torch.from_numpy(rows.ids[batch.rows].astype(np.float32))[..., None]
             yield replace(batch, x=ids, y=ids)
 
@@ -278,7 +281,7 @@ class Echo(ModelSource):
 def test_occurrences_are_read_where_their_words_stand(source: ModelSource) -> None:
     """Each row holds the activation of its own word's token, however many a document has."""
     assert source.model.tokenizer is not None
-    echo = Echo(source.model, source.site, source.write_site, source.store, source.batch_tokens)
+    echo = Echo(source.model, source.sites, source.store, source.batch_tokens)
     found = pairs.occurrences(echo, "hierarchy", 0, 100)
     ids = np.array(source.model.tokenizer.convert_tokens_to_ids(list(found.words)))
     there = found.word >= 0
@@ -337,7 +340,7 @@ def test_a_model_that_does_not_spell_is_not_scored(source: ModelSource, prepared
 def test_too_few_words_are_not_scored(source: ModelSource) -> None:
     """Where letters have too few words for a probe, the reason says what to raise."""
     task = replace(TASK, limit=40)
-    found = task.score(silent(source.d_in), task.prepare(source, 0), source, 0)
+    found = task.score(silent(source.widths.d_in), task.prepare(source, 0), source, 0)
     reasons = {one.reason for one in found if isinstance(one, Missing)}
     assert len(reasons) == 1
     assert "Raise --limit" in reasons.pop()
@@ -346,7 +349,7 @@ def test_too_few_words_are_not_scored(source: ModelSource) -> None:
 def test_cut_words_are_counted_where_none_is_left(source: ModelSource) -> None:
     """A template within which no word stays one token is named, with the number it cuts."""
     task = replace(TASK, words_per_letter=2, documents=100, template="<{word} {letter}")
-    found = list(task.score(silent(source.d_in), task.prepare(source, 0), source, 0))
+    found = list(task.score(silent(source.widths.d_in), task.prepare(source, 0), source, 0))
     reasons = {one.reason for one in found if isinstance(one, Missing)}
     assert values(found)["cut_words"] == 1
     assert len(reasons) == 1
@@ -387,6 +390,6 @@ def test_page_names_every_score_and_its_direction(source: ModelSource, prepared:
     rows = [[row[0].strip("`"), *row[1:]] for row in pages.rows("absorption.md")]
     said = {row[0]: row[2].replace("neither", "none") for row in rows if len(row) > 2}
     assert said == yielded | {"cut_words": "none", "left_out_families": "none"}
-    own = [*(name for name, _, _ in saebench.MEANS.values()), "saebench_probe_f1"]
+    own = [*(metric.name for metric in saebench.MEANS.values()), "saebench_probe_f1"]
     own += ["saebench_letters_above_min_f1", "saebench_sae_k1_f1"]
     assert sorted(row[0] for row in rows if len(row) == 2) == sorted(own)

@@ -18,7 +18,6 @@ from core_oracles import (
 from saeval_tasks.core import Core
 from torch import Tensor
 
-from saeval import metrics
 from saeval.activations import ModelSource, TokenRows, array_source
 from saeval.evidence import Evidence, Missing
 from saeval.running import prepared_cache as preparation
@@ -94,9 +93,9 @@ def test_scores_survive_the_store(task: Core, source: ModelSource, tmp_path: Pat
 def test_another_sae_needs_no_layer_before_the_site(task: Core, folder: Path) -> None:
     """The model's first block runs over each token once, however many SAEs are scored."""
     source = tiny_source(folder / "fresh")
-    assert source.d_in == WIDTH
+    assert source.widths.d_in == WIDTH
     source.model.logits(torch.zeros(1, WIDTH))
-    source.model.needs_resume(source.write_site)  # all that is tried out beforehand is done
+    source.model.needs_resume(source.sites.write[0])  # all that is tried out beforehand is done
     tokens = []
     first = source.model.net.get_submodule(f"{source.model.parts.block(0)}.mlp")
     first.register_forward_hook(lambda _, __, y: tokens.append(y.shape[:-1].numel()))
@@ -117,8 +116,8 @@ def test_stored_activations_have_no_losses(source: ModelSource, rows: TokenRows)
     assert "saebench_ce_loss_score" in told
     assert all("output head" in reason for reason in told.values())
     assert all("ce_loss" in name or "kl_div" in name for name in told)
-    codes = random_topk().encode_codes(torch.from_numpy(x))
-    assert values(found)["l1"] == pytest.approx(metrics.l1(codes), rel=1e-5)
+    acts = random_topk().encode(torch.from_numpy(x))
+    assert values(found)["l1"] == pytest.approx(acts.abs().sum(1).mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("count", [40, 640])

@@ -16,7 +16,7 @@ from saeval_tasks.probing.scoring import auc_components, log_loss
 from scipy.sparse import csc_matrix, csr_matrix
 from sklearn.metrics import roc_auc_score
 
-from saeval.activations import ModelSource
+from saeval.activations import ModelSource, Pooled, read_x
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, compare, summarise, units
 from saeval.sae import SAE
@@ -66,7 +66,7 @@ def file(folder: Path, table: pd.DataFrame) -> Path:
 def oracle(source: ModelSource, table: pd.DataFrame) -> SAE:
     """A dictionary that holds the direction of label a: difference of means, and noise beside."""
     rows = source.tokenize(table["text"].tolist(), name="all")
-    x = source.pooled_x(rows).astype(np.float64)
+    x = read_x(source, rows, Pooled()).astype(np.float64)
     y = (table["label"] == "a").to_numpy()
     within = np.cov(x[y].T) + np.cov(x[~y].T) + 1e-3 * np.eye(WIDTH)
     direction = np.linalg.solve(within, x[y].mean(0) - x[~y].mean(0))

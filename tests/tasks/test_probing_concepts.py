@@ -7,6 +7,7 @@ import pytest
 from saeval_tasks.probing import Probing
 from saeval_tasks.probing.concepts import Concepts, f1_of_latents, read, score
 from saeval_tasks.probing.f1 import F1S
+from saeval_tasks.probing.metrics import BEST_LATENT_F1_UNTUNED
 from scipy.sparse import csr_matrix
 
 from saeval.activations import ModelSource, TokenRows, model_source
@@ -40,7 +41,7 @@ def test_latents_that_are_the_concepts_score_1() -> None:
     noise = np.random.default_rng(0).random((DOCUMENTS * TOKENS, 6)) < 0.3
     found = f1s(np.hstack([noise, known().y]))
     assert set(found.values()) == {1.0}
-    assert set(found) == {f"{metric}{part}" for metric in F1S for part in ("", *PARTS)}
+    assert set(found) == {f"{f1.metric.name}{part}" for f1 in F1S for part in ("", *PARTS)}
 
 
 PARTS = ("/concepts/a", "/concepts/b")
@@ -86,7 +87,9 @@ def test_saes_of_the_lab_stand_in_order(source: ModelSource) -> None:
 
     def untuned(name: str) -> Summary:
         found = score(load_sae(f"lab/world/{name}"), source, concepts)
-        one = next(one for one in found if one.metric == F1S[1] and one.part is None)
+        one = next(
+            one for one in found if one.metric == BEST_LATENT_F1_UNTUNED.name and one.part is None
+        )
         assert isinstance(one, Evidence)
         return summarise(one, replicates=500)
 
@@ -107,7 +110,7 @@ def test_few_documents_are_said(source: ModelSource) -> None:
     """With so few documents that no concept is found in twenty, both scores are missing."""
     found = list(score(load_sae("lab/world/random"), source, read(source, 19, 0)))
     assert all(isinstance(one, Missing) for one in found)
-    assert {one.metric for one in found} == set(F1S)
+    assert {one.metric for one in found} == {f1.metric.name for f1 in F1S}
 
 
 def test_seed_draws_the_documents(source: ModelSource) -> None:

@@ -9,7 +9,7 @@ from saeval_tasks.synthetic import Synthetic
 from scipy.sparse import csc_matrix
 from scipy.stats import rankdata
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, Pooled, read_acts
 from saeval.evidence import Evidence, summarise
 from saeval.lab.synthetic import synthetic_world, world_source
 from saeval.running.run import load_sae
@@ -31,7 +31,7 @@ def _true_f1(sae: SAE, source: ActivationSource) -> float:
 def _untuned_f1(sae: SAE, source: ActivationSource, one: ProbeSet) -> float:
     """F1 on test rows of the latents that train rows chose, without a look at directions."""
     assert source.stored_rows is not None
-    z = source.pooled(sae, source.stored_rows.take(one.text))
+    z = read_acts(source, sae, source.stored_rows.take(one.text), Pooled())
     chosen, z = untuned(z[one.train], one.y[one.train]), csc_matrix(z)
     test = [(each.says(z)[one.test], y[one.test]) for each, y in zip(chosen, one.y.T, strict=True)]
     return float(np.mean([f1_score(yes, y) for yes, y in test]))

@@ -120,7 +120,7 @@ def test_few_latents_are_judged_as_by_scikit_learn() -> None:
     acts = np.maximum(known.x, 0)
     is_letter = known.letter[:, None] == np.arange(5)
     own = np.array([[letter, letter + 1, letter + 5] for letter in range(5)])
-    found = saebench._few_latents_f1(acts, own, is_letter, known.is_test)
+    found = saebench.few_latents_f1(acts, own, is_letter, known.is_test)
     expected = []
     for letter in range(5):
         x, y = acts[:, own[letter]], is_letter[:, letter]

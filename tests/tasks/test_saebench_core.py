@@ -88,8 +88,8 @@ def test_ablation_takes_special_tokens_too(task: Core, source: ModelSource) -> N
     ids = torch.from_numpy(np.load(str(task.tokens))[:FIRST])
     rows = source.token_rows(ids.numpy(), name="rows")
     attention = torch.ones_like(ids, dtype=torch.bool)
-    zeros = torch.zeros(*ids.shape, source.d_in)
-    hidden = source.model.run_from(source.site, ids, attention, zeros)
+    zeros = torch.zeros(*ids.shape, source.widths.d_in)
+    hidden = source.model.run_from(source.sites.read[0], ids, attention, zeros)
     log_probs = source.model.logits(hidden).log_softmax(-1)
     mask = torch.from_numpy(rows.mask[:, :-1])
     expected = metrics.cross_entropy(log_probs[:, :-1][mask], ids[:, 1:][mask]).mean().item()
@@ -111,7 +111,7 @@ def test_no_rows_left_is_an_error(task: Core, source: ModelSource) -> None:
 def test_a_third_of_the_rows_by_default(task: Core, source: ModelSource) -> None:
     """Without a number, a third of the rows serves CE and KL."""
     facts = Core(tokens=task.tokens, compat="saebench").prepare(source, 0).facts
-    assert facts["first"] == 14
+    assert facts["saebench_loss_rows"] == 14
 
 
 FORMATS = ("sae_lens", "dictionary_learning")
@@ -142,4 +142,4 @@ def test_parity_with_saebench(parity_dir: Path, tmp_path: Path) -> None:
         expected = {k: v for k, v in figures.items() if f"saebench_{k}" in found}
         assert len(expected) == TARGETS
         assert {k: found[f"saebench_{k}"] for k in expected} == pytest.approx(expected, abs=1e-3)
-        source.release(saes[0])
+        source.memo.release(saes[0])

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from saeval import metrics
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.errors import DataError, NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, units
 from saeval.sae import SAE, Codes, decode_codes
@@ -108,7 +108,7 @@ def _sums(
 ) -> dict[str, Float[np.ndarray, " rows"]]:
     """By row: squared error of the strongest latents alone, their |acts|, and those of all."""
     sums = {name: np.zeros(len(rows)) for name in ("sq_err", "strongest", "every")}
-    for batch, codes in source.codes(sae, rows):
+    for batch, codes in read_codes(source, sae, rows):
         kept = strongest(codes)
         y_hat = decode_codes(sae, kept, batch.x_tokens.to(sae.W_dec.device)).to(batch.y)
         values = {

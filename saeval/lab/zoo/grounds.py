@@ -92,8 +92,8 @@ class ModelGround:
         spliced = self._ce(rebuilt)
         return {
             **held_out(sae, _activations(self, "test", TEST_ROWS)),
-            "ce_loss_score": metrics.ce_loss_score(clean, spliced, zero),
-            "ce_loss_score_mean_ablation": metrics.ce_loss_score(clean, spliced, mean),
+            "ce_loss_score": _share_avoided(zero, spliced, clean),
+            "ce_loss_score_mean_ablation": _share_avoided(mean, spliced, clean),
         }
 
     @cached_property
@@ -132,6 +132,21 @@ class ModelGround:
             total += float(losses.double().sum())
             count += float(counted.sum())
         return total / count
+
+
+def _share_avoided(ablated: float, spliced: float, clean: float) -> float:
+    """Of the harm that an ablation does, the share that the SAE avoids.
+
+    Raises:
+        DataError: if ablating does no harm, as at a site that does not matter to the model.
+    """
+    stake = metrics.harm_at_stake(ablated, clean)
+    if not stake > 0:
+        raise DataError(
+            f"Ablation does not raise the loss ({ablated:.4f} against {clean:.4f} nats), so there "
+            "is no harm to avoid. Choose a site that matters to the model, or read more rows."
+        )
+    return metrics.harm_avoided(ablated, spliced) / stake
 
 
 @lru_cache(maxsize=4)
@@ -181,7 +196,8 @@ class SyntheticGround:
         """L0, FVU and dead latents on the test split, and MCC against the planted directions."""
         found = held_out(sae, _sample(self, "test", SYNTHETIC_TEST_ROWS))
         truth = synthetic_world(self.world).dictionary
-        found["mcc"] = recovery.mcc(recovery.cosines(sae.W_dec.numpy(), truth))
+        matching = recovery.match(recovery.cosines(sae.W_dec.numpy(), truth))
+        found["mcc"] = float(matching.cosine.mean())
         return found
 
 

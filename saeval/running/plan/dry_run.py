@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, has_logits
 from saeval.activations.model_source import ModelSource
 from saeval.activations.store import digest
 from saeval.errors import NotApplicable, PreflightError, ResultError, SaevalError
@@ -196,10 +196,12 @@ class Stage:
 
     def _note_what_was_shown(self, members: Sequence[Member]) -> None:
         for member in members:
-            glimpse = member.source
-            if isinstance(glimpse, FirstBatchSource) and glimpse.asked > self.asked:
-                self.asked, self.shown = glimpse.asked, glimpse.shown
-            glimpse.release(member.sae)
+            source = member.source
+            if not isinstance(source, FirstBatchSource):
+                continue
+            if source.asked > self.asked:
+                self.asked, self.shown = source.asked, source.shown
+            source.release(member.sae)
 
 
 def _whole(source: ActivationSource) -> ActivationSource:
@@ -227,7 +229,7 @@ def suited(source: ActivationSource) -> ActivationSource:
 def _seconds(source: ModelSource, rows: TokenRows) -> float:
     """What one pass over some rows takes."""
     began = time.perf_counter()
-    for _ in source.final_hidden(rows) if source.has_logits else source.batches(rows):
+    for _ in source.final_hidden(rows) if has_logits(source) else source.batches(rows):
         pass
     return time.perf_counter() - began
 

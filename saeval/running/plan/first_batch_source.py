@@ -3,19 +3,19 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from saeval.activations import ActivationSource, Batch, TokenRows
-from saeval.activations.pooling import MEMO_BYTES, Encoder, Memo, pooled_x
+from saeval.activations import ActivationSource, Batch, Memo, TokenRows, Widths
+from saeval.activations.memo import MEMO_BYTES
 from saeval.models import LoadedModel
-from saeval.sae import SAE, Codes, Site
+from saeval.sae import SAE, Sites
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ class FirstBatchSource:
     asked: int = 0
     """Tokens of all those rows."""
     code_bytes: float = 0.0
-    """Of the SAE's codes that a run would hold."""
+    """Of an SAE's codes that a run would hold."""
     _batches: dict[str, Batch] = field(default_factory=dict)
     """First batches by the rows' digest."""
     _finals: dict[str, list[Tensor]] = field(default_factory=dict)
@@ -146,29 +146,14 @@ class FirstBatchSource:
         return self.source.model
 
     @property
-    def site(self) -> Site | None:
-        """Where an SAE reads."""
-        return self.source.site
+    def sites(self) -> Sites:
+        """Where SAEs read and write."""
+        return self.source.sites
 
     @property
-    def write_site(self) -> Site | None:
-        """Where it writes."""
-        return self.source.write_site
-
-    @property
-    def d_in(self) -> int:
-        """Width at the read site."""
-        return self.source.d_in
-
-    @property
-    def d_out(self) -> int:
-        """Width at the write site."""
-        return self.source.d_out
-
-    @property
-    def has_logits(self) -> bool:
-        """Whether `final_hidden` and `splice` work."""
-        return self.source.has_logits
+    def widths(self) -> Widths:
+        """Width at each site."""
+        return self.source.widths
 
     @property
     def context(self) -> int:
@@ -198,59 +183,12 @@ class FirstBatchSource:
         """All rows."""
         return self.source.token_rows(ids, name=name)
 
-    def batches(self, rows: TokenRows) -> Iterator[Batch]:
-        """The first batch alone."""
+    def batches(
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"] | None = None
+    ) -> Iterator[Batch]:
+        """The first batch alone, or one position of each of its rows."""
         with self._first(rows) as first:
-            yield from first
-
-    def codes(self, sae: SAE, rows: TokenRows) -> Iterator[tuple[Batch, Codes]]:
-        """Codes of the first batch."""
-        with self._first(rows) as first:
-            for batch, codes in Encoder(sae, self.memo).codes(rows, first):
-                # A run holds the index of a latent in half the bytes.
-                size = codes.index.nbytes // 2 + codes.value.nbytes + codes.offsets.nbytes
-                size *= self._factor(rows, batch)
-                self.code_bytes = min(MEMO_BYTES, self.code_bytes + size)
-                yield batch, codes
-
-    def activations(self, rows: TokenRows) -> Float[np.ndarray, "tokens d_in"]:
-        """The first batch's, repeated up to the number of tokens."""
-        with self._first(rows) as [batch]:
-            part = batch.x_tokens.float().cpu().numpy()
-        return np.resize(part, (int(rows.mask.sum()), part.shape[1]))
-
-    def acts(self, sae: SAE, rows: TokenRows) -> csr_matrix:
-        """The first batch's, repeated up to the number of tokens."""
-        with self._first(rows) as first:
-            part = Encoder(sae, Memo(0)).acts(rows, first)
-        return _repeated(part, int(rows.mask.sum()))
-
-    def pooled(self, sae: SAE, rows: TokenRows, how: str = "mean") -> csr_matrix:
-        """The first batch's, repeated up to the number of rows."""
-        with self._first(rows) as first:
-            part = Encoder(sae, Memo(0)).pooled(rows, first, how)
-        return _repeated(part, len(rows))
-
-    def pooled_x(self, rows: TokenRows, how: str = "mean") -> Float[np.ndarray, "texts d_in"]:
-        """The first batch's, repeated up to the number of rows."""
-        with self._first(rows) as [batch]:
-            part = pooled_x([batch], len(batch.x), self.d_in, how)
-        return np.resize(part, (len(rows), part.shape[1]))
-
-    def at(
-        self, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> Float[np.ndarray, "texts d_in"]:
-        """The first batch's, repeated up to the number of rows."""
-        with self._first(rows) as [batch]:
-            count = len(batch.x)
-            part = batch.x[np.arange(count), np.asarray(positions)[:count]].cpu().numpy()
-        return np.resize(part, (len(rows), part.shape[1]))
-
-    def codes_at(
-        self, sae: SAE, rows: TokenRows, positions: Int[np.ndarray, " texts"]
-    ) -> csr_matrix:
-        """Codes of what `at` gives."""
-        return Encoder(sae, self.memo).at(self.at(rows, positions))
+            yield from first if positions is None else [_at(one, positions) for one in first]
 
     def final_hidden(self, rows: TokenRows) -> Iterator[Float[Tensor, "texts seq d_model"]]:
         """The first batch's."""
@@ -269,7 +207,9 @@ class FirstBatchSource:
             return self.source.splice(rows, batch, y_new)
 
     def release(self, sae: SAE) -> None:
-        """Forget the codes of an SAE."""
+        """Forget the codes of an SAE, once what they would take is noted."""
+        bytes_of_all = self.memo.bytes * max(1.0, self.asked / max(1, self.shown))
+        self.code_bytes = max(self.code_bytes, min(MEMO_BYTES, bytes_of_all))
         self.memo.release(sae)
 
     @contextmanager
@@ -281,7 +221,8 @@ class FirstBatchSource:
         """
         with self.stopwatch.scaled() as scale:
             if len(rows) and rows.digest not in self._batches:
-                self._batches[rows.digest] = next(iter(self.source.batches(rows)))
+                batch = next(iter(self.source.batches(rows)))
+                self._batches[rows.digest] = replace(batch, stands_for_all=True)
             first = [self._batches[rows.digest]] if len(rows) else []
             if first:
                 scale.factor = self._factor(rows, first[0])
@@ -296,6 +237,12 @@ class FirstBatchSource:
         return max(1.0, total / shown)
 
 
-def _repeated(part: csr_matrix, rows: int) -> csr_matrix:
-    """Rows of a matrix, from the first again after the last, so many in all."""
-    return csr_matrix(part[np.arange(rows) % part.shape[0]])
+def _at(batch: Batch, positions: Int[np.ndarray, " texts"]) -> Batch:
+    """The same batch at one position of each row."""
+    rows = torch.arange(len(batch.x))
+    places = torch.from_numpy(np.asarray(positions)[batch.rows])
+    x = batch.x[rows, places][:, None]
+    y = x if batch.y is batch.x else batch.y[rows, places][:, None]
+    ids = None if batch.ids is None else batch.ids[rows, places][:, None]
+    mask = torch.ones(len(rows), 1, dtype=torch.bool, device=batch.mask.device)
+    return replace(batch, x=x, y=y, mask=mask, ids=ids, shift=None, resume=None)

@@ -7,9 +7,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from saeval.results.folder import result_path
 from saeval.results.provenance import device_name
-from saeval.results.reading import read_results
+from saeval.results.reading import find_folder, read_results
 from saeval.results.score import Result
 from saeval.running.jobs import Job
 from saeval.running.loading import Loaded
@@ -95,8 +94,8 @@ def _seconds(phases: Mapping[str, Mapping[str, Any]], *names: str) -> float:
 
 
 def _folder_bytes(root: Path, result: Result) -> int:
-    folder = result_path(root, result)
-    return sum(file.stat().st_size for file in folder.iterdir())
+    folder = find_folder(root, result.result_id)
+    return sum(file.stat().st_size for file in folder.iterdir()) if folder else 0
 
 
 @dataclass(frozen=True)

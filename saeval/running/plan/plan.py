@@ -24,7 +24,7 @@ from saeval.running.plan.first_batch_source import Stopwatch
 from saeval.running.plan.forecast import Forecast, History, method
 from saeval.running.plan.rows import Download, Plan, Planned, total_bytes
 from saeval.running.preflight.members import Checks
-from saeval.running.progress import Clock, silent
+from saeval.running.progress import Clock, Progress, silent
 from saeval.running.scoring import key_inputs
 from saeval.running.session import (
     Request,
@@ -56,16 +56,17 @@ def plan(saes: Any, tasks: Any, **options: Any) -> Plan:
     return _plan(request_of_keywords({"saes": saes, "tasks": tasks, **options}))
 
 
-def plan_configuration(options: Configuration) -> Plan:
+def plan_configuration(options: Configuration, progress: Progress = silent) -> Plan:
     """What a run of this configuration would do; see `plan`."""
-    return _plan(request_of_configuration(options))
+    # Results are not counted: a plan gives none.
+    return _plan(request_of_configuration(options), lambda step: progress(replace(step, total=0)))
 
 
-def _plan(request: Request) -> Plan:
+def _plan(request: Request, tell: Progress = silent) -> Plan:
     subjects = find_subjects(request.saes, request.options.registry)
     with tempfile.TemporaryDirectory() as inputs:
         store = Store(writable=False)
-        session = begin(request, subjects, inputs=Path(inputs), store=store, tell=silent)
+        session = begin(request, subjects, inputs=Path(inputs), store=store, tell=tell)
         return _Planner(session).plan(subjects)
 
 

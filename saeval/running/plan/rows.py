@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from saeval.results.text import listing, printable
+from saeval.results.text import listing, wrapped
 from saeval.running.plan.forecast import Forecast, duration, size
 
 State = Literal["found", "compute", "unknown", "fails", "not applicable"]
@@ -58,26 +58,25 @@ class Plan:
         yield from ({"kind": "download", **vars(one)} for one in self.downloads)
         yield {"kind": "forecast", **self.forecast.row()}
 
-    def text(self) -> str:
-        """For people."""
+    def text(self, width: int = 80) -> str:
+        """For people, no line wider than `width`."""
         rows = [
             {
-                "SAE": printable(each.sae or ""),
-                "set": printable(each.set or ""),
-                "task": printable(each.task),
-                "seed": str(each.seed),
+                "SAE": each.sae,
+                "set": each.set,
+                "task": each.task,
+                "seed": each.seed,
                 "state": each.state,
-                "time": "" if each.seconds is None else duration(each.seconds),
-                "": printable(each.reason or ""),
+                "time": None if each.seconds is None else duration(each.seconds),
+                "why": each.reason,
             }
             for each in self.results
         ]
-        fetched = [
-            {"download": printable(one.what), "size": size(one.bytes)} for one in self.downloads
-        ]
-        blocks = [listing(rows, right=("seed", "time"))]
-        blocks += [listing(fetched, right=("size",))] if fetched else []
-        return "\n\n".join([*blocks, "\n".join(self.forecast.lines())])
+        fetched = [{"download": one.what, "size": size(one.bytes)} for one in self.downloads]
+        blocks = [listing(rows, width, needed=len(rows[0]) if rows else 1, right=("seed", "time"))]
+        blocks += [listing(fetched, width, needed=2, right=("size",))] if fetched else []
+        lines = [text for line in self.forecast.lines() for text in wrapped(line, width, hanging=4)]
+        return "\n\n".join([*blocks, "\n".join(lines)])
 
 
 def total_bytes(downloads: Sequence[Download]) -> int | None:

@@ -8,9 +8,11 @@ from saeval.activations import ActivationSource
 from saeval.errors import ModelError, PreflightError, UsageError
 from saeval.lab.synthetic import world_model, world_name
 from saeval.models import canonical_name
+from saeval.models.places import local_folder
 from saeval.registry.entries import Expected
 from saeval.running.preflight.reconstruction import Check, Sample, check_numbers
 from saeval.sae import SAE, d_out, origin_of
+from saeval.sae.site import joined, site_names
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -71,11 +73,11 @@ def warnings_of(checks: Sequence[Check]) -> tuple[str, ...]:
 
 def check_width(sae: SAE, source: ActivationSource) -> Check:
     """The SAE reads and writes vectors as wide as the sites'."""
-    mine, theirs = (sae.d_in, d_out(sae)), (source.d_in, source.d_out)
+    mine, theirs = (sae.d_in, d_out(sae)), (source.widths.d_in, source.widths.d_out)
     expected, observed = f"d_in {mine[0]}, d_out {mine[1]}", f"d_in {theirs[0]}, d_out {theirs[1]}"
     if mine == theirs:
         return Check("width", "ok", expected, observed)
-    place = f"'{source.site}' of '{source.name}'" if source.site else f"'{source.name}'"
+    place = f"'{source.sites}' of '{source.name}'" if source.sites.read else f"'{source.name}'"
     return Check(
         "width",
         "error",
@@ -119,7 +121,9 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
 
 
 def _in_full(model: str) -> str:
-    """A model of the lab by its full name, `lab://world/model` for `lab/world`; others as named."""
+    """A folder by its path, a model of the lab as `lab://world/model`; others as they are named."""
+    if folder := local_folder(model):
+        return str(folder.resolve())
     if not model.startswith("lab/"):
         return model
     return f"lab://{model.removeprefix('lab/').removesuffix('/model')}/model"
@@ -154,23 +158,23 @@ def check_sites(claims: Claims, source: ActivationSource) -> list[Check]:
     """The sites are those the SAE names; others of equal width are allowed, and recorded."""
     model = source.model
     pairs = (
-        ("site", claims.read_site, source.site),
-        ("write site", claims.write_site, source.write_site),
+        ("site", claims.read_site, joined(source.sites.read)),
+        ("write site", claims.write_site, joined(source.sites.write)),
     )
     checks = []
     for name, named, given in pairs:
-        if model is None or given is None or named is None:
+        if model is None or named is None:
             continue
         try:
-            known = str(model.resolve(named))
+            meant = joined(model.resolve(site) for site in site_names(named))
         except (ModelError, UsageError):
-            known = ""
+            meant = ""
         message = ""
-        if known != str(given):
+        if meant != given:
             message = (
                 f"The SAE names the {name} '{named}', and is read at '{given}' of '{model.name}'."
             )
-        checks.append(Check(name, "warning" if message else "ok", named, str(given), message))
+        checks.append(Check(name, "warning" if message else "ok", named, given, message))
     return checks
 
 

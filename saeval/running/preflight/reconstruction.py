@@ -1,18 +1,21 @@
 """Does an SAE reconstruct real activations as they are, and as well as was published?"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from saeval.activations import ActivationSource, TokenRows
+from saeval.activations.gradient import next_token_gradient
+from saeval.errors import NotApplicable
 from saeval.registry.entries import Expected
-from saeval.sae import SAE, decode_codes, encode_codes
+from saeval.sae import SAE, decode_codes, encode_codes, traits_of
+from saeval.sae.traits import beside
 
 SAMPLE_TOKENS = 384
 """Activations that the numerical checks look at."""
@@ -50,48 +53,91 @@ class Sample:
     """What should be reconstructed; x itself for an ordinary SAE."""
     begins_with_bos: bool | None
     """Whether every row begins with BOS; None where there are no tokens to look at."""
+    tokens: Int[Tensor, " tokens"] | None = None
+    """Their ids; None where there are none."""
+    gradient: Callable[[], Float[Tensor, "tokens d_in"]] | None = None
+    """Computes the gradient of the model's next-token loss at x, for SAEs that need it; None for
+    stored activations."""
+
+    def beside(self, sae: SAE) -> Mapping[str, Tensor] | None:
+        """What the SAE needs beside x; None if it is not to be had here.
+
+        Raises:
+            NotApplicable: if the model gives no gradient.
+        """
+        traits = traits_of(sae)
+        if (traits.needs_tokens and self.tokens is None) or (
+            traits.needs_gradient and self.gradient is None
+        ):
+            return None
+        gradient = self.gradient() if traits.needs_gradient and self.gradient else None
+        return beside(traits, tokens=self.tokens, gradient=gradient)
 
 
 def take_sample(source: ActivationSource, rows: TokenRows) -> Sample:
     """The first `SAMPLE_TOKENS` activations of some rows, of which no more than needed are read."""
     enough = int(np.searchsorted(np.cumsum(rows.mask.sum(1)), SAMPLE_TOKENS)) + 1
-    batches = list(source.batches(rows.take(slice(0, enough))))
-    xs = [batch.x_tokens.float() for batch in batches]
-    ys = [batch.y_tokens.float() for batch in batches]
-    bos = source.model.bos_id if source.model else None
-    first = (
-        None if source.model is None else bos is not None and bool((rows.ids[:, 0] == bos).all())
+    shown = rows.take(slice(0, enough))
+    batches = list(source.batches(shown))
+    x = torch.cat([batch.x_tokens.float() for batch in batches])[:SAMPLE_TOKENS]
+    y = torch.cat([batch.y_tokens.float() for batch in batches])[:SAMPLE_TOKENS]
+    if source.model is None:
+        return Sample(x, y, None)
+
+    def gradient() -> Tensor:
+        slopes = [next_token_gradient(source, shown, batch)[batch.mask] for batch in batches]
+        return torch.cat(slopes)[:SAMPLE_TOKENS]
+
+    bos = source.model.bos_id
+    ids = [batch.token_ids for batch in batches]
+    return Sample(
+        x,
+        y,
+        bos is not None and bool((rows.ids[:, 0] == bos).all()),
+        torch.cat([each for each in ids if each is not None])[:SAMPLE_TOKENS],
+        gradient,
     )
-    return Sample(torch.cat(xs)[:SAMPLE_TOKENS], torch.cat(ys)[:SAMPLE_TOKENS], first)
 
 
 def check_numbers(sae: SAE, expected: Expected, sample: Sample) -> list[Check]:
     """Scale of the activations, and published figures, against what the sample gives."""
     if bool((sample.y == sample.y[:1]).all()):
         return [Check("scale", "unknown", observed="activations that are all equal")]
-    fvu, l0 = measure(sae, sample.x, sample.y)
+    try:
+        needed = sample.beside(sae)
+    except NotApplicable:  # which the tasks will say
+        needed = None
+    if needed is None:
+        lack = "activations without what the SAE needs beside them"
+        return [Check("scale", "unknown", observed=lack)]
+    fvu, l0 = measure(sae, sample.x, sample.y, needed)
     if not (math.isfinite(fvu) and math.isfinite(l0)):
         message = "Its reconstruction of real activations is not finite, so no score would be."
         return [Check("scale", "error", "finite numbers", f"fvu {fvu}, l0 {l0}", message)]
     return [
-        check_scale(fvu, alternatives(sae, sample), sample),
+        check_scale(fvu, alternatives(sae, sample, needed), sample),
         *_figures(expected, fvu=fvu, l0=l0),
     ]
 
 
 def measure(
-    sae: SAE, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
+    sae: SAE,
+    x: Float[Tensor, "tokens d_in"],
+    y: Float[Tensor, "tokens d_out"],
+    beside: Mapping[str, Tensor],
 ) -> tuple[float, float]:
     """FVU about the sample's mean (a fraction, 0 is exact) and l0 (latents per token)."""
     with torch.no_grad():
-        codes = encode_codes(sae, x)
+        codes = encode_codes(sae, x, beside)
         error = (decode_codes(sae, codes, x) - y).cpu().double()
         mean = y.cpu().double().mean(0)
         spread = (y.cpu().double() - mean).square().sum()
     return float(error.square().sum() / spread), float(codes.l0.cpu().double().mean())
 
 
-def alternatives(sae: SAE, sample: Sample) -> Mapping[str, tuple[float, str]]:
+def alternatives(
+    sae: SAE, sample: Sample, beside: Mapping[str, Tensor]
+) -> Mapping[str, tuple[float, str]]:
     """FVU of the same activations prepared as other libraries prepare them, and the fix for each.
 
     `scaled`: to mean norm sqrt(d). `centred`: each minus the mean of its own dimensions, as
@@ -104,11 +150,11 @@ def alternatives(sae: SAE, sample: Sample) -> Mapping[str, tuple[float, str]]:
     fold = f"fold the factor {scale_x:.4g} into its weights before saving it"
     return {
         "scaled to mean norm sqrt(d)": (
-            measure(sae, sample.x * scale_x, sample.y * scale_y)[0],
+            measure(sae, sample.x * scale_x, sample.y * scale_y, beside)[0],
             fold,
         ),
         "centred": (
-            measure(sae, centre_x, centre_y)[0],
+            measure(sae, centre_x, centre_y, beside)[0],
             "say so in a registry.yaml entry with 'centred: true'",
         ),
     }

@@ -18,6 +18,7 @@ from saeval.models import LoadedModel, load_model
 from saeval.models.places import local_folder
 from saeval.running.user_data import UserData, read_data
 from saeval.sae import Origin
+from saeval.sae.site import joined
 from saeval.training import Recipe, Source
 from saeval.training.site_stream import SiteStream
 from saeval.training.texts import chunks, read_texts
@@ -117,13 +118,16 @@ def _arrays(ask: Ask, arrays: tuple[Any, ...], recipe: Recipe) -> Material:
     if len(arrays) > 2:
         raise UsageError(f"{len(arrays)} arrays are too many: one, or what is read and written.")
     found = array_source(*[Path(one) if isinstance(one, str) else one for one in arrays])
-    held_out = min(recipe.held_out, len(found.x) // 10)
-    what = f"'{found.name}' holds {len(found.x):,} activations"
-    _check_enough(len(found.x) - held_out, what, recipe)
+    counted = slice(None) if found.mask.all() else found.mask.ravel()
+    x = found.x[counted]
+    y = x if found.y is found.x else found.y[counted]
+    rows = len(x)
+    held_out = min(recipe.held_out, rows // 10)
+    _check_enough(rows - held_out, f"'{found.name}' holds {rows:,} activations", recipe)
     recipe = replace(recipe, held_out=max(1, held_out))
-    source = (found.x, found.y)
-    record = {"name": found.name, "rows": len(found.x)}
-    return Material(source, found.d_in, found.d_out, recipe, Origin(), record)
+    record = {"name": found.name, "rows": rows}
+    widths = found.widths
+    return Material((x, y), widths.d_in, widths.d_out, recipe, Origin(), record)
 
 
 def _world(ask: Ask, world: str, recipe: Recipe) -> Material:
@@ -151,7 +155,7 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
     if ask.site is None:
         raise UsageError("There is no site to train at. Give --site, such as layers.2.")
     source = _opened(ask, ask.site)
-    if ask.write_site is not None and source.write_site == source.site:
+    if ask.write_site is not None and source.sites.write == source.sites.read:
         raise UsageError(
             f"--write-site '{ask.write_site}' is the site that is read. Leave it away."
         )
@@ -164,13 +168,13 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
     first = next(rows())
     origin = Origin(
         model=_model_name(part, source.model),
-        read_site=str(source.site),
-        write_site=None if source.write_site == source.site else str(source.write_site),
+        read_site=joined(source.sites.read),
+        write_site=joined(source.sites.write) if source.sites.write != source.sites.read else None,
         prepend_bos=bool((first.ids[:, 0] == source.model.bos_id).all()),
         context_size=context,
     )
     recipe = replace(recipe, held_out=max(1, held_out))
-    return Material(stream, source.d_in, source.d_out, recipe, origin, {"name": name})
+    return Material(stream, source.widths.d_in, source.widths.d_out, recipe, origin, {"name": name})
 
 
 def _opened(ask: Ask, site: str) -> ModelSource:

@@ -1,6 +1,6 @@
 """AbsTopK: the k pre-activations largest by magnitude, with their sign."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -23,8 +23,7 @@ class AbsTopK:
     """
 
     signed: ClassVar[bool] = True
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
+    takes_k: ClassVar[bool] = True
 
     W_enc: Float[Tensor, "d_in d_sae"]
     b_enc: Float[Tensor, " d_sae"]
@@ -51,6 +50,10 @@ class AbsTopK:
     def d_sae(self) -> int:
         """Number of latents."""
         return self.W_enc.shape[1]
+
+    def with_k(self, k: int) -> "AbsTopK":
+        """The same SAE with at most k latents per token."""
+        return replace(self, k=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x."""

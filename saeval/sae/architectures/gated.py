@@ -25,8 +25,6 @@ class Gated:
     """
 
     signed: ClassVar[bool] = False
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
 
     W_enc: Float[Tensor, "d_in d_sae"]
     b_gate: Float[Tensor, " d_sae"]

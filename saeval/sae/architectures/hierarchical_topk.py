@@ -24,8 +24,7 @@ class HierarchicalTopK:
     """
 
     signed: ClassVar[bool] = False
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = True
+    takes_k: ClassVar[bool] = True
 
     W_enc: Float[Tensor, "d_in d_sae"]
     b_enc: Float[Tensor, " d_sae"]
@@ -59,8 +58,8 @@ class HierarchicalTopK:
         """Number of latents."""
         return self.W_enc.shape[1]
 
-    def at(self, k: int) -> "HierarchicalTopK":
-        """The same SAE with another k."""
+    def with_k(self, k: int) -> "HierarchicalTopK":
+        """The same SAE with at most k latents per token."""
         return replace(self, k=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:

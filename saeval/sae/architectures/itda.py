@@ -1,6 +1,6 @@
 """ITDA: a dictionary of stored activations, combined by k steps of signed matching pursuit."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -25,8 +25,7 @@ class ITDA:
     """
 
     signed: ClassVar[bool] = True
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
+    takes_k: ClassVar[bool] = True
 
     W_dec: Float[Tensor, "d_sae d_in"]
     """Atoms, of norm 1."""
@@ -56,6 +55,10 @@ class ITDA:
     def W_enc(self) -> Float[Tensor, "d_in d_sae"]:  # noqa: N802, the papers' name
         """The atoms, since they are tied."""
         return self.W_dec.T
+
+    def with_k(self, k: int) -> "ITDA":
+        """The same SAE with at most k latents per token."""
+        return replace(self, k=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x, one step after the other."""

@@ -23,8 +23,6 @@ class JumpReLU:
     """
 
     signed: ClassVar[bool] = False
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
 
     W_enc: Float[Tensor, "d_in d_sae"]
     b_enc: Float[Tensor, " d_sae"]

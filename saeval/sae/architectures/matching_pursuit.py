@@ -1,6 +1,6 @@
 """Matching pursuit: tied atoms, taken off the residual one by one until little is left."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -24,8 +24,7 @@ class MatchingPursuit:
     """
 
     signed: ClassVar[bool] = False
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
+    takes_k: ClassVar[bool] = True
 
     W_dec: Float[Tensor, "d_sae d_in"]
     b_dec: Float[Tensor, " d_in"]
@@ -62,6 +61,10 @@ class MatchingPursuit:
     def W_enc(self) -> Float[Tensor, "d_in d_sae"]:  # noqa: N802, the papers' name
         """The atoms, since they are tied."""
         return self.W_dec.T
+
+    def with_k(self, k: int) -> "MatchingPursuit":
+        """The same SAE with at most k latents per token."""
+        return replace(self, max_steps=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x, one step after the other."""

@@ -1,6 +1,6 @@
 """The null 'neurons': the activation's own entries, only the largest of them kept."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -21,8 +21,7 @@ class Neurons:
     """
 
     signed: ClassVar[bool] = True
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
+    takes_k: ClassVar[bool] = True
 
     b_dec: Float[Tensor, " d_in"]
     """Mean activation of the training data, as an SAE learns it too; zeros for none."""
@@ -53,6 +52,10 @@ class Neurons:
     def W_dec(self) -> Float[Tensor, "d_in d_in"]:  # noqa: N802, the papers' name
         """The identity."""
         return self.W_enc
+
+    def with_k(self, k: int) -> "Neurons":
+        """The same SAE with at most k latents per token."""
+        return replace(self, k=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
         """Entries of x - b_dec among the k largest by magnitude, else 0."""

@@ -1,7 +1,7 @@
 """The null 'pca': principal components, only the largest scores of each token kept."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -26,8 +26,7 @@ class PCA:
     """
 
     signed: ClassVar[bool] = True
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
+    takes_k: ClassVar[bool] = True
 
     W_dec: Float[Tensor, "d_sae d_in"]
     """Components, orthonormal rows, by falling variance."""
@@ -57,6 +56,10 @@ class PCA:
     def W_enc(self) -> Float[Tensor, "d_in d_sae"]:  # noqa: N802, the papers' name
         """The components, since they are orthonormal."""
         return self.W_dec.T
+
+    def with_k(self, k: int) -> "PCA":
+        """The same SAE with at most k latents per token."""
+        return replace(self, k=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Scores of x that are among the k largest by magnitude, else 0."""

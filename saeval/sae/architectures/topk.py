@@ -1,6 +1,6 @@
 """TopK: the k largest pre-activations of each token, as far as they are positive."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -26,8 +26,7 @@ class TopK:
     """
 
     signed: ClassVar[bool] = False
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
+    takes_k: ClassVar[bool] = True
 
     W_enc: Float[Tensor, "d_in d_sae"]
     b_enc: Float[Tensor, " d_sae"]
@@ -54,6 +53,10 @@ class TopK:
     def d_sae(self) -> int:
         """Number of latents."""
         return self.W_enc.shape[1]
+
+    def with_k(self, k: int) -> "TopK":
+        """The same SAE with at most k latents per token."""
+        return replace(self, k=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x."""

@@ -1,14 +1,13 @@
 """Transcoder: reads at one site and predicts another, with a linear skip if it has one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from saeval.errors import LoadError
-from saeval.sae import SAE, Codes, Origin, d_out, decode_codes, encode_codes
+from saeval.sae import SAE, Codes, Origin, d_out, decode_codes, encode_codes, with_k
 from saeval.sae.architectures.checks import check_shapes
 
 
@@ -21,9 +20,6 @@ class Transcoder:
 
     Source: Dunefsky et al. 2024, arXiv 2406.11944; skip: Paulo et al. 2025, arXiv 2501.18823.
     """
-
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
 
     inner: SAE
     W_skip: Float[Tensor, "d_in d_out"] | None = None
@@ -42,6 +38,15 @@ class Transcoder:
     def signed(self) -> bool:
         """Whether latents may be negative: as the inner architecture's."""
         return getattr(self.inner, "signed", False)
+
+    @property
+    def takes_k(self) -> bool:
+        """Whether the inner architecture does."""
+        return getattr(self.inner, "takes_k", False)
+
+    def with_k(self, k: int) -> "Transcoder":
+        """The same transcoder with at most k latents per token."""
+        return replace(self, inner=with_k(self.inner, k))
 
     @property
     def d_in(self) -> int:

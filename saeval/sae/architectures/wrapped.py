@@ -2,19 +2,23 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from saeval.errors import LoadError
-from saeval.sae import Origin
+from saeval.sae import Origin, traits_of
+from saeval.sae.site import joined, of_head
+from saeval.sae.traits import beside
 
 PROBE_TOKENS = 8
 """Random activations that an object answers when it is wrapped."""
+PROBE_IDS = 2
+"""Token ids that they have, for an object that needs them: few, as no vocabulary is known."""
 TOLERANCE = 1e-3
 """Relative difference above which two answers that should be equal count as different."""
 ROUNDINGS = 8
@@ -33,9 +37,13 @@ class Foreign:
     dtype: torch.dtype
     device: torch.device
 
-    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Tensor:
+    def encode(self, x: Float[Tensor, "tokens d_in"], beside: Mapping[str, Tensor]) -> Tensor:
         """What encode answers, in x's dtype and where x is."""
-        return _tensor(self.inner.encode(self._cast(x)), "encode").to(x)
+        needed = {
+            name: self._cast(value) if value.is_floating_point() else value.to(self.device)
+            for name, value in beside.items()
+        }
+        return _tensor(self.inner.encode(self._cast(x), **needed), "encode").to(x)
 
     def decode(
         self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
@@ -59,13 +67,16 @@ class Wrapped:
     answers: Float[Tensor, "probe_tokens both"]
     """Acts and reconstructions of the probe, side by side: they enter the content hash."""
     signed: bool = False
-    needs_grad: bool = False
-    variable_k: bool = False
+    needs_gradient: bool = False
+    needs_tokens: bool = False
+    takes_k: bool = False
     origin: Origin = field(default_factory=Origin)
 
-    def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
-        """Latent activations, as the object answers."""
-        return self.foreign.encode(x)
+    def encode(
+        self, x: Float[Tensor, "tokens d_in"], **beside: Shaped[Tensor, "tokens *_"]
+    ) -> Float[Tensor, "tokens d_sae"]:
+        """Latent activations, as the object answers to x and what it needs beside it."""
+        return self.foreign.encode(x, beside)
 
     def decode(
         self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
@@ -73,13 +84,18 @@ class Wrapped:
         """Reconstruction, as the object answers."""
         return self.foreign.decode(acts, x)
 
+    def with_k(self, k: int) -> "Wrapped":
+        """What the object answers with when it is asked for k latents."""
+        return replace(wrap(self.foreign.inner.with_k(k), d_in=self.d_in), origin=self.origin)
+
 
 def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
     """Make an SAE of an object with `encode(x)` and `decode(acts)` or `decode(acts, x)`.
 
     Its input's width is read from it (`d_in`, `activation_dim`, `cfg.d_in`, `W_enc`, `W_dec`),
-    what model and site it belongs to likewise. Without a `W_dec` [d_sae, d_out] its decoder
+    what model and sites it belongs to likewise. Without a `W_dec` [d_sae, d_out] its decoder
     directions are recovered by decoding, which needs a decode that is affine and ignores x.
+    What `saeval.sae.traits.Traits` lists it may declare by attributes of these names.
 
     Raises:
         LoadError: if it lacks a method or a width, or answers with the wrong shape, with
@@ -94,10 +110,16 @@ def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
     width = d_in or _d_in(inner)
     held = next(_tensors_of(inner), torch.zeros(0))
     foreign = Foreign(inner, takes_x=_takes_x(inner), dtype=held.dtype, device=held.device)
-    needs_grad = bool(getattr(inner, "needs_grad", False))
-    x = torch.randn(PROBE_TOKENS, width, generator=torch.Generator().manual_seed(0))
-    with torch.set_grad_enabled(needs_grad):
-        acts, x_hat = (one.detach() for one in _questioned(foreign, x))
+    traits = traits_of(inner)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(PROBE_TOKENS, width, generator=generator)
+    needed = beside(
+        traits,
+        tokens=torch.arange(PROBE_TOKENS) % PROBE_IDS,
+        gradient=torch.randn(PROBE_TOKENS, width, generator=generator),
+    )
+    with torch.no_grad():
+        acts, x_hat = (one.detach() for one in _questioned(foreign, x, needed))
         W_dec = _directions(foreign, acts.shape[1], x).detach()
     return Wrapped(
         foreign,
@@ -105,22 +127,26 @@ def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
         d_sae=acts.shape[1],
         W_dec=W_dec,
         answers=torch.cat([acts, x_hat], 1),
-        signed=bool(getattr(inner, "signed", False)),
-        needs_grad=needs_grad,
-        variable_k=bool(getattr(inner, "variable_k", False)),
+        signed=traits.signed or bool((acts < 0).any()),
+        needs_gradient=traits.needs_gradient,
+        needs_tokens=traits.needs_tokens,
+        takes_k=traits.takes_k and callable(getattr(inner, "with_k", None)),
         origin=origin_told(inner),
     )
 
 
-def _questioned(foreign: Foreign, x: Float[Tensor, "tokens d_in"]) -> tuple[Tensor, Tensor]:
+def _questioned(
+    foreign: Foreign, x: Float[Tensor, "tokens d_in"], beside: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Acts and reconstruction of x, once they have stood the tests.
 
     Raises:
         LoadError: as `wrap`.
     """
-    acts = _answer(foreign, "encode", x)
+    acts = _answer(foreign, "encode", x, beside)
     x_hat = _answer(foreign, "decode", acts, x)
-    if not _close(_answer(foreign, "encode", x[:1]), acts[:1], foreign.dtype):
+    first = {name: value[:1] for name, value in beside.items()}
+    if not _close(_answer(foreign, "encode", x[:1], first), acts[:1], foreign.dtype):
         _refuse_training(foreign.inner, "encode")
         raise LoadError(
             f"encode of {_name(foreign.inner)} changes with the tokens beside it, as batch top-k "
@@ -153,7 +179,7 @@ def _refuse_training(inner: Any, method: str) -> None:
         )
 
 
-def _answer(foreign: Foreign, method: str, *arguments: Tensor) -> Tensor:
+def _answer(foreign: Foreign, method: str, *arguments: Any) -> Tensor:
     """What a method answers to the probe, if it is a finite [tokens, width].
 
     Raises:
@@ -167,7 +193,8 @@ def _answer(foreign: Foreign, method: str, *arguments: Tensor) -> Tensor:
     except Exception as error:
         raise LoadError(
             f"{_name(foreign.inner)} cannot {method} {tokens} tokens: {type(error).__name__}: "
-            f"{error}. Its methods must work on any number of tokens, and again."
+            f"{error}. Its methods must work on any number of tokens, and again; one that "
+            "differentiates must switch gradients on for itself (torch.enable_grad)."
         ) from error
     if answer.ndim != 2 or len(answer) != tokens or not bool(answer.isfinite().all()):
         raise LoadError(
@@ -254,17 +281,26 @@ def origin_told(inner: Any) -> Origin:
     own = getattr(inner, "origin", None)
     if isinstance(own, Origin):
         return own
-    model, site = _told(inner, "model_name", "lm_name"), _told(inner, "hook_name", "read_site")
+    model = _told(inner, "model_name", "lm_name")
+    site, write = _told(inner, "hook_name", "read_site"), _told(inner, "write_site")
     bos, context = _told(inner, "prepend_bos"), _told(inner, "context_size")
-    head = _told(inner, "hook_head_index", "head_index")
+    index = _told(inner, "hook_head_index", "head_index")
+    head = index if type(index) is int else None
     return Origin(
         model=model if isinstance(model, str) else None,
-        read_site=site if isinstance(site, str) else None,
-        head_index=head if type(head) is int else None,
+        read_site=of_head(_sites_told(site), head),
+        write_site=_sites_told(write),
         prepend_bos=bos if isinstance(bos, bool) else None,
         context_size=context if isinstance(context, int) else None,
         metadata={"class": _name(inner)},
     )
+
+
+def _sites_told(value: Any) -> str | None:
+    """One site's name, or those of several, as one text."""
+    if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
+        return joined(value)
+    return value if isinstance(value, str) else None
 
 
 def _told(inner: Any, *names: str) -> Any:

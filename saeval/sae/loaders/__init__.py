@@ -25,11 +25,15 @@ def detect(folder: Path) -> str:
     Raises:
         LoadError: if the folder is missing or empty, or none or several recognise it.
     """
-    return _recognised(folder)[0]
+    return recognised(folder)[0]
 
 
-def _recognised(folder: Path) -> tuple[str, Path]:
-    """The loader, and what it is to be given: a folder, or a file where that is a whole SAE."""
+def recognised(folder: Path) -> tuple[str, Path]:
+    """The loader, and what it is to be given: a folder, or a file where that is a whole SAE.
+
+    Raises:
+        LoadError: as `detect`.
+    """
     _check_there(folder)
     known = _known(frozenset(plugins.find(plugins.LOADERS).values()))
     place = _place(folder, known)
@@ -74,7 +78,7 @@ def load_folder(
     _check_there(folder)
     name = loader or (entry.loader if entry else None)
     if name is None:
-        name, folder = _recognised(folder)
+        name, folder = recognised(folder)
     else:
         folder = _place(folder, {name: plugins.load_loader(name)})
     sae: Any = plugins.load_loader(name).load(folder, entry)

@@ -23,6 +23,7 @@ from saeval.sae.loaders.config import (
     whole,
 )
 from saeval.sae.loaders.files import read_json
+from saeval.sae.site import of_head
 
 logger = logging.getLogger(__name__)
 
@@ -274,9 +275,8 @@ def _origin(
     return Origin(
         loader="sae_lens",
         model=told("model_name", text),
-        read_site=told("hook_name", text),
+        read_site=of_head(told("hook_name", text), told("hook_head_index", index)),
         write_site=told("hook_name_out", text),
-        head_index=told("hook_head_index", index),
         prepend_bos=told("prepend_bos", flag),
         context_size=told("context_size", count),
         centred=processing.get("center_writing_weights") is True,

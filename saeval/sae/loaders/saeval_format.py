@@ -23,6 +23,7 @@ from saeval.sae.architectures.topk import TopK
 from saeval.sae.architectures.transforms import TRANSFORMS, Transform
 from saeval.sae.loaders.files import read_json, read_safetensors
 from saeval.sae.loaders.tensors import check_width, exactly
+from saeval.sae.site import joined, site_names
 
 FORMAT = "saeval.json and saeval.safetensors (saeval)"
 CONFIG, WEIGHTS = "saeval.json", "saeval.safetensors"
@@ -38,16 +39,15 @@ INNER = "inner"
 
 ORIGIN: dict[str, Any] = {
     "model": str | None,
-    "read_site": str | None,
-    "write_site": str | None,
-    "head_index": int | None,
+    "read_site": str | list | None,
+    "write_site": str | list | None,
     "prepend_bos": bool | None,
     "context_size": int | None,
     "centred": bool,
     "metadata": dict,
 }
 """What may stand under `origin`, and of what type."""
-WHOLE = ("head_index", "context_size")
+WHOLE = ("context_size",)
 """Those of them that are whole numbers."""
 
 
@@ -334,7 +334,22 @@ def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
         if name in config and (whole or not isinstance(value, allowed)):
             raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
     told = {name: value for name, value in config.items() if name in ORIGIN}
+    told |= {end: _sites(told[end], path) for end in ("read_site", "write_site") if end in told}
     return Origin(loader="saeval", architecture=architecture, **told)
+
+
+def _sites(value: str | list | None, path: Path) -> str | None:
+    """Sites as one text; a list of names is one with commas.
+
+    Raises:
+        LoadError: if a name is no text, is empty or stands twice.
+    """
+    try:
+        text = joined(value) if isinstance(value, list) else value
+        site_names(text)
+    except UsageError as error:
+        raise LoadError(f"{path} gives the sites {value!r} of its origin. {error}") from error
+    return text
 
 
 def _object(config: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:

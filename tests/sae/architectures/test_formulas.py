@@ -203,13 +203,12 @@ def test_hierarchical_topk(w: SimpleNamespace) -> None:
     sae = HierarchicalTopK(**affine(w), k=4, max_k=8)
     pre = preactivations(w)
     for k in (1, 4, 8):
-        agree(sae.at(k), w, np.maximum(pre, 0) * top(pre, k))
-    assert sae.variable_k
+        agree(sae.with_k(k), w, np.maximum(pre, 0) * top(pre, k))
     for k in (0, 9):
         with pytest.raises(
             LoadError, match=f"k is {k}, but this SAE was trained for k from 1 to 8"
         ):
-            sae.at(k)
+            sae.with_k(k)
 
 
 def pursue(x: np.ndarray, atoms: np.ndarray, steps: int, *, signed: bool) -> np.ndarray:

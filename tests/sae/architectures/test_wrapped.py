@@ -131,14 +131,17 @@ def test_the_origin_is_read() -> None:
     assert wrap(with_methods(encode, decode, origin=own)).origin is own
 
 
-def test_flags_are_kept() -> None:
-    """What an object declares of its latents is kept."""
-    sae = wrap(with_methods(lambda x: x @ W.T, decode, signed=True))
-    assert (sae.signed, sae.needs_grad, sae.variable_k) == (True, False, False)
+def test_objects_may_name_several_sites() -> None:
+    """A list or a text with commas is read as the names of all sites, at either end."""
+    for sites in (["layers.0", "layers.1"], ("layers.0", "layers.1"), "layers.0,layers.1"):
+        origin = wrap(with_methods(encode, decode, read_site=sites, write_site="layers.2")).origin
+        assert origin.read_sites == ("layers.0", "layers.1")
+        assert origin.write_sites == ("layers.2",)
+    assert wrap(with_methods(encode, decode, read_site="a,b")).origin.write_sites == ("a", "b")
 
 
-def test_objects_that_need_gradients() -> None:
-    """An object that differentiates in its encode is let."""
+def test_an_object_that_differentiates_is_let() -> None:
+    """It switches gradients on for itself; without, the error says so."""
 
     def by_gradient(x: Tensor) -> Tensor:
         start = torch.zeros(len(x), 9, requires_grad=True)
@@ -146,7 +149,9 @@ def test_objects_that_need_gradients() -> None:
         assert start.grad is not None
         return torch.relu(start.grad)
 
-    assert wrap(with_methods(by_gradient, decode, needs_grad=True)).d_sae == 9
+    assert wrap(with_methods(torch.enable_grad()(by_gradient), decode)).d_sae == 9
+    with pytest.raises(LoadError, match=r"torch\.enable_grad"):
+        wrap(with_methods(by_gradient, decode))
 
 
 class Stateful:

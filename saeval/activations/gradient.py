@@ -1,0 +1,63 @@
+"""How the model's own loss changes with each activation: what some SAEs encode besides x."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from saeval.activations.protocol import ActivationSource, Batch
+from saeval.activations.rows import TokenRows
+from saeval.errors import NotApplicable
+from saeval.models import LoadedModel
+
+_LOGIT_BYTES = 64 << 20
+"""Logits held at a time, in float32."""
+
+
+def next_token_gradient(
+    source: ActivationSource, rows: TokenRows, batch: Batch
+) -> Float[Tensor, "texts seq d_in"]:
+    """D loss / d x in nats per unit of x, in float32; 0 at padding.
+
+    The loss of a row is the sum of its next-token cross-entropies, at every token that another
+    follows, special ones too. A sum, so that neither the batch nor a row's length enters.
+
+    Raises:
+        NotApplicable: if there is no model with an output head, or SAEs read elsewhere than they
+            write, since only what is written can be varied.
+    """
+    model = source.model
+    if model is None:
+        raise NotApplicable(
+            f"The SAE needs the gradient of the model's loss, and '{source.name}' holds stored "
+            "activations. Give --model instead."
+        )
+    if source.sites.read != source.sites.write:
+        raise NotApplicable(
+            f"The SAE needs the gradient of the model's loss at {source.sites}, but only what is "
+            "read and written at the same site can be varied there."
+        )
+    attention = torch.from_numpy(rows.attention[batch.rows]).to(batch.x.device)
+    follows = torch.zeros_like(attention)
+    follows[:, :-1] = attention[:, 1:]
+    target = torch.from_numpy(rows.ids[batch.rows].astype("int64")).to(batch.x.device).roll(-1, 1)
+    with torch.enable_grad():
+        y = batch.y.detach().clone().requires_grad_()
+        hidden = source.splice(rows, batch, y)
+        slope = _slope(model, hidden.detach()[follows], target[follows])
+        whole = torch.zeros_like(hidden).index_put((follows,), slope.to(hidden.dtype))
+        (gradient,) = torch.autograd.grad(hidden, y, whole)
+    return gradient.float()
+
+
+def _slope(
+    model: LoadedModel, hidden: Float[Tensor, "tokens d_model"], target: Tensor
+) -> Float[Tensor, "tokens d_model"]:
+    """Gradient of the summed loss at final hidden states, some tokens' logits at a time."""
+    slope = torch.zeros_like(hidden)
+    step = max(1, _LOGIT_BYTES // (4 * model.vocab_size))
+    for low in range(0, len(hidden), step):
+        part = hidden[low : low + step].clone().requires_grad_()
+        loss = cross_entropy(model.logits(part), target[low : low + step], reduction="sum")
+        (slope[low : low + step],) = torch.autograd.grad(loss, part)
+    return slope

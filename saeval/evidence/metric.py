@@ -1,0 +1,102 @@
+"""What a task declares of a metric: how it is computed, and how its values are to be read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from saeval.errors import ResultError
+from saeval.evidence.evidence import Better, Evidence, Missing
+from saeval.evidence.unit_tables import Units
+
+OPEN = "{k}"
+"""Stands in a name for a number, as in `auc_top_{k}`."""
+
+Anchor = float | str | None
+"""A floor or ceiling: a number; in words where the data set it; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a task, declared once.
+
+    Written as a literal at the top level of the task's own module, or of `metrics.py` beside it:
+    there `saeval describe` reads it without running anything.
+    """
+
+    name: str
+    """Lower case, perhaps with `{k}` where a number stands, as in `auc_top_{k}`."""
+    unit: str
+    """Unit of measure: `nats`, `fraction`, `latents per token`, `cosine`."""
+    better: Better
+    """Which direction is better, `none` where neither is."""
+    formula: str
+    """How it is computed, in plain words that stand on their own."""
+    functions: tuple[str, ...] = ()
+    """Where the arithmetic stands, `module:function` each. The task calls these very functions."""
+    distrust: str = ""
+    """When not to trust it. Goes on from "Do not trust it": `near 1: ...`."""
+    floor: Anchor = None
+    """Value of knowing nothing."""
+    ceiling: Anchor = None
+    """Best possible value."""
+    undefined: str = ""
+    """What it means where the formula divides by zero: `all activations are equal`."""
+    where: str = ""
+    """Where it exists, if not everywhere: `with --compat saebench`."""
+    source: str = ""
+    """Paper or code that the definition is taken from."""
+
+    def numbered(self, number: int) -> "Metric":
+        """The metric with a number in its name."""
+        return replace(self, name=self.name.replace(OPEN, str(number)))
+
+    def evidence(  # noqa: PLR0913  they are the columns of one record, Evidence
+        self,
+        table: Units,
+        columns: Mapping[str, str],
+        *,
+        aggregator: str = "ratio_of_sums/1",
+        part: str | None = None,
+        floor: float | None = None,
+        ceiling: float | None = None,
+        no_interval: str | None = None,
+    ) -> Evidence:
+        """Evidence of this metric, with unit, direction and anchors as declared.
+
+        Args:
+            table: The units.
+            columns: Role in the aggregator -> statistic column.
+            aggregator: How units become a number.
+            part: Use only the rows of this part.
+            floor: Where the declared one is words: the number that the data give, if any.
+            ceiling: Likewise.
+            no_interval: Why no interval is valid.
+
+        Raises:
+            ResultError: if an anchor is given that is not declared in words.
+        """
+        return Evidence(
+            self.name,
+            table,
+            columns,
+            unit=self.unit,
+            better=self.better,
+            aggregator=aggregator,
+            part=part,
+            floor=self._anchor("floor", self.floor, floor),
+            ceiling=self._anchor("ceiling", self.ceiling, ceiling),
+            no_interval=no_interval,
+        )
+
+    def missing(self, reason: str, part: str | None = None) -> Missing:
+        """This metric declared absent. The reason is a sentence that a stranger understands."""
+        return Missing(self.name, reason, unit=self.unit, better=self.better, part=part)
+
+    def _anchor(self, which: str, declared: Anchor, given: float | None) -> float | None:
+        if isinstance(declared, str):
+            return given
+        if given is not None:
+            raise ResultError(
+                f"'{self.name}' declares {declared} as its {which}, but {given} was given. Let "
+                f"its record say in words what the data's {which} is, or give none."
+            )
+        return declared

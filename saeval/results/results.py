@@ -1,0 +1,139 @@
+"""The results of a run together: a sequence, and tables of their scores."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, overload
+
+from saeval.config.plugin_docs import declared_headline
+from saeval.results.score import COLUMNS, DTYPES, Result, Score
+from saeval.results.tables import View, check_columns, score_html, score_tables
+from saeval.results.text import terminal_width
+from saeval.results.training_seeds import SeedSpread, over_training_seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HOW = "table(columns=['all'], parts=True), to_pandas()"
+"""How to see in Python what a table leaves out."""
+
+
+class Results(Sequence[Result]):
+    """The results of a run, in the order of the request."""
+
+    def __init__(
+        self,
+        results: Sequence[Result],
+        *,
+        headlines: Mapping[str, Sequence[str]] | None = None,
+        seed_sets: Collection[str] = (),
+    ) -> None:
+        """Keep them.
+
+        Args:
+            results: In order.
+            headlines: By task, the metrics that it is judged by first; None: those that the
+                installed task of that name declares.
+            seed_sets: Names of sets whose members differ in their training seed alone.
+        """
+        self._results = tuple(results)
+        self._headlines = headlines
+        self._seed_sets = tuple(seed_sets)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Results": ...
+    def __getitem__(self, index: int | slice) -> "Result | Results":
+        chosen = self._results[index]
+        if isinstance(chosen, Result):
+            return chosen
+        return Results(chosen, headlines=self._headlines, seed_sets=self._seed_sets)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._results)
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """All of them."""
+        return self._results
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """Every score of every result."""
+        return tuple(score for result in self._results for score in result.scores)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything failed. Not applicable is an outcome, not a failure."""
+        return any(score.status == "failed" for score in self.scores)
+
+    def over_training_seeds(self, *sets: str) -> tuple[SeedSpread, ...]:
+        """Mean and standard deviation over SAEs that differ in their training seed alone.
+
+        This is the spread of training again; a score's own interval is over texts.
+
+        Args:
+            *sets: Names of such sets; none: those that the run knows as of kind `seeds`.
+        """
+        return over_training_seeds(self.scores, sets or self._seed_sets)
+
+    def table(
+        self, *, width: int = 80, columns: Sequence[str] = (), parts: bool = False, how: str = HOW
+    ) -> str:
+        """The scores as text, no line wider than `width`.
+
+        Args:
+            width: Columns of the terminal, at least 40.
+            columns: Metrics by name or glob, `all` for every one; empty for each task's headline.
+            parts: Whether figures of parts of the data are shown too.
+            how: What the table says of how to see more.
+
+        Raises:
+            UsageError: if a name in `columns` stands for no metric.
+        """
+        check_columns(columns, self.scores)
+        return score_tables(self.scores, self._view(columns, how, parts=parts), width=width)
+
+    def _view(self, columns: Sequence[str], how: str, *, parts: bool) -> View:
+        headlines = self._headlines
+        if headlines is None:
+            tasks = dict.fromkeys(result.task for result in self._results)
+            headlines = {task: declared_headline(task) for task in tasks}
+        nulls = {result.sae for result in self._results if result.sae and _is_null(result)}
+        return View(tuple(columns), parts, headlines, self._seed_sets, nulls, how)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """One row a score, `COLUMNS` in order; absent numbers are NaN or NA, absent texts None."""
+        import pandas as pd
+
+        rows = [score.row() for score in self.scores]
+        return pd.DataFrame(
+            {
+                name: pd.Series([row[name] for row in rows], dtype=DTYPES.get(name, "object"))
+                for name in COLUMNS
+            }
+        )
+
+    def __repr__(self) -> str:
+        """How many there are, of what, and whether anything failed."""
+        tasks = ", ".join(dict.fromkeys(result.task for result in self._results)) or "nothing"
+        failed = sum(result.status == "failed" for result in self._results)
+        return (
+            f"<Results: {len(self)} of {tasks}, {len(self.scores)} scores"
+            f"{f', {failed} failed' if failed else ''}>"
+        )
+
+    def __str__(self) -> str:
+        """The table, as wide as the terminal."""
+        return self.table(width=terminal_width()) if self._results else repr(self)
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook."""
+        return score_html(self.scores, self._view((), HOW, parts=False))
+
+
+def _is_null(result: Result) -> bool:
+    """Whether its SAE is there to be beaten, such as a random one."""
+    return any(about.get("null") for about in result.provenance.get("saes", ()))

@@ -1,0 +1,105 @@
+"""Texts of cells: numbers with as many digits as their intervals support, heads, counts."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from saeval.results.score import Score
+from saeval.results.text import NO_BREAK, one_line
+
+ARROWS = {"higher": f"{NO_BREAK}↑", "lower": f"{NO_BREAK}↓"}
+ABSENT = "-"
+"""In the place of a figure that nobody asked for."""
+DECIMALS = 4
+"""Decimals at most in a cell that has an interval, unless this would hide the interval."""
+
+
+def number(value: float | None, stderr: float | None = None) -> str:
+    """A value to two significant digits of its standard error; without one, to four of its own.
+
+    None gives the empty text.
+    """
+    if value is None:
+        return ""
+    if value == int(value) and abs(value) < 1e6 and not stderr:
+        return f"{int(value)}"
+    size = stderr or value / 100
+    return _rounded(value, 1 - math.floor(math.log10(abs(size))) if size else 4)
+
+
+def _rounded(value: float, decimals: int) -> str:
+    if not -4 <= decimals <= 8 or abs(value) >= 1e7:
+        return f"{value:.4g}"
+    return f"{value:.{max(decimals, 0)}f}"
+
+
+def brief(text: str) -> str:
+    """A number without the 0 before its point: `.482`."""
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def with_half(value: float, half: float) -> str:
+    """A value and the longer half of its interval, `.482 ±.011`, for tables of many.
+
+    Two significant digits of the half, or one where two would take more than four decimals.
+    """
+    decimals = 1 - math.floor(math.log10(half))
+    decimals = min(decimals, max(decimals - 1, DECIMALS))
+    return f"{brief(_rounded(value, decimals))} ±{brief(_rounded(half, decimals))}"
+
+
+def half_interval(score: Score) -> float | None:
+    """Distance from the value to the farther end of its 95 % interval."""
+    if score.value is None or score.ci_low is None or score.ci_high is None:
+        return None
+    return max(score.ci_high - score.value, score.value - score.ci_low)
+
+
+def interval(score: Score) -> str:
+    """Both ends of the 95 % interval, `.471 to .493`; the empty text where there is none."""
+    if score.ci_low is None or score.ci_high is None:
+        return f"±{brief(number(score.stderr, score.stderr))}" if score.stderr else ""
+    low, high = (number(end, score.stderr) for end in (score.ci_low, score.ci_high))
+    return f"{brief(low)} to {brief(high)}"
+
+
+def counted(score: Score) -> str:
+    """How many units are behind a value: `1024 rows`, `1 bin`."""
+    if score.n is None:
+        return ""
+    many = "" if score.n == 1 or not score.unit_of_n else "s"
+    return one_line(f"{score.n} {score.unit_of_n or ''}{many}")
+
+
+def metric_name(score: Score) -> str:
+    """The metric, with an arrow where one direction is better."""
+    return one_line(score.metric) + ARROWS.get(score.better or "", "")
+
+
+def value_text(score: Score | None) -> str:
+    """The value alone; where there is none, why in a word."""
+    if score is None:
+        return ABSENT
+    if score.value is None:
+        return "failed" if score.status == "failed" else "n/a"
+    return brief(number(score.value, score.stderr))
+
+
+def value_and_half(score: Score | None) -> str:
+    """The value and how far its interval reaches; where there is none, why in a word."""
+    half = half_interval(score) if score else None
+    if score is None or score.value is None or not half:
+        return value_text(score)
+    return with_half(score.value, half)
+
+
+def anchors_text(scores: Sequence[Score]) -> str:
+    """Floor and ceiling, `0 → 1`; where SAEs have their own, the range of them."""
+    floor, ceiling = (_common(scores, name) for name in ("floor", "ceiling"))
+    return f"{floor} → {ceiling}".strip() if floor or ceiling else ""
+
+
+def _common(scores: Sequence[Score], name: Literal["floor", "ceiling"]) -> str:
+    values = sorted({v for v in (getattr(score, name) for score in scores) if v is not None})
+    ends = dict.fromkeys(brief(number(value)) for value in values[:1] + values[-1:])
+    return " to ".join(ends)

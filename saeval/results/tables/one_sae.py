@@ -1,0 +1,55 @@
+"""The table of one SAE on one task: a row a figure, with all that belongs to it."""
+
+from dataclasses import replace
+
+from saeval.results.tables.cells import (
+    brief,
+    counted,
+    interval,
+    metric_name,
+    number,
+    value_text,
+)
+from saeval.results.tables.grid import Column, Grid
+from saeval.results.tables.names import NULL
+from saeval.results.tables.view import Task, View
+from saeval.results.text import one_line
+
+UNIT = "unit"
+
+
+def one_sae(task: Task, view: View) -> Grid:
+    """Value, interval, n, floor, ceiling and unit."""
+    label, seed = task.rows[0]
+    by_figure = {(score.metric, score.part): score for score in task.shown}
+    rows = [by_figure[figure] for figure in task.figures]
+    left = [Column("metric", tuple(map(metric_name, rows)), (), breaks="anywhere")]
+    if any(score.part is not None for score in rows):
+        left.append(
+            Column("part", tuple(one_line(s.part or "") for s in rows), (), breaks="anywhere")
+        )
+    texts = {
+        "value": [value_text(score) for score in rows],
+        "95 % interval": [interval(score) for score in rows],
+        "n": [counted(score) for score in rows],
+        "floor": [brief(number(score.floor)) for score in rows],
+        "ceiling": [brief(number(score.ceiling)) for score in rows],
+        UNIT: [one_line(score.unit or "") for score in rows],
+    }
+    columns = [
+        Column(head, tuple(cells), (), breaks="at spaces" if head in ("n", UNIT) else "never")
+        for head, cells in texts.items()
+        if any(cells)
+    ]
+    name = one_line(label) + NULL * (label in view.nulls)
+    return Grid(f"{task.title} · {name} · seed {seed}", tuple(left), tuple(columns))
+
+
+def has_unit(grid: Grid) -> bool:
+    """Whether it says the unit of each figure."""
+    return any(column.head == UNIT for column in grid.columns)
+
+
+def without_unit(grid: Grid) -> Grid:
+    """The same without the units, for a narrow terminal; a note has them then."""
+    return replace(grid, columns=tuple(c for c in grid.columns if c.head != UNIT))

@@ -1,0 +1,72 @@
+"""What training seeds do to a score: mean and spread over SAEs that differ in nothing else.
+
+An interval says how far a score would move on other texts. This says how far it moves when the
+SAE is trained again, which no interval over texts can.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from saeval.results.score import Score
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """One metric over the members of a set of kind `seeds`."""
+
+    set: str
+    task: str
+    task_version: int
+    seed: int
+    """Of the task; the training seeds are the members."""
+    part: str | None
+    metric: str
+    unit: str | None
+    mean: float
+    """Over the members, each counting once."""
+    sd: float | None
+    """Standard deviation over the members (divisor n - 1), in the metric's unit, at least 0; None
+    of a single one."""
+    n: int
+    """Members that have a value: training seeds, not texts."""
+    lacking: int
+    """Members of the set that were scored on the task but have no value of this metric."""
+
+
+def over_training_seeds(scores: Iterable[Score], sets: Collection[str]) -> tuple[SeedSpread, ...]:
+    """Mean and standard deviation over training seeds, of each metric and part.
+
+    Args:
+        scores: Rows; each member of a set has its own, with the set's name.
+        sets: Names of the sets whose members differ in their training seed alone.
+    """
+    values: dict[tuple[Score, ...] | tuple, list[Score]] = {}
+    members: dict[tuple[str, str, int], set[str]] = {}
+    for score in scores:
+        if score.set in sets and score.set is not None and score.sae is not None:
+            members.setdefault((score.set, score.task, score.seed), set()).add(score.sae)
+            if score.value is not None:
+                same = (score.set, score.task, score.task_version, score.seed, score.part)
+                values.setdefault((*same, score.metric), []).append(score)
+    return tuple(
+        _spread(alike, len(members[alike[0].set or "", alike[0].task, alike[0].seed]))
+        for alike in values.values()
+    )
+
+
+def _spread(alike: list[Score], members: int) -> SeedSpread:
+    first, numbers = alike[0], [score.value for score in alike if score.value is not None]
+    return SeedSpread(
+        set=first.set or "",
+        task=first.task,
+        task_version=first.task_version,
+        seed=first.seed,
+        part=first.part,
+        metric=first.metric or "",
+        unit=first.unit,
+        mean=fmean(numbers),
+        sd=stdev(numbers) if len(numbers) > 1 else None,
+        n=len(numbers),
+        lacking=members - len(numbers),
+    )

@@ -1,0 +1,289 @@
+"""Every metric of `absorption`: its formula in words, its unit, its direction, its anchors.
+
+A letter's main latents are those that best say "this letter" by being active, any of them; a
+scored word is a test word whose letter the model's own probe recognises. Metrics of letters are
+means over letters, each counting the same.
+"""
+
+from saeval.evidence import Metric
+
+# --- what the model itself knows
+
+PROBE_F1 = Metric(
+    "probe_f1",
+    unit="F1",
+    better="none",
+    formula="F1 of the model's own linear probe of each letter on test words, mean over letters.",
+    functions=("saeval_tasks._f1:f1_score",),
+    distrust="as a score: it does not depend on the SAE, and where it is low no SAE can be judged.",
+    floor="F1 of saying yes to everything",
+    ceiling=1,
+)
+USABLE_LETTERS = Metric(
+    "usable_letters",
+    unit="fraction of letters",
+    better="none",
+    formula="Share of the letters whose probe reaches an F1 of `absorption.min_probe_f1` on "
+    "validation words.",
+    functions=("saeval_tasks._f1:f1_score",),
+    distrust="as a score: it does not depend on the SAE.",
+)
+SCORED_WORDS = Metric(
+    "scored_words",
+    unit="fraction of words",
+    better="none",
+    formula="Share of the test words that are scored: their letter is usable and its probe says "
+    "yes to them.",
+    functions=("saeval_tasks.absorption.letters:is_scored",),
+    distrust="as a score: it does not depend on the SAE. Where it is low, the words left are the "
+    "easy ones.",
+)
+CUT_WORDS = Metric(
+    "cut_words",
+    unit="fraction of words",
+    better="none",
+    formula="Share of the words that the tokenizer cuts otherwise within the prompt, and which "
+    "are left out.",
+    distrust="as a score: it does not depend on the SAE.",
+    where="where the tokenizer cuts some",
+)
+
+# --- first letters
+
+MEAN_ABSORPTION_FRACTION = Metric(
+    "mean_absorption_fraction",
+    unit="fraction",
+    better="lower",
+    formula="On each scored word, a / (a + m). m is what the main latents add along the direction "
+    "of the letter's probe, a what up to three other latents add that point along it (cosine of "
+    "0.1 or more), but no more than the main ones leave of the activation's projection. 0 where "
+    "they leave nothing, or the others carry less than 0.4 of the projection. Each is an excess "
+    "over the training words of other letters. Mean over words, then over letters.",
+    functions=("saeval_tasks.absorption.projections:absorption_fraction",),
+    distrust="without `main_latent_f1`: an SAE that knows no letters has none to absorb. Partial "
+    "shares also come from latents that merely correlate with the letter.",
+    floor=1,
+    ceiling=0,
+    source="SAEBench, absorption, `mean_absorption_fraction`; Chanin et al. 2024, arXiv 2409.14507",
+)
+FULL_ABSORPTION_RATE = Metric(
+    "full_absorption_rate",
+    unit="fraction of words",
+    better="lower",
+    formula="Share of the scored words on which all main latents are silent and one other latent "
+    "(cosine with the letter's probe of 0.025 or more) by itself adds at least 0.4 of the "
+    "activation's projection on the probe; mean over letters.",
+    functions=("saeval_tasks.absorption.projections:absorbed_whole",),
+    distrust="alone: an SAE that knows no letters has none to absorb, so read it with `lost_rate`. "
+    "Latents of single words decide it, so compare equal widths.",
+    floor=1,
+    ceiling=0,
+    source="SAEBench, absorption, `mean_full_absorption`; Chanin et al. 2024, arXiv 2409.14507",
+)
+LOST_RATE = Metric(
+    "lost_rate",
+    unit="fraction of words",
+    better="lower",
+    formula="Share of the scored words on which all main latents are silent and no other latent by "
+    "itself adds 0.4 of the activation's projection on the letter's probe; mean over letters.",
+    functions=("saeval_tasks.absorption.projections:lost",),
+    distrust="as absorption: mostly it is plain failure to represent the letter. It moves with the "
+    "number of active latents, so compare equal `l0`.",
+    floor=1,
+    ceiling=0,
+)
+SPLIT_LATENTS = Metric(
+    "split_latents",
+    unit="latents per letter",
+    better="lower",
+    formula="Number of a letter's main latents, mean over letters: the one with the largest F1 on "
+    "training words, and further ones as long as F1 on validation words rises by more than 0.03; "
+    "10 at most.",
+    functions=("saeval_tasks.absorption.letters:main_latents",),
+    distrust="on few words: a split must show on the validation words. More latents need not be "
+    "worse ones.",
+    floor=10,
+    ceiling=1,
+    source="SAEBench, absorption (`tau_fs` 0.03)",
+)
+MAIN_LATENT_F1 = Metric(
+    "main_latent_f1",
+    unit="F1",
+    better="higher",
+    formula='F1 of "some main latent is active" as a detector of the letter on test words, 2 TP / '
+    "(2 TP + FP + FN); mean over letters.",
+    functions=("saeval_tasks._f1:f1_score",),
+    distrust="for SAEs whose latents are always faintly active: they score low although larger "
+    "acts tell the letter.",
+    floor="F1 of saying yes to everything",
+    ceiling="F1 of the model's own probes, which a supervised dictionary may exceed",
+)
+
+# --- the planted hierarchy
+
+HIERARCHY_ABSORPTION = Metric(
+    "hierarchy_absorption",
+    unit="difference of rates",
+    better="lower",
+    formula="P(the parent's latents are silent and the model takes the word for its parent, at a "
+    "child such as poodle) - P(the parent's latents are silent, at its own word, dog), over "
+    "occurrences of words of true families.",
+    functions=(
+        "saeval_tasks.absorption.pairs:absorbed_child",
+        "saeval_tasks.absorption.pairs:silent_at",
+    ),
+    distrust="where its interval reaches that of `hierarchy_false_alarm`, nor without "
+    "`parent_latent_f1`. 18 families of one small world are few.",
+    floor=1,
+    ceiling=0,
+    where="on lab/world",
+)
+HIERARCHY_SILENCE = Metric(
+    "hierarchy_silence",
+    unit="difference of rates",
+    better="lower",
+    formula="P(the parent's latents are silent, at a child) - P(they are silent, at its own word), "
+    "over occurrences of words of true families, whatever the model takes the child for.",
+    functions=("saeval_tasks.absorption.pairs:silent_at",),
+    distrust="without `companion_silence` and `parent_latent_f1` beside it: silence at a child "
+    "that the model does not take for its parent counts too.",
+    floor=1,
+    ceiling=0,
+    where="on lab/world",
+)
+HIERARCHY_FALSE_ALARM = Metric(
+    "hierarchy_false_alarm",
+    unit="difference of rates",
+    better="lower",
+    formula="As `hierarchy_absorption`, on pairs of words that merely occur together, where there "
+    "is nothing to absorb.",
+    functions=(
+        "saeval_tasks.absorption.pairs:absorbed_child",
+        "saeval_tasks.absorption.pairs:silent_at",
+    ),
+    distrust="as a score: the model hardly ever mistakes one word for the other, so that no SAE "
+    "gets more than some 0.03.",
+    floor=1,
+    ceiling=0,
+    where="on lab/world",
+)
+COMPANION_SILENCE = Metric(
+    "companion_silence",
+    unit="difference of rates",
+    better="none",
+    formula="As `hierarchy_silence`, on pairs of words that merely occur together, where silence "
+    "is right.",
+    functions=("saeval_tasks.absorption.pairs:silent_at",),
+    distrust="as a false-alarm rate: clean latents bring it near 1.",
+    where="on lab/world",
+)
+CHILD_SEEN_AS_PARENT = Metric(
+    "child_seen_as_parent",
+    unit="fraction of occurrences",
+    better="none",
+    formula="Share of children's occurrences that the model itself takes for the parent, which a "
+    "linear discriminant decides whose two means leave this child out.",
+    functions=("saeval_tasks.absorption.pairs:seen_as_parent",),
+    distrust="as a score: it does not depend on the SAE.",
+    where="on lab/world",
+)
+PARENT_LATENT_F1 = Metric(
+    "parent_latent_f1",
+    unit="F1",
+    better="higher",
+    formula='F1 of "some latent of the parent is active" as a detector of the parent, alone or in '
+    "a child: 2 TP / (2 TP + FP + FN), each summed over families. The parent's own word weighs as "
+    "much as all its children.",
+    functions=("saeval_tasks.absorption.pairs:f1_sums",),
+    distrust="near what random directions reach on the lab, 0.83.",
+    floor="F1 of saying yes to everything",
+    ceiling=1,
+    where="on lab/world",
+)
+LEFT_OUT_FAMILIES = Metric(
+    "left_out_families",
+    unit="fraction of families",
+    better="none",
+    formula="Share of the parents, true and matched, that are left out since no occurrence of "
+    "theirs, or of a child of theirs, was drawn in one of the two sets of documents.",
+    functions=("saeval_tasks.absorption.pairs:can_be_judged",),
+    distrust="as a score: it does not depend on the SAE.",
+    where="on lab/world, where some are left out",
+)
+
+# --- SAEBench's own
+
+SAEBENCH_MEAN_ABSORPTION_FRACTION = Metric(
+    "saebench_mean_absorption_fraction_score",
+    unit="fraction",
+    better="lower",
+    formula="As `mean_absorption_fraction`, but nothing is taken relative to other words, so the "
+    "mean activation counts as letter, and decoder rows count as if they had length 1.",
+    functions=("saeval_tasks.absorption.projections:absorption_fraction",),
+    distrust="but to compare with SAEBench's published figures.",
+    ceiling=0,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/absorption",
+)
+SAEBENCH_MEAN_FULL_ABSORPTION = Metric(
+    "saebench_mean_full_absorption_score",
+    unit="fraction of words",
+    better="lower",
+    formula="As `full_absorption_rate`, but nothing is taken relative to other words, decoder rows "
+    "count as if they had length 1, and only the latent that adds most is asked.",
+    functions=("saeval_tasks.absorption.saebench:absorbed_whole_by_top",),
+    distrust="but to compare with SAEBench's published figures.",
+    ceiling=0,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/absorption",
+)
+SAEBENCH_MEAN_NUM_SPLIT_FEATURES = Metric(
+    "saebench_mean_num_split_features",
+    unit="latents per letter",
+    better="lower",
+    formula="Number of a letter's main latents, mean over letters: taken by weight in one "
+    "penalised probe on all latents, and kept by F1 on the very test words that are then scored.",
+    functions=("saeval_tasks.absorption.saebench:few_latents_f1",),
+    distrust="but to compare with SAEBench's published figures.",
+    ceiling=1,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/absorption",
+)
+SAEBENCH_PROBE_F1 = Metric(
+    "saebench_probe_f1",
+    unit="F1",
+    better="none",
+    formula="F1 of a linear probe of each letter on test words, mean over all 26 letters: trained "
+    "by Adam for 50 epochs with weighted positives, with a threshold at even odds.",
+    functions=("saeval_tasks._f1:f1_score",),
+    distrust="as a score: it does not depend on the SAE.",
+    ceiling=1,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/absorption",
+)
+SAEBENCH_LETTERS_ABOVE_MIN_F1 = Metric(
+    "saebench_letters_above_min_f1",
+    unit="letters",
+    better="none",
+    formula="Number of the letters whose probe has an F1 above `absorption.min_probe_f1` on the "
+    "test words.",
+    functions=("saeval_tasks._f1:f1_score",),
+    distrust="as a score: it does not depend on the SAE.",
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/absorption",
+)
+SAEBENCH_SAE_K1_F1 = Metric(
+    "saebench_sae_k1_f1",
+    unit="F1",
+    better="higher",
+    formula="F1 on test words of a class-balanced logistic probe on each letter's first latent, "
+    "mean over all 26 letters.",
+    functions=(
+        "saeval_tasks.absorption.saebench:few_latents_f1",
+        "saeval_tasks._f1:f1_score",
+    ),
+    distrust="but to compare with SAEBench's published figures.",
+    ceiling=1,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/absorption",
+)

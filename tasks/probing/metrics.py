@@ -1,0 +1,177 @@
+"""Every metric of `probing`: its formula in words, its unit, its direction, its anchors.
+
+Every label of every data set is one problem: this label against all others. A metric is computed
+in each problem by itself; without part it is the mean over problems, each counting the same. All
+is about test rows, of which nothing was chosen.
+"""
+
+from saeval.evidence import Metric
+
+AUC_TOP = Metric(
+    "auc_top_{k}",
+    unit="fraction",
+    better="higher",
+    formula="Area under the ROC curve of a logistic probe on the k latents that correlate best "
+    "with the label: the share of pairs of a row with the label and a row without in which the "
+    "first has the higher log-odds, ties counting half. 0.5 knows nothing, 1 orders all rows "
+    "rightly.",
+    functions=("saeval_tasks.probing.scoring:auc_components",),
+    distrust="without a random SAE beside it: where words give the label away, random directions "
+    "come near the ceiling.",
+    floor=0.5,
+    ceiling="auc_dense, a probe on the activations, which latents may exceed",
+)
+ACCURACY_TOP = Metric(
+    "accuracy_top_{k}",
+    unit="fraction",
+    better="higher",
+    formula="Share of rows on which a logistic probe on the k latents that correlate best with "
+    "the label is right: log-odds above 0 mean yes.",
+    functions=("saeval_tasks.probing.scoring:is_right",),
+    distrust="where the label is rare: always saying no is then right most of the time. Read the "
+    "AUC.",
+    floor="the share of rows that always saying what most rows are gets right",
+    ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+)
+AUC_FULL_WIDTH = Metric(
+    "auc_full_width",
+    unit="fraction",
+    better="higher",
+    formula="As `auc_top_{k}`, of a logistic probe on all latents.",
+    functions=("saeval_tasks.probing.scoring:auc_components",),
+    distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
+    "know.",
+    floor=0.5,
+    ceiling="auc_dense, a probe on the activations, which latents may exceed",
+)
+ACCURACY_FULL_WIDTH = Metric(
+    "accuracy_full_width",
+    unit="fraction",
+    better="higher",
+    formula="As `accuracy_top_{k}`, of a logistic probe on all latents.",
+    functions=("saeval_tasks.probing.scoring:is_right",),
+    distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
+    "know.",
+    floor="the share of rows that always saying what most rows are gets right",
+    ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+)
+AUC_DENSE = Metric(
+    "auc_dense",
+    unit="fraction",
+    better="none",
+    formula="As `auc_top_{k}`, of a logistic probe on the activations themselves: the ceiling of "
+    "the AUCs.",
+    functions=("saeval_tasks.probing.scoring:auc_components",),
+    distrust="as a score: it does not depend on the SAE.",
+    floor=0.5,
+)
+ACCURACY_DENSE = Metric(
+    "accuracy_dense",
+    unit="fraction",
+    better="none",
+    formula="As `accuracy_top_{k}`, of a logistic probe on the activations themselves: the "
+    "ceiling of the accuracies.",
+    functions=("saeval_tasks.probing.scoring:is_right",),
+    distrust="as a score: it does not depend on the SAE.",
+    floor="the share of rows that always saying what most rows are gets right",
+)
+AUC_PERMUTED_LABELS = Metric(
+    "auc_permuted_labels",
+    unit="fraction",
+    better="none",
+    formula="As `auc_top_{k}` with the largest k, of probes that learnt the labels in random "
+    "order, mean over 3 orders: the floor of the AUCs.",
+    functions=("saeval_tasks.probing.scoring:auc_components",),
+    distrust="to three digits: an order may fit a real label by chance.",
+    floor=0.5,
+)
+BEST_LATENT_F1 = Metric(
+    "best_latent_f1",
+    unit="fraction",
+    better="higher",
+    formula="F1 of one latent above a threshold as a detector of the label: 2 TP / (2 TP + FP + "
+    "FN), each summed over rows before the division. Of the 16 latents that correlate best with "
+    "the label and the one of `best_latent_f1_untuned`, the latent and threshold with the highest "
+    "F1 on train rows. Rows are tokens on lab/world, activations in a synthetic world, texts "
+    "elsewhere.",
+    functions=(
+        "saeval_tasks._f1:f1_hits",
+        "saeval_tasks._f1:f1_total",
+        "saeval_tasks.probing.f1:tuned",
+    ),
+    distrust="where a label has a handful of rows: its interval says so.",
+    floor="F1 of saying yes to everything",
+    ceiling=1,
+)
+BEST_LATENT_F1_UNTUNED = Metric(
+    "best_latent_f1_untuned",
+    unit="fraction",
+    better="higher",
+    formula="F1 of one latent's mere activity (not 0) as a detector of the label: 2 TP / (2 TP + "
+    "FP + FN), each summed over rows before the division. Of all latents, the one with the "
+    "highest F1 on train rows. Rows are tokens on lab/world, activations in a synthetic world, "
+    "texts elsewhere; labels have their natural rate.",
+    functions=(
+        "saeval_tasks._f1:f1_hits",
+        "saeval_tasks._f1:f1_total",
+        "saeval_tasks.probing.f1:untuned",
+    ),
+    distrust="on texts, in which almost every latent is active somewhere.",
+    floor="F1 of saying yes to everything",
+    ceiling=1,
+)
+
+# --- SAEBench's own
+
+SAEBENCH_SAE_TOP = Metric(
+    "saebench_sae_top_{k}_test_accuracy",
+    unit="fraction",
+    better="higher",
+    formula="Accuracy of a logistic probe (C = 1) on the k latents whose means differ most between "
+    "rows with and without the label, on pairs of rows of which half have it; mean over the labels "
+    "of a data set, then over data sets.",
+    functions=("saeval_tasks.probing.scoring:is_right",),
+    distrust="but to compare with SAEBench's published figures.",
+    floor=0.5,
+    ceiling=1,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/sparse_probing",
+)
+SAEBENCH_SAE = Metric(
+    "saebench_sae_test_accuracy",
+    unit="fraction",
+    better="higher",
+    formula="Accuracy of a linear layer on all latents, trained by AdamW, in the epoch with the "
+    "best accuracy on the test rows themselves, which is too good; mean over the labels of a data "
+    "set, then over data sets.",
+    functions=("saeval_tasks.probing.saebench:trained",),
+    distrust="but to compare with SAEBench's published figures.",
+    floor=0.5,
+    ceiling=1,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/sparse_probing",
+)
+SAEBENCH_LLM_TOP = Metric(
+    "saebench_llm_top_{k}_test_accuracy",
+    unit="fraction",
+    better="none",
+    formula="As `saebench_sae_top_{k}_test_accuracy`, of a probe on k channels of the activation.",
+    functions=("saeval_tasks.probing.scoring:is_right",),
+    distrust="as a score: it does not depend on the SAE.",
+    floor=0.5,
+    ceiling=1,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/sparse_probing",
+)
+SAEBENCH_LLM = Metric(
+    "saebench_llm_test_accuracy",
+    unit="fraction",
+    better="none",
+    formula="As `saebench_sae_test_accuracy`, of a linear layer on the activation.",
+    functions=("saeval_tasks.probing.saebench:trained",),
+    distrust="as a score: it does not depend on the SAE.",
+    floor=0.5,
+    ceiling=1,
+    where="with --compat saebench",
+    source="SAEBench 0.6.0, evals/sparse_probing",
+)
