@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from saeval.activations import ActivationSource
+from saeval.activations import ActivationSource, read_codes
 from saeval.config.plugins import load_task, tasks
 from saeval.errors import NotApplicable, SaevalError
 from saeval.evidence import Evidence, Missing, units
@@ -49,7 +49,7 @@ class Sound:
         with torch.no_grad():
             parts = [
                 (decode_codes(sae, codes, batch.x_tokens) - batch.y_tokens).square().sum(1)
-                for batch, codes in source.codes(sae, prepared.required_rows)
+                for batch, codes in read_codes(source, sae, prepared.required_rows)
             ]
         return torch.cat(parts).numpy()
 

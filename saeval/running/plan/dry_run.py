@@ -197,7 +197,9 @@ class Stage:
     def _note_what_was_shown(self, members: Sequence[Member]) -> None:
         for member in members:
             glimpse = member.source
-            if isinstance(glimpse, FirstBatchSource) and glimpse.asked > self.asked:
+            if not isinstance(glimpse, FirstBatchSource):
+                continue
+            if glimpse.asked > self.asked:
                 self.asked, self.shown = glimpse.asked, glimpse.shown
             glimpse.release(member.sae)
 
