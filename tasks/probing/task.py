@@ -1,5 +1,6 @@
 """Probing: what labels a few latents of an SAE give away, and what all of them do."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
+from .._draws import generator
 from .._texts.labelled import (
     LAB,
     SAEBENCH,
+    TEST_SHARE,
     DataSet,
     Labelled,
     chosen,
@@ -28,7 +31,6 @@ from .._texts.labelled import (
     lab_sets,
     listed,
     read,
-    split,
 )
 from . import concepts, saebench
 from .choosing import spread
@@ -282,8 +284,15 @@ def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
             "probe for. Put whole numbers `labels`, one for each row, beside `activations` in a "
             ".safetensors file; or give a model, and labelled texts with probing.data."
         )
-    units = Labelled(tuple(range(len(rows))), tuple(str(label) for label in rows.labels.tolist()))
-    return with_tests(split(Path(rows.name).stem, units, seed))
+    labels = rows.labels.tolist()
+    units = Labelled(tuple(range(len(rows))), tuple((str(label),) for label in labels))
+    key = hashlib.sha256(repr(labels).encode()).hexdigest()
+    order = generator(seed, f"split/{key}").permutation(len(rows))
+    drawn = pd.Series(rows.labels[order])
+    rank, size = drawn.groupby(drawn).cumcount(), drawn.groupby(drawn).transform("size")
+    tested = (rank < (size * TEST_SHARE).round()).to_numpy()
+    parts = (units.take(order[~tested]), units.take(order[tested]))
+    return with_tests(DataSet(Path(rows.name).stem, *parts, key=key))
 
 
 def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:

@@ -344,8 +344,11 @@ def _sites(value: str | list | None, path: Path) -> str | None:
     Raises:
         LoadError: if a name is no text, is empty or stands twice.
     """
+    named = value if isinstance(value, list) else [value or ""]
+    if not all(isinstance(one, str) for one in named):
+        raise LoadError(f"{path} gives the sites {value!r} of its origin, which are not all text.")
+    text = None if value is None else joined(named)
     try:
-        text = joined(value) if isinstance(value, list) else value
         site_names(text)
     except UsageError as error:
         raise LoadError(f"{path} gives the sites {value!r} of its origin. {error}") from error
