@@ -222,7 +222,8 @@ class LoadedModel:
         """Positions that RoBERTa's kin leave to padding at the start of their embedding."""
         for name, module in self.net.named_modules():
             padding = getattr(module, "padding_idx", None)
-            if "position" in name and padding is not None and module.num_embeddings == most:
+            rows = getattr(module, "num_embeddings", None)
+            if "position" in name and padding is not None and rows == most:
                 return padding + 1
         return 0
 

@@ -170,6 +170,8 @@ def _between_ends(block: nn.Module, ends: dict[str, Tensor]) -> Iterator[None]:
 
     def entering(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         x = first_tensor(args, kwargs)
+        if x is None:
+            return args, kwargs
         # Not the leaf itself, since a block may add to its input in place.
         ends["start"] = start = x.detach().requires_grad_().clone()
         return (

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-import families
+import tiny_families as families
 import torch
 from torch import Tensor, nn
 
