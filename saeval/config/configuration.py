@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from saeval.config.field_types import conform
+from saeval.config.strict_yaml import parse_yaml
 from saeval.errors import UsageError, suggestion
 
 T = TypeVar("T")
@@ -66,8 +67,8 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read the configuration '{path}': {error}.") from error
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = parse_yaml(text)
+    except ValueError as error:
         raise UsageError(f"'{path}' is not YAML: {error}") from error
     if isinstance(found, dict) and "result_id" in found and isinstance(found.get("run"), dict):
         found = found["run"]

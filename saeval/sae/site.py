@@ -49,8 +49,6 @@ class Origin:
     """Site or alias whose activation is encoded, as the files name it."""
     write_site: str | None = None
     """Site or alias that is reconstructed; None means the read site."""
-    head_index: int | None = None
-    """The one attention head that is read, from 0, where the site holds all heads side by side."""
     prepend_bos: bool | None = None
     """Whether training rows began with BOS."""
     context_size: int | None = None

@@ -256,11 +256,9 @@ def origin_told(inner: Any) -> Origin:
         return own
     model, site = _told(inner, "model_name", "lm_name"), _told(inner, "hook_name", "read_site")
     bos, context = _told(inner, "prepend_bos"), _told(inner, "context_size")
-    head = _told(inner, "hook_head_index", "head_index")
     return Origin(
         model=model if isinstance(model, str) else None,
         read_site=site if isinstance(site, str) else None,
-        head_index=head if type(head) is int else None,
         prepend_bos=bos if isinstance(bos, bool) else None,
         context_size=context if isinstance(context, int) else None,
         metadata={"class": _name(inner)},

@@ -55,6 +55,7 @@ UNDERSTOOD = {
     "model_name",
     "hook_name",
     "hook_head_index",
+    "hook_head_index_out",
     "prepend_bos",
     "context_size",
     "metadata",
@@ -274,11 +275,15 @@ def _origin(
     return Origin(
         loader="sae_lens",
         model=told("model_name", text),
-        read_site=told("hook_name", text),
-        write_site=told("hook_name_out", text),
-        head_index=told("hook_head_index", index),
+        read_site=_of_head(told("hook_name", text), told("hook_head_index", index)),
+        write_site=_of_head(told("hook_name_out", text), told("hook_head_index_out", index)),
         prepend_bos=told("prepend_bos", flag),
         context_size=told("context_size", count),
         centred=processing.get("center_writing_weights") is True,
         metadata={**metadata, **record, "reshape_activations": reshape},
     )
+
+
+def _of_head(hook: str | None, head: int | None) -> str | None:
+    """A hook, or one attention head of it, as `hook_z[1]`."""
+    return hook if hook is None or head is None else f"{hook}[{head}]"

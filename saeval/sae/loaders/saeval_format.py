@@ -40,15 +40,12 @@ ORIGIN: dict[str, Any] = {
     "model": str | None,
     "read_site": str | None,
     "write_site": str | None,
-    "head_index": int | None,
     "prepend_bos": bool | None,
     "context_size": int | None,
     "centred": bool,
     "metadata": dict,
 }
 """What may stand under `origin`, and of what type."""
-WHOLE = ("head_index", "context_size")
-"""Those of them that are whole numbers."""
 
 
 def matches(folder: Path) -> bool:
@@ -330,8 +327,8 @@ def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
     _only(config, {"loader", "architecture", *ORIGIN}, path)
     for name, allowed in ORIGIN.items():
         value = config.get(name)
-        whole = isinstance(value, bool) and name in WHOLE  # Python's bool is an int
-        if name in config and (whole or not isinstance(value, allowed)):
+        flag = isinstance(value, bool) and name == "context_size"  # Python's bool is an int
+        if name in config and (flag or not isinstance(value, allowed)):
             raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
     told = {name: value for name, value in config.items() if name in ORIGIN}
     return Origin(loader="saeval", architecture=architecture, **told)
