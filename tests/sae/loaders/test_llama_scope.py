@@ -124,7 +124,7 @@ def test_without_normalisation(
 def test_one_threshold_is_the_librarys(
     tiny: SimpleNamespace, write: Write, tmp_path: Path, out: float, *, by_norm: bool
 ) -> None:
-    """Active latents and reconstructions are those of the library's steps, whatever it scores by."""
+    """Active latents and reconstructions are those of the library's own steps."""
     cfg = config(sparsity_include_decoder_norm=by_norm) | {NORM: {"in": 4.0, "out": out}}
     if out != 4:
         cfg["hook_point_out"] = "blocks.5.hook_mlp_out"
