@@ -1,4 +1,4 @@
-"""circuit-tracer's transcoders of one layer: layer_N.safetensors, with config.yaml beside."""
+"""circuit-tracer's transcoders: layer_N.safetensors, or W_enc_N and W_dec_N across layers."""
 
 import re
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from saeval.registry.entries import Entry
 from saeval.sae import SAE, Origin
 from saeval.sae.architectures import JumpReLU, ReLU, TopK, Transcoder, build
 from saeval.sae.architectures.transforms import IDENTITY, InputOnly
+from saeval.sae.loaders.across_layers import load_across_layers
 from saeval.sae.loaders.before_gain import reading_before_gain
 from saeval.sae.loaders.config import agreeing, choice, count, remaining, text
 from saeval.sae.loaders.files import one_file, read_safetensors, read_yaml
@@ -44,16 +45,15 @@ def matches(folder: Path) -> bool:
 def load(folder: Path, entry: Entry | None = None) -> SAE:
     """The transcoder of one layer, in float32: JumpReLU, TopK or ReLU, with its skip if it has one.
 
+    Files of a cross-layer transcoder are one transcoder of all its layers.
+
     Raises:
-        LoadError: if it is a cross-layer transcoder, if several layers are there and none is
-            named, if nothing tells the activation, or if the files are damaged or contradictory.
+        LoadError: if several layers are there and none is named, if nothing tells the activation,
+            or if the files are damaged or contradictory.
     """
     paths = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
     if any(CROSS_LAYER.fullmatch(path.name) for path in paths):
-        raise LoadError(
-            f"{folder} is a cross-layer transcoder: each latent writes at its own layer and at all "
-            "later ones. It is not supported; a transcoder of one layer is."
-        )
+        return load_across_layers(folder.parent if folder.is_file() else folder)
     path = one_file(folder, lambda one: LAYER.fullmatch(one.name) is not None)
     beside = path.with_name("config.yaml")
     config = read_yaml(beside) if beside.is_file() else {}

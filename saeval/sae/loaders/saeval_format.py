@@ -47,8 +47,6 @@ ORIGIN: dict[str, Any] = {
     "metadata": dict,
 }
 """What may stand under `origin`, and of what type."""
-WHOLE = ("context_size",)
-"""Those of them that are whole numbers."""
 
 
 def matches(folder: Path) -> bool:
@@ -330,8 +328,8 @@ def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
     _only(config, {"loader", "architecture", *ORIGIN}, path)
     for name, allowed in ORIGIN.items():
         value = config.get(name)
-        whole = isinstance(value, bool) and name in WHOLE  # Python's bool is an int
-        if name in config and (whole or not isinstance(value, allowed)):
+        flag = isinstance(value, bool) and name == "context_size"  # Python's bool is an int
+        if name in config and (flag or not isinstance(value, allowed)):
             raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
     told = {name: value for name, value in config.items() if name in ORIGIN}
     told |= {end: _sites(told[end], path) for end in ("read_site", "write_site") if end in told}
