@@ -63,12 +63,14 @@ class Task(Protocol):
     - `texts` (str, set by --data FILE for texts): the file whose texts take the place of the task's
       own.
 
-    A task that reads data which no field names has a method besides:
+    A task should have a method besides, which tells the data that it reads and no field names:
 
-    - `inputs(model)` tells that data apart: anything JSON-like, such as a hash of it. `model` is
-      the name of the model that is read, None for stored activations. It enters the key of every
-      result, as name, version, fields and the content of files that fields name do without it. A
-      task without the method reads no such data.
+    - `inputs(model)`: anything JSON-like, such as a hash of that data; None if it reads no such
+      data. `model` is the name of the model that is read, None for stored activations. It enters
+      the key of every result, as name, version, fields and the content of files that fields name
+      do without it. A task without the method is prepared anew in every run, and what it prepared
+      enters the key, so that no stale result is given; `saeval plan` then cannot tell what is
+      there already.
     """
 
     name: ClassVar[str]
@@ -96,7 +98,10 @@ class Task(Protocol):
 
 @runtime_checkable
 class GroupTask(Protocol):
-    """A task that scores a named set of SAEs together (seeds, layers, checkpoints, ensembles)."""
+    """A task that scores a named set of SAEs together (seeds, layers, checkpoints, ensembles).
+
+    Its fields, and `inputs`, mean what they mean for a `Task`.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]

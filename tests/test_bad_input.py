@@ -19,7 +19,7 @@ from huggingface_hub import constants
 from tiny_runs import TEXTS, sae_folder, texts_file, topk
 
 from saeval.cli.app import app
-from saeval.results import folder as result_folder
+from saeval.results import writing
 from saeval.results.reading import read_results
 from saeval.running.source_kinds import transformer
 
@@ -332,7 +332,7 @@ def test_a_full_disk(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(result_folder, "_to_disk", full)
+    monkeypatch.setattr(writing, "_to_disk", full)
     refused(run(), 1, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.glob("results/*/*/result.json"))
 

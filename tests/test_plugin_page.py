@@ -10,7 +10,7 @@ _TABLE = re.compile(r"<!-- members of (\S+):(\w+) -->\n\n((?:\|.*\n)*)")
 
 
 def table(module: str, name: str) -> str:
-    """A row for each field, property and method of a class, with the first line of its docstring."""
+    """A row for each field, property and method of a class, with what its docstring begins with."""
     tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
     cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     rows = []

@@ -77,6 +77,9 @@ class Error:
     limit: int | None = None
     compat: str | None = None
 
+    def inputs(self, model: str | None) -> None:
+        """Nothing that no field names."""
+
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Token rows."""
         self.prepared.append(seed)
@@ -109,6 +112,9 @@ class Broken:
     """Raise only when so many SAEs were scored before; None: always."""
     scored: ClassVar[list[int]] = []
 
+    def inputs(self, model: str | None) -> None:
+        """Nothing that no field names."""
+
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Nothing."""
         return Prepared()
@@ -129,6 +135,9 @@ class Together:
 
     name: ClassVar[str] = "together"
     version: ClassVar[int] = 1
+
+    def inputs(self, model: str | None) -> None:
+        """Nothing that no field names."""
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Nothing."""

@@ -1,10 +1,11 @@
 """Activations in a file or an array, read and checked: vectors, and which unit each belongs to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from saeval.errors import DataError
 
@@ -14,6 +15,8 @@ _MOST_VECTORS = 2**31
 """Vectors are numbered in int32."""
 _NAMES = ("activations", "x")
 """What the activations may be called in a file that holds more."""
+_BESIDE = {"mask", "labels"}
+"""Tensors of a file that say something of its activations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +27,8 @@ class StoredArray:
     """[vectors, d], mapped where the format allows."""
     mask: Bool[np.ndarray, "units tokens"]
     """The vectors that count. Units of one vector where the array has two dimensions."""
+    labels: Int[np.ndarray, " units"] | None = None
+    """What each unit is, where the file says so."""
 
     @property
     def described(self) -> str:
@@ -35,18 +40,19 @@ class StoredArray:
 def read_array(data: str | Path | np.ndarray) -> StoredArray:
     """Vectors of a file or array [rows, d] or [units, tokens, d], checked.
 
-    A .safetensors file may hold a boolean `mask` [units, tokens] beside its activations, False
-    where a unit has no vector; elsewhere all count. No number may be NaN, masked or not.
+    A .safetensors file may hold beside its activations a boolean `mask` [units, tokens], False
+    where a unit has no vector (without it, all count), and whole numbers `labels` [units], which
+    probes are fitted to. No activation may be NaN, masked or not.
 
     Raises:
         DataError: if it cannot be read, is empty, has another shape or dtype, or holds NaN or
             infinity, naming the row.
     """
-    mask = None
+    beside: Mapping[str, np.ndarray] = {}
     if isinstance(data, np.ndarray):
         array, label = data, "The array"
     else:
-        (array, mask), label = _load(Path(data)), f"'{data}'"
+        (array, beside), label = _load(Path(data)), f"'{data}'"
     if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.floating) or not array.size:
         raise DataError(
             f"{label} holds {array.dtype} of shape {list(array.shape)}, not vectors: floats "
@@ -59,7 +65,8 @@ def read_array(data: str | Path | np.ndarray) -> StoredArray:
             f"{label} holds {len(vectors):,} vectors, more than 2^31. Give a part of it."
         )
     _check_finite(vectors, tokens, label)
-    return StoredArray(vectors, _checked_mask(mask, (units, tokens), label))
+    mask = _checked_mask(beside.get("mask"), (units, tokens), label)
+    return StoredArray(vectors, mask, _checked_labels(beside.get("labels"), units, label))
 
 
 def _check_finite(vectors: np.ndarray, tokens: int, label: str) -> None:
@@ -90,15 +97,26 @@ def _checked_mask(
     return mask
 
 
-def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Activations of a file, and its mask if it has one."""
+def _checked_labels(
+    labels: np.ndarray | None, units: int, label: str
+) -> Int[np.ndarray, " units"] | None:
+    if labels is not None and (labels.dtype.kind not in "iu" or labels.shape != (units,)):
+        raise DataError(
+            f"The labels of {label} are {labels.dtype} of shape {list(labels.shape)}, but must be "
+            f"whole numbers [{units}]: one for each unit."
+        )
+    return labels
+
+
+def _load(path: Path) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    """Activations of a file, and what stands beside them."""
     try:
         if path.suffix == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False), None
+            return np.load(path, mmap_mode="r", allow_pickle=False), {}
         if path.suffix == ".safetensors":
             return _load_safetensors(path)
         if path.suffix == ".parquet":
-            return _load_parquet(path), None
+            return _load_parquet(path), {}
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"Cannot read activations from '{path}': {error}.") from error
     raise DataError(
@@ -106,18 +124,19 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     )
 
 
-def _load_safetensors(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The only tensor of a file beside `mask`, or the one called `activations` or `x`."""
+def _load_safetensors(path: Path) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    """The tensor called `activations` or `x`, or the only one, and mask and labels beside it."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name != "mask"]  # noqa: SIM118  no mapping
+            known = set(file.keys())
+            names = sorted(known - _BESIDE)
             named = [name for name in _NAMES if name in names] or names
             if len(named) != 1 and named == names:
                 raise ValueError(f"it holds {len(names)} tensors, none called 'activations'")
-            mask = file.get_tensor("mask").numpy() if "mask" in file.keys() else None  # noqa: SIM118
-            return file.get_tensor(named[0]).float().numpy(), mask
+            beside = {name: file.get_tensor(name).numpy() for name in known & _BESIDE}
+            return file.get_tensor(named[0]).float().numpy(), beside
     except SafetensorError as error:
         raise ValueError(str(error)) from error
 

@@ -36,6 +36,8 @@ class ArraySource:
     """[vectors, d_out] targets; the same array as x for all but transcoders."""
     mask: Bool[np.ndarray, "units tokens"]
     """The vectors that count; of units with fewer vectors than the longest, the first ones may."""
+    labels: Int[np.ndarray, " units"] | None = None
+    """What each unit is, if that is known."""
     batch_rows: int = 4096
     """Vectors a batch."""
     known_identity: str | None = None
@@ -61,6 +63,8 @@ class ArraySource:
                 sha.update(np.ascontiguousarray(array[start : start + _HASHED_ROWS]).tobytes())
         if not self.mask.all():
             sha.update(np.packbits(self.mask).tobytes())
+        if self.labels is not None:
+            sha.update(b"labels" + self.labels.astype(np.int64).tobytes())
         return sha.hexdigest()
 
     @property
@@ -81,7 +85,7 @@ class ArraySource:
     @cached_property
     def _rows(self) -> TokenRows:
         ids = np.arange(self.mask.size, dtype=np.int32).reshape(self.mask.shape)
-        return TokenRows(self.name, ids, self.mask, self.mask)
+        return TokenRows(self.name, ids, self.mask, self.mask, self.labels)
 
     def tokenize(
         self,
@@ -174,7 +178,9 @@ def array_source(
             f"'{label}' pairs {inputs.described} with {targets.described}: each input needs a "
             "target, in the same order."
         )
-    return ArraySource(label, inputs.vectors, targets.vectors, inputs.mask, batch_rows, identity)
+    return ArraySource(
+        label, inputs.vectors, targets.vectors, inputs.mask, inputs.labels, batch_rows, identity
+    )
 
 
 def _vectors(

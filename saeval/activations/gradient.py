@@ -23,8 +23,9 @@ def next_token_gradient(
     follows, special ones too. A sum, so that neither the batch nor a row's length enters.
 
     Raises:
-        NotApplicable: if there is no model with an output head, or SAEs read elsewhere than they
-            write, since only what is written can be varied.
+        NotApplicable: if there is no model with an output head; SAEs read elsewhere than they
+            write, since only what is written can be varied; or they write at several sites, since
+            splicing all of them cuts the ways from one to the next.
     """
     model = source.model
     if model is None:
@@ -36,6 +37,11 @@ def next_token_gradient(
         raise NotApplicable(
             f"The SAE needs the gradient of the model's loss at {source.sites}, but only what is "
             "read and written at the same site can be varied there."
+        )
+    if source.sites.several:
+        raise NotApplicable(
+            f"The SAE needs the gradient of the model's loss at several sites ({source.sites}), "
+            "which is known at one site only."
         )
     attention = torch.from_numpy(rows.attention[batch.rows]).to(batch.x.device)
     follows = torch.zeros_like(attention)

@@ -1,10 +1,11 @@
 """What tasks see of a model, or of stored activations: `ActivationSource` and its batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -49,6 +50,15 @@ class Batch:
     def token_ids(self) -> Int[Tensor, " tokens"] | None:
         """Ids of the counted tokens, row by row; None for stored activations."""
         return None if self.ids is None else self.ids.to(self.mask.device)[self.mask].long()
+
+    def at(self, positions: Int[np.ndarray, " texts"]) -> "Batch":
+        """One token of each row, all of which count, whether or not they did."""
+        rows, places = torch.arange(len(self.x)), torch.from_numpy(np.asarray(positions))
+        x = self.x[rows, places][:, None]
+        y = x if self.y is self.x else self.y[rows, places][:, None]
+        ids = None if self.ids is None else self.ids[rows, places][:, None]
+        mask = torch.ones(len(rows), 1, dtype=torch.bool, device=self.mask.device)
+        return replace(self, x=x, y=y, mask=mask, ids=ids, shift=None, resume=None)
 
     @property
     def row_of_token(self) -> Int[Tensor, " tokens"]:

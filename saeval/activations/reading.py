@@ -143,29 +143,26 @@ class _Encoder:
 
     def at(self, positions: Int[np.ndarray, " texts"]) -> Iterator[tuple[Batch, Codes]]:
         """Codes at one position of each row. Only gradients need the rows that they stand in."""
-        whole = self.source.batches(self.rows) if self.traits.needs_gradient else None
-        for batch in self.source.batches(self.rows, positions):
-            there = torch.from_numpy(np.asarray(positions)[batch.rows])
-
-            def gradient(there: Tensor = there) -> Tensor | None:
-                if whole is None:
-                    return None
-                every = next_token_gradient(self.source, self.rows, next(whole))
-                return every[torch.arange(len(there)), there.to(every.device)]
-
-            yield batch, self._encoded(batch, gradient)
+        if not self.traits.needs_gradient:
+            for batch in self.source.batches(self.rows, positions):
+                yield batch, self._encoded(batch, lambda: None)
+            return
+        for whole in self.source.batches(self.rows):
+            places = np.asarray(positions)[whole.rows]
+            slope = next_token_gradient(self.source, self.rows, whole)
+            slope = slope[torch.arange(len(places)), torch.from_numpy(places).to(slope.device)]
+            batch = whole.at(places)
+            yield batch, self._encoded(batch, lambda slope=slope: slope)
 
     def _encoded(self, batch: Batch, gradient: Callable[[], Tensor | None]) -> Codes:
-        device = self.sae.W_dec.device
-        tokens = batch.token_ids
-        if self.traits.needs_tokens and tokens is None:
+        device, traits, tokens = self.sae.W_dec.device, self.traits, batch.token_ids
+        if traits.needs_tokens and tokens is None:
             raise NotApplicable(
                 f"The SAE needs the id of each token, and '{self.source.name}' holds activations "
                 "without tokens. Give --model instead."
             )
-        needed = beside(
-            self.traits, tokens=tokens, gradient=gradient() if self.traits.needs_gradient else None
-        )
+        slope = gradient() if traits.needs_gradient else None
+        needed = beside(traits, tokens=tokens, gradient=slope)
         with torch.no_grad():
             needed = {name: value.to(device) for name, value in needed.items()}
             return encode_codes(self.sae, batch.x_tokens.to(device), needed)
@@ -196,9 +193,9 @@ def _stacked(
     """Parts one below the other."""
     pairs = list(parts)
     acts = csr_matrix(sparse.vstack([part for _, part in pairs], format="csr"))
-    if acts.shape[0] == count:
+    if (shown := len(acts.indptr) - 1) == count:
         return acts
-    shown = _part(source, pairs[-1][0], acts.shape[0], count)
+    shown = _part(source, pairs[-1][0], shown, count)
     return csr_matrix(acts[np.arange(count) % shown])
 
 

@@ -23,6 +23,8 @@ class TokenRows:
     """True where there is a token, False at padding."""
     mask: Bool[np.ndarray, "texts seq"]
     """True at the tokens that count: there, and not special (BOS, EOS, padding)."""
+    labels: Int[np.ndarray, " texts"] | None = None
+    """What each row is, where stored activations came with that. No part of the digest."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -42,7 +44,10 @@ class TokenRows:
 
     def take(self, index: Any) -> "TokenRows":
         """Some of the rows: a slice, positions or a boolean per row."""
-        return TokenRows(self.name, self.ids[index], self.attention[index], self.mask[index])
+        labels = None if self.labels is None else self.labels[index]
+        return TokenRows(
+            self.name, self.ids[index], self.attention[index], self.mask[index], labels
+        )
 
     def groups(self, batch_tokens: int) -> list[slice]:
         """Consecutive rows that together hold at most so many positions, at least one each."""

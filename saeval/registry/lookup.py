@@ -107,9 +107,11 @@ def _uncollected() -> Iterator[None]:
 
 
 def _merged_files(paths: tuple[Path, ...], read: Sequence[RegistryFile]) -> Registry:
-    entries = _merged("id", [(file.path, {one.id: one for one in file.entries}) for file in read])
-    groups = _merged("set", [(file.path, {one.name: one for one in file.sets}) for file in read])
-    models = _merged("model", [(file.path, {one.id: one for one in file.models}) for file in read])
+    entries = _merged("id", [(file.path, {sae.id: sae for sae in file.entries}) for file in read])
+    groups = _merged("set", [(file.path, {each.name: each for each in file.sets}) for file in read])
+    models = _merged(
+        "model", [(file.path, {model.id: model for model in file.models}) for file in read]
+    )
     ids = _Ids(tuple(entries))
     sets = {name: _with_members(group, ids) for name, group in groups.items()}
     if both := entries.keys() & sets.keys():
@@ -157,11 +159,11 @@ def _with_members(group: EntrySet, ids: _Ids) -> EntrySet:
     """The set with its globs resolved; a member named twice counts once."""
     members: dict[str, None] = {}
     for member in group.members:
-        found = [member] if member in ids.places else _matching(member, ids)
-        if not found:
+        names = [member] if member in ids.places else _matching(member, ids)
+        if not names:
             near = suggestion(member, ids.listed)
             raise RegistryError(f"Set '{group.name}': nothing is called '{member}'.{near}")
-        members.update(dict.fromkeys(found))
+        members.update(dict.fromkeys(names))
     return replace(group, members=tuple(members))
 
 

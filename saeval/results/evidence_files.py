@@ -37,21 +37,21 @@ def distinct_tables(evidence: Iterable[Evidence]) -> dict[str, Units]:
     tables: dict[str, Units] = {}
     for each in evidence:
         table = each.units
-        known = tables.setdefault(table.name, table)
-        if known is not table and not (
-            known.unit == table.unit and known.table.equals(table.table)
+        first = tables.setdefault(table.name, table)
+        if first is not table and not (
+            first.unit == table.unit and first.table.equals(table.table)
         ):
             raise ResultError(
                 f"Two different evidence tables are named '{table.name}' (one with "
-                f"{len(known.table)} rows, {each.label} with {len(table.table)}); name them apart."
+                f"{len(first.table)} rows, {each.label} with {len(table.table)}); name them apart."
             )
     return tables
 
 
 def recipe(evidence: Evidence) -> dict[str, Any]:
     """All that is needed, beside the table, to compute the metric again."""
-    found = {name: getattr(evidence, name) for name in _RECIPE}
-    return {**found, "parameters": evidence.settings, "table": evidence.units.name}
+    fields = {name: getattr(evidence, name) for name in _RECIPE}
+    return {**fields, "parameters": evidence.settings, "table": evidence.units.name}
 
 
 def write_table(table: Units, folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -93,10 +93,10 @@ def _read_table(folder: Path, name: str, about: Mapping[str, Any]) -> Units:
     if not _FILE.fullmatch(about["file"]):
         raise ResultError(f"'{folder}' names '{about['file']}' as evidence, which is no such file.")
     path = folder / about["file"]
-    found = _sha256(path)
-    if found != about["sha256"]:
+    sha256 = _sha256(path)
+    if sha256 != about["sha256"]:
         raise ResultError(
-            f"'{path}' was changed after it was written: its sha256 is {found}, result.json says "
+            f"'{path}' was changed after it was written: its sha256 is {sha256}, result.json says "
             f"{about['sha256']}. Run the task again with --force."
         )
     table: pd.DataFrame = pq.read_table(path).to_pandas(ignore_metadata=True)

@@ -28,9 +28,9 @@ def scores_of(evidence: "Iterable[Evidence | Missing]", labels: Labels) -> tuple
                 "part name one score."
             )
         seen.add((each.metric, each.part))
-    found = [each for each in yielded if isinstance(each, Evidence)]
+    measured = [each for each in yielded if isinstance(each, Evidence)]
     drawn = {"replicates": INTERVAL["replicates"], "seed": INTERVAL["seed"]}
-    summaries = iter(summarise_all(found, **drawn))
+    summaries = iter(summarise_all(measured, **drawn))
     scores = []
     for each in yielded:
         named = {"metric": each.metric, "part": each.part, "better": each.better}

@@ -54,13 +54,13 @@ def provenance(*, device: str, dtype: str) -> dict[str, Any]:
 @cache
 def package_versions() -> dict[str, str | None]:
     """Version of each of `PACKAGES`, None where it is not installed."""
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 @cache

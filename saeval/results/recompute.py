@@ -49,16 +49,16 @@ def _recomputed(path: str | Path) -> tuple[tuple[Score, ...], list[str]]:
         if stored.status != "scored":
             scores.append(stored)
             continue
-        found = again.pop((stored.metric, stored.part), None)
+        computed = again.pop((stored.metric, stored.part), None)
         name = f"{stored.metric} (part {stored.part})"
-        if found is None:
+        if computed is None:
             complaints.append(f"{name} has no evidence")
             continue
-        scores.append(found)
+        scores.append(computed)
         complaints += [
             f"{name}: {column} is {ours!r}, its evidence gives {theirs!r}"
             for column, ours, theirs in zip(
-                COLUMNS, stored.row().values(), found.row().values(), strict=True
+                COLUMNS, stored.row().values(), computed.row().values(), strict=True
             )
             if not _agree(ours, theirs)
         ]

@@ -105,7 +105,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Result:
-    """One SAE (or set), one task, one seed: what was found, and how to find it again."""
+    """One SAE (or set), one task, one seed: its scores, and what gives them again."""
 
     result_id: str
     """20 hex digits, the `result_key` of its inputs."""

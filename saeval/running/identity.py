@@ -2,14 +2,21 @@
 
 import dataclasses
 import hashlib
+import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from saeval.activations import TokenRows
 from saeval.config.configuration import plain
 from saeval.models.places import locate
 from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
+from saeval.task import Prepared
 
 _MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
 """Files of a model folder that decide what it computes: weights, configuration, tokenizer."""
@@ -35,25 +42,94 @@ def is_file(value: str | Path) -> bool:
 
 
 def task_identity(task: Any) -> dict[str, Any]:
-    """What of a task decides its scores: name, version, every field, every file it names."""
-    return {
+    """What of a task decides its scores: name, version, every field, every file it names.
+
+    Of a task that does not come with saeval, its code too, since nobody here sees to it that its
+    version rises with a change.
+    """
+    identity = {
         "task": task.name,
         "version": task.version,
         "fields": {
             item.name: by_content(getattr(task, item.name)) for item in dataclasses.fields(task)
         },
     }
+    if type(task).__module__.partition(".")[0] != BUILT_IN:
+        identity["code"] = code_sha256(type(task))
+    return identity
+
+
+BUILT_IN = "saeval_tasks"
+"""Package of the tasks that come with saeval."""
+
+
+def code_sha256(cls: type) -> str | None:
+    """sha256 of the Python files of the package that defines a class, or of its single module.
+
+    None where there are no files, as for a class typed into an interpreter.
+    """
+    module = cls.__module__
+    while (parent := module.rpartition(".")[0]) and getattr(sys.modules.get(parent), "__file__", 0):
+        module = parent
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None or not Path(file).is_file():
+        return None
+    path = Path(file)
+    folder = path.parent
+    files = sorted(folder.rglob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for each in files:
+        digest.update(f"{each.relative_to(folder).as_posix()}\0{file_sha256(each)}\n".encode())
+    return digest.hexdigest()
+
+
+def declares_inputs(task: Any) -> bool:
+    """Whether a task tells what data it finds by itself, be it none."""
+    return callable(getattr(task, "inputs", None))
 
 
 def task_inputs(task: Any, model: str | None) -> Any:
-    """Data that a task finds by itself, unnamed by its fields, as its optional `inputs` tells it.
+    """Data that a task finds by itself, unnamed by its fields, as its `inputs` tells it.
 
     Args:
-        task: With a method `inputs(model)`, whose answer is JSON-like, or without.
+        task: With a method `inputs(model)`, whose answer is JSON-like.
         model: Name of the model that is read; None for stored activations.
     """
-    inputs = getattr(task, "inputs", None)
-    return plain(inputs(model)) if callable(inputs) else None
+    return plain(task.inputs(model))
+
+
+def prepared_sha256(content: Prepared) -> str:
+    """sha256 of all that a task prepared."""
+    digest = hashlib.sha256()
+    for item in dataclasses.fields(content):
+        digest.update(f"{item.name} ".encode())
+        _feed(digest, getattr(content, item.name))
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any) -> None:
+    """Add one value of what was prepared to a digest, each kind under a tag of its own."""
+    if isinstance(value, np.ndarray):
+        digest.update(f"array {value.dtype.str} {value.shape};".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, TokenRows):
+        digest.update(f"rows {value.digest};".encode())
+    elif isinstance(value, pd.DataFrame):
+        digest.update(f"table {[*map(str, value.index)]};".encode())
+        _feed(digest, {str(name): column for name, column in value.items()})
+    elif isinstance(value, pd.Series):
+        numeric = value.dtype.kind in "biuf"
+        _feed(digest, value.to_numpy() if numeric else [*map(str, value)])
+    elif isinstance(value, Mapping) and any(not _is_json(item) for item in value.values()):
+        for name, item in value.items():
+            digest.update(f"{name!r}: ".encode())
+            _feed(digest, item)
+    else:
+        digest.update(f"json {json.dumps(value, sort_keys=True, default=str)};".encode())
+
+
+def _is_json(value: Any) -> bool:
+    return not isinstance(value, np.ndarray | TokenRows | pd.DataFrame | pd.Series)
 
 
 def model_files(name: str) -> str:

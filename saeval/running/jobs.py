@@ -11,7 +11,7 @@ from saeval.config.options import Settings
 from saeval.config.plugins import load_task
 from saeval.errors import UsageError, suggestion
 from saeval.evidence import Evidence, Missing
-from saeval.running.identity import task_identity, task_inputs
+from saeval.running.identity import declares_inputs, task_identity, task_inputs
 from saeval.task import Member
 
 
@@ -25,7 +25,17 @@ class Job:
     identity: Mapping[str, Any]
     """What of the task decides its scores, by content."""
     inputs: Callable[[str | None], Any]
-    """Data that the task finds by itself for a model, looked up once; see `task_inputs`."""
+    """Data that the task finds by itself for a model, looked up once; see `task_inputs`. Not to be
+    called where the task does not declare it."""
+
+    @property
+    def declares_inputs(self) -> bool:
+        """Whether the task tells what data it finds by itself.
+
+        One that does not is prepared anew in every run, and what it prepared enters the key of
+        its results: a stale answer is worse than a slow one.
+        """
+        return declares_inputs(self.task)
 
     @property
     def is_group(self) -> bool:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from saeval.errors import SaevalError
-from saeval.running.named_saes import Subject
+from saeval.running.named_saes import NamedSAE
 from saeval.running.places import SiteSpec
 from saeval.running.preflight.checks import Claims, claims_of
 from saeval.running.progress import Clock
@@ -18,7 +18,7 @@ from saeval.sae import SAE, content_hash
 class LoadedSAE:
     """One SAE in memory."""
 
-    named: Subject
+    named: NamedSAE
     sae: SAE
     hash: str
     """Of its content."""
@@ -54,10 +54,12 @@ def load(item: WorkItem, session: Session) -> Loaded:
         SaevalError: if an SAE or its source cannot be had; of a set, it says whose.
     """
     clock = Clock(item.label, session.tell, session.total)
-    return identified(load_saes(item.subjects, clock, session), clock, session)
+    return identified(load_saes(item.named_saes, clock, session), clock, session)
 
 
-def load_saes(subjects: Sequence[Subject], clock: Clock, session: Session) -> tuple[LoadedSAE, ...]:
+def load_saes(
+    named_saes: Sequence[NamedSAE], clock: Clock, session: Session
+) -> tuple[LoadedSAE, ...]:
     """Load SAEs, and see where they say that they read.
 
     Raises:
@@ -65,9 +67,9 @@ def load_saes(subjects: Sequence[Subject], clock: Clock, session: Session) -> tu
     """
     members = []
     with clock.phase("load"):
-        for subject in subjects:
-            with told_of(subject.label, len(subjects)):
-                members.append(_loaded(subject, session))
+        for named_sae in named_saes:
+            with told_of(named_sae.label, len(named_saes)):
+                members.append(_loaded(named_sae, session))
     return tuple(members)
 
 
@@ -106,18 +108,18 @@ def told_of(label: str, count: int) -> Iterator[None]:
         raise RuntimeError(f"Member '{label}': {type(error).__name__}: {error}") from error
 
 
-def _loaded(subject: Subject, session: Session) -> LoadedSAE:
-    sae = _with_width(subject, session)
-    claims = claims_of(sae, subject.expected)
-    return LoadedSAE(subject, sae, content_hash(sae), claims, session.sources.place(claims))
+def _loaded(named_sae: NamedSAE, session: Session) -> LoadedSAE:
+    sae = _with_width(named_sae, session)
+    claims = claims_of(sae, named_sae.expected)
+    return LoadedSAE(named_sae, sae, content_hash(sae), claims, session.sources.place(claims))
 
 
-def _with_width(subject: Subject, session: Session) -> SAE:
+def _with_width(named_sae: NamedSAE, session: Session) -> SAE:
     """An SAE; an object that does not tell its width is as wide as the site it reads."""
-    origin, device = subject.widthless, session.opening.device
+    origin, device = named_sae.widthless, session.opening.device
     if origin is None:
-        return subject.load(device)
+        return named_sae.load(device)
     claims = Claims(origin.model, origin.read_site, origin.write_site)
     place = session.sources.place(replace(claims, centred=origin.centred))
     session.sources.keep_only([place])
-    return subject.load(device, d_in=session.sources.open(place).widths.d_in)
+    return named_sae.load(device, d_in=session.sources.open(place).widths.d_in)

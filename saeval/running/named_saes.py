@@ -28,7 +28,7 @@ NOTHING = Registry({}, {}, {}, ())
 
 
 @dataclass(frozen=True)
-class Subject:
+class NamedSAE:
     """One SAE to score. Its weights are not in memory yet, unless it is an object."""
 
     label: str
@@ -51,8 +51,8 @@ class Subject:
     @property
     def widthless(self) -> Origin | None:
         """What an object says of where it belongs that does not say how wide its input is."""
-        known = (Entry, FolderRef, Wrapped, *ARCHITECTURES.values())
-        if isinstance(self.member, known) or width_told(self.member) is not None:
+        told = (Entry, FolderRef, Wrapped, *ARCHITECTURES.values())
+        if isinstance(self.member, told) or width_told(self.member) is not None:
             return None
         return origin_told(self.member)
 
@@ -72,21 +72,29 @@ class Subject:
         """
         if isinstance(self.member, Entry | FolderRef):
             entry = self.member if isinstance(self.member, Entry) else None
-            return load_folder(fetch_member(self.member), entry=entry, device=device, dtype=dtype)
-        return _own(self.member, device, dtype, d_in)
+            sae = load_folder(fetch_member(self.member), entry=entry, device=device, dtype=dtype)
+            return _named_after(self.label, sae)
+        return _as_sae(self.member, device, dtype, d_in)
 
     def source(self) -> dict[str, Any]:
         """Where it comes from, for the record."""
         if isinstance(self.member, Entry):
-            known = ("id", "source", "revision", "sha256")
-            return {name: getattr(self.member, name) for name in known}
+            fields = ("id", "source", "revision", "sha256")
+            return {name: getattr(self.member, name) for name in fields}
         if isinstance(self.member, FolderRef):
             return {"source": self.member.source}
         inner = self.member.foreign.inner if isinstance(self.member, Wrapped) else self.member
         return {"source": f"object {type(inner).__name__}"}
 
 
-def _own(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:
+def _named_after(label: str, sae: Any) -> Any:
+    """The SAE with the name it was asked for in its origin, which its repr shows."""
+    if type(sae) not in ARCHITECTURES.values():
+        return sae
+    return replace(sae, origin=replace(sae.origin, source=label))
+
+
+def _as_sae(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:
     """An object as an SAE: saeval's own moved, anybody's wrapped."""
     if isinstance(member, Wrapped):
         return member
@@ -111,10 +119,10 @@ def load_sae(source: Any, *, device: str = "cpu", dtype: str | torch.dtype | Non
         LoadError: if they cannot be read as an SAE.
     """
     device, wanted = pick_device(device), _dtype(dtype)
-    found = find_subjects([source])
-    if len(found) != 1:
-        raise UsageError(f"'{source}' names {len(found)} SAEs; load one of them at a time.")
-    return found[0].load(device, wanted)
+    named = find_saes([source])
+    if len(named) != 1:
+        raise UsageError(f"'{source}' names {len(named)} SAEs; load one of them at a time.")
+    return named[0].load(device, wanted)
 
 
 def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
@@ -124,13 +132,13 @@ def _dtype(given: str | torch.dtype | None) -> torch.dtype | None:
         UsageError: if it is not.
     """
     name = str(given).removeprefix("torch.")
-    found = getattr(torch, name, None)
-    if given is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+    wanted = getattr(torch, name, None)
+    if given is not None and not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
         raise UsageError(f"'{given}' is no dtype: give float32, bfloat16, float16 or float64.")
-    return None if given is None else found
+    return None if given is None else wanted
 
 
-def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Subject]:
+def find_saes(saes: Any, registry_file: str | Path | None = None) -> list[NamedSAE]:
     """The SAEs that a request names, each once, in order. Nothing is fetched or loaded.
 
     A registry entry is labelled by its id, a source as it is written, an object by its content, a
@@ -149,7 +157,7 @@ def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Su
         saes = [saes]
     pairs = saes.items() if isinstance(saes, Mapping) else ((None, given) for given in saes)
     registry: Registry | None = None
-    subjects: dict[tuple[Any, ...], Subject] = {}
+    named_saes: dict[tuple[Any, ...], NamedSAE] = {}
     for label, given in pairs:
         check_named(given, "SAE")
         if isinstance(given, Path) or (isinstance(given, str) and given.startswith(_PATHS)):
@@ -158,14 +166,14 @@ def find_subjects(saes: Any, registry_file: str | Path | None = None) -> list[Su
             registry = registry or load_registry(registry_files(registry_file))
             named = _named(given, registry)
         else:
-            named = [_object(given, {subject.label for subject in subjects.values()})]
+            named = [_object(given, {named_sae.label for named_sae in named_saes.values()})]
         labelled = label is not None and len(named) == 1
-        for subject in [replace(named[0], label=str(label))] if labelled else named:
-            same = subject.label if labelled else _told_by(subject.member) or subject.label
-            subjects.setdefault((labelled, same, subject.set), subject)
-    if not subjects:
+        for named_sae in [replace(named[0], label=str(label))] if labelled else named:
+            same = named_sae.label if labelled else _told_by(named_sae.member) or named_sae.label
+            named_saes.setdefault((labelled, same, named_sae.set), named_sae)
+    if not named_saes:
         raise UsageError("No SAE was named. Give --sae; `saeval ls saes` lists what is known.")
-    return _told_apart(subjects)
+    return _told_apart(named_saes)
 
 
 def _told_by(member: Any) -> str | None:
@@ -173,16 +181,16 @@ def _told_by(member: Any) -> str | None:
     return member.source if isinstance(member, FolderRef) and "://" not in member.source else None
 
 
-def _told_apart(subjects: Mapping[tuple[Any, ...], Subject]) -> list[Subject]:
-    """Subjects with parents before the names of folders, as far as labels would else be equal.
+def _told_apart(named_saes: Mapping[tuple[Any, ...], NamedSAE]) -> list[NamedSAE]:
+    """SAEs with parents before the names of folders, as far as labels would else be equal.
 
     Args:
-        subjects: By whether the user labelled it, what tells it from others, and its set.
+        named_saes: By whether the user labelled it, what tells it from others, and its set.
     """
-    labels = [subject.label for subject in subjects.values()]
+    labels = [named_sae.label for named_sae in named_saes.values()]
     paths = [
-        None if labelled else _told_by(subject.member)
-        for (labelled, *_), subject in subjects.items()
+        None if labelled else _told_by(named_sae.member)
+        for (labelled, *_), named_sae in named_saes.items()
     ]
     identities = [path or label for path, label in zip(paths, labels, strict=True)]
     for parts in range(2, 1 + max(len(Path(path or "").parts) for path in paths)):
@@ -197,8 +205,8 @@ def _told_apart(subjects: Mapping[tuple[Any, ...], Subject]) -> list[Subject]:
         for i in equal:
             labels[i] = "/".join(Path(str(paths[i])).parts[-parts:])
     return [
-        replace(subject, label=label)
-        for subject, label in zip(subjects.values(), labels, strict=True)
+        replace(named_sae, label=label)
+        for named_sae, label in zip(named_saes.values(), labels, strict=True)
     ]
 
 
@@ -208,12 +216,12 @@ def _path(given: str | Path) -> str:
     return text if text.startswith(_PATHS) else f"./{text}"
 
 
-def _named(text: str, registry: Registry) -> list[Subject]:
+def _named(text: str, registry: Registry) -> list[NamedSAE]:
     selection = resolve(text, registry)
     if selection.note:
         logger.warning("%s", selection.note)
     return [
-        Subject(member.id if isinstance(member, Entry) else member.name, member, selection.group)
+        NamedSAE(member.id if isinstance(member, Entry) else member.name, member, selection.group)
         for member in _recognised(text, selection.members)
     ]
 
@@ -250,7 +258,7 @@ def _recognised(text: str, members: Sequence[Entry | FolderRef]) -> list[Entry |
     return saes
 
 
-def _object(member: Any, taken: Collection[str]) -> Subject:
+def _object(member: Any, taken: Collection[str]) -> NamedSAE:
     """An object's label tells it from others of its type: by content, or else by number.
 
     What is wrong with it comes up when it is loaded, as with files.
@@ -266,9 +274,9 @@ def _object(member: Any, taken: Collection[str]) -> Subject:
             )
     name = type(member).__name__
     try:
-        sae = _own(member, "cpu", None)
-        return Subject(f"{name}-{content_hash(sae)[:8]}", sae)
+        sae = _as_sae(member, "cpu", None)
+        return NamedSAE(f"{name}-{content_hash(sae)[:8]}", sae)
     except Exception as error:  # noqa: BLE001  somebody else's code; it is asked again at load
         logger.debug("%s is not ready: %s", name, error)
     free = (f"{name}-{number}" for number in count(1) if f"{name}-{number}" not in taken)
-    return Subject(next(free), member)
+    return NamedSAE(next(free), member)

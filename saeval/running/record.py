@@ -12,7 +12,7 @@ from saeval.registry.entries import Entry, FolderRef
 from saeval.registry.lookup import lasting_files
 from saeval.results.portable import below_working_folder
 from saeval.running.jobs import Job
-from saeval.running.named_saes import Subject
+from saeval.running.named_saes import NamedSAE
 from saeval.running.places import SiteSpec
 from saeval.running.session import Session
 
@@ -22,7 +22,7 @@ _DIGITS = 20
 
 def repeating(
     session: Session,
-    subjects: Sequence[Subject],
+    named_saes: Sequence[NamedSAE],
     places: Sequence[SiteSpec | None],
     job: Job,
 ) -> dict[str, Any]:
@@ -32,9 +32,9 @@ def repeating(
     What lay elsewhere is named by its own name alone, after `elsewhere: `, and what no file held
     after `in memory: `: the next run refuses both, and says how to give them again.
     """
-    names = [_named(subject) for subject in subjects]
-    if job.is_group and subjects[0].set:
-        names = [subjects[0].set]
+    names = [_named(named_sae) for named_sae in named_saes]
+    if job.is_group and named_saes[0].set:
+        names = [named_saes[0].set]
     # Members of a set that read different places are found again by what each of them says.
     models = {_model(session.opening.model, place) for place in places if place}
     sites = {place.read_site for place in places if place}
@@ -47,7 +47,7 @@ def repeating(
         model=models.pop() if len(models) == 1 else None,
         site=sites.pop() if len(sites) == 1 else None,
         data=_path(session.data) if session.data else in_memory,
-        registry=_registry(subjects, is_group=job.is_group),
+        registry=_registry(named_saes, is_group=job.is_group),
         seeds=(job.seed,),
         limit=None,
         compat=None,
@@ -87,22 +87,24 @@ def _path(path: str | Path) -> str:
     return below_working_folder(path) or f"{ELSEWHERE}{Path(path).name}"
 
 
-def _registry(subjects: Sequence[Subject], *, is_group: bool) -> str | None:
+def _registry(named_saes: Sequence[NamedSAE], *, is_group: bool) -> str | None:
     """The registry that lists them, where it is none that is read in whatever folder."""
-    homes = [subject.member.file for subject in subjects if isinstance(subject.member, Entry)]
-    group = subjects[0].group if is_group else None
+    homes = [
+        named_sae.member.file for named_sae in named_saes if isinstance(named_sae.member, Entry)
+    ]
+    group = named_saes[0].group if is_group else None
     usual = {path.resolve() for path in lasting_files()}
     unusual = [path for path in ([group.file] if group else homes) if path.resolve() not in usual]
     return _path(unusual[0]) if unusual else None
 
 
-def _named(subject: Subject) -> str:
-    if isinstance(subject.member, Entry):
-        return subject.member.id
-    if isinstance(subject.member, FolderRef):
-        source = subject.member.source
+def _named(named_sae: NamedSAE) -> str:
+    if isinstance(named_sae.member, Entry):
+        return named_sae.member.id
+    if isinstance(named_sae.member, FolderRef):
+        source = named_sae.member.source
         return source if "://" in source else _path(source)
-    return f"{IN_MEMORY}{subject.label}"
+    return f"{IN_MEMORY}{named_sae.label}"
 
 
 def _model(given: str | LoadedModel | None, place: SiteSpec) -> str | None:

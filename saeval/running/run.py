@@ -15,7 +15,7 @@ from saeval.results.score import Result
 from saeval.results.writing import check_writable
 from saeval.running.jobs import Job
 from saeval.running.loading import load
-from saeval.running.named_saes import find_subjects, load_sae
+from saeval.running.named_saes import find_saes, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
 from saeval.running.progress import Progress, Step, silent, whole_run
 from saeval.running.scoring import result_of
@@ -93,17 +93,17 @@ def run_configuration(options: Configuration, progress: Progress | None = None) 
 
 
 def _run(request: Request, progress: Progress) -> Results:
-    subjects = find_subjects(request.saes, request.options.registry)
+    named_saes = find_saes(request.saes, request.options.registry)
     root = Path(request.options.output_path)
     check_writable(root)
-    session = begin(request, subjects, inputs=root / "inputs", store=Store(), tell=progress)
+    session = begin(request, named_saes, inputs=root / "inputs", store=Store(), tell=progress)
     with whole_run(progress, session.total):
         session.sources.check()
-        results = walked(work_items(subjects, session.jobs), partial(_scored, session=session))
+        results = walked(work_items(named_saes, session.jobs), partial(_scored, session=session))
     return Results(
         results,
         headlines={job.task.name: _headline(job) for job in session.jobs},
-        seed_sets={s.group.name for s in subjects if s.group and s.group.kind == "seeds"},
+        seed_sets={s.group.name for s in named_saes if s.group and s.group.kind == "seeds"},
     )
 
 
@@ -115,7 +115,7 @@ def _headline(job: Job) -> tuple[str, ...]:
 def _scored(item: WorkItem, session: Session) -> Iterator[Result]:
     """Results of SAEs that are loaded together. They are dropped afterwards."""
     labels = [item.labels(job) for job in item.jobs]
-    if not item.subjects:
+    if not item.named_saes:
         yield from (_told(inapplicable_result(each, NO_SET), session) for each in labels)
         return
     try:

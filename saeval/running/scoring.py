@@ -13,6 +13,7 @@ from saeval.results.portable import portable
 from saeval.results.provenance import provenance
 from saeval.results.reading import find_result
 from saeval.results.score import Labels, Result
+from saeval.running.identity import prepared_sha256
 from saeval.running.jobs import Job
 from saeval.running.loading import Loaded, LoadedSAE, told_of
 from saeval.running.outcome import Outcome, failed_result, keep, outcome_of, under_label
@@ -40,29 +41,56 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """What the task prepared, or why it could not."""
+
+    members: tuple[Member, ...] = ()
+    """With what was prepared for each; none if that failed."""
+    failure: Exception | None = None
+
+
+@dataclass(frozen=True)
 class Computed:
-    """What came of it."""
+    """What came of an attempt."""
 
     outcome: Outcome
     checks: Checks
     """Of the preflight, so far as it came."""
-    members: tuple[Member, ...]
-    """With what was prepared; none if that failed."""
+    ready: Ready
 
 
 def prepared_key(loaded: Loaded, member: LoadedSAE, job: Job, session: Session) -> dict[str, Any]:
-    """All that decides what the task prepares where a member reads."""
-    inputs = job.inputs(session.sources.model_name(member.place))
+    """All that decides what the task prepares where a member reads.
+
+    For a task that does not tell what it reads, that is one run.
+    """
+    if job.declares_inputs:
+        inputs = job.inputs(session.sources.model_name(member.place))
+    else:
+        inputs = {"run": session.run_id}
     return {"source": loaded.source(member), "seed": job.seed, **job.identity, "inputs": inputs}
 
 
-def key_inputs(loaded: Loaded, job: Job, session: Session) -> dict[str, Any]:
+def key_inputs(
+    loaded: Loaded, job: Job, session: Session, members: Sequence[Member]
+) -> dict[str, Any]:
     """All that decides the result of a job.
 
     Members that read one source share its identity, and what the task finds there; for others,
     both are lists in the order of the members.
+
+    Args:
+        loaded: The SAEs.
+        job: The task under a seed.
+        session: Of the run.
+        members: What was prepared, for a task that does not tell what it reads: then that enters
+            the key. None of them, where preparing failed.
     """
     keys = [prepared_key(loaded, member, job, session) for member in loaded.members]
+    if not job.declares_inputs:
+        contents = {id(each.prepared): prepared_sha256(each.prepared) for each in members}
+        told = [contents[id(each.prepared)] for each in members] or [None] * len(keys)
+        keys = [{**key, "inputs": {"prepared": one}} for key, one in zip(keys, told, strict=True)]
     inputs = {"saes": [member.hash for member in loaded.members], **keys[0]}
     if any(key != keys[0] for key in keys):
         inputs |= {name: [key[name] for key in keys] for name in ("source", "inputs")}
@@ -87,37 +115,47 @@ def result_of(
     Raises:
         ResultError: if it cannot be written.
     """
-    inputs = key_inputs(loaded, job, session)
-    labels = replace(labels, result_id=result_key(inputs))
     clock = Clock(labels.sae or labels.set or "", session.tell, session.total)
     attempt = Attempt(loaded, job, labels, session, clock)
+    ready = None if job.declares_inputs else make_ready(attempt, checks)
+    inputs = key_inputs(loaded, job, session, ready.members if ready else ())
+    attempt = replace(attempt, labels=replace(labels, result_id=result_key(inputs)))
     stored = None
-    if not session.options.force:
-        stored = find_result(session.root, str(labels.result_id))
+    if not session.options.force and not (ready and ready.failure):
+        stored = find_result(session.root, str(attempt.labels.result_id))
     if stored is not None and stored.status != "failed":
         return _found_again(attempt, stored, checks)
-    computed = compute(attempt, checks)
+    computed = compute(attempt, ready or make_ready(attempt, checks), checks)
     return _kept(attempt, inputs, computed), computed.checks
 
 
-def compute(attempt: Attempt, checks: Checks) -> Computed:
-    """Prepare, check, score. Whatever goes wrong, but for an interrupt, becomes the outcome."""
-    job, clock, members = attempt.job, attempt.clock, ()
+def make_ready(attempt: Attempt, checks: Checks) -> Ready:
+    """What the task prepares. Whatever goes wrong, but for an interrupt, is told later."""
     try:
         refuse(checks)
-        members = prepare(attempt)
+        return Ready(prepare(attempt))
+    except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
+        return Ready(failure=error)
+
+
+def compute(attempt: Attempt, ready: Ready, checks: Checks) -> Computed:
+    """Check, then score. Whatever goes wrong, but for an interrupt, becomes the outcome."""
+    job, clock = attempt.job, attempt.clock
+    try:
+        if ready.failure is not None:
+            raise ready.failure
         if not checks:
             with attempt.loaded.clock.phase("preflight"):
-                checks = check_ready(attempt.loaded, members)
+                checks = check_ready(attempt.loaded, ready.members)
         refuse(checks)
         with clock.phase("score", job.task.name, job.seed) as phase:
-            phase.tokens += _tokens(members)
-            evidence = list(job.evidence(members))
+            phase.tokens += _tokens(ready.members)
+            evidence = list(job.evidence(ready.members))
         with clock.phase("summarise", job.task.name, job.seed):
             outcome = Outcome(scores_of(evidence, attempt.labels), evidence)
     except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
         outcome = outcome_of(error, attempt.labels)
-    return Computed(outcome, checks, members)
+    return Computed(outcome, checks, ready)
 
 
 def prepare(attempt: Attempt) -> tuple[Member, ...]:
@@ -189,7 +227,7 @@ def _checked_without_rows(loaded: Loaded, session: Session) -> Checks:
 def _kept(attempt: Attempt, inputs: Mapping[str, Any], computed: Computed) -> Result:
     """The result as it was written."""
     session, labels, loaded = attempt.session, attempt.labels, attempt.loaded
-    facts = _facts(computed.members)
+    facts = _facts(computed.ready.members)
     notices = [notice for each in facts if (notice := each.get("notice"))]
     warnings = [*warnings_of(computed.checks), *dict.fromkeys(notices)]
     session.warn(warnings)
@@ -214,8 +252,8 @@ def _kept(attempt: Attempt, inputs: Mapping[str, Any], computed: Computed) -> Re
 
 def _repeating(attempt: Attempt) -> dict[str, Any]:
     members = attempt.loaded.members
-    subjects, places = [each.named for each in members], [each.place for each in members]
-    return repeating(attempt.session, subjects, places, attempt.job)
+    named_saes, places = [each.named for each in members], [each.place for each in members]
+    return repeating(attempt.session, named_saes, places, attempt.job)
 
 
 def _facts(members: Sequence[Member]) -> list[dict[str, Any]]:

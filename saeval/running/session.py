@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from saeval.config.options import Configuration, Settings
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
 from saeval.running.jobs import Job, make_jobs
-from saeval.running.named_saes import Subject
+from saeval.running.named_saes import NamedSAE
 from saeval.running.opening import Opening, as_model
 from saeval.running.progress import Progress
 from saeval.running.sources import Sources
@@ -93,6 +94,8 @@ class Session:
     """Results that will be told of."""
     warned: set[str]
     """Warnings that were given; each is given once."""
+    run_id: str
+    """Tells this run from all others."""
 
     @property
     def root(self) -> Path:
@@ -109,17 +112,17 @@ class Session:
 
 def begin(
     request: Request,
-    subjects: Sequence[Subject],
+    named_saes: Sequence[NamedSAE],
     *,
     inputs: Path,
     store: Store,
     tell: Progress,
 ) -> Session:
-    """The session in which the subjects meet the tasks. No model is looked for yet.
+    """The session in which SAEs meet the tasks. No model is looked for yet.
 
     Args:
         request: What is asked.
-        subjects: The SAEs that it names.
+        named_saes: The SAEs that it names.
         inputs: Folder for texts that came in memory.
         store: Where activations are kept.
         tell: Told of every phase and every result.
@@ -134,9 +137,9 @@ def begin(
     opening = _opening(request, given.array, store)
     file = given.array if isinstance(given.array, str) else None
     alone = sum(not job.is_group for job in jobs)
-    sets = max(1, len({subject.set for subject in subjects if subject.set}))
-    total = alone * len(subjects) + (len(jobs) - alone) * sets
-    return Session(jobs, Sources(opening), opening, options, file, tell, total, set())
+    sets = max(1, len({named_sae.set for named_sae in named_saes if named_sae.set}))
+    total = alone * len(named_saes) + (len(jobs) - alone) * sets
+    return Session(jobs, Sources(opening), opening, options, file, tell, total, set(), uuid4().hex)
 
 
 def _opening(request: Request, array: str | np.ndarray | None, store: Store) -> Opening:

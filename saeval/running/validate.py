@@ -7,7 +7,7 @@ from typing import Any
 
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
-from saeval.running.named_saes import Subject, find_subjects
+from saeval.running.named_saes import NamedSAE, find_saes
 from saeval.running.opening import Opening
 from saeval.running.preflight.checks import claims_of, preflight
 from saeval.running.preflight.reconstruction import Check, take_sample
@@ -56,29 +56,31 @@ def validated(
     if given.texts is not None:
         raise UsageError(f"'{data}' holds texts; validate takes a file of activations as --data.")
     opening = Opening(model=model, site=site, array=given.array, device=pick_device(device))
-    for subject in find_subjects(source):
-        yield validate(subject, opening)
+    for named_sae in find_saes(source):
+        yield validate(named_sae, opening)
 
 
-def validate(subject: Subject, opening: Opening) -> Verdict:
+def validate(named_sae: NamedSAE, opening: Opening) -> Verdict:
     """Load an SAE; check it against a model or stored activations where there are some.
 
     Raises:
         SaevalError: if the SAE or the model cannot be had.
     """
-    sae = subject.load(opening.device)
+    sae = named_sae.load(opening.device)
     facts = _facts(sae)
     if opening.model is None and opening.array is None:
-        return Verdict(subject.label, facts)
-    claims = claims_of(sae, subject.expected)
+        return Verdict(named_sae.label, facts)
+    claims = claims_of(sae, named_sae.expected)
     sources = Sources(opening)
     sources.check()
     source = sources.open(sources.place(claims))
     rows = rows_to_look_at(source)
     structure = preflight(sae, claims, source, None)
     if rows is None or any(check.status == "error" for check in structure):
-        return Verdict(subject.label, facts, structure)
-    return Verdict(subject.label, facts, preflight(sae, claims, source, take_sample(source, rows)))
+        return Verdict(named_sae.label, facts, structure)
+    return Verdict(
+        named_sae.label, facts, preflight(sae, claims, source, take_sample(source, rows))
+    )
 
 
 def _facts(sae: SAE) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from saeval.registry.entries import EntrySet
 from saeval.results.score import Labels
 from saeval.running.jobs import Job
-from saeval.running.named_saes import Subject
+from saeval.running.named_saes import NamedSAE
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ NO_SET = "It compares the members of a set, and no set was asked for: give --sae
 class WorkItem:
     """SAEs that are loaded together, and the jobs that are then done."""
 
-    subjects: tuple[Subject, ...]
+    named_saes: tuple[NamedSAE, ...]
     """One SAE; the members of a set; or none, where a task scores sets and there are none."""
     jobs: tuple[Job, ...]
     group: EntrySet | None = None
@@ -32,25 +32,25 @@ class WorkItem:
     @property
     def label(self) -> str:
         """What the progress calls it."""
-        return str(self.group and self.group.name) if self.is_set else self.subjects[0].label
+        return str(self.group and self.group.name) if self.is_set else self.named_saes[0].label
 
     def labels(self, job: Job) -> Labels:
         """Those of a job's result."""
-        sae = None if self.is_set else self.subjects[0].label
+        sae = None if self.is_set else self.named_saes[0].label
         name = self.group.name if self.group else None
         return Labels(sae, job.task.name, job.task.version, job.seed, set=name)
 
 
-def work_items(subjects: Sequence[Subject], jobs: Sequence[Job]) -> list[WorkItem]:
+def work_items(named_saes: Sequence[NamedSAE], jobs: Sequence[Job]) -> list[WorkItem]:
     """In the order of the request: every SAE alone, then every set as a whole."""
     alone = tuple(job for job in jobs if not job.is_group)
     together = tuple(job for job in jobs if job.is_group)
-    items = [WorkItem((subject,), alone, subject.group) for subject in subjects if alone]
+    items = [WorkItem((named_sae,), alone, named_sae.group) for named_sae in named_saes if alone]
     if not together:
         return items
-    sets = {subject.set: subject.group for subject in subjects if subject.group}
+    sets = {named_sae.set: named_sae.group for named_sae in named_saes if named_sae.group}
     for name, group in sets.items():
-        members = tuple(subject for subject in subjects if subject.set == name)
+        members = tuple(named_sae for named_sae in named_saes if named_sae.set == name)
         items.append(WorkItem(members, together, group, is_set=True))
     return items if sets else [*items, WorkItem((), together, is_set=True)]
 
@@ -67,6 +67,6 @@ def walked(items: Sequence[WorkItem], visit: Callable[[WorkItem], Iterable[T]]) 
 
 
 def _neighbourhood(item: WorkItem) -> tuple[bool, str, str]:
-    member = item.subjects[0].member if item.subjects else None
+    member = item.named_saes[0].member if item.named_saes else None
     model, site = getattr(member, "model", None), getattr(member, "site", None)
     return (item.is_set, "", "") if item.is_set else (False, model or "", site or "")

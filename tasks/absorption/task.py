@@ -146,6 +146,9 @@ class Absorption:
         table = pd.DataFrame({"text": words.take(whole).text, "stem": words.take(whole).stem})
         return Prepared(arrays, {"words": table}, facts, _to_look_at(source) if on_lab else None)
 
+    def inputs(self, model: str | None) -> None:
+        """Nothing is read that neither the model nor a field decides."""
+
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:

@@ -1,7 +1,9 @@
 """Probing: what labels a few latents of an SAE give away, and what all of them do."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,10 +19,13 @@ from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
+from .._draws import generator
 from .._texts.labelled import (
     LAB,
     SAEBENCH,
+    TEST_SHARE,
     DataSet,
+    Labelled,
     chosen,
     content,
     lab_sets,
@@ -233,10 +238,7 @@ class Probing:
             DataError: if none of them is of use.
         """
         if source.stored_rows is not None:
-            raise NotApplicable(
-                f"{source.name} holds activations without texts, so nothing says which labels "
-                "they have. Give a model, and labelled texts with probing.data."
-            )
+            return chosen([_labelled_units(source.stored_rows, seed)], self.sets)
         if self._reads_lab(source):
             return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
         if self.data is None and part_of(source.name) == "othello":
@@ -268,6 +270,29 @@ class Probing:
             return source.stored_rows.take(np.array([*number.place], dtype=np.int64))
         texts, context = [str(text) for text in number.place], min(self.context, source.context)
         return source.tokenize(texts, name="labelled texts", context=context, overflow="truncate")
+
+
+def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
+    """Units of stored activations as a data set, a quarter of each label's to be tested on.
+
+    Raises:
+        NotApplicable: if they came without labels.
+    """
+    if rows.labels is None:
+        raise NotApplicable(
+            f"'{rows.name}' holds activations without texts or labels, so there is nothing to "
+            "probe for. Put whole numbers `labels`, one for each row, beside `activations` in a "
+            ".safetensors file; or give a model, and labelled texts with probing.data."
+        )
+    labels = rows.labels.tolist()
+    units = Labelled(tuple(range(len(rows))), tuple((str(label),) for label in labels))
+    key = hashlib.sha256(repr(labels).encode()).hexdigest()
+    order = generator(seed, f"split/{key}").permutation(len(rows))
+    drawn = pd.Series(rows.labels[order])
+    rank, size = drawn.groupby(drawn).cumcount(), drawn.groupby(drawn).transform("size")
+    tested = (rank < (size * TEST_SHARE).round()).to_numpy()
+    parts = (units.take(order[~tested]), units.take(order[tested]))
+    return with_tests(DataSet(Path(rows.name).stem, *parts, key=key))
 
 
 def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:

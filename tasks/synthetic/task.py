@@ -68,6 +68,9 @@ class Synthetic:
         }
         return Prepared(facts=facts, rows=rows)
 
+    def inputs(self, model: str | None) -> None:
+        """Nothing is read that neither the model nor a field decides."""
+
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:

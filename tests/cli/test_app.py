@@ -16,6 +16,7 @@ import tiny_runs
 from click.testing import CliRunner, Result
 from tiny_runs import sae_folder, texts_file
 
+import saeval
 from saeval.cli.app import app
 from saeval.results.score import COLUMNS
 
@@ -116,13 +117,77 @@ def test_a_run_prints_a_table_that_explains_itself(gpt2: Path, tmp_path: Path) -
     assert done.exit_code == 0, done.output
     head = next(line for line in done.stdout.splitlines() if line.startswith("metric"))
     assert head.split("  ")[0] == "metric"
-    assert all(name in head for name in ("value", "95 % interval", "unit", "n", "floor", "ceiling"))
+    assert all(name in head for name in ("value", "95 % interval", "n", "floor", "ceiling"))
     (fvu,) = [line for line in done.stdout.splitlines() if line.startswith("fvu ")]
     assert "↓" in fvu
     assert "fraction" in fvu
     assert f"{len(tiny_runs.TEXTS)} documents" in fvu
     assert "Results in results: 1 computed, 0 found." in done.stdout
     assert "core v1" in done.stdout
+
+
+def test_a_run_shows_what_is_asked_for(gpt2: Path, tmp_path: Path) -> None:
+    """--columns and --parts choose what the tables hold, at any width, from the same results."""
+    arguments = core(sae_folder(tmp_path / "a"), gpt2)
+    plain = call(*arguments, "--quiet")
+    assert "Not shown (--columns all, --parts, --json): " in plain.stdout
+    assert "\nmse" not in plain.stdout
+    some = call(*arguments, "--columns", "mse,density*", "--parts")
+    assert ("\nmse" in some.stdout, "\nfvu" in some.stdout, "dead" in some.stdout) == (1, 0, 1)
+    everything = call(*arguments, "--columns", "all", "--parts")
+    assert "Not shown" not in everything.stdout
+    for done in (plain, some, everything):
+        assert done.exit_code == 0, done.output
+        assert max(map(len, done.stdout.splitlines())) <= 80
+    wrong = call(*arguments, "--columns", "fvi")
+    assert wrong.exit_code == 2
+    assert "There is no metric 'fvi'" in wrong.stderr
+    assert "Did you mean 'fvu'" in wrong.stderr
+
+
+def test_training_seeds_have_rows_of_their_own(tmp_path: Path) -> None:
+    """A set of kind seeds gets mean and SD over its members; another kind of set does not."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
+    for seed in range(3):
+        sae_folder(tmp_path / f"s{seed}", seed)
+    entries = "".join(f"  - {{id: my/s{i}, source: 'file://s{i}'}}\n" for i in range(3))
+    registry = "saes:\n{}sets:\n  - {{name: my/set, kind: {}, members: [my/s0, my/s1, my/s2]}}\n"
+    seen = {}
+    for kind in ("seeds", "members"):
+        (tmp_path / "registry.yaml").write_text(registry.format(entries, kind))
+        done = call("run", "--sae", "my/set", "--tasks", "core", "--data", "x.npy")
+        assert done.exit_code == 0, done.output
+        seen[kind] = done.stdout
+    assert "mean of 3 seeds" in seen["seeds"]
+    assert "over the 3 training seeds of my/set" in " ".join(seen["seeds"].split())
+    assert "mean of" not in seen["members"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(f"ls {kind}" for kind in ("saes", "sets", "tasks", "loaders", "models")),
+        *(f"describe {name}" for name in ("core", "lab/world", "lab/world/topk-16", "saebench")),
+    ],
+)
+def test_lists_fit_the_terminal(command: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of a list or a description is wider than the terminal; ids stay whole."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    done = call(*command.split())
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.stdout.splitlines())) <= width
+    if command == "ls saes" and width > 40:
+        ids = [json.loads(line)["id"] for line in call("ls", "saes", "--json").stdout.splitlines()]
+        assert {line.split()[0] for line in done.stdout.splitlines()} >= set(ids)
+
+
+def test_the_version_says_where_it_is() -> None:
+    """--version names version and folder, and loads nothing slow."""
+    command = [sys.executable, "-c", _THEN_TELL, "--version"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == f"saeval {saeval.__version__} ({Path(saeval.__file__).parent})\n"
+    assert not SLOW.intersection(done.stderr.rpartition("loaded ")[2].split())
 
 
 def test_json_is_one_score_a_line(gpt2: Path, tmp_path: Path) -> None:
@@ -146,7 +211,10 @@ def test_underscores_and_the_alias_seed(gpt2: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_and_a_result_as_configuration(gpt2: Path, tmp_path: Path) -> None:
-    """--config takes a YAML file, and the result file it led to, which finds that result."""
+    """--config takes a YAML file, and the result file it led to, which finds that result.
+
+    The result file names no absolute path: a model that lay elsewhere is given again.
+    """
     texts = texts_file(tmp_path)
     (tmp_path / "run.yaml").write_text(
         f"saes: ['{sae_folder(tmp_path / 'a')}']\nmodel: {gpt2}\ndata: {texts}\n"
@@ -155,7 +223,10 @@ def test_a_file_and_a_result_as_configuration(gpt2: Path, tmp_path: Path) -> Non
     first = call("run", "--config", "run.yaml", "--json")
     assert first.exit_code == 0, first.output
     (result,) = tmp_path.glob("results/*/*/result.json")
-    again = call("run", "--config", result, "--json")
+    refused = call("run", "--config", result, "--json")
+    assert refused.exit_code == 2
+    assert "The model of that run lay outside its working folder" in refused.stderr
+    again = call("run", "--config", result, "--model", gpt2, "--json")
     assert again.stdout == first.stdout
     other = call("run", "--config", "run.yaml", "--set", "core.limit=5", "--json")
     assert json.loads(other.stdout.splitlines()[0])["n"] == 5
@@ -165,7 +236,7 @@ def test_lists_and_descriptions(gpt2: Path, tmp_path: Path) -> None:
     """Lists and descriptions come in tables and in JSON, one object a line."""
     assert call(*core(sae_folder(tmp_path / "a"), gpt2)).exit_code == 0
     (row,) = [json.loads(line) for line in call("ls", "results", "--json").stdout.splitlines()]
-    assert (row["sae"], row["task"], row["status"]) == (str(tmp_path / "a"), "core", "scored")
+    assert (row["sae"], row["task"], row["status"]) == ("a", "core", "scored")
     assert row["result_id"] in call("ls", "results").stdout
     assert "core" in call("ls", "tasks").stdout
     listed = [json.loads(line)["id"] for line in call("ls", "saes", "--json").stdout.splitlines()]
@@ -243,8 +314,12 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
 
 
 def test_progress_is_drawn_on_a_terminal_only(gpt2: Path, tmp_path: Path) -> None:
-    """On a terminal a line tells what goes on, and is taken away; elsewhere there is none."""
-    arguments = list(map(str, core(sae_folder(tmp_path / "a"), gpt2)))
+    """On a terminal a line tells what goes on, whatever the name's length, and is taken away.
+
+    Elsewhere each result has a line on stderr, and --quiet has none.
+    """
+    long = tmp_path / ("a" * 60) / ("b" * 60)
+    arguments = list(map(str, core(sae_folder(long), gpt2)))
     primary, secondary = os.openpty()
     command = [sys.executable, "-c", "from saeval.cli.app import main; main()", *arguments]
     with subprocess.Popen(command, stderr=secondary, stdout=subprocess.PIPE) as process:
@@ -257,9 +332,12 @@ def test_progress_is_drawn_on_a_terminal_only(gpt2: Path, tmp_path: Path) -> Non
         os.close(primary)
     assert process.returncode == 0
     assert b"loading the model" in seen
-    assert b"core: scoring" in seen
+    assert b"[0/1] scoring core of " in seen
     assert seen.rstrip(b" ").endswith(b"\r")
-    assert "scoring" not in call(*arguments, "--force").stderr
+    again = call(*arguments, "--force")
+    assert f"1 of 1 results, 0 s: finished core of {long}" in again.stderr
+    assert "finished core" not in again.stdout
+    assert "1 of 1 results" not in call(*arguments, "--force", "--quiet").stderr
 
 
 def test_parity_command(parity_dir: Path) -> None:
@@ -356,7 +434,7 @@ def test_a_failure_is_said_once(tmp_path: Path) -> None:
     arguments = ("run", "--sae", sae_folder(tmp_path / "a"), "--tasks", "core", "--data", "x.npy")
     done = call(*arguments)
     assert done.exit_code == 1
-    assert (done.stdout.count("failed: "), done.stderr) == (1, "")
+    assert (done.stdout.count("failed: "), done.stderr.count("error: ")) == (1, 0)
     done = call(*arguments, "--json")
     assert done.exit_code == 1
     assert done.stderr.count("error: ") == 1

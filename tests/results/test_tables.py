@@ -42,11 +42,10 @@ def score(metric: str | None, sae: str = "org/a", seed: int = 0, **columns: Any)
 
 def columns_of(line: str) -> int:
     """Columns of a terminal, by Unicode's own tables and not by what lays tables out."""
-    wide = ("W", "F")
     return sum(
         0
         if unicodedata.category(c) in ("Mn", "Me")
-        else 1 + (unicodedata.east_asian_width(c) in wide)
+        else 1 + (unicodedata.east_asian_width(c) in ("W", "F"))
         for c in line
     )
 
@@ -93,12 +92,12 @@ def test_a_value_and_its_interval_take_few_columns(value: float, half: float, te
 
 
 def test_an_interval_is_never_shown_as_nothing() -> None:
-    """Whatever its size, the ± of a cell is above 0 and within 10 % of the half it stands for."""
+    """Whatever its size, the ± of a cell is above 0, and right to half its last digit."""
     draw = random.Random(0)
     for _ in range(2000):
         half = 10 ** draw.uniform(-7, 6)
         shown = float(with_half(draw.uniform(-2, 2) * half, half).rpartition("±")[2])
-        assert shown == pytest.approx(half, rel=0.5 if half < 5e-4 else 0.05)
+        assert shown == pytest.approx(half, rel=0.5 if half < 1e-3 else 0.05)
 
 
 def test_one_sae_has_a_row_a_metric() -> None:
@@ -181,12 +180,8 @@ def test_seeds_have_a_column_where_there_are_several() -> None:
     scores = [score("m", sae, seed) for sae in ("a", "b") for seed in (0, 1)]
     lines = score_tables(scores).splitlines()
     assert lines[1].split() == ["SAE", "seed", "m", "↑"]
-    assert [line.split()[:2] for line in lines[3:7]] == [
-        ["a", "0"],
-        ["a", "1"],
-        ["b", "0"],
-        ["b", "1"],
-    ]
+    keys = [[sae, seed] for sae in "ab" for seed in "01"]
+    assert [line.split()[:2] for line in lines[3:7]] == keys
     assert "seed 0" in score_tables([score("m", "a"), score("m", "b")]).splitlines()[0]
 
 
@@ -374,7 +369,7 @@ def _random_score(draw: random.Random, labels: Labels, metric: str) -> Score:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(12))
 def test_no_line_is_wider_than_the_terminal(width: int, seed: int) -> None:
     """1 to 30 SAEs, names up to 120 characters, wide, combining and hostile ones: all lines fit."""
     draw = random.Random(seed)

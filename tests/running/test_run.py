@@ -23,7 +23,7 @@ from saeval.registry.hashes import file_sha256
 from saeval.results.reading import read_results
 from saeval.results.results import Results
 from saeval.results.score import COLUMNS
-from saeval.running.named_saes import find_subjects
+from saeval.running.named_saes import find_saes
 from saeval.running.progress import Step
 from saeval.running.run import run_configuration
 from saeval.running.source_kinds import transformer
@@ -79,7 +79,8 @@ def test_a_rerun_loads_no_model_and_runs_no_task(
     again = saeval.evaluate(folder, Error(), model=str(gpt2), progress=steps.append)
     assert again.scores == first.scores
     assert not Error.scored
-    assert [step.what for step in steps if step.seconds is None] == ["load", "model", "found"]
+    told = [step.what for step in steps if step.seconds is None]
+    assert told == ["begin", "load", "model", "found", "end"]
 
 
 def test_names_paths_device_and_batch_size_do_not_matter(gpt2: Path, tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_how_a_path_is_typed_names_nothing(
     (work / "models").symlink_to(work)
     spellings = ["saes/a", "./saes/a", "saes/../saes/a", "saes/a/", str(sae), "~/saes/a", sae]
     spellings += ["link", Path("saes/a"), "saes/a/saeval.json", "saes/[a]"]
-    assert [subject.label for subject in find_subjects(spellings)] == ["a"]
+    assert [named_sae.label for named_sae in find_saes(spellings)] == ["a"]
     models = ["gpt2", "./gpt2", str(work / "gpt2"), "~/gpt2", "models/gpt2/", "saes/../gpt2", None]
     for spelling in spellings:
         saeval.evaluate(spelling, Error(), output_path="r")
@@ -248,7 +249,7 @@ def test_how_a_path_is_typed_names_nothing(
         checks = {check["name"]: check["status"] for check in result.provenance["preflight"]}
         assert checks["model"] == "ok"
     monkeypatch.chdir(work / "saes")
-    assert [subject.label for subject in find_subjects(["a", "../link", "."])] == ["a", "saes"]
+    assert [named_sae.label for named_sae in find_saes(["a", "../link", "."])] == ["a", "saes"]
 
 
 def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> 
     (tmp_path / "registry.yaml").write_text("saes: [{id: mine, source: 'file://lone'}]\n")
 
     def labels(*saes: Any) -> list[str]:
-        return [subject.label for subject in find_subjects(list(saes))]
+        return [named_sae.label for named_sae in find_saes(list(saes))]
 
     assert labels("x/seed0/sae") == labels("./x/seed0/sae") == ["sae"]
     assert labels(*paths[:2], "lone") == ["seed0/sae", "seed1/sae", "lone"]
@@ -267,8 +268,8 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> 
     assert labels(*reversed(paths[:3])) == ["y/seed1/sae", "x/seed1/sae", "seed0/sae"]
     assert labels("mine", "./mine", "lone") == ["mine", f"{tmp_path.name}/mine", "lone"]
     assert labels("./mine") == ["mine"]
-    mapped = find_subjects({"a": "lone", "b": "./lone", "sae": tmp_path / "mine"})
-    assert [subject.label for subject in mapped] == ["a", "b", "sae"]
+    mapped = find_saes({"a": "lone", "b": "./lone", "sae": tmp_path / "mine"})
+    assert [named_sae.label for named_sae in mapped] == ["a", "b", "sae"]
 
 
 def test_a_glob_over_folders(gpt2: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -285,15 +286,15 @@ def test_a_glob_over_folders(gpt2: Path, tmp_path: Path, caplog: pytest.LogCaptu
     (tmp_path / "run" / "logs").mkdir()
     (tmp_path / "run" / "logs" / "log.txt").write_text("no SAE")
     with pytest.raises(UsageError, match=r"'run/\*' matches a folder that is no SAE: .*/run/logs"):
-        find_subjects("run/*")
+        find_saes("run/*")
     with pytest.raises(UsageError, match="matches 1 files, none of which is an SAE"):
-        find_subjects("run/*.txt")
+        find_saes("run/*.txt")
     with pytest.raises(UsageError, match="No registry id matches 'walk/"):
-        find_subjects("walk/*")
+        find_saes("walk/*")
     (tmp_path / "registry.yaml").write_text(
         "saes: [{id: run/listed, source: 'file://run/step1'}]\n"
     )
-    assert [subject.label for subject in find_subjects("run/*")] == ["run/listed"]
+    assert [named_sae.label for named_sae in find_saes("run/*")] == ["run/listed"]
     assert "matches registry ids and also 5 of the folders and files here" in caplog.text
 
 

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TypeVar
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -188,7 +187,9 @@ class FirstBatchSource:
     ) -> Iterator[Batch]:
         """The first batch alone, or one position of each of its rows."""
         with self._first(rows) as first:
-            yield from first if positions is None else [_at(one, positions) for one in first]
+            yield from (
+                first if positions is None else [batch.at(positions[batch.rows]) for batch in first]
+            )
 
     def final_hidden(self, rows: TokenRows) -> Iterator[Float[Tensor, "texts seq d_model"]]:
         """The first batch's."""
@@ -235,14 +236,3 @@ class FirstBatchSource:
         if total > self.asked:
             self.asked, self.shown = total, shown
         return max(1.0, total / shown)
-
-
-def _at(batch: Batch, positions: Int[np.ndarray, " texts"]) -> Batch:
-    """The same batch at one position of each row."""
-    rows = torch.arange(len(batch.x))
-    places = torch.from_numpy(np.asarray(positions)[batch.rows])
-    x = batch.x[rows, places][:, None]
-    y = x if batch.y is batch.x else batch.y[rows, places][:, None]
-    ids = None if batch.ids is None else batch.ids[rows, places][:, None]
-    mask = torch.ones(len(rows), 1, dtype=torch.bool, device=batch.mask.device)
-    return replace(batch, x=x, y=y, mask=mask, ids=ids, shift=None, resume=None)

@@ -54,8 +54,13 @@ class History:
     session: Session
 
     def match(self, loaded: Loaded, job: Job) -> Recorded | None:
-        """What equal work took on this machine; None if it was never done."""
-        key = _work(key_inputs(loaded, job, self.session))
+        """What equal work took on this machine; None if it was never done.
+
+        Args:
+            loaded: SAEs to be scored together.
+            job: A task that declares its inputs; without these, no two works are known equal.
+        """
+        key = _work(key_inputs(loaded, job, self.session, ()))
         equal = [result for result in self._results if _matches(result, key, loaded, self.session)]
         if not equal:
             return None

@@ -18,7 +18,7 @@ from saeval.results.provenance import peak_rss_mb
 from saeval.results.reading import find_result
 from saeval.running.jobs import Job
 from saeval.running.loading import Loaded, identified, load_saes
-from saeval.running.named_saes import Subject, find_subjects
+from saeval.running.named_saes import NamedSAE, find_saes
 from saeval.running.plan.dry_run import Costs, Stage, Unpredictable
 from saeval.running.plan.first_batch_source import Stopwatch
 from saeval.running.plan.forecast import Forecast, History, method
@@ -37,6 +37,8 @@ from saeval.running.walk import NO_SET, WorkItem, walked, work_items
 
 REHEARSAL_SECONDS = 6.0
 """Time for all rehearsals of a plan together."""
+NO_INPUTS = "{} does not declare its inputs: prepared anew, and only then found if it is there"
+"""Why a plan cannot tell whether a result is there."""
 
 
 def plan(saes: Any, tasks: Any, **options: Any) -> Plan:
@@ -63,11 +65,11 @@ def plan_configuration(options: Configuration, progress: Progress = silent) -> P
 
 
 def _plan(request: Request, tell: Progress = silent) -> Plan:
-    subjects = find_subjects(request.saes, request.options.registry)
+    named_saes = find_saes(request.saes, request.options.registry)
     with tempfile.TemporaryDirectory() as inputs:
         store = Store(writable=False)
-        session = begin(request, subjects, inputs=Path(inputs), store=store, tell=tell)
-        return _Planner(session).plan(subjects)
+        session = begin(request, named_saes, inputs=Path(inputs), store=store, tell=tell)
+        return _Planner(session).plan(named_saes)
 
 
 @dataclass
@@ -87,7 +89,7 @@ class _Planner:
         self.stage = Stage(self.session, Stopwatch(REHEARSAL_SECONDS))
         self.history = History(self.session)
 
-    def plan(self, subjects: Sequence[Subject]) -> Plan:
+    def plan(self, named_saes: Sequence[NamedSAE]) -> Plan:
         """Every result, in the order in which a run gives them."""
         named = self.session.opening.model
         if isinstance(named, str):
@@ -96,14 +98,14 @@ class _Planner:
             except ModelError:
                 self.session.sources.check()  # which says it as a run does
                 raise
-        results = walked(work_items(subjects, self.session.jobs), self._planned)
+        results = walked(work_items(named_saes, self.session.jobs), self._planned)
         downloads = tuple(self.downloads.values())
         return Plan(tuple(results), downloads, self._forecast(results, downloads))
 
     def _planned(self, item: WorkItem) -> list[Planned]:
         """Results of all jobs for one SAE, or the members of one set."""
         blanks = [_blank(item, job) for job in item.jobs]
-        if not item.subjects:
+        if not item.named_saes:
             return [replace(blank, state="not applicable", reason=NO_SET) for blank in blanks]
         try:
             loaded = self._loaded(item)
@@ -129,12 +131,12 @@ class _Planner:
             _Absent: if files would have to be downloaded.
             SaevalError: as `load`.
         """
-        lacking = [subject.label for subject in item.subjects if not self._is_here(subject)]
+        lacking = [named_sae.label for named_sae in item.named_saes if not self._is_here(named_sae)]
         if lacking:
             raise _Absent("unknown until its files are downloaded")
         clock = Clock(item.label, self.session.tell, self.session.total)
         with offline():
-            members = load_saes(item.subjects, clock, self.session)
+            members = load_saes(item.named_saes, clock, self.session)
         models = {member.place.model for member in members if member.place}
         lacking = [model for model in sorted(models) if not self._is_model_here(model)]
         if lacking:
@@ -142,8 +144,8 @@ class _Planner:
         with offline():
             return identified(members, clock, self.session)
 
-    def _is_here(self, subject: Subject) -> bool:
-        member = subject.member
+    def _is_here(self, named_sae: NamedSAE) -> bool:
+        member = named_sae.member
         if not isinstance(member, Entry | FolderRef):
             return True
         with self._asking():
@@ -171,11 +173,15 @@ class _Planner:
         self, loaded: Loaded, job: Job, blank: Planned, checks: Checks
     ) -> tuple[Planned, Checks]:
         """Found, or to be computed at some cost; and the checks for the next job."""
-        key = result_key(key_inputs(loaded, job, self.session))
-        planned = replace(blank, result_id=key, state="compute")
-        stored = None if self.session.options.force else find_result(self.session.root, key)
-        if stored is not None and stored.status != "failed":
-            return replace(planned, state="found"), checks
+        planned = replace(blank, state="compute")
+        if job.declares_inputs:
+            key = result_key(key_inputs(loaded, job, self.session, ()))
+            planned = replace(planned, result_id=key)
+            stored = None if self.session.options.force else find_result(self.session.root, key)
+            if stored is not None and stored.status != "failed":
+                return replace(planned, state="found"), checks
+        else:
+            planned = replace(planned, reason=NO_INPUTS.format(job.task.name))
         try:
             costs, basis, checks = self._costs(loaded, job, checks)
         except Unpredictable as why:
@@ -191,7 +197,7 @@ class _Planner:
         self, loaded: Loaded, job: Job, checks: Checks
     ) -> tuple[Costs, Literal["rehearsed", "recorded"], Checks]:
         """What was recorded of equal work goes before what is rehearsed."""
-        recorded = self.history.match(loaded, job)
+        recorded = self.history.match(loaded, job) if job.declares_inputs else None
         if recorded is None:
             costs, checks = self.stage.costs(loaded, job, checks)
             return costs, "rehearsed", checks

@@ -20,7 +20,8 @@ class Planned:
     task_version: int
     seed: int
     state: State = "unknown"
-    """`unknown`: its key needs files that are not here yet. `fails`: as things stand, it would."""
+    """`unknown`: its key needs files that are not here yet. `fails`: as things stand, it would.
+    `compute` without a result id: only preparing will tell whether it is there."""
     result_id: str | None = None
     seconds: float | None = None
     """What this one adds to a run; None where nothing does, or nobody knows."""

@@ -143,7 +143,7 @@ def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
         "sae": (_seeded if seeded else _described)(sae, "", tensors, dtype),
-        "origin": asdict(sae.origin),
+        "origin": {k: v for k, v in asdict(sae.origin).items() if k != "source"},
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS)
@@ -344,8 +344,11 @@ def _sites(value: str | list | None, path: Path) -> str | None:
     Raises:
         LoadError: if a name is no text, is empty or stands twice.
     """
+    named = value if isinstance(value, list) else [value or ""]
+    if not all(isinstance(one, str) for one in named):
+        raise LoadError(f"{path} gives the sites {value!r} of its origin, which are not all text.")
+    text = None if value is None else joined(named)
     try:
-        text = joined(value) if isinstance(value, list) else value
         site_names(text)
     except UsageError as error:
         raise LoadError(f"{path} gives the sites {value!r} of its origin. {error}") from error
