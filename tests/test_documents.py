@@ -139,7 +139,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pd.DataFrame({"text": texts[:20]}).to_json(folder / "texts.jsonl", orient="records", lines=True)
     np.save(folder / "rows.npy", torch.randint(5, 60, (8, 16), generator=generator).numpy())
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(folder), str(ROOT / "docs/plugin"), *sys.path])
     return folder
 
 

@@ -200,10 +200,12 @@ def test_own_data_enters_the_identity(report: dict[str, Any]) -> None:
 
 
 def test_page_quotes_the_package() -> None:
-    """Every piece of code in docs/plugins.md stands in the package, word for word."""
+    """Every piece of code in docs/plugins.md that is no file of its own stands in the package."""
     sources = [*(DOCS / "plugin" / "saeval_example").glob("*.py"), DOCS / "plugin/pyproject.toml"]
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     page = (DOCS / "plugins.md").read_text(encoding="utf-8")
     quoted = re.findall(r"```(?:python|toml)\n(.*?)```", page, re.DOTALL)
     assert len(quoted) >= 5
-    assert not [piece for piece in quoted if piece not in code]
+    pieces = [piece for piece in quoted if not re.match(r"# \w+\.py\n", piece)]
+    assert len(quoted) - 3 <= len(pieces) < len(quoted)  # those are run by test_documents
+    assert not [piece for piece in pieces if piece not in code]
