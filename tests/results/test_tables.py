@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from saeval.results.score import Labels, Score
-from saeval.results.tables import number, score_tables
+from saeval.results.tables import counted, number, score_tables
 from saeval.results.text import listing, plain_listing, printable, record_text
 
 
@@ -49,6 +49,26 @@ def test_digits_follow_the_standard_error(
 ) -> None:
     """Two significant digits of the standard error; without one, four of the value."""
     assert number(value, stderr) == text
+
+
+@pytest.mark.parametrize(
+    "n, unit, text",
+    [
+        (12, "row", "12 rows"),
+        (1, "row", "1 row"),
+        (36, "family", "36 families"),
+        (3, "batch", "3 batches"),
+        (12, None, "12"),
+        (None, "row", ""),
+        (1520, "text x label (152 x 10)", "152 texts x 10 labels"),
+        (1060, "text x label (1060 of 252 x 8)", "1060 of 252 texts x 8 labels"),
+        (152, "text x label (152 x 1)", "152 texts x 1 label"),
+        (816, "occurrence in family (816 in 18)", "816 occurrences in 18 families"),
+    ],
+)
+def test_n_says_what_it_counts(n: int | None, unit: str | None, text: str) -> None:
+    """In the plural, and of crossed or nested units how many there are of either."""
+    assert counted(n, unit) == text
 
 
 def test_one_sae_has_a_row_a_metric() -> None:
