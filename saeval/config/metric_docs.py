@@ -186,14 +186,18 @@ def _arguments(call: ast.Call, constants: Mapping[str, ast.expr], where: str) ->
 def _check_fields(call: ast.Call, given: Mapping[str, ast.expr], where: str) -> None:
     unknown = [name for name in given if name not in _RECORD]
     missing = [name for name in _RECORD[: _PLACES + 1] if name not in given]
-    if unknown or missing or len(call.args) > _PLACES:
-        what = f"an unknown field '{unknown[0]}'" if unknown else f"no {', '.join(missing)}"
-        if not (unknown or missing):
-            what = f"more than {_PLACES} fields without their names"
-        raise UsageError(
-            f"The metric in {where} has {what}. A record is Metric(name, unit=..., better=..., "
-            "formula=...), with more fields by name."
-        )
+    if len(call.args) > _PLACES:
+        fault = f"more than {_PLACES} fields without their names"
+    elif unknown:
+        fault = f"an unknown field '{unknown[0]}'"
+    elif missing:
+        fault = f"no {', '.join(missing)}"
+    else:
+        return
+    raise UsageError(
+        f"The metric in {where} has {fault}. A record is Metric(name, unit=..., better=..., "
+        "formula=...), with more fields by name."
+    )
 
 
 def _shown(path: Path) -> str:

@@ -165,7 +165,10 @@ class Probing:
         )
         ks = [k for k in self.top_k if k <= sae.d_sae]
         if not ks:
-            raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
+            raise NotApplicable(
+                f"probing.top_k is {list(self.top_k)}, but the SAE has only {sae.d_sae} latents, "
+                "so there is no probe to fit. Lower one of them."
+            )
         on_tokens = prepared.facts["concepts"] is not None
         row = "text" if source.stored_rows is None else "activation"
         yield from evidence(problems(subjects, ks, seed, detect=not on_tokens), row)
@@ -183,7 +186,10 @@ class Probing:
             for part, reason in zip(refused["part"], refused["reason"], strict=True):
                 yield from missing(saebench.SCORES, reason, part)
             too_many = [metric for k, metric in saebench.SPARSE.items() if k > sae.d_sae]
-            yield from missing(too_many, f"The SAE has only {sae.d_sae} latents.")
+            reason = (
+                f"It asks for more latents than there are: the SAE has only {sae.d_sae} latents."
+            )
+            yield from missing(too_many, reason)
         elif self.compat:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
             yield from missing(saebench.SCORES, reason)

@@ -68,6 +68,7 @@ finally:
         *(f"ls {kind}" for kind in ("saes", "sets", "tasks", "loaders", "models", "results")),
         *(f"describe {name}" for name in ("core", "sae_lens", "openai-community/gpt2")),
         "describe saebench",
+        "describe ce_loss_score",
         "describe lab/world",
         "describe .",
     ],
@@ -104,7 +105,8 @@ def _cpu_seconds(*arguments: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "ls saes", "ls models", "describe core", "describe lab/world"]
+    "arguments",
+    ["--help", "ls saes", "ls models", "describe core", "describe fvu", "describe lab/world"],
 )
 def test_quick_commands_answer_in_a_quarter_of_a_second(arguments: str) -> None:
     """By CPU time; on a machine so busy that imports alone take 0.1 s, by a multiple of that."""
@@ -246,6 +248,46 @@ def test_lists_and_descriptions(gpt2: Path, tmp_path: Path) -> None:
     assert about["SAE"] == listed[0]
     assert "ce_rows" in call("describe", "core").stdout
     assert "W_dec" in call("describe", tmp_path / "a").stdout
+
+
+@pytest.mark.parametrize(
+    "name, function",
+    [
+        ("ce_loss_score", "loss.py:harm_avoided"),
+        ("best_latent_f1_untuned", "f1.py:untuned"),
+        ("mean_absorption_fraction", "projections.py:absorption_fraction"),
+        ("auc_top_4", "scoring.py:auc_components"),
+        ("saebench_sae_top_5_test_accuracy", "scoring.py:is_right"),
+    ],
+)
+def test_describe_gives_the_formula_of_a_metric(name: str, function: str) -> None:
+    """Formula in words, unit, direction, task, warning, and where the code stands; 80 columns."""
+    text = call("describe", name).stdout
+    assert f"metric: {name}" in text
+    assert function in text
+    for key in ("task:", "unit:", "better:", "formula:", "do_not_trust_it:", "declared_in:"):
+        assert key in text, key
+    assert len(json.loads(call("describe", name, "--json").stdout)["formula"].split()) > 5
+
+
+def test_describe_lists_the_metrics_of_a_task() -> None:
+    """Each with unit, direction, anchors and formula; a glob lists those that fit."""
+    text = call("describe", "core").stdout
+    assert "fraction, lower is better, floor 1, ceiling 0" in text
+    listed = json.loads(call("describe", "core", "--json").stdout)["metrics"]
+    assert {"fvu", "ce_loss_score", "saebench_l0"} < {metric["name"] for metric in listed}
+    rows = [
+        json.loads(line)
+        for line in call("describe", "saebench_*", "--json").stdout.split("\n")[:-1]
+    ]
+    assert [row["task"] for row in rows] == ["absorption", "core", "probing"]
+    assert all(m["name"].startswith("saebench_") for row in rows for m in row["metrics"])
+
+
+def test_describe_offers_the_nearest_metric() -> None:
+    """A metric that is mistyped is met with the nearest names."""
+    assert "'ce_loss_score'" in call("describe", "ce_los_score").stderr
+    assert "'auc_top_1'" in call("describe", "auc_topp_1").stderr
 
 
 def test_describe_knows_aliases_and_refuses_nothing() -> None:

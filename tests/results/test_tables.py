@@ -13,7 +13,7 @@ from saeval.errors import UsageError
 from saeval.results.results import Results
 from saeval.results.score import Labels, Result, Score
 from saeval.results.tables import View, check_columns, number, score_html, score_tables
-from saeval.results.tables.cells import with_half
+from saeval.results.tables.cells import counted, with_half
 from saeval.results.tables.names import short_names
 from saeval.results.tables.view import shares
 
@@ -98,6 +98,26 @@ def test_an_interval_is_never_shown_as_nothing() -> None:
         half = 10 ** draw.uniform(-7, 6)
         shown = float(with_half(draw.uniform(-2, 2) * half, half).rpartition("±")[2])
         assert shown == pytest.approx(half, rel=0.5 if half < 1e-3 else 0.05)
+
+
+@pytest.mark.parametrize(
+    "n, unit, text",
+    [
+        (12, "row", "12 rows"),
+        (1, "row", "1 row"),
+        (36, "family", "36 families"),
+        (3, "batch", "3 batches"),
+        (12, None, "12"),
+        (None, "row", ""),
+        (1520, "text x label (152 x 10)", "152 texts x 10 labels"),
+        (1060, "text x label (1060 of 252 x 8)", "1060 of 252 texts x 8 labels"),
+        (152, "text x label (152 x 1)", "152 texts x 1 label"),
+        (816, "occurrence in family (816 in 18)", "816 occurrences in 18 families"),
+    ],
+)
+def test_n_says_what_it_counts(n: int | None, unit: str | None, text: str) -> None:
+    """In the plural, and of crossed or nested units how many there are of either."""
+    assert counted(n, unit) == text
 
 
 def test_one_sae_has_a_row_a_metric() -> None:

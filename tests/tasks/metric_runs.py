@@ -63,7 +63,7 @@ def scores_of(yielded: tuple[Evidence | Missing, ...]) -> Scores:
 
 
 @contextmanager
-def replaced(function: str, by: Callable[[Callable], Callable]) -> Iterator[None]:
+def replaced(function: str, by: Callable[[Any], Any]) -> Iterator[None]:
     """While open, `module:name` is another function wherever saeval and its tasks know it."""
     module, _, name = function.partition(":")
     owner = importlib.import_module(module)

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,20 +65,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory, world: ModelSource) -> dict[s
     texts = [" ".join(rng.choice(tiny_models.WORDS, 6)) for _ in range(120)]
     labelled = folder / "texts.csv"
     pd.DataFrame({"text": texts, "label": ["x", "y"] * 60}).to_csv(labelled)
-    rows, words = {"compat_train_rows": 40, "compat_test_rows": 20}, str(words_file(folder, tiny))
+    words = str(words_file(folder, tiny))
+    by_text = Probing(str(labelled), compat_train_rows=40, compat_test_rows=20)
     few = Probing(sets=("gender",), top_k=(1, 4), documents=60)
     # Seed 8 with 100 documents draws no sentence of one family.
-    spelling = {"words_per_letter": 20, "documents": 100, "min_letters": 2}
+    spelling = Absorption(words_per_letter=20, documents=100, min_letters=2)
     return {
         "core": Run(Core(texts=words, context=16, compat="saebench"), tiny, random_topk()),
         "core, plain": Run(Core(texts=words, context=16), tiny, random_topk()),
         "core, world": Run(Core(limit=12, ce_rows=4), world, topk),
         "core, synthetic": Run(Core(limit=400, compat="saebench"), base, planted),
-        "probing": Run(Probing(str(labelled), compat="saebench", **rows), tiny, random_topk()),
-        "probing, plain": Run(Probing(str(labelled)), tiny, random_topk()),
+        "probing": Run(replace(by_text, compat="saebench"), tiny, random_topk()),
+        "probing, plain": Run(by_text, tiny, random_topk()),
         "probing, world": Run(few, world, topk),
-        "absorption": Run(Absorption(compat="saebench", **spelling), world, topk, seed=8),
-        "absorption, plain": Run(Absorption(**spelling), world, topk),
+        "absorption": Run(replace(spelling, compat="saebench"), world, topk, seed=8),
+        "absorption, plain": Run(spelling, world, topk),
         "absorption, cut": Run(
             Absorption(words_per_letter=2, documents=100, template="<{word} {letter}"), world, topk
         ),
