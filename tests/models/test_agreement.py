@@ -136,7 +136,7 @@ def by_saeval(net: nn.Module, site: str, sae: TopK, folder: Path) -> dict[str, A
 
 
 def compare(kind: str, folder: Path) -> dict[str, float]:
-    """Largest difference at each site of block 1 that resolves; infinite where there is no score."""
+    """Largest difference at each site of block 1 that resolves; infinite without a score."""
     net = tiny_families.build(kind)
     parts = dissect(net)
     largest = {}

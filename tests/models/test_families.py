@@ -133,10 +133,14 @@ def outcome(kind: str) -> str:
     try:
         parts = dissect(net)
     except ModelError as error:
-        assert "\n" not in str(error)
-        return "refused"
+        return refusal(error, type(net).__name__)
     answers = {at_block(parts, layer, ids) for layer in range(parts.n_layers)}
-    return next(word for word in ("unequal", "refused", "equal") if word in answers)
+    return next(word for word in ("unclear", "unequal", "refused", "equal") if word in answers)
+
+
+def refusal(error: ModelError, named: str) -> str:
+    """`refused`, for an error of one line that names what it is about."""
+    return "refused" if named in str(error) and "\n" not in str(error) else "unclear"
 
 
 def at_block(parts: Anatomy, layer: int, ids: Tensor) -> str:
@@ -145,9 +149,7 @@ def at_block(parts: Anatomy, layer: int, ids: Tensor) -> str:
     try:
         sites = [resolve(parts, f"blocks.{layer}.{name}") for name in names]
     except ModelError as error:
-        assert "\n" not in str(error)
-        assert parts.block(layer) in str(error)
-        return "refused"
+        return refusal(error, parts.block(layer))
     before, attention, mlp, after = hooked(parts, sites, ids)
     if not close(before + attention + mlp, after):
         return "unequal"
@@ -207,7 +209,7 @@ def hooked(
     ],
 )
 def test_what_is_added_makes_up_the_stream(kind: str) -> None:
-    """resid_pre + attn_out + mlp_out = resid_post at every block, or what the tables say instead."""
+    """resid_pre + attn_out + mlp_out = resid_post at every block, or what the tables say."""
     assert outcome(kind) == expected(kind)
 
 
