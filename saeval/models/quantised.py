@@ -1,4 +1,4 @@
-"""Models whose weights are stored in few bits: served where transformers runs them."""
+"""Models whose weights are stored in few bits: run where transformers can, or refused."""
 
 from typing import Any
 
