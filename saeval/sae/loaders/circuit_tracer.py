@@ -59,8 +59,10 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     config = read_yaml(beside) if beside.is_file() else {}
     content = read_safetensors(path)
     activation = _activation(config, content, beside, entry)
-    k = _k(config, content, beside, path) if activation == "topk" else None
+    k = _k(config, content, beside, path)
     content.pop("k", None)
+    if activation == "topk" and k is None:
+        raise LoadError(f"{beside} has a topk activation, but neither it nor {path.name} gives k.")
     required = (*WEIGHTS, THRESHOLD) if activation == "jumprelu" else WEIGHTS
     found: dict[str, Any] = {**exactly(content, path, required, optional=("W_skip",))}
     skip = found.pop("W_skip", None)
@@ -94,12 +96,10 @@ def _activation(
 def _k(
     config: Mapping[str, Any], content: Mapping[str, Tensor], beside: Path, path: Path
 ) -> int | None:
+    """k of the configuration or the tensors, which must agree."""
     stored = exactly({"k": content["k"]}, path, ["k"], whole=["k"]) if "k" in content else {}
     held = int(scalar(stored["k"], "k", path)) if stored else None
-    k = agreeing(beside, "k", count(config, "k", beside), held)
-    if k is None:
-        raise LoadError(f"{beside} has a topk activation, but neither it nor {path.name} gives k.")
-    return k
+    return agreeing(beside, "k", count(config, "k", beside), held)
 
 
 def _inner(
