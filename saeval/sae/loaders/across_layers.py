@@ -86,8 +86,8 @@ def _check_size(folder: Path, layers: int) -> None:
     if numbers > LARGEST:
         raise LoadError(
             f"{folder} is a cross-layer transcoder of {layers} layers, {latents:,} latents each: "
-            f"laid out for all its sites it has {numbers:,} numbers, more than the {LARGEST:,} that "
-            "are supported. A transcoder of one layer is."
+            f"laid out for all its sites it has {numbers:,} numbers, more than the {LARGEST:,} "
+            "that are supported. A transcoder of one layer is."
         )
 
 

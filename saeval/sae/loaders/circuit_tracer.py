@@ -23,6 +23,7 @@ FORMAT = "layer_N.safetensors, or W_enc_N and W_dec_N (circuit-tracer)"
 LAYER = re.compile(r"layer_(\d+)\.safetensors")
 CROSS_LAYER = re.compile(r"W_(?:enc|dec)_\d+\.safetensors")
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
+ACTIVATIONS = ("relu", "topk", "jumprelu", "jump_relu")
 THRESHOLD = "activation_function.threshold"
 UNDERSTOOD = {
     "activation",
@@ -82,8 +83,9 @@ def _activation(
         LoadError: if configuration and tensors contradict each other, or there is no configuration
             to tell a ReLU from a topk.
     """
-    stated = choice(config, "activation", beside, ("relu", "topk", "jumprelu", "jump_relu"), "")
-    stated = stated.replace("_", "") if config.get("activation") else None
+    stated = None
+    if config.get("activation") is not None:
+        stated = choice(config, "activation", beside, ACTIVATIONS, "").replace("_", "")
     held = "jumprelu" if THRESHOLD in content else "topk" if "k" in content else None
     if held is None and not config and entry is None:
         raise LoadError(
@@ -96,7 +98,7 @@ def _activation(
 def _k(
     config: Mapping[str, Any], content: Mapping[str, Tensor], beside: Path, path: Path
 ) -> int | None:
-    """k of the configuration or the tensors, which must agree."""
+    """K of the configuration or the tensors, which must agree."""
     stored = exactly({"k": content["k"]}, path, ["k"], whole=["k"]) if "k" in content else {}
     held = int(scalar(stored["k"], "k", path)) if stored else None
     return agreeing(beside, "k", count(config, "k", beside), held)
