@@ -23,6 +23,7 @@ FORMAT = "layer_N.safetensors, or W_enc_N and W_dec_N (circuit-tracer)"
 LAYER = re.compile(r"layer_(\d+)\.safetensors")
 CROSS_LAYER = re.compile(r"W_(?:enc|dec)_\d+\.safetensors")
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
+ACTIVATIONS = ("relu", "topk", "jumprelu", "jump_relu")
 THRESHOLD = "activation_function.threshold"
 UNDERSTOOD = {
     "activation",
@@ -59,8 +60,10 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     config = read_yaml(beside) if beside.is_file() else {}
     content = read_safetensors(path)
     activation = _activation(config, content, beside, entry)
-    k = _k(config, content, beside, path) if activation == "topk" else None
+    k = _k(config, content, beside, path)
     content.pop("k", None)
+    if activation == "topk" and k is None:
+        raise LoadError(f"{beside} has a topk activation, but neither it nor {path.name} gives k.")
     required = (*WEIGHTS, THRESHOLD) if activation == "jumprelu" else WEIGHTS
     found: dict[str, Any] = {**exactly(content, path, required, optional=("W_skip",))}
     skip = found.pop("W_skip", None)
@@ -80,8 +83,9 @@ def _activation(
         LoadError: if configuration and tensors contradict each other, or there is no configuration
             to tell a ReLU from a topk.
     """
-    stated = choice(config, "activation", beside, ("relu", "topk", "jumprelu", "jump_relu"), "")
-    stated = stated.replace("_", "") if config.get("activation") else None
+    stated = None
+    if config.get("activation") is not None:
+        stated = choice(config, "activation", beside, ACTIVATIONS, "").replace("_", "")
     held = "jumprelu" if THRESHOLD in content else "topk" if "k" in content else None
     if held is None and not config and entry is None:
         raise LoadError(
@@ -94,12 +98,10 @@ def _activation(
 def _k(
     config: Mapping[str, Any], content: Mapping[str, Tensor], beside: Path, path: Path
 ) -> int | None:
+    """K of the configuration or the tensors, which must agree."""
     stored = exactly({"k": content["k"]}, path, ["k"], whole=["k"]) if "k" in content else {}
     held = int(scalar(stored["k"], "k", path)) if stored else None
-    k = agreeing(beside, "k", count(config, "k", beside), held)
-    if k is None:
-        raise LoadError(f"{beside} has a topk activation, but neither it nor {path.name} gives k.")
-    return k
+    return agreeing(beside, "k", count(config, "k", beside), held)
 
 
 def _inner(

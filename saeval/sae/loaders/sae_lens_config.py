@@ -192,10 +192,11 @@ def _architecture(values: Mapping[str, Any], path: Path) -> str:
     Raises:
         LoadError: if it is unknown or cannot be evaluated, or its activation is another.
     """
-    architecture = values.get("architecture") or "standard"
+    architecture = text(values, "architecture", path) or "standard"
     if architecture in REFUSED:
         raise LoadError(f"{path} is a '{architecture}': {REFUSED[architecture]}")
-    activation, keywords = values.get("activation_fn") or "relu", _keywords(values, path)
+    activation = text(values, "activation_fn", path) or "relu"
+    keywords = _keywords(values, path)
     if activation == "topk" and architecture == "standard":
         architecture = "topk"
     if architecture not in OWN:
