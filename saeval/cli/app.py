@@ -337,10 +337,11 @@ def validate(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Load an SAE and check it.
+    """Load an SAE, and check it against the model that it reads.
 
-    With --model, or activations as --data, it is checked against these too. SOURCE is
-    what run --sae takes, or a registry file.
+    That is the one of --model, else the one that the SAE names, on the texts of --data, else on
+    a few that come with saeval; or activations as --data. SOURCE is what run --sae takes, or a
+    registry file.
     """
     if Path(source).suffix in (".yaml", ".yml"):
         from saeval.cli.catalogue import registry_counts
