@@ -44,6 +44,7 @@ NOT_RUN = {
     r"pip install sae-probes .*": "it fetches from the network",
     r"python -m saeval\.lab (build|page)": "it writes into this checkout; tests/lab make the parts",
     r"python benchmarks/train\.py": "it trains on a million activations",
+    r"saeval plan$": "a sentence names the command, without what it plans",
 }
 """Commands that are not run, and why."""
 AHEAD = {"saeval run --sae lab/world/topk-16"}
