@@ -63,8 +63,8 @@ def declared_headline(task: str) -> tuple[str, ...]:
     """Metrics that an installed task names as its `headline`; none where it names none."""
     plugin = find(TASKS).get(task)
     try:
-        body = _class(plugin.module, plugin.attribute).body if plugin else []
-        declared = _assigned(body, "headline") or ()
+        body = find_class(plugin.module, plugin.attribute)[1].body if plugin else []
+        declared = assigned(body, "headline") or ()
     except (UsageError, OSError, SyntaxError, ValueError):
         return ()
     return tuple(name for name in declared if isinstance(name, str))

@@ -96,8 +96,9 @@ def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
             return None
         # A copy, since a block may add to what its parts return in place.
         new = _written(site, x, new).to(x, copy=True)
-        if hasattr(output, "_replace"):  # whose fields are read by name (Reformer)
-            return output._replace(**{output._fields[0]: new})
+        fields = getattr(output, "_fields", ())
+        if fields:  # a named tuple, whose fields are read by name (Reformer)
+            return output._replace(**{fields[0]: new})
         return new if isinstance(output, Tensor) else (new, *output[1:])
 
     handle = (

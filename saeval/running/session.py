@@ -135,7 +135,7 @@ def begin(
     """
     options, given = request.options, read_data(request.data, inputs)
     opening = _opening(request, given.array, store)
-    tasks = default_tasks(subjects, opening) if request.tasks is None else request.tasks
+    tasks = default_tasks(named_saes, opening) if request.tasks is None else request.tasks
     common = {"limit": options.limit, "compat": options.compat, "texts": given.texts}
     jobs = make_jobs(tasks, request.settings, common, options.seeds)
     file = given.array if isinstance(given.array, str) else None

@@ -10,7 +10,7 @@ from saeval.sae.site import Origin
 _SIZES = ("d_in", "d_sae")
 
 
-def short_repr(sae: Any) -> str:
+def short_repr(sae: Any, /) -> str:
     """`TopK(d_in=128, d_sae=1024, k=16, from lab/world/topk-16)`. No tensor is printed.
 
     Constants that have their default are left out, and so is `from` where nobody loaded it by a

@@ -51,7 +51,7 @@ def texts_of(model: str) -> str:
     return str(Path(model).with_name("words.txt"))
 
 
-def scores_of(sae: object, model: str, out: Path) -> dict[tuple[str, str | None], Score]:
+def scores_of(sae: object, model: str, out: Path) -> dict[tuple[str | None, str | None], Score]:
     """All that core says, by metric and part."""
     results = saeval.evaluate(
         {"mine": sae}, "core", model=model, data=texts_of(model), config=CORE, output_path=out

@@ -20,7 +20,7 @@ from saeval.config.plugins import TASKS, find
 from saeval.models import load_model
 from saeval.results.results import Results
 from saeval.running.default_tasks import default_tasks
-from saeval.running.named_saes import find_subjects
+from saeval.running.named_saes import find_saes
 from saeval.running.opening import Opening
 from saeval.running.plan.plan import plan
 from saeval.sae.architectures.relu import ReLU
@@ -57,8 +57,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 )
 def test_tasks_by_what_an_sae_reads(model: str | None, tasks: list[str], tmp_path: Path) -> None:
     """Whether the SAE's files or the user name the model, the same tasks run on it."""
-    named = find_subjects(sae_folder(tmp_path / "a", model=model))
-    silent = find_subjects(sae_folder(tmp_path / "b"))
+    named = find_saes(sae_folder(tmp_path / "a", model=model))
+    silent = find_saes(sae_folder(tmp_path / "b"))
     assert default_tasks(named, Opening()) == tasks
     assert default_tasks(silent, Opening(model=model)) == tasks
     assert default_tasks(named, Opening(array=np.zeros((3, 16), np.float32))) == ["core"]
@@ -66,7 +66,7 @@ def test_tasks_by_what_an_sae_reads(model: str | None, tasks: list[str], tmp_pat
 
 def test_default_tasks_of_several_saes() -> None:
     """Each task that some SAE is scored on by default, once; the registry says what each reads."""
-    subjects = find_subjects(["lab/world/topk-16", "lab/synthetic/base/topk-16"])
+    subjects = find_saes(["lab/world/topk-16", "lab/synthetic/base/topk-16"])
     assert default_tasks(subjects, Opening()) == [*LANGUAGE, "synthetic"]
 
 
@@ -190,5 +190,5 @@ def test_published_figures_are_of_another_k(gpt2: str, tmp_path: Path) -> None:
 
 def test_a_given_model_wins(gpt2: str, tmp_path: Path) -> None:
     """A model in memory decides the default tasks too."""
-    subjects = find_subjects(sae_folder(tmp_path / "a", model="lab://synthetic/base"))
+    subjects = find_saes(sae_folder(tmp_path / "a", model="lab://synthetic/base"))
     assert default_tasks(subjects, Opening(model=load_model(gpt2))) == LANGUAGE

@@ -362,7 +362,7 @@ def test_a_model_that_is_not_the_labs_hears_nothing_of_its_hierarchy(tmp_path: P
     stranger = shutil.copytree(lab.path("world/model"), tmp_path / "stranger")
     source = model_source(load_model(str(stranger)), "layers.1", store=Store(tmp_path / "store"))
     task = replace(TASK, words_per_letter=20, min_letters=2, template=" {word} {letter}")
-    found = list(task.score(silent(source.d_in), task.prepare(source, 0), source, 0))
+    found = list(task.score(silent(source.widths.d_in), task.prepare(source, 0), source, 0))
     names = {one.metric for one in found}
     assert "lost_rate" in names
     assert not {name for name in names if name.startswith(("hierarchy", "companion", "parent"))}

@@ -45,7 +45,7 @@ ARCHITECTURES: dict[str, type] = {
 
 for _architecture in ARCHITECTURES.values():
     # A dataclass's own repr prints its tensors. Set here, so that no architecture can forget it.
-    _architecture.__repr__ = short_repr
+    setattr(_architecture, "__repr__", short_repr)  # noqa: B010  its type is that of any class
 
 T = TypeVar("T")
 

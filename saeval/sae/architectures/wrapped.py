@@ -72,7 +72,9 @@ class Wrapped:
     needs_tokens: bool = False
     takes_k: bool = False
     origin: Origin = field(default_factory=Origin)
-    __repr__ = short_repr
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def encode(
         self, x: Float[Tensor, "tokens d_in"], **beside: Shaped[Tensor, "tokens *_"]

@@ -52,7 +52,7 @@ def test_a_layer(
 ) -> None:
     """Without subtraction of b_dec, skipping by x W_skip transposed, at the hooks it names."""
     more: dict[str, Any] = {"W_skip": tiny.W_skip} if skip else {}
-    cfg = CONFIG | {"activation": activation}
+    cfg: dict[str, Any] = {**CONFIG, "activation": activation}
     if activation == "topk":
         cfg["k"] = 3
     if activation == "jumprelu":
