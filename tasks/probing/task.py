@@ -289,8 +289,9 @@ def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
     key = hashlib.sha256(repr(labels).encode()).hexdigest()
     order = generator(seed, f"split/{key}").permutation(len(rows))
     drawn = pd.Series(rows.labels[order])
-    rank, size = drawn.groupby(drawn).cumcount(), drawn.groupby(drawn).transform("size")
-    tested = (rank < (size * TEST_SHARE).round()).to_numpy()
+    rank = drawn.groupby(drawn).cumcount().to_numpy()
+    size = drawn.groupby(drawn).transform("size").to_numpy()
+    tested = rank < np.round(size * TEST_SHARE)
     parts = (units.take(order[~tested]), units.take(order[tested]))
     return with_tests(DataSet(Path(rows.name).stem, *parts, key=key))
 

@@ -1,6 +1,7 @@
 """What SAEs declare: every built-in architecture, and objects that declare nothing, or all."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,12 @@ from saeval.sae.traits import beside
 GENERATOR = torch.Generator().manual_seed(0)
 W = torch.nn.functional.normalize(torch.randn(12, 6, generator=GENERATOR), dim=1)
 X = torch.randn(20, 6, generator=GENERATOR)
-AFFINE = {"W_enc": W.T.contiguous(), "b_enc": torch.ones(12), "W_dec": W, "b_dec": torch.zeros(6)}
+AFFINE: dict[str, Any] = {
+    "W_enc": W.T.contiguous(),
+    "b_enc": torch.ones(12),
+    "W_dec": W,
+    "b_dec": torch.zeros(6),
+}
 TAKING = {
     "topk": TopK(**AFFINE, k=4),
     "abstopk": AbsTopK(**AFFINE, k=4),

@@ -152,7 +152,8 @@ def test_every_task_says_what_it_cannot_serve(
 ) -> None:
     """An SAE that needs more than there is gets one reason; all others are scored."""
     task, trait, *reasons = case
-    source, reason = sources[where], dict(zip(("model", "arrays", "world"), reasons, strict=True))
+    source = sources[where]
+    reason: dict[str, str] = dict(zip(("model", "arrays", "world"), reasons, strict=True))
     sae = Declaring(source.widths.d_in, Origin(), **({trait: True} if trait else {}))
     check(task, sae, source, lambda: prepare(task, where), reason[where])
 
