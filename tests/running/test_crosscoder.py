@@ -57,7 +57,7 @@ def scores_of(sae: object, model: str, out: Path) -> dict[tuple[str | None, str 
         {"mine": sae}, "core", model=model, data=texts_of(model), config=CORE, output_path=out
     )
     assert not results.failed
-    return {(score.metric, score.part): score for score in results.scores}
+    return {(str(score.metric), score.part): score for score in results.scores}
 
 
 def test_an_exact_crosscoder_costs_nothing(gpt2: str, tmp_path: Path) -> None:
