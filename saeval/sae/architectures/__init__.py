@@ -43,7 +43,7 @@ ARCHITECTURES: dict[str, type] = {
 
 for _architecture in ARCHITECTURES.values():
     # A dataclass's own repr prints its tensors. Set here, so that no architecture can forget it.
-    _architecture.__repr__ = short_repr
+    setattr(_architecture, "__repr__", short_repr)  # noqa: B010  pyright: no method of `type`
 
 T = TypeVar("T")
 

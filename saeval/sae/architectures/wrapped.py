@@ -63,7 +63,9 @@ class Wrapped:
     needs_grad: bool = False
     variable_k: bool = False
     origin: Origin = field(default_factory=Origin)
-    __repr__ = short_repr
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations, as the object answers."""
