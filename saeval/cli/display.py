@@ -91,7 +91,7 @@ class Display:
             way: How to show; None: as stderr allows when a run begins.
         """
         self.created = time.perf_counter()
-        self.given = way
+        self.given: Way | None = way
         self.way: Way = "nothing" if way is None else way
         self.tally = Tally()
         self.latest: Step | None = None

@@ -448,6 +448,8 @@ def test_results_show_themselves() -> None:
     assert results.table(columns=["k"]).splitlines()[3].startswith("k ")
     with pytest.raises(UsageError, match="no metric 'x'"):
         results.table(columns=["x"])
+    pca = _results([score("m", "a")], saes=[{"null": None, "architecture": "pca"}])
+    assert str(pca).splitlines()[0] == "t v2 · a (null) · seed 0"
     failed = _results([score(None, **BARE, status="failed", reason="no")])
     assert repr(failed) == "<Results: 1 of t, 1 scores, 1 failed>"
     assert "Not shown (table(columns=['all'], parts=True), to_pandas()): 1 metrics." in str(results)
