@@ -419,3 +419,22 @@ def test_whitened_checkpoints_are_refused(
     write(folder, {"activation_scaler.json": {"scaling_factor": None, "has_whitening": True}})
     with pytest.raises(LoadError, match="whitened"):
         load_folder(folder)
+
+
+@pytest.mark.parametrize("key", ["hook_head_index", "hook_point_head_index"])
+def test_one_head_is_part_of_the_site(
+    tiny: SimpleNamespace, write: Write, tmp_path: Path, key: str
+) -> None:
+    """An SAE of head 0 or 1 says so in its read site; null means all heads; others are refused."""
+
+    def folder(name: str, head: object) -> Path:
+        cfg = config()
+        cfg["metadata"] |= {"hook_name": "blocks.1.attn.hook_z", key: head}
+        return folder_of(write, tmp_path / name, cfg, arrays(tiny, *AFFINE))
+
+    for head, site in ((0, "hook_z[0]"), (1, "hook_z[1]"), (None, "hook_z")):
+        sae = load(folder(f"head {head}", head))
+        assert origin_of(sae).read_site == f"blocks.1.attn.{site}"
+    for place, wrong in enumerate((-1, 1.5, True, "1")):
+        with pytest.raises(LoadError, match="hook_head_index"):
+            load(folder(f"wrong {place}", wrong))
