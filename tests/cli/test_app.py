@@ -244,6 +244,9 @@ def test_lists_and_descriptions(gpt2: Path, tmp_path: Path) -> None:
     listed = [json.loads(line)["id"] for line in call("ls", "saes", "--json").stdout.splitlines()]
     some = call("ls", "saes", "saebench/*/topk-0", "--json").stdout.splitlines()
     assert 0 < len(some) < len(listed)
+    short = call("ls", "saes").stdout
+    assert len(short.splitlines()) < len(listed) / 10
+    assert "gemma-scope-2b-pt-transcoders" in short
     about = json.loads(call("describe", listed[0], "--json").stdout)
     assert about["SAE"] == listed[0]
     assert "ce_rows" in call("describe", "core").stdout
