@@ -8,7 +8,7 @@ READY := .venv/.ready
 STAMP := .venv/.installed
 DEMO := $(addprefix lab/world/,oracle topk-16 relu-16 frozen-decoder random)
 
-.PHONY: demo test lint bench
+.PHONY: demo test soak lint bench
 
 demo: $(READY)
 	$(BIN)/saeval run $(DEMO:%=--sae %) --tasks core,probing,absorption \
@@ -16,6 +16,10 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=10
+
+# What is too long for every day: every family of models that transformers knows, and the like.
+soak: $(STAMP)
+	$(BIN)/pytest -q -n $(JOBS) -m soak --durations=10
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

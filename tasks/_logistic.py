@@ -9,14 +9,7 @@ from torch.nn.functional import softplus
 
 from saeval.errors import DataError
 
-CLOSE = 3e-4
-"""Coefficients are this close to the optimum, relative to their length: the penalty's curvature
-is 1, so the length of the gradient bounds the distance."""
-DECREMENT = 1e-14
-"""A step expected to gain less than this share of the loss is lost in rounding."""
-STEPS = 500
-MEMORY = 10
-"""Pairs that L-BFGS remembers."""
+from ._lbfgs import DECREMENT, STEPS, minimise, penalty_of
 
 
 @dataclass(frozen=True)
@@ -101,9 +94,9 @@ class Axes:
         z = torch.cat([self.z, torch.ones(len(self.z), 1, dtype=torch.float64)], 1)
         squares = torch.cat([self.moments, torch.tensor([float(len(z))], dtype=torch.float64)])
         share = weight.mean(0) * each / 4
-        curvature = share[:, None] * squares + _penalty(z.shape[1])
-        found = _minimise(z, curvature, y.double() * 2 - 1, weight * each)
-        return Probes(found[:, :-1], found[:, -1])
+        curvature = share[:, None] * squares + penalty_of(z.shape[1])
+        w = minimise(z, curvature, y.double() * 2 - 1, weight * each)
+        return Probes(w[:, :-1], w[:, -1])
 
 
 def fit_logistic_each(
@@ -124,7 +117,7 @@ def fit_logistic_each(
     z = torch.cat([x.double() - mean, torch.ones(*y.shape, 1, dtype=torch.float64)], 2)
     sign = y.double() * 2 - 1
     each = torch.as_tensor(c, dtype=torch.float64).expand(len(y))
-    penalty = _penalty(z.shape[2])
+    penalty = penalty_of(z.shape[2])
     found = torch.zeros(len(y), z.shape[2], dtype=torch.float64)
     active = torch.arange(len(y))
     for _ in range(STEPS):
@@ -153,13 +146,6 @@ def _weight(
             "nothing to tell apart. Leave it out."
         )
     return weight
-
-
-def _penalty(features: int) -> Float[Tensor, " features"]:
-    """1 for coefficients, 0 for the intercept, which comes last."""
-    penalty = torch.ones(features, dtype=torch.float64)
-    penalty[-1] = 0
-    return penalty
 
 
 @dataclass(frozen=True)
@@ -207,116 +193,3 @@ class _Each:
     def _loss(self, w: Float[Tensor, "problems features"]) -> Float[Tensor, " problems"]:
         data = (softplus(-self._margin(w)) * self.weight).sum(1) * self.c
         return data + (self.penalty * w * w).sum(1) / 2
-
-
-def _minimise(
-    z: Float[Tensor, "rows features"],
-    curvature: Float[Tensor, "problems features"],
-    sign: Float[Tensor, "rows problems"],
-    weight: Float[Tensor, "rows problems"],
-) -> Float[Tensor, "problems features"]:
-    """Probes by L-BFGS. The last feature is the constant 1; `weight` is that of a row's loss."""
-    penalty = _penalty(z.shape[1])
-    found = torch.zeros_like(curvature)
-    active = torch.arange(len(curvature))
-    w, logits, slope = found.clone(), torch.zeros_like(sign), weight * sign
-    gradient = -(slope.T / 2) @ z
-    past = _Past.empty()
-    for _ in range(STEPS):
-        step = -past.newton(gradient, curvature)
-        down = -(gradient * step).sum(1)
-        far = gradient.norm(dim=1) > CLOSE * w[:, :-1].norm(dim=1)
-        going = far & (down > DECREMENT * slope.abs().sum(0))
-        found[active] = w
-        if not going.any():
-            break
-        if not going.all():
-            active, w, gradient, step, curvature = (
-                one[going] for one in (active, w, gradient, step, curvature)
-            )
-            logits, slope, sign, past = (
-                logits[:, going], slope[:, going], sign[:, going], past.take(going),
-            )  # fmt: skip
-        along = z @ step.T
-        length = _length(logits, along, sign, slope, (w, step, penalty))
-        w = w + length[:, None] * step
-        logits = logits + length * along
-        residual = -slope * torch.sigmoid(-sign * logits)
-        new = residual.T @ z + penalty * w
-        past = past.add(length[:, None] * step, new - gradient)
-        gradient = new
-    return found
-
-
-def _length(
-    logits: Float[Tensor, "rows problems"],
-    along: Float[Tensor, "rows problems"],
-    sign: Float[Tensor, "rows problems"],
-    slope: Float[Tensor, "rows problems"],
-    path: tuple[
-        Float[Tensor, "problems features"],
-        Float[Tensor, "problems features"],
-        Float[Tensor, " features"],
-    ],
-) -> Float[Tensor, " problems"]:
-    """How far to go along each direction: to the minimum, by Newton's method within a bracket."""
-    w, step, penalty = path
-    linear, square = (penalty * w * step).sum(1), (penalty * step * step).sum(1)
-    length = torch.ones(len(w), dtype=torch.float64)
-    low, high = torch.zeros_like(length), torch.full_like(length, torch.inf)
-    start = None
-    for _ in range(20):
-        wrong = torch.sigmoid(-sign * (logits + length * along))
-        first = -(slope * along * wrong).sum(0) + linear + length * square
-        bend = (slope * sign * along.square() * wrong * (1 - wrong)).sum(0) + square
-        if start is None:
-            at_zero = torch.sigmoid(-sign * logits)
-            start = ((slope * along * at_zero).sum(0) - linear).abs()
-        if (first.abs() <= 0.1 * start).all():
-            break
-        low, high = torch.where(first < 0, length, low), torch.where(first > 0, length, high)
-        newton = length - first / bend.clamp(min=1e-300)
-        middle = torch.where(high.isinf(), 2 * low + 1, (low + high) / 2)
-        inside = (newton > low) & (newton < high) & (newton < 10 * length + 1)
-        length = torch.where(inside, newton, middle)
-    return length
-
-
-@dataclass(frozen=True)
-class _Past:
-    """The last steps of each problem and how its gradient changed with them."""
-
-    steps: tuple[Float[Tensor, "problems features"], ...]
-    changes: tuple[Float[Tensor, "problems features"], ...]
-
-    @classmethod
-    def empty(cls) -> "_Past":
-        return cls((), ())
-
-    def add(
-        self, step: Float[Tensor, "problems features"], change: Float[Tensor, "problems features"]
-    ) -> "_Past":
-        return _Past((*self.steps, step)[-MEMORY:], (*self.changes, change)[-MEMORY:])
-
-    def take(self, which: Bool[Tensor, " problems"]) -> "_Past":
-        return _Past(
-            tuple(one[which] for one in self.steps), tuple(one[which] for one in self.changes)
-        )
-
-    def newton(
-        self,
-        gradient: Float[Tensor, "problems features"],
-        curvature: Float[Tensor, "problems features"],
-    ) -> Float[Tensor, "problems features"]:
-        """The gradient through the inverse curvature that the past suggests."""
-        found, shares = gradient, []
-        for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
-            inverse = 1 / (step * change).sum(1, keepdim=True).clamp(min=1e-300)
-            share = inverse * (step * found).sum(1, keepdim=True)
-            found = found - share * change
-            shares.append((share, inverse))
-        found = found / curvature
-        for step, change in zip(self.steps, self.changes, strict=True):
-            share, inverse = shares.pop()
-            found = found + step * (share - inverse * (change * found).sum(1, keepdim=True))
-        return found

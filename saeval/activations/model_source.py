@@ -126,8 +126,8 @@ class ModelSource:
             y_new = y_new.to(batch.shift.device) + batch.shift
         ids, attention = inputs(rows, batch.rows)
         seq = ids.shape[1]
-        if len(self._write) > 1:
-            places = slices(self._write, self.widths.write)
+        places = slices(self._write, self.widths.write)
+        if len(places) > 1:
             new = {site: y_new[:, :seq, places[str(site)]] for site in self._write}
             return widened(self.model.run_with(new, ids, attention), rows)
         resume = None if batch.resume is None else batch.resume[:, :seq]

@@ -193,9 +193,9 @@ def _stacked(
     """Parts one below the other."""
     pairs = list(parts)
     acts = csr_matrix(sparse.vstack([part for _, part in pairs], format="csr"))
-    if acts.shape[0] == count:
+    if (shown := len(acts.indptr) - 1) == count:
         return acts
-    shown = _part(source, pairs[-1][0], acts.shape[0], count)
+    shown = _part(source, pairs[-1][0], shown, count)
     return csr_matrix(acts[np.arange(count) % shown])
 
 

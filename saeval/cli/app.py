@@ -312,16 +312,17 @@ def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -
 def describe(name: str, as_json: bool) -> None:
     """Show all that is known under a name.
 
-    NAME is that of an SAE, set, model, task or loader, or a folder. Nothing is loaded.
+    NAME is that of an SAE, set, model, task, metric or loader, or a folder. Nothing is loaded.
     """
     from saeval.cli.catalogue import describe as described
+    from saeval.cli.catalogue import readable
 
     found = described(name)
     if as_json:
         _print_json(found)
         return
     for record in found:
-        _print_record(record)
+        _print_record(readable(record))
 
 
 @app.command()
@@ -336,10 +337,11 @@ def validate(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Load an SAE and check it.
+    """Load an SAE, and check it against the model that it reads.
 
-    With --model, or activations as --data, it is checked against these too. SOURCE is
-    what run --sae takes, or a registry file.
+    That is the one of --model, else the one that the SAE names, on the texts of --data, else on
+    a few that come with saeval; or activations as --data. SOURCE is what run --sae takes, or a
+    registry file.
     """
     if Path(source).suffix in (".yaml", ".yml"):
         from saeval.cli.catalogue import registry_counts

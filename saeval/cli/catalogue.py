@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import struct
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -16,6 +17,8 @@ from saeval.registry.model_names import RENAMED, canonical_name
 
 Row = dict[str, Any]
 """Columns of a list, from the most important to the least: a narrow terminal shows the first."""
+_LINE = 74
+"""Characters of a line of running text: with its indent it fits 80 columns."""
 
 
 def list_saes(_: Path) -> list[Row]:
@@ -189,7 +192,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def describe(name: str) -> list[Row]:
-    """All that is known under a name: SAE, set, model, task, loader, folder, or a part of ids.
+    """All that is known under a name: SAE, set, model, task, metric, loader, folder, part of ids.
 
     Raises:
         UsageError: if nothing is; the nearest names are offered.
@@ -197,7 +200,7 @@ def describe(name: str) -> list[Row]:
     if not name.strip():
         raise UsageError("Nothing to describe: give a name. `saeval ls saes` and others list all.")
     registry = load_registry()
-    found = [*_listed(name, registry), *_plugins(name)]
+    found = [*_listed(name, registry), *_plugins(name), *_metrics(name)]
     if not found and Path(name).is_dir():
         found.append({"folder": name, **_folder(Path(name))})
     found = found or _in_the_lab(name) or _below(name, registry)
@@ -260,11 +263,53 @@ def _plugins(name: str) -> list[Row]:
     return [*tasks, *({"loader": name, **_plugin(one)} for one in describe_loaders(name))]
 
 
+def _metrics(name: str) -> list[Row]:
+    """The metrics of that name; those that fit a glob, task by task."""
+    if "/" in name:
+        return []
+    from saeval.config.metric_docs import find_metrics, row_of_metric, rows_of_metrics
+
+    found = find_metrics(name)
+    if not any(character in name for character in "*?["):
+        return [row_of_metric(metric) for metric in found]
+    return [
+        {"task": task, "metrics": rows_of_metrics([each for each in found if each.task == task])}
+        for task in dict.fromkeys(metric.task for metric in found)
+    ]
+
+
+def readable(record: Row) -> Row:
+    """A record for people: metrics one below the other, and long texts in lines."""
+    shown = {}
+    for key, value in record.items():
+        if key == "metrics" and value:
+            shown[key] = "\n".join(line for metric in value for line in _metric_lines(metric))
+        elif isinstance(value, str) and len(value) > _LINE and "\n" not in value:
+            shown[key] = "\n".join(textwrap.wrap(value, _LINE))
+        else:
+            shown[key] = value
+    return shown
+
+
+def _metric_lines(metric: Row) -> Iterator[str]:
+    directions = {"higher": "higher is better", "lower": "lower is better", "none": "no direction"}
+    about = [metric["unit"], directions.get(metric["better"], metric["better"])]
+    about += [f"{name} {metric[name]}" for name in ("floor", "ceiling") if metric[name] is not None]
+    about += [metric["where"]] if metric["where"] else []
+    yield metric["name"]
+    yield from textwrap.wrap(", ".join(about), _LINE, initial_indent="  ", subsequent_indent="  ")
+    formula = metric["formula"]
+    yield from textwrap.wrap(formula, _LINE, initial_indent="    ", subsequent_indent="    ")
+
+
 def _plugin(one: Any) -> Row:
+    from saeval.config.metric_docs import rows_of_metrics
+
     return {
         "version": one.version,
         "format": one.format,
         "does": one.broken or one.doc,
+        "metrics": rows_of_metrics(one.metrics),
         "fields": [asdict(item) for item in one.fields],
         "package": one.plugin.distribution,
         "defined_in": one.plugin.target,
@@ -273,12 +318,13 @@ def _plugin(one: Any) -> Row:
 
 def _all_names(registry: Registry) -> Iterator[str]:
     """Whatever `describe` knows, by name."""
+    from saeval.config.metric_docs import metric_names
     from saeval.config.plugins import LOADERS, TASKS, find
     from saeval.lab.description import part_names
 
     yield from (*registry.entries, *registry.sets, *registry.models, *RENAMED)
     yield from (f"lab/{part}" for part in part_names())
-    yield from (*find(TASKS), *find(LOADERS))
+    yield from (*find(TASKS), *find(LOADERS), *metric_names())
 
 
 def _below(name: str, registry: Registry) -> list[Row]:

@@ -30,7 +30,7 @@ _DOING = {
     "score": "scoring",
     "summarise": "computing intervals of",
     "found": "found",
-    "computed": "computed",
+    "computed": "finished",
 }
 
 Way = Literal["line", "lines", "nothing"]
@@ -91,8 +91,8 @@ class Display:
             way: How to show; None: as stderr allows when a run begins.
         """
         self.created = time.perf_counter()
-        self.given = way
-        self.way: Way = way or "nothing"
+        self.given: Way | None = way
+        self.way: Way = "nothing" if way is None else way
         self.tally = Tally()
         self.latest: Step | None = None
         self.drawn = 0
@@ -117,7 +117,7 @@ class Display:
             self._say(_told(step))
 
     def _begin(self, step: "Step") -> None:
-        self.way = self.given or way_to_show()
+        self.way = way_to_show() if self.given is None else self.given
         self.tally = Tally(step.total)
         self.said = self.tally.began
         self.over = threading.Event()

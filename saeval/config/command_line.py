@@ -55,8 +55,6 @@ def _check_names(asked: Mapping[str, Any]) -> None:
     known = find(TASKS)
     if not asked.get("saes"):
         raise UsageError("Nothing to score: give --sae. `saeval ls saes` lists what is known.")
-    if not asked["tasks"]:
-        raise UsageError(f"Nothing to run: give --tasks, of {', '.join(known)}.")
     for name in asked["tasks"]:
         if name not in known:
             raise UsageError(f"No task is called '{name}'.{suggestion(name, known)}")

@@ -11,6 +11,7 @@ import yaml
 from saeval.config.field_types import conform
 from saeval.config.options import Configuration, Option, options
 from saeval.config.repeated import repeated
+from saeval.config.strict_yaml import parse_yaml
 from saeval.errors import UsageError, suggestion
 
 T = TypeVar("T")
@@ -32,8 +33,8 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read the configuration '{path}': {error}.") from error
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = parse_yaml(text)
+    except ValueError as error:
         raise UsageError(f"'{path}' is not YAML: {error}") from error
     if isinstance(found, dict) and "result_id" in found and isinstance(found.get("run"), dict):
         found = repeated(Path(path), found)

@@ -15,6 +15,13 @@ Settings = Mapping[str, Mapping[str, Any]]
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES = typing.get_args(Dtype)
 """What a model may compute in."""
+DEFAULT_TASKS: Mapping[str, tuple[str, ...]] = {
+    "language models": ("core", "probing", "absorption"),
+    "synthetic worlds": ("core", "synthetic"),
+    "all else": ("core",),
+}
+"""Tasks that run where none are named, by what an SAE reads."""
+_BY_DEFAULT = ", ".join(f"{','.join(names)} for {kind}" for kind, names in DEFAULT_TASKS.items())
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,10 @@ class Configuration:
     )
     tasks: Settings = field(
         default_factory=dict,
-        metadata=about("Tasks in order; in a file, each with its fields.", metavar="NAME,NAME"),
+        metadata=about(
+            f"Tasks in order; in a file, each with its fields. Default: {_BY_DEFAULT}.",
+            metavar="NAME,NAME",
+        ),
     )
     model: str | None = field(
         default=None,
@@ -91,6 +101,14 @@ class Configuration:
     limit: int | None = field(
         default=None,
         metadata=about("At most so many units, for tasks that have a limit.", metavar="N", least=1),
+    )
+    k: int | None = field(
+        default=None,
+        metadata=about(
+            "Ask every SAE for at most N latents per token; one that takes no such number fails.",
+            metavar="N",
+            least=1,
+        ),
     )
     batch_size: int | Literal["auto"] = field(
         default="auto",

@@ -5,14 +5,12 @@ stay quick whatever a plugin imports.
 """
 
 import ast
-import importlib.util
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
-from typing import Any
 
+from saeval.config.metric_docs import MetricDescription, metrics_of
+from saeval.config.module_source import assigned, find_class, parse
 from saeval.config.plugins import LOADERS, TASKS, Plugin, find
 from saeval.errors import UsageError
 
@@ -38,6 +36,8 @@ class Description:
     """Of a task."""
     fields: tuple[FieldDescription, ...] = ()
     """Of a task."""
+    metrics: tuple[MetricDescription, ...] = ()
+    """Of a task: those it declares."""
     format: str = ""
     """Of a loader: the files it looks for."""
     broken: str = ""
@@ -63,8 +63,8 @@ def declared_headline(task: str) -> tuple[str, ...]:
     """Metrics that an installed task names as its `headline`; none where it names none."""
     plugin = find(TASKS).get(task)
     try:
-        body = _class(plugin.module, plugin.attribute).body if plugin else []
-        declared = _assigned(body, "headline") or ()
+        body = find_class(plugin.module, plugin.attribute)[1].body if plugin else []
+        declared = assigned(body, "headline") or ()
     except (UsageError, OSError, SyntaxError, ValueError):
         return ()
     return tuple(name for name in declared if isinstance(name, str))
@@ -85,13 +85,13 @@ def _describe(plugin: Plugin, describe: Callable[[Plugin], Description]) -> Desc
 
 
 def _describe_loader(plugin: Plugin) -> Description:
-    tree = _parse(plugin.module)
-    declared = _assigned(tree.body, "FORMAT")
+    tree = parse(plugin.module)
+    declared = assigned(tree.body, "FORMAT")
     return Description(plugin, doc=ast.get_docstring(tree) or "", format=declared or "")
 
 
 def _describe_task(plugin: Plugin) -> Description:
-    tree = _class(plugin.module, plugin.attribute)
+    tree = find_class(plugin.module, plugin.attribute)[1]
     fields = tuple(
         FieldDescription(
             name=node.target.id,
@@ -104,8 +104,14 @@ def _describe_task(plugin: Plugin) -> Description:
         and isinstance(node.target, ast.Name)
         and not ast.unparse(node.annotation).startswith(("ClassVar", "typing.ClassVar"))
     )
-    version = _assigned(tree.body, "version")
-    return Description(plugin, doc=ast.get_docstring(tree) or "", version=version, fields=fields)
+    version = assigned(tree.body, "version")
+    return Description(
+        plugin,
+        doc=ast.get_docstring(tree) or "",
+        version=version,
+        fields=fields,
+        metrics=metrics_of(plugin),
+    )
 
 
 def _default(value: ast.expr) -> ast.expr:
@@ -127,51 +133,3 @@ def _text_of(node: ast.stmt) -> str:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return inspect.cleandoc(node.value.value) if isinstance(node.value.value, str) else ""
     return ""
-
-
-def _assigned(body: Sequence[ast.stmt], name: str) -> Any:
-    """The literal assigned to a name, None if there is none."""
-    for node in body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        value = getattr(node, "value", None)
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets) and value:
-            return ast.literal_eval(value)
-    return None
-
-
-def _class(module: str, name: str, hops: int = 3) -> ast.ClassDef:
-    """A class's source, followed through so many `from x import name`."""
-    for node in _parse(module).body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return node
-        if isinstance(node, ast.ImportFrom) and hops:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return _class(_resolve(module, node), alias.name, hops - 1)
-    raise UsageError(f"{module} defines no class '{name}'.")
-
-
-def _resolve(module: str, node: ast.ImportFrom) -> str:
-    package = module if _spec(module).submodule_search_locations else module.rpartition(".")[0]
-    return importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-
-
-def _parse(module: str) -> ast.Module:
-    origin = _spec(module).origin
-    if origin is None or not origin.endswith(".py"):
-        raise UsageError(f"{module} has no Python source to read its description from.")
-    return ast.parse(Path(origin).read_text(encoding="utf-8"), origin)
-
-
-def _spec(module: str) -> ModuleSpec:
-    """Where a module lies, found without running its parent packages as `find_spec` would."""
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)
-    name = top
-    for part in rest:
-        name = f"{name}.{part}"
-        locations = spec.submodule_search_locations if spec else None
-        spec = PathFinder.find_spec(name, locations) if locations else None
-    if spec is None:
-        raise UsageError(f"There is no module '{module}'.")
-    return spec

@@ -177,9 +177,9 @@ def _sae_figures(rows: Sequence[Row]) -> Record:
 
 def _variants(rows: Sequence[Row]) -> str:
     """How many are of further seeds, and how many are checkpoints; empty if none is either."""
-    found = Counter(match[1] for row in rows if (match := _VARIANT.search(row.name)))
-    kinds = [kind for key, kind in (("s", "other seeds"), ("at-", "checkpoints")) if found[key]]
-    number = found.total()
+    counts = Counter(match[1] for row in rows if (match := _VARIANT.search(row.name)))
+    kinds = [kind for key, kind in (("s", "other seeds"), ("at-", "checkpoints")) if counts[key]]
+    number = counts.total()
     saes = "SAE" if number == 1 else "SAEs"
     return f"{number} {saes} of {' and '.join(kinds)}" if number else ""
 

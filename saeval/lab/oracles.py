@@ -115,13 +115,14 @@ def best_cuts(
     It lies midway between two tokens' scores. A concept that is never true is never called.
     """
     ordered, order = scores.sort(dim=0, descending=True)
-    found = (truth.gather(0, order) * weight[order]).cumsum(0)
+    # Row i of both: what a cut just below the i-th highest score would call, and rightly.
+    hits = (truth.gather(0, order) * weight[order]).cumsum(0)
     called = weight[order].cumsum(0)
-    f1 = 2 * found / (called + found[-1])
+    f1 = 2 * hits / (called + hits[-1])
     best = f1.argmax(0, keepdim=True)
     next_best = (best + 1).clamp(max=len(scores) - 1)
     cut = (ordered.gather(0, best) + ordered.gather(0, next_best))[0] / 2
-    return torch.where(found[-1] > 0, cut, ordered[0] + 1)
+    return torch.where(hits[-1] > 0, cut, ordered[0] + 1)
 
 
 def f1_scores(
@@ -188,8 +189,8 @@ def _decoder(
         weighted = acts * weight[:, None]
         gram += weighted.T @ acts
         right += weighted.T @ x.double()
-    own = gram.diagonal().clone()
-    own[-1] = 0  # the intercept is free
-    own[own == 0] = 1e-9  # and so is a latent that is never active
-    found = torch.linalg.solve(gram + torch.diag(RIDGE * own), right).float()
-    return found[:-1], found[-1]
+    moments = gram.diagonal().clone()
+    moments[-1] = 0  # the intercept is free
+    moments[moments == 0] = 1e-9  # and so is a latent that is never active
+    solution = torch.linalg.solve(gram + torch.diag(RIDGE * moments), right).float()
+    return solution[:-1], solution[-1]

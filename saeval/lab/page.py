@@ -42,7 +42,7 @@ PARTS = {
     ),
 }
 AFTER_PARTS = """
-Names: `lab/world/topk-16` is the TopK SAE of 16 latents a token, `-s1` a further training seed,
+Names: `lab/world/topk-16` is the TopK SAE of 16 latents per token, `-s1` a further training seed,
 `-at-25` the same SAE after 25 % of its training; `random`, `pca`, `neurons` and `frozen-decoder`
 are nulls, there to be beaten; `oracle` knows the truth and stands first wherever truth is scored.
 `saeval ls sets` lists what belongs together: seeds, sparsities, architectures, checkpoints.
@@ -83,7 +83,10 @@ def write_page(docs: Path = DOCS) -> None:
         UsageError: if the folder or matplotlib is missing.
     """
     if not docs.is_dir():
-        raise UsageError(f"There is no '{docs}': the page is written in a checkout of saeval.")
+        raise UsageError(
+            f"There is no folder '{docs}': the page belongs to a checkout of saeval, and an "
+            "installed package has none. Run this in a checkout."
+        )
     if find_spec("matplotlib") is None:
         raise UsageError("The plots take matplotlib: pip install 'saeval[docs]'.")
     rows = read_rows()
@@ -131,20 +134,22 @@ def _members(ground: str, rows: Mapping[str, Row]) -> list[Member]:
     """The zoo on a ground as far as it is built, and the ground's oracle."""
     oracle = Member(ground, ORACLE, 0)
     zoo = [m for m in MEMBERS if m.ground == ground]
-    known = zoo if oracle.name in [m.name for m in zoo] else [*zoo, oracle]
-    return [m for m in known if m.name in rows]
+    members = zoo if oracle.name in [m.name for m in zoo] else [*zoo, oracle]
+    return [m for m in members if m.name in rows]
 
 
 def _table(members: Sequence[Member], rows: Mapping[str, Row]) -> list[str]:
     """One line an architecture and sparsity: the mean over seeds, and their spread."""
     names = list(rows[members[0].name].figures)
     lines = [f"| SAE | seeds | {' | '.join(names)} |", "|---|---|" + "---:|" * len(names)]
-    for one in members:
-        if one.seed:
+    for member in members:
+        if member.seed:
             continue
-        same = [rows[m.name].figures for m in members if (m.method, m.k) == (one.method, one.k)]
+        same = [
+            rows[m.name].figures for m in members if (m.method, m.k) == (member.method, member.k)
+        ]
         cells = [_spread([figures.get(name) for figures in same]) for name in names]
-        lines.append(f"| `{one.name.removeprefix(one.ground + '/')}` | {len(same)} | "
+        lines.append(f"| `{member.name.removeprefix(member.ground + '/')}` | {len(same)} | "
                      f"{' | '.join(cells)} |")  # fmt: skip
     return lines
 
@@ -179,11 +184,11 @@ def _order(members: Sequence[Member]) -> list[str]:
 
 def _spread(values: Sequence[float | None]) -> str:
     """Mean, and half the range where there are several."""
-    known = [value for value in values if value is not None]
-    if not known:
+    given = [value for value in values if value is not None]
+    if not given:
         return ""
-    mean = f"{np.mean(known):.4g}"
-    return mean if len(known) == 1 else f"{mean} ± {(max(known) - min(known)) / 2:.2g}"
+    mean = f"{np.mean(given):.4g}"
+    return mean if len(given) == 1 else f"{mean} ± {(max(given) - min(given)) / 2:.2g}"
 
 
 def _plot_l0_fvu(rows: Mapping[str, Row], path: Path) -> None:

@@ -43,7 +43,7 @@ class LoadedModel:
     identity: str
     """`id@commit` at the hub, or `local:` and a hash of configuration and weights."""
     parts: Anatomy
-    _found: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    _measured: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
     """What was measured of the network once: widths, restarts, the head. Never changes a result."""
 
     @property
@@ -133,18 +133,18 @@ class LoadedModel:
     ) -> dict[Site, Float[Tensor, "texts seq d"]]:
         """Activations at the sites; the pass ends at the deepest of them."""
         ids, attention = self._placed(ids, attention)
-        found, _ = execution.capture(self.parts, sites, ids, attention, whole=False)
-        return found
+        activations, _ = execution.capture(self.parts, sites, ids, attention, whole=False)
+        return activations
 
     def clean(
         self, sites: Sequence[Site], ids: Int[Tensor, "texts seq"], attention: Tensor
     ) -> tuple[dict[Site, Float[Tensor, "texts seq d"]], Float[Tensor, "texts seq d_model"]]:
         """One whole pass: activations at the sites, and what the output head reads."""
         ids, attention = self._placed(ids, attention)
-        found, final = execution.capture(self.parts, sites, ids, attention, whole=True)
+        activations, final = execution.capture(self.parts, sites, ids, attention, whole=True)
         if final is None:
             raise ModelError(f"{self.name} gives no final hidden state.")
-        return found, final
+        return activations, final
 
     def needs_resume(self, site: Site) -> Site | None:
         """Block input to be stored beside the activation, for sites inside a block."""
@@ -202,10 +202,10 @@ class LoadedModel:
         """
         if not self.has_logits:
             raise ModelError(f"{self.name} has no output head, so there are no logits.")
-        found = self._once("head", lambda: head.find_head(self.parts))
+        output_head = self._once("head", lambda: head.find_head(self.parts))
         rows = hidden.to(self.device, self.dtype).reshape(-1, hidden.shape[-1])
         with torch.set_grad_enabled(torch.is_grad_enabled() and rows.requires_grad):
-            logits = head.head_logits(self.parts, found, rows)
+            logits = head.head_logits(self.parts, output_head, rows)
         return logits.float().reshape(*hidden.shape[:-1], -1)
 
     def _restart(self, site: Site) -> Restart | None:
@@ -222,7 +222,8 @@ class LoadedModel:
         """Positions that RoBERTa's kin leave to padding at the start of their embedding."""
         for name, module in self.net.named_modules():
             padding = getattr(module, "padding_idx", None)
-            if "position" in name and padding is not None and module.num_embeddings == most:
+            rows = getattr(module, "num_embeddings", None)
+            if "position" in name and padding is not None and rows == most:
                 return padding + 1
         return 0
 
@@ -232,15 +233,15 @@ class LoadedModel:
     def _ids(self, role: str) -> list[int]:
         """Ids of a role, by the tokenizer, else by the configuration."""
         for owner in (self.tokenizer, self.config):
-            found = getattr(owner, role, None)
-            if found is not None:
-                return found if isinstance(found, list) else [found]
+            ids = getattr(owner, role, None)
+            if ids is not None:
+                return ids if isinstance(ids, list) else [ids]
         return []
 
     def _once(self, key: Any, measure: Any) -> Any:
-        if key not in self._found:
-            self._found[key] = measure()
-        return self._found[key]
+        if key not in self._measured:
+            self._measured[key] = measure()
+        return self._measured[key]
 
 
 def load_model(

@@ -52,8 +52,8 @@ def _is_whole(place: Place) -> bool:
 def _cached(place: Place, file: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(place.root, file, revision=place.commit)
-    return Path(found) if isinstance(found, str) else None
+    path = try_to_load_from_cache(place.root, file, revision=place.commit)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _listed(place: Place) -> int | None:

@@ -96,6 +96,9 @@ def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
             return None
         # A copy, since a block may add to what its parts return in place.
         new = _written(site, x, new).to(x, copy=True)
+        fields = getattr(output, "_fields", ())
+        if fields:  # a named tuple, whose fields are read by name (Reformer)
+            return output._replace(**{fields[0]: new})
         return new if isinstance(output, Tensor) else (new, *output[1:])
 
     handle = (
@@ -209,7 +212,7 @@ def _read(site: Site, x: Tensor) -> Tensor:
         first, end = site.components
         if x.ndim > 3 or end > x.shape[-1]:
             raise ModelError(
-                f"'{site}' names components of a vector a token, and '{site.path}:{site.side}' "
+                f"'{site}' names components of one vector per token, and '{site.path}:{site.side}' "
                 f"holds {list(x.shape)}. Give others, or the whole of it."
             )
         x = x[..., first:end]
@@ -241,7 +244,7 @@ def _entering(args: tuple, kwargs: dict) -> Tensor:
 
 
 def _by_token(x: Tensor, ids: Tensor) -> Tensor:
-    """One vector a token, where a module joins texts and tokens, or splits vectors into heads."""
+    """One vector per token, where a module joins texts and tokens, or splits vectors into heads."""
     if x.ndim == 2 and x.shape[0] == ids.numel():
         return x.unflatten(0, ids.shape)
     if x.ndim == 4 and x.shape[:2] == ids.shape:
@@ -257,7 +260,7 @@ def _check(site: Site, x: Tensor | None, ids: Tensor) -> None:
         )
     if x.ndim != 3 or x.shape[:2] != ids.shape:
         raise ModelError(
-            f"'{site}' holds a tensor of shape {list(x.shape)}, not one vector a token "
+            f"'{site}' holds a tensor of shape {list(x.shape)}, not one vector per token "
             f"{[*ids.shape, 'd']}. Choose another site, such as a block's output."
         )
 
@@ -293,13 +296,13 @@ def _handing_on(
 @contextmanager
 def shadowed(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """While open, a module runs another forward; all its attributes stay in reach."""
-    own = vars(module)
-    before = own.get("forward")
-    own["forward"] = forward
+    attributes = vars(module)
+    before = attributes.get("forward")
+    attributes["forward"] = forward
     try:
         yield
     finally:
         if before is None:
-            del own["forward"]
+            del attributes["forward"]
         else:
-            own["forward"] = before
+            attributes["forward"] = before

@@ -128,7 +128,7 @@ def follow(parts: Anatomy, layer: int) -> Flow:
     """Run a short row up to and through a block, and keep how its tensors were made.
 
     Raises:
-        ModelError: if the block does not take and give one vector a token, or what it gives
+        ModelError: if the block does not take and give one vector per token, or what it gives
             cannot be followed to what it takes.
     """
     path = parts.block(layer)
@@ -147,7 +147,7 @@ def follow(parts: Anatomy, layer: int) -> Flow:
     if flow is None or flow.end not in flow.order or shapes != {(1, TOKENS, parts.width)}:
         raise ModelError(
             f"'{path}' of {type(parts.net).__name__} takes and gives {sorted(shapes)} for a row of "
-            f"{TOKENS} tokens, and not one stream of {parts.width} numbers a token that can be "
+            f"{TOKENS} tokens, and not one stream of {parts.width} numbers per token that can be "
             "followed, so nothing can be said of what is added to it. Use the path of a module "
             f"in it: {listed(path, block)}."
         )
@@ -170,6 +170,8 @@ def _between_ends(block: nn.Module, ends: dict[str, Tensor]) -> Iterator[None]:
 
     def entering(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         x = first_tensor(args, kwargs)
+        if x is None:
+            return args, kwargs
         # Not the leaf itself, since a block may add to its input in place.
         ends["start"] = start = x.detach().requires_grad_().clone()
         return (

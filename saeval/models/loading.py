@@ -76,10 +76,14 @@ def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
                 output_loading_info=True,
                 **options,
             )
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            if method is not None:
-                raise quantised.cannot_load(place.name, method, error) from error
+        except Exception as error:
+            if method is not None:  # which error arrives depends on the package that is lacking
+                raise quantised.cannot_load(place.name, method, str(error)) from error
+            if not isinstance(error, OSError | ValueError | KeyError | RuntimeError | ImportError):
+                raise
             raise explained(place, error) from error
+        if method is not None:
+            quantised.refuse_ignored(place.name, method, net)
         _refuse_gaps(place.name, report)
         tokenizer = _fetch_tokenizer(place)
     return net.eval().requires_grad_(requires_grad=False), tokenizer
@@ -98,7 +102,7 @@ def placed(net: Any, device: str) -> Any:
     except (ValueError, RuntimeError) as error:
         if not _is_fixed(net):
             raise
-        raise quantised.cannot_load(type(net).__name__, "on its device", error) from error
+        raise quantised.cannot_load(type(net).__name__, "on its device", str(error)) from error
 
 
 def _is_fixed(net: Any) -> bool:

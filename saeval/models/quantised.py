@@ -1,4 +1,4 @@
-"""Models whose weights are stored in few bits: served where transformers runs them."""
+"""Models whose weights are stored in few bits: run where transformers can, or refused."""
 
 from typing import Any
 
@@ -17,9 +17,20 @@ def method_of(config: Any) -> str | None:
     return str(getattr(method, "value", method))
 
 
-def cannot_load(name: str, method: str, error: BaseException) -> ModelError:
+def refuse_ignored(name: str, method: str, net: Any) -> None:
+    """Refuse a network that was loaded as if its weights were not quantised.
+
+    Raises:
+        ModelError: if transformers passed over what the configuration says.
+    """
+    still = getattr(net.config, "quantization_config", None) is not None
+    if still and getattr(net, "hf_quantizer", None) is None:
+        raise cannot_load(name, method, "it knows no such quantisation")
+
+
+def cannot_load(name: str, method: str, reason: str) -> ModelError:
     """What to say when transformers does not load a quantised model, in one line."""
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = " ".join(reason.split()).rstrip(".!")
     return ModelError(
         f"'{name}' holds quantised weights ({method}), and transformers cannot load them here: "
         f"{reason:.300}. Install what that names, run where such weights are supported, or give "

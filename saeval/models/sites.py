@@ -33,9 +33,9 @@ def resolve(parts: Anatomy, text: str) -> Site:
             module's input or output.
     """
     text = text.strip()
-    for found in (_alias(parts, text), _module(parts, text)):
-        if found is not None:
-            return found
+    site = _alias(parts, text) or _module(parts, text)
+    if site is not None:
+        return site
     raise ModelError(
         f"'{text}' names no place in {type(parts.net).__name__} ({parts.n_layers} layers in "
         f"'{parts.blocks}'). Nearest: {', '.join(_nearest(parts, text))}. Write a module "

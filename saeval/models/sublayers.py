@@ -183,7 +183,7 @@ def _sublayer(
         if any(call.holds(inner) for inner in made)
         and not any(call is other or call.holds(other) for other in elsewhere)
     ]
-    whole = [*made, *around]
+    whole = list(dict.fromkeys([*made, *around]))
     outer = [call for call in whole if not any(other.holds(call) for other in whole)]
     heavy = sorted((call for call in outer if has_matrix(call.module)), key=lambda call: call.began)
     mixes = any(_mixes_tokens(call) for call in outer if not is_norm(call.module))

@@ -116,7 +116,7 @@ def _figure(
     if figures[0] is None:
         return
     if len(set(figures)) == 1:
-        said = f"{figures[0]:.12g}"
+        said = _plain(figures[0])
     else:
         equal = (one for one in rows[0] if [row[one] for row in rows] == list(figures))
         column = next(equal, None)
@@ -179,7 +179,7 @@ def _axis(values: Sequence[Any]) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.12g}"
+        return f"{value:.0f}" if value.is_integer() else repr(value)
     return str(value) if isinstance(value, int) or value.isidentifier() else f'"{value}"'
 
 

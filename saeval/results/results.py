@@ -12,6 +12,8 @@ from saeval.results.training_seeds import SeedSpread, over_training_seeds
 if TYPE_CHECKING:
     import pandas as pd
 
+NULLS = ("neurons", "pca")
+"""Architectures that are nulls, whoever made one."""
 HOW = "table(columns=['all'], parts=True), to_pandas()"
 """How to see in Python what a table leaves out."""
 
@@ -135,5 +137,6 @@ class Results(Sequence[Result]):
 
 
 def _is_null(result: Result) -> bool:
-    """Whether its SAE is there to be beaten, such as a random one."""
-    return any(about.get("null") for about in result.provenance.get("saes", ()))
+    """Whether its SAE is there to be beaten: it says so, or is of an architecture that is."""
+    about = result.provenance.get("saes", ())
+    return any(each.get("null") or each.get("architecture") in NULLS for each in about)

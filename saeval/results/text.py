@@ -81,6 +81,12 @@ def wrapped(text: str, width: int, *, hanging: int = 0) -> list[str]:
     return [*lines, line]
 
 
+def longest_piece(text: str) -> int:
+    """Columns below which a word of the text breaks at no sign that invites it."""
+    pieces = (piece for word in text.split(" ") for piece in _BREAKABLE.findall(word))
+    return max(map(width_of, pieces), default=0)
+
+
 def _pieces(word: str, width: int) -> Iterator[str]:
     """A word in pieces none of which is wider than a line; whole, if it is not."""
     if width_of(word) <= width:
@@ -256,7 +262,7 @@ def _field(key: str, value: Any, width: int) -> Iterator[str]:
     key, inner = printable(key), max(width - 4, NARROWEST)
     if isinstance(value, list | tuple) and isinstance(value[0], Mapping):
         yield f"{key}:"
-        yield from (f"    {line}" for line in listing(value, inner).splitlines())
+        yield from (f"    {line}".rstrip() for line in listing(value, inner).splitlines())
     elif isinstance(value, list | tuple):
         yield f"{key} ({len(value)}):"
         yield from _indented(map(str, value), inner)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from saeval.errors import SaevalError
+from saeval.errors import LoadError, SaevalError, UsageError
+from saeval.registry.entries import Expected
 from saeval.running.named_saes import NamedSAE
 from saeval.running.places import SiteSpec
 from saeval.running.preflight.checks import Claims, claims_of
@@ -12,6 +13,7 @@ from saeval.running.progress import Clock
 from saeval.running.session import Session
 from saeval.running.walk import WorkItem
 from saeval.sae import SAE, content_hash
+from saeval.sae.traits import with_k
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,23 @@ def told_of(label: str, count: int) -> Iterator[None]:
 
 
 def _loaded(named_sae: NamedSAE, session: Session) -> LoadedSAE:
-    sae = _with_width(named_sae, session)
-    claims = claims_of(sae, named_sae.expected)
+    sae, expected, k = _with_width(named_sae, session), named_sae.expected, session.options.k
+    if k is not None:
+        sae, expected = _asked_for(sae, k), Expected()  # published figures are of another k
+    claims = claims_of(sae, expected)
     return LoadedSAE(named_sae, sae, content_hash(sae), claims, session.sources.place(claims))
+
+
+def _asked_for(sae: SAE, k: int) -> SAE:
+    """The SAE that answers with at most k latents per token.
+
+    Raises:
+        LoadError: if it does not take such a number, or not this one.
+    """
+    try:
+        return with_k(sae, k)
+    except UsageError as error:  # of this SAE alone: others may take it
+        raise LoadError(f"--k {k}: {error} Leave --k away, or score it by itself.") from error
 
 
 def _with_width(named_sae: NamedSAE, session: Session) -> SAE:

@@ -72,7 +72,8 @@ class NamedSAE:
         """
         if isinstance(self.member, Entry | FolderRef):
             entry = self.member if isinstance(self.member, Entry) else None
-            return load_folder(fetch_member(self.member), entry=entry, device=device, dtype=dtype)
+            sae = load_folder(fetch_member(self.member), entry=entry, device=device, dtype=dtype)
+            return _named_after(self.label, sae)
         return _as_sae(self.member, device, dtype, d_in)
 
     def source(self) -> dict[str, Any]:
@@ -84,6 +85,13 @@ class NamedSAE:
             return {"source": self.member.source}
         inner = self.member.foreign.inner if isinstance(self.member, Wrapped) else self.member
         return {"source": f"object {type(inner).__name__}"}
+
+
+def _named_after(label: str, sae: Any) -> Any:
+    """The SAE with the name it was asked for in its origin, which its repr shows."""
+    if type(sae) not in ARCHITECTURES.values():
+        return sae
+    return replace(sae, origin=replace(sae.origin, source=label))
 
 
 def _as_sae(member: Any, device: str, dtype: torch.dtype | None, d_in: int | None = None) -> SAE:

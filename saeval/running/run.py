@@ -33,7 +33,7 @@ __all__ = ["evaluate", "load_sae", "run_configuration"]
 
 def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     saes: Any,
-    tasks: Any,
+    tasks: Any = None,
     *,
     model: Any = None,
     site: str | None = None,
@@ -42,6 +42,7 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     seeds: int | Sequence[int] = (0,),
     config: Mapping[str, Mapping[str, Any]] | None = None,
     limit: int | None = None,
+    k: int | None = None,
     batch_size: int | str = "auto",
     device: str = "auto",
     dtype: str | torch.dtype | None = None,
@@ -59,7 +60,8 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         saes: Registry id, set, glob, folder, `hf://` source or object with encode and decode (as
             wide as the site, if it does not say); a sequence of these; or a mapping of names to
             objects.
-        tasks: Names (a sequence, or one text with commas), or configured tasks.
+        tasks: Names (a sequence, or one text with commas), or configured tasks; None: those that
+            can say something of what the SAEs read, `saeval.config.options.DEFAULT_TASKS`.
         model: Hugging Face id, folder, LoadedModel, or (network, tokenizer); None: the one that
             each SAE names.
         site: Module path or alias; None: the one that each SAE names.
@@ -69,6 +71,8 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         seeds: Each task runs once under each; one number, or several.
         config: Fields of tasks, by task.
         limit: At most so many units, for the tasks that have a `limit`.
+        k: Ask every SAE for at most so many latents per token; one that takes no such number (it
+            has no `with_k`) is a failed row.
         batch_size: Rows (of 128 tokens) a pass of the model; changes no score.
         device: `auto`, `cpu`, `cuda` or `mps`.
         dtype: The model's; None: float32.

@@ -15,6 +15,7 @@ from saeval.config.configuration import from_mapping
 from saeval.config.options import Configuration, Settings
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
+from saeval.running.default_tasks import default_tasks
 from saeval.running.jobs import Job, make_jobs
 from saeval.running.named_saes import NamedSAE
 from saeval.running.opening import Opening, as_model
@@ -34,6 +35,7 @@ class Request:
     below that count."""
     saes: Any
     tasks: Any
+    """None: the default ones."""
     settings: Settings
     """Fields of tasks that are named, by task."""
     model: Any
@@ -64,7 +66,7 @@ def request_of_configuration(options: Configuration) -> Request:
     return Request(
         options=options,
         saes=list(options.saes),
-        tasks=list(options.tasks),
+        tasks=list(options.tasks) or None,
         settings=options.tasks,
         model=options.model,
         data=options.data,
@@ -132,9 +134,10 @@ def begin(
         DataError: if the data cannot be read.
     """
     options, given = request.options, read_data(request.data, inputs)
-    common = {"limit": options.limit, "compat": options.compat, "texts": given.texts}
-    jobs = make_jobs(request.tasks, request.settings, common, options.seeds)
     opening = _opening(request, given.array, store)
+    tasks = default_tasks(named_saes, opening) if request.tasks is None else request.tasks
+    common = {"limit": options.limit, "compat": options.compat, "texts": given.texts}
+    jobs = make_jobs(tasks, request.settings, common, options.seeds)
     file = given.array if isinstance(given.array, str) else None
     alone = sum(not job.is_group for job in jobs)
     sets = max(1, len({named_sae.set for named_sae in named_saes if named_sae.set}))

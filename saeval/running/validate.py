@@ -1,20 +1,27 @@
 """`saeval validate`: is this an SAE that can be scored, and does it belong to this model?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from saeval.errors import UsageError
+from saeval.errors import SaevalError
 from saeval.models.loading import pick_device
+from saeval.running.loading import LoadedSAE
 from saeval.running.named_saes import NamedSAE, find_saes
 from saeval.running.opening import Opening
-from saeval.running.preflight.checks import claims_of, preflight
-from saeval.running.preflight.reconstruction import Check, take_sample
+from saeval.running.preflight.checks import claims_of
+from saeval.running.preflight.members import check_members, check_structure
+from saeval.running.preflight.reconstruction import Check
 from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.running.sources import Sources
 from saeval.running.user_data import read_data
 from saeval.sae import SAE, content_hash, d_out, origin_of
+from saeval.training.texts import read_texts
+
+MOST_TEXTS = 64
+"""Of the user's; the checks look at a few hundred tokens."""
 
 
 @dataclass(frozen=True)
@@ -43,44 +50,55 @@ def validated(
 
     Args:
         source: As for `--sae`.
-        model: What it should belong to; None: only loaded.
+        model: What it should belong to; None: the model that each SAE names.
         site: Where it is read; None: where it says.
-        data: File of activations that take the place of a model.
+        data: File of texts that are read, or of activations that take the place of a model; None:
+            the lab's texts for a model of the lab, a page of English for others.
         device: As for `--device`.
 
     Raises:
-        UsageError: if the name means nothing, or `data` holds no activations.
-        SaevalError: if an SAE or the model cannot be had.
+        UsageError: if the name means nothing.
+        DataError: if the data cannot be read.
+        SaevalError: if an SAE, or the model that was given, cannot be had.
     """
     given = read_data(data, Path())
-    if given.texts is not None:
-        raise UsageError(f"'{data}' holds texts; validate takes a file of activations as --data.")
+    texts = None if given.texts is None else list(islice(read_texts(Path(given.texts)), MOST_TEXTS))
     opening = Opening(model=model, site=site, array=given.array, device=pick_device(device))
-    for named_sae in find_saes(source):
-        yield validate(named_sae, opening)
-
-
-def validate(named_sae: NamedSAE, opening: Opening) -> Verdict:
-    """Load an SAE; check it against a model or stored activations where there are some.
-
-    Raises:
-        SaevalError: if the SAE or the model cannot be had.
-    """
-    sae = named_sae.load(opening.device)
-    facts = _facts(sae)
-    if opening.model is None and opening.array is None:
-        return Verdict(named_sae.label, facts)
-    claims = claims_of(sae, named_sae.expected)
     sources = Sources(opening)
     sources.check()
-    source = sources.open(sources.place(claims))
-    rows = rows_to_look_at(source)
-    structure = preflight(sae, claims, source, None)
-    if rows is None or any(check.status == "error" for check in structure):
-        return Verdict(named_sae.label, facts, structure)
-    return Verdict(
-        named_sae.label, facts, preflight(sae, claims, source, take_sample(source, rows))
-    )
+    is_given = model is not None or given.array is not None
+    for named_sae in find_saes(source):
+        yield _verdict(named_sae, sources, texts, device=opening.device, is_given=is_given)
+
+
+def _verdict(
+    named_sae: NamedSAE,
+    sources: Sources,
+    texts: Sequence[str] | None,
+    *,
+    device: str,
+    is_given: bool,
+) -> Verdict:
+    """Load an SAE; check it where it reads, if that can be had."""
+    sae = named_sae.load(device)
+    facts, claims = _facts(sae), claims_of(sae, named_sae.expected)
+    if not is_given and claims.model is None:
+        return Verdict(named_sae.label, facts)
+    try:
+        place = sources.place(claims)
+        sources.keep_only([place])
+        source = sources.open(place)
+    except SaevalError as error:
+        if is_given:
+            raise
+        # What the SAE names may be out of reach, which says nothing against the SAE.
+        missing = Check("model", "unknown", str(claims.model), "", str(error))
+        return Verdict(named_sae.label, facts, (missing,))
+    member = LoadedSAE(named_sae, sae, facts["hash"], claims, place)
+    checks = check_structure([member], [source])
+    if not any(check.status == "error" for check in checks):
+        checks = check_members([member], [source], [rows_to_look_at(source, texts)])
+    return Verdict(named_sae.label, facts, checks)
 
 
 def _facts(sae: SAE) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Codes:
     offsets: Int[Tensor, " tokens_plus_1"]
     """int64; entries of token t are offsets[t] to offsets[t + 1]."""
     d_sae: int
+    """Number of latents."""
 
     @classmethod
     def from_dense(cls, acts: Float[Tensor, "tokens d_sae"]) -> "Codes":

@@ -134,6 +134,8 @@ class Origin:
     """Trained on TransformerLens-processed (centred) residual-stream activations."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Everything else the configuration held, JSON-like, for the record."""
+    source: str | None = None
+    """Name under which it was asked for, such as a registry id; no file says it."""
 
     @property
     def read_sites(self) -> tuple[str, ...]:

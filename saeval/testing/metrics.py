@@ -3,12 +3,13 @@
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from saeval.evidence import Evidence, Missing
+from saeval.evidence import Evidence, Metric, Missing
+from saeval.evidence.metric import OPEN
 
 
 def check_declared(task: Any, yielded: Iterable[Evidence | Missing]) -> None:
@@ -35,10 +36,11 @@ def check_declared(task: Any, yielded: Iterable[Evidence | Missing]) -> None:
                 )
 
 
-def declared(task: type) -> list[Any]:
+def declared(task: type) -> list[Metric]:
     """Records at the top of the task's module, and of the modules of metrics beside it."""
-    own = sys.modules[task.__module__]
-    return [record for module in [own, *_beside(own)] for record in _records(vars(module))]
+    home = sys.modules[task.__module__]
+    values = [value for module in [home, *_beside(home)] for value in vars(module).values()]
+    return [value for value in values if isinstance(value, Metric)]
 
 
 def _beside(module: ModuleType) -> Iterator[ModuleType]:
@@ -49,15 +51,6 @@ def _beside(module: ModuleType) -> Iterator[ModuleType]:
             yield importlib.import_module(f"{module.__package__}.{found.name}")
 
 
-def _records(values: Mapping[str, Any]) -> Iterator[Any]:
-    """What has the fields of a metric's record, alone or in a mapping or sequence."""
-    for value in values.values():
-        inner = value.values() if isinstance(value, Mapping) else value
-        for one in inner if isinstance(value, Mapping | tuple | list) else [value]:
-            if all(hasattr(one, name) for name in ("name", "unit", "better", "formula")):
-                yield one
-
-
 def _fits(pattern: str, name: str) -> bool:
     """Whether a declared name, perhaps with `{k}` for a number, is this one."""
-    return bool(re.fullmatch(re.escape(pattern).replace(r"\{k\}", r"\d+"), name))
+    return bool(re.fullmatch(re.escape(pattern).replace(re.escape(OPEN), r"\d+"), name))

@@ -68,7 +68,7 @@ def _is_text(node: ast.stmt) -> bool:
 
 def _check_inputs(task: Any) -> None:
     """Asked twice, it tells the same data apart alike."""
-    for model in ("gpt2", None):
+    for model in ("gpt2", None) if callable(getattr(task, "inputs", None)) else ():
         if task_inputs(task, model) != task_inputs(task, model):
             raise AssertionError(
                 f"`inputs({model!r})` of {task.name} gives another answer each time, so that no "

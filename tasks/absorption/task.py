@@ -119,7 +119,10 @@ class Absorption:
         tokens = alphabetic_tokens(tokenizer)
         words = choose_words(tokens, self._per_letter, generator(seed, "words"))
         if not words.text:
-            raise NotApplicable(f"The tokenizer of {source.name} has no alphabetic tokens.")
+            raise NotApplicable(
+                f"The tokenizer of {source.name} has no alphabetic tokens, so there are no words "
+                "whose first letter could be asked for."
+            )
         template = self.template or (LAB_TEMPLATE if on_lab else TEMPLATE)
         rng = generator(seed, "prompts")
         texts = split_prompts(words, splits(words), template, self.examples, rng)

@@ -189,7 +189,10 @@ def _of_batches(rows: Statistics, d_out: int) -> Iterator[Evidence | Missing]:
     }
     sums = {name: column[sums["tokens"] > 0] for name, column in sums.items()}
     if (sums["dot"] == 0).any():
-        yield from missing([_BIAS], "Undefined: in some batch the reconstruction is orthogonal.")
+        yield from missing(
+            [_BIAS],
+            "Undefined: in some batch the reconstruction does not point along the activations.",
+        )
     else:
         ratio = bias_of_batches(sums["sq_norm_hat"], sums["dot"])
         yield from evidence(units("saebench_batches", "batch", {"ratio": ratio}), [_BIAS])

@@ -27,7 +27,14 @@ from .site_sums import site_sums
 
 DEFAULT_ROWS = 1024
 """Rows of the default text: 131,072 tokens at most."""
-NO_LOGITS = "Predictions need a model with an output head, and this source has none."
+NO_LOGITS = (
+    "It judges the model's predictions, which need a model with an output head; stored activations "
+    "and synthetic worlds have none."
+)
+NOT_ASKED_FOR = (
+    "It judges the model's predictions, and core.ce_rows is 0: set it to the number of rows on "
+    "which they are to be judged."
+)
 
 
 @dataclass(frozen=True)
@@ -231,4 +238,4 @@ def _first(rows: Statistics, count: int) -> Statistics:
 
 
 def _why_no_losses(source: ActivationSource) -> str:
-    return "core.ce_rows is 0." if has_logits(source) else NO_LOGITS
+    return NOT_ASKED_FOR if has_logits(source) else NO_LOGITS

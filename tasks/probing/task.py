@@ -1,5 +1,6 @@
 """Probing: what labels a few latents of an SAE give away, and what all of them do."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import Prepared
 
+from .._draws import generator
 from .._texts.labelled import (
     LAB,
     SAEBENCH,
+    TEST_SHARE,
     DataSet,
     Labelled,
     chosen,
@@ -28,7 +31,6 @@ from .._texts.labelled import (
     lab_sets,
     listed,
     read,
-    split,
 )
 from . import concepts, saebench
 from .choosing import spread
@@ -163,7 +165,10 @@ class Probing:
         )
         ks = [k for k in self.top_k if k <= sae.d_sae]
         if not ks:
-            raise NotApplicable(f"probing.top_k asks for more than the {sae.d_sae} latents.")
+            raise NotApplicable(
+                f"probing.top_k is {list(self.top_k)}, but the SAE has only {sae.d_sae} latents, "
+                "so there is no probe to fit. Lower one of them."
+            )
         on_tokens = prepared.facts["concepts"] is not None
         row = "text" if source.stored_rows is None else "activation"
         yield from evidence(problems(subjects, ks, seed, detect=not on_tokens), row)
@@ -181,7 +186,10 @@ class Probing:
             for part, reason in zip(refused["part"], refused["reason"], strict=True):
                 yield from missing(saebench.SCORES, reason, part)
             too_many = [metric for k, metric in saebench.SPARSE.items() if k > sae.d_sae]
-            yield from missing(too_many, f"The SAE has only {sae.d_sae} latents.")
+            reason = (
+                f"It asks for more latents than there are: the SAE has only {sae.d_sae} latents."
+            )
+            yield from missing(too_many, reason)
         elif self.compat:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
             yield from missing(saebench.SCORES, reason)
@@ -282,8 +290,16 @@ def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
             "probe for. Put whole numbers `labels`, one for each row, beside `activations` in a "
             ".safetensors file; or give a model, and labelled texts with probing.data."
         )
-    units = Labelled(tuple(range(len(rows))), tuple(str(label) for label in rows.labels.tolist()))
-    return with_tests(split(Path(rows.name).stem, units, seed))
+    labels = rows.labels.tolist()
+    units = Labelled(tuple(range(len(rows))), tuple((str(label),) for label in labels))
+    key = hashlib.sha256(repr(labels).encode()).hexdigest()
+    order = generator(seed, f"split/{key}").permutation(len(rows))
+    drawn = pd.Series(rows.labels[order])
+    rank = drawn.groupby(drawn).cumcount().to_numpy()
+    size = drawn.groupby(drawn).transform("size").to_numpy()
+    tested = rank < np.round(size * TEST_SHARE)
+    parts = (units.take(order[~tested]), units.take(order[tested]))
+    return with_tests(DataSet(Path(rows.name).stem, *parts, key=key))
 
 
 def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:

@@ -243,7 +243,7 @@ def test_gradients_and_ids_are_handed_over(
     assert float(slope.abs().max()) > 0.01
     for tokens in (8, 1000):
         again = source_of(model, sites, tmp_path, batch_tokens=tokens)
-        sae = Gradients(source.widths.d_in)
+        sae: Any = Gradients(source.widths.d_in)
         with torch.no_grad():
             acts = torch.cat([codes.dense() for _, codes in read_codes(again, sae, rows)])
             last = rows.attention.sum(1) - 2
@@ -258,7 +258,8 @@ def test_gradients_and_ids_are_handed_over(
 @pytest.mark.parametrize("needs", ["needs_gradient", "needs_tokens"])
 def test_stored_activations_have_neither(needs: str) -> None:
     """What an SAE needs and the source has not is named, with the way out."""
-    source, sae = array_source(np.ones((4, 3), np.float32), name="mine"), Gradients(3)
+    source = array_source(np.ones((4, 3), np.float32), name="mine")
+    sae: Any = Gradients(3)
     sae.needs_gradient, sae.needs_tokens = needs == "needs_gradient", needs == "needs_tokens"
     for read in (
         lambda: list(read_codes(source, sae, source.stored_rows)),
@@ -305,11 +306,13 @@ def test_a_source_of_somebody_elses_needs_a_dozen_members(
     """All that tasks read works through them; a source that leaves rows out is found out."""
     source = source_of(models["gpt2"], ("layers.1",), tmp_path)
     rows = source.tokenize(TEXTS, name="texts")
-    theirs, last = Short(source, len(rows)), AtPositions(rows.attention.sum(1) - 1)
+    theirs: Any = Short(source, len(rows))
+    last = AtPositions(rows.attention.sum(1) - 1)
     assert isinstance(theirs, ActivationSource)
     assert np.array_equal(read_x(theirs, rows), read_x(source, rows))
-    sae = Gradients(16)
+    sae: Any = Gradients(16)
+    fewer: Any = Short(source, len(rows) - 1)
     for read in (read_x, lambda *given: read_acts(given[0], sae, *given[1:])):
         for select in ([], [last]):
             with pytest.raises(DataError, match="must give all rows, in order"):
-                read(Short(source, len(rows) - 1), rows, *select)
+                read(fewer, rows, *select)

@@ -116,8 +116,10 @@ def test_core_scores_them_as_the_flat_array_and_clusters_by_unit() -> None:
     table = fvu.units.table
     y = torch.from_numpy(X[7])
     error = (sae.decode(sae.encode(y), y) - y).square().sum()
-    assert table["sq_err"][7] == pytest.approx(float(error), rel=1e-5)
-    assert table["sq_dev"].sum() == pytest.approx(((X - X.mean((0, 1))) ** 2).sum(), rel=1e-5)
+    assert float(table["sq_err"].to_numpy()[7]) == pytest.approx(float(error), rel=1e-5)
+    assert float(table["sq_dev"].to_numpy().sum()) == pytest.approx(
+        ((X - X.mean((0, 1))) ** 2).sum(), rel=1e-5
+    )
 
 
 def test_core_leaves_masked_vectors_out(tmp_path: Path) -> None:

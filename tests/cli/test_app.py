@@ -16,6 +16,7 @@ import tiny_runs
 from click.testing import CliRunner, Result
 from tiny_runs import sae_folder, texts_file
 
+import saeval
 from saeval.cli.app import app
 from saeval.results.score import COLUMNS
 
@@ -67,6 +68,7 @@ finally:
         *(f"ls {kind}" for kind in ("saes", "sets", "tasks", "loaders", "models", "results")),
         *(f"describe {name}" for name in ("core", "sae_lens", "openai-community/gpt2")),
         "describe saebench",
+        "describe ce_loss_score",
         "describe lab/world",
         "describe .",
     ],
@@ -103,7 +105,8 @@ def _cpu_seconds(*arguments: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "ls saes", "ls models", "describe core", "describe lab/world"]
+    "arguments",
+    ["--help", "ls saes", "ls models", "describe core", "describe fvu", "describe lab/world"],
 )
 def test_quick_commands_answer_in_a_quarter_of_a_second(arguments: str) -> None:
     """By CPU time; on a machine so busy that imports alone take 0.1 s, by a multiple of that."""
@@ -116,13 +119,77 @@ def test_a_run_prints_a_table_that_explains_itself(gpt2: Path, tmp_path: Path) -
     assert done.exit_code == 0, done.output
     head = next(line for line in done.stdout.splitlines() if line.startswith("metric"))
     assert head.split("  ")[0] == "metric"
-    assert all(name in head for name in ("value", "95 % interval", "unit", "n", "floor", "ceiling"))
+    assert all(name in head for name in ("value", "95 % interval", "n", "floor", "ceiling"))
     (fvu,) = [line for line in done.stdout.splitlines() if line.startswith("fvu ")]
     assert "↓" in fvu
     assert "fraction" in fvu
     assert f"{len(tiny_runs.TEXTS)} documents" in fvu
     assert "Results in results: 1 computed, 0 found." in done.stdout
     assert "core v1" in done.stdout
+
+
+def test_a_run_shows_what_is_asked_for(gpt2: Path, tmp_path: Path) -> None:
+    """--columns and --parts choose what the tables hold, at any width, from the same results."""
+    arguments = core(sae_folder(tmp_path / "a"), gpt2)
+    plain = call(*arguments, "--quiet")
+    assert "Not shown (--columns all, --parts, --json): " in plain.stdout
+    assert "\nmse" not in plain.stdout
+    some = call(*arguments, "--columns", "mse,density*", "--parts")
+    assert ("\nmse" in some.stdout, "\nfvu" in some.stdout, "dead" in some.stdout) == (1, 0, 1)
+    everything = call(*arguments, "--columns", "all", "--parts")
+    assert "Not shown" not in everything.stdout
+    for done in (plain, some, everything):
+        assert done.exit_code == 0, done.output
+        assert max(map(len, done.stdout.splitlines())) <= 80
+    wrong = call(*arguments, "--columns", "fvi")
+    assert wrong.exit_code == 2
+    assert "There is no metric 'fvi'" in wrong.stderr
+    assert "Did you mean 'fvu'" in wrong.stderr
+
+
+def test_training_seeds_have_rows_of_their_own(tmp_path: Path) -> None:
+    """A set of kind seeds gets mean and SD over its members; another kind of set does not."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
+    for seed in range(3):
+        sae_folder(tmp_path / f"s{seed}", seed)
+    entries = "".join(f"  - {{id: my/s{i}, source: 'file://s{i}'}}\n" for i in range(3))
+    registry = "saes:\n{}sets:\n  - {{name: my/set, kind: {}, members: [my/s0, my/s1, my/s2]}}\n"
+    seen = {}
+    for kind in ("seeds", "members"):
+        (tmp_path / "registry.yaml").write_text(registry.format(entries, kind))
+        done = call("run", "--sae", "my/set", "--tasks", "core", "--data", "x.npy")
+        assert done.exit_code == 0, done.output
+        seen[kind] = done.stdout
+    assert "mean of 3 seeds" in seen["seeds"]
+    assert "over the 3 training seeds of my/set" in " ".join(seen["seeds"].split())
+    assert "mean of" not in seen["members"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(f"ls {kind}" for kind in ("saes", "sets", "tasks", "loaders", "models")),
+        *(f"describe {name}" for name in ("core", "lab/world", "lab/world/topk-16", "saebench")),
+    ],
+)
+def test_lists_fit_the_terminal(command: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of a list or a description is wider than the terminal; ids stay whole."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    done = call(*command.split())
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.stdout.splitlines())) <= width
+    if command == "ls saes" and width > 40:
+        ids = [json.loads(line)["id"] for line in call("ls", "saes", "--json").stdout.splitlines()]
+        assert {line.split()[0] for line in done.stdout.splitlines()} >= set(ids)
+
+
+def test_the_version_says_where_it_is() -> None:
+    """--version names version and folder, and loads nothing slow."""
+    command = [sys.executable, "-c", _THEN_TELL, "--version"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == f"saeval {saeval.__version__} ({Path(saeval.__file__).parent})\n"
+    assert not SLOW.intersection(done.stderr.rpartition("loaded ")[2].split())
 
 
 def test_json_is_one_score_a_line(gpt2: Path, tmp_path: Path) -> None:
@@ -177,10 +244,53 @@ def test_lists_and_descriptions(gpt2: Path, tmp_path: Path) -> None:
     listed = [json.loads(line)["id"] for line in call("ls", "saes", "--json").stdout.splitlines()]
     some = call("ls", "saes", "saebench/*/topk-0", "--json").stdout.splitlines()
     assert 0 < len(some) < len(listed)
+    short = call("ls", "saes").stdout
+    assert len(short.splitlines()) < len(listed) / 10
+    assert "gemma-scope-2b-pt-transcoders" in short
     about = json.loads(call("describe", listed[0], "--json").stdout)
     assert about["SAE"] == listed[0]
     assert "ce_rows" in call("describe", "core").stdout
     assert "W_dec" in call("describe", tmp_path / "a").stdout
+
+
+@pytest.mark.parametrize(
+    "name, function",
+    [
+        ("ce_loss_score", "loss.py:harm_avoided"),
+        ("best_latent_f1_untuned", "f1.py:untuned"),
+        ("mean_absorption_fraction", "projections.py:absorption_fraction"),
+        ("auc_top_4", "scoring.py:auc_components"),
+        ("saebench_sae_top_5_test_accuracy", "scoring.py:is_right"),
+    ],
+)
+def test_describe_gives_the_formula_of_a_metric(name: str, function: str) -> None:
+    """Formula in words, unit, direction, task, warning, and where the code stands; 80 columns."""
+    text = call("describe", name).stdout
+    assert f"metric: {name}" in text
+    assert function in text
+    for key in ("task:", "unit:", "better:", "formula:", "do_not_trust_it:", "declared_in:"):
+        assert key in text, key
+    assert len(json.loads(call("describe", name, "--json").stdout)["formula"].split()) > 5
+
+
+def test_describe_lists_the_metrics_of_a_task() -> None:
+    """Each with unit, direction, anchors and formula; a glob lists those that fit."""
+    text = call("describe", "core").stdout
+    assert "fraction, lower is better, floor 1, ceiling 0" in text
+    listed = json.loads(call("describe", "core", "--json").stdout)["metrics"]
+    assert {"fvu", "ce_loss_score", "saebench_l0"} < {metric["name"] for metric in listed}
+    rows = [
+        json.loads(line)
+        for line in call("describe", "saebench_*", "--json").stdout.split("\n")[:-1]
+    ]
+    assert [row["task"] for row in rows] == ["absorption", "core", "probing"]
+    assert all(m["name"].startswith("saebench_") for row in rows for m in row["metrics"])
+
+
+def test_describe_offers_the_nearest_metric() -> None:
+    """A metric that is mistyped is met with the nearest names."""
+    assert "'ce_loss_score'" in call("describe", "ce_los_score").stderr
+    assert "'auc_top_1'" in call("describe", "auc_topp_1").stderr
 
 
 def test_describe_knows_aliases_and_refuses_nothing() -> None:
@@ -249,8 +359,12 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
 
 
 def test_progress_is_drawn_on_a_terminal_only(gpt2: Path, tmp_path: Path) -> None:
-    """On a terminal a line tells what goes on, and is taken away; elsewhere there is none."""
-    arguments = list(map(str, core(sae_folder(tmp_path / "a"), gpt2)))
+    """On a terminal a line tells what goes on, whatever the name's length, and is taken away.
+
+    Elsewhere each result has a line on stderr, and --quiet has none.
+    """
+    long = tmp_path / ("a" * 60) / ("b" * 60)
+    arguments = list(map(str, core(sae_folder(long), gpt2)))
     primary, secondary = os.openpty()
     command = [sys.executable, "-c", "from saeval.cli.app import main; main()", *arguments]
     with subprocess.Popen(command, stderr=secondary, stdout=subprocess.PIPE) as process:
@@ -263,9 +377,12 @@ def test_progress_is_drawn_on_a_terminal_only(gpt2: Path, tmp_path: Path) -> Non
         os.close(primary)
     assert process.returncode == 0
     assert b"loading the model" in seen
-    assert b"core: scoring" in seen
+    assert b"[0/1] scoring core of " in seen
     assert seen.rstrip(b" ").endswith(b"\r")
-    assert "scoring" not in call(*arguments, "--force").stderr
+    again = call(*arguments, "--force")
+    assert f"1 of 1 results, 0 s: finished core of {long}" in again.stderr
+    assert "finished core" not in again.stdout
+    assert "1 of 1 results" not in call(*arguments, "--force", "--quiet").stderr
 
 
 def test_parity_command(parity_dir: Path) -> None:
@@ -362,7 +479,7 @@ def test_a_failure_is_said_once(tmp_path: Path) -> None:
     arguments = ("run", "--sae", sae_folder(tmp_path / "a"), "--tasks", "core", "--data", "x.npy")
     done = call(*arguments)
     assert done.exit_code == 1
-    assert (done.stdout.count("failed: "), done.stderr) == (1, "")
+    assert (done.stdout.count("failed: "), done.stderr.count("error: ")) == (1, 0)
     done = call(*arguments, "--json")
     assert done.exit_code == 1
     assert done.stderr.count("error: ") == 1

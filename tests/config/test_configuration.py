@@ -48,6 +48,7 @@ FULL = {
     "registry": "own.yaml",
     "seeds": [0, 2],
     "limit": 100,
+    "k": 8,
     "batch_size": 4096,
     "device": "cpu",
     "dtype": "bfloat16",

@@ -88,7 +88,7 @@ def test_the_page_shows_oracles_and_is_for_checkouts(tmp_path: Path) -> None:
     built = {row.rpartition("/")[0] for row in read_rows() if row.endswith(f"/{ORACLE}")}
     shown = {each[5:].partition("`")[0] for each in tables if f"| `{ORACLE}` |" in each}
     assert shown == built
-    with pytest.raises(UsageError, match="written in a checkout"):
+    with pytest.raises(UsageError, match="Run this in a checkout"):
         write_page(tmp_path / "docs")
 
 

@@ -523,11 +523,15 @@ def test_results_are_a_sequence_with_a_table() -> None:
     assert Results([]).to_pandas().columns.tolist() == list(COLUMNS)
 
 
-def test_repr_says_what_happened() -> None:
-    """The repr is one line that counts results, scores and failures, and names the tasks."""
+def test_results_say_what_happened() -> None:
+    """The repr counts in a line; as text they show values, intervals and units, and reasons."""
     failed = LABELS.score(status="failed", reason="Out of memory.")
     results = Results([some_result(), Result.of(LABELS, [failed], provenance={}, run={})])
     assert repr(results) == "<Results: 2 of core, 7 scores, 1 failed>"
+    text = results.table(columns=["all"], width=120)
+    assert "fvu" in text
+    assert "failed: core: Out of memory." in text
+    assert "alive" in text
 
 
 AS_NOBODY = """

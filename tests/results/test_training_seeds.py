@@ -48,11 +48,8 @@ def test_a_member_without_a_value_is_told() -> None:
 
 def test_seeds_of_the_task_and_parts_stay_apart() -> None:
     """A task's own seeds, parts and metrics each have a mean of their own."""
-    scores = [
-        score(sae, value + seed, seed=seed)
-        for seed in (0, 1)
-        for sae, value in (("a", 1), ("b", 3))
-    ]
+    values = {"a": 1, "b": 3}
+    scores = [score(sae, v + seed, seed=seed) for seed in (0, 1) for sae, v in values.items()]
     scores += [replace(one, part="p", value=7.0) for one in scores]
     spreads = over_training_seeds(scores, {"s"})
     assert {(s.seed, s.part): s.mean for s in spreads} == {

@@ -79,7 +79,8 @@ def test_a_rerun_loads_no_model_and_runs_no_task(
     again = saeval.evaluate(folder, Error(), model=str(gpt2), progress=steps.append)
     assert again.scores == first.scores
     assert not Error.scored
-    assert [step.what for step in steps if step.seconds is None] == ["load", "model", "found"]
+    told = [step.what for step in steps if step.seconds is None]
+    assert told == ["begin", "load", "model", "found", "end"]
 
 
 def test_names_paths_device_and_batch_size_do_not_matter(gpt2: Path, tmp_path: Path) -> None:

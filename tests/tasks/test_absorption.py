@@ -1,5 +1,6 @@
 """`absorption` finds planted absorption at its rate, and none where none was planted."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -354,6 +355,18 @@ def test_cut_words_are_counted_where_none_is_left(source: ModelSource) -> None:
     assert values(found)["cut_words"] == 1
     assert len(reasons) == 1
     assert "cuts 51 of 51 words otherwise within the template '<{word}" in reasons.pop()
+
+
+def test_a_model_that_is_not_the_labs_hears_nothing_of_its_hierarchy(tmp_path: Path) -> None:
+    """The very same model under another name has scores of letters, and none is missing."""
+    stranger = shutil.copytree(lab.path("world/model"), tmp_path / "stranger")
+    source = model_source(load_model(str(stranger)), "layers.1", store=Store(tmp_path / "store"))
+    task = replace(TASK, words_per_letter=20, min_letters=2, template=" {word} {letter}")
+    found = list(task.score(silent(source.widths.d_in), task.prepare(source, 0), source, 0))
+    names = {one.metric for one in found}
+    assert "lost_rate" in names
+    assert not {name for name in names if name.startswith(("hierarchy", "companion", "parent"))}
+    assert all(one.part for one in found if isinstance(one, Missing))
 
 
 def test_where_it_does_not_apply(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """A sound task passes `check_task`, and each of many faults is caught and named."""
 
 import random
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +15,11 @@ import torch
 from saeval.activations import ActivationSource, read_codes
 from saeval.config.plugins import load_task, tasks
 from saeval.errors import NotApplicable, SaevalError
-from saeval.evidence import Evidence, Missing, units
+from saeval.evidence import Evidence, Metric, Missing, units
 from saeval.sae import SAE, decode_codes
 from saeval.task import Member, Prepared
 from saeval.testing import Case, check_task, lab_cases
+from saeval.testing.metrics import declared
 
 
 @dataclass(frozen=True)
@@ -411,25 +412,28 @@ def test_a_fault_is_named(task: type, says: str, vectors: Case) -> None:
     assert "\n" not in str(caught.value)
 
 
-def declaring(task: type, *records: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put records of metrics beside a task, as its module would hold them."""
-    module = __import__("sys").modules[task.__module__]
-    for number, record in enumerate(records):
-        monkeypatch.setattr(module, f"METRIC_{number}", record, raising=False)
-
-
 def test_metrics_are_those_declared(vectors: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where records of metrics stand beside a task, name, unit and direction must be theirs."""
-    record = {"name": "relative_error", "unit": "fraction", "better": "lower", "formula": "words"}
-    declaring(Sound, SimpleNamespace(**record), monkeypatch=monkeypatch)
+    module = sys.modules[Sound.__module__]
+
+    def declare(name: str, unit: str) -> None:
+        record = Metric(name, unit=unit, better="lower", formula="Error by length.")
+        monkeypatch.setattr(module, "RECORD", record, raising=False)
+
+    declare("relative_error", "fraction")
     check_task(Sound, cases=[vectors])
-    declaring(Sound, SimpleNamespace(**{**record, "unit": "nats"}), monkeypatch=monkeypatch)
+    declare("relative_error", "nats")
     with pytest.raises(AssertionError, match="with unit 'nats' and yields it with 'fraction'"):
         check_task(Sound, cases=[vectors])
-    other = {**record, "name": "error_{k}"}
-    declaring(Sound, SimpleNamespace(**other), monkeypatch=monkeypatch)
+    declare("error_{k}", "fraction")
     with pytest.raises(AssertionError, match="'relative_error', which it declares nowhere"):
         check_task(Sound, cases=[vectors])
+
+
+@pytest.mark.parametrize("name", sorted(tasks()))
+def test_every_task_declares_its_metrics(name: str) -> None:
+    """The records of the built-in tasks are found."""
+    assert declared(load_task(name))
 
 
 def test_nothing_is_left_behind(vectors: Case) -> None:

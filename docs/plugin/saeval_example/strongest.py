@@ -14,11 +14,35 @@ from torch import Tensor
 from saeval import metrics
 from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.errors import DataError, NotApplicable, UsageError
-from saeval.evidence import Evidence, Missing, units
+from saeval.evidence import Evidence, Metric, Missing, units
 from saeval.sae import SAE, Codes, decode_codes
 from saeval.task import Prepared
 
 SENTENCES = Path(__file__).with_name("sentences.txt")
+
+
+EXPLAINED = Metric(
+    "strongest_explained_variance",
+    unit="fraction",
+    better="higher",
+    formula="1 - sum of |y - y_hat|^2 / sum of |y - mean of y|^2 over all tokens, where y_hat is "
+    "rebuilt from each token's strongest latent alone.",
+    functions=("saeval_example.strongest:strongest", "saeval.metrics.reconstruction:squared_error"),
+    distrust="at different `l0`: an SAE of one latent a token loses nothing here.",
+    floor=0,
+    ceiling=1,
+)
+SHARE = Metric(
+    "strongest_share",
+    unit="fraction",
+    better="none",
+    formula="|act| of each token's strongest latent, summed over all tokens, divided by the sum of "
+    "|acts| of all latents.",
+    functions=("saeval.metrics.sparsity:token_l1",),
+    distrust="across SAEs, which scale their latents differently.",
+    ceiling=1,
+    undefined="no latent is active",
+)
 
 
 @dataclass(frozen=True)
@@ -71,20 +95,11 @@ class Strongest:
             sums = _sums(sae, source, rows)
         statistics = {"explained": sq_dev - sums.pop("sq_err"), "sq_dev": sq_dev, **sums}
         table = units("rows", "row", statistics, weight=rows.mask.any(1))
-        yield Evidence(
-            "strongest_explained_variance",
-            table,
-            {"num": "explained", "den": "sq_dev"},
-            unit="fraction",
-            better="higher",
-            floor=0,
-            ceiling=1,
-        )
+        yield EXPLAINED.evidence(table, {"num": "explained", "den": "sq_dev"})
         if not sums["every"].sum() > 0:
-            yield Missing("strongest_share", "No latent is active on these rows.", unit="fraction")
+            yield SHARE.missing("No latent is active on these rows.")
             return
-        share = {"num": "strongest", "den": "every"}
-        yield Evidence("strongest_share", table, share, unit="fraction", better="none", ceiling=1)
+        yield SHARE.evidence(table, {"num": "strongest", "den": "every"})
 
     def _rows(self, source: ActivationSource) -> TokenRows:
         """Stored vectors if that is what the source has, else texts.

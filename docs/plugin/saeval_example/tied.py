@@ -28,7 +28,8 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
         LoadError: if the file is damaged, or holds other arrays than these.
     """
     path = folder / FILE
-    found = exactly(read_npz(path), path, ["dictionary", "bias", "centre", "k"])
+    names = ["dictionary", "bias", "centre", "k"]
+    found = exactly(read_npz(path), path, names, whole=["k"])
     return build(
         TopK,
         W_enc=transposed(found["dictionary"], "dictionary", path),

@@ -58,8 +58,8 @@ def accuracy(
     boards: Int[Tensor, "positions 64"],
 ) -> dict[str, float]:
     """Share of squares read rightly: of all (`all`), and of those that hold a disc (`occupied`)."""
-    found = (x @ W + b).reshape(len(x), 64, STATES).argmax(-1) - 1
-    right = found == boards
+    read = (x @ W + b).reshape(len(x), 64, STATES).argmax(-1) - 1
+    right = read == boards
     return {
         "all": float(right.float().mean()),
         "occupied": float(right[boards != 0].float().mean()),

@@ -111,9 +111,9 @@ def board_accuracy(
     states = torch.from_numpy(played.boards())[:, 1:]
     cut = 3 * len(played) // 4
     train, test = (states[part].flatten(0, 1).long() for part in (slice(cut), slice(cut, None)))
-    found = {}
+    accuracies = {}
     for name, x in block_outputs(net, played).items():
         rows = [x[part, 1:].flatten(0, 1) for part in (slice(cut), slice(cut, None))]
         W, b = board.probe(rows[0], train, steps=steps)
-        found[name] = board.accuracy(W, b, rows[1], test)
-    return {**found, "majority": {"all": board.majority(train, test)}}
+        accuracies[name] = board.accuracy(W, b, rows[1], test)
+    return {**accuracies, "majority": {"all": board.majority(train, test)}}

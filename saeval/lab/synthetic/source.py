@@ -54,5 +54,5 @@ def world_source(name: str) -> ArraySource:
 def world_of(source: ActivationSource) -> SyntheticWorld | None:
     """The world whose test sample a source reads, in its order; None for all other sources."""
     name = world_name(source.name) or ""
-    known = find_spec(name) is not None and source.identity == world_identity(name)
-    return synthetic_world(name) if known else None
+    is_world = find_spec(name) is not None and source.identity == world_identity(name)
+    return synthetic_world(name) if is_world else None

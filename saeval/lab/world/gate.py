@@ -38,17 +38,17 @@ def token_oracle(
     there is at a site: nothing is left of which token it was, and no other token is touched.
     """
     words = next(d.words for d in world.truth.domains if d.name == domain)
-    own = torch.tensor(sorted(world.vocabulary.ids[w] for w in words))
+    domain_ids = torch.tensor(sorted(world.vocabulary.ids[w] for w in words))
     ids = text_rows(world, [q.prompt for q in questions])
     total, count = torch.zeros(()), 0
     for rows, outputs in block_outputs(model, ids):
-        hit = torch.isin(torch.from_numpy(ids[rows]), own)
+        hit = torch.isin(torch.from_numpy(ids[rows]), domain_ids)
         total = total + outputs[layer][hit].double().sum(0)
         count += int(hit.sum())
     mean = (total / count).float()
 
     def edit(x: Tensor, row_ids: Tensor) -> Tensor:
-        return torch.where(torch.isin(row_ids, own)[..., None], mean, x)
+        return torch.where(torch.isin(row_ids, domain_ids)[..., None], mean, x)
 
     return edit
 

@@ -33,7 +33,7 @@ class Shape:
     d_model: int = 128
     heads: int = 4
     context: int = 256
-    """Most tokens a row, BOS included."""
+    """Most tokens per row, BOS included."""
 
 
 def new_model(world: World, shape: Shape, seed: int) -> GPTNeoXForCausalLM:

@@ -76,7 +76,8 @@ def first_of_each(tokens: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray
     """Where the first `most` occurrences of each token stand, and how many each stands for."""
     order = np.argsort(tokens, kind="stable")
     counts = np.bincount(tokens)
+    # How many of the same token came before, in the order of the text: the sort is stable.
     number = np.arange(len(tokens)) - np.repeat(np.cumsum(counts) - counts, counts)
-    kept = np.sort(order[number < most])
+    places = np.sort(order[number < most])
     share = counts / np.minimum(counts, most).clip(min=1)
-    return kept, share[tokens[kept]].astype(np.float32)
+    return places, share[tokens[places]].astype(np.float32)

@@ -124,13 +124,14 @@ def _sentences(
         some = {name: value[of] for name, value in values.items()}
         made, log_p, by_value = _render(genre, group, some, len(of), rng)
         good = allowed[side(made)].reshape(-1, copies)
-        found = good.any(axis=1)
-        pick = (np.arange(len(todo)) * copies + good.argmax(axis=1))[found]
-        keep = todo[found]
+        fits = good.any(axis=1)
+        # The first candidate that fits, by its row in `made`.
+        pick = (np.arange(len(todo)) * copies + good.argmax(axis=1))[fits]
+        keep = todo[fits]
         ids[keep], cost[keep] = made[pick], log_p[pick]
         if costs is not None:
             costs[keep] = by_value[pick]
-        todo = todo[~found]
+        todo = todo[~fits]
     raise DataError(
         f"a sentence of genre {genre.name!r} has too few forms to find one in the split "
         f"{split!r} in {MAX_ROUNDS} tries: give its template a slot with more words"

@@ -11,7 +11,7 @@ from saeval.lab.world.world import World
 CHUNK_ROWS = 2048
 """Rows made at a time."""
 ROWS_PER_DOCUMENT = 0.3
-"""Fewest rows that a document can be counted on to fill, at 128 tokens a row."""
+"""Fewest rows that a document can be counted on to fill, at 128 tokens per row."""
 
 
 def token_rows(

@@ -52,8 +52,8 @@ class Domain:
     @property
     def words(self) -> frozenset[str]:
         """All words that occur in this domain alone: entities, relations, values, nouns, verbs."""
-        own = {w for f in self.facts for w in (f.entity, f.relation)}
-        return frozenset(own.union(self.nouns, self.verbs, *self.values.values()))
+        in_facts = {w for f in self.facts for w in (f.entity, f.relation)}
+        return frozenset(in_facts.union(self.nouns, self.verbs, *self.values.values()))
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,17 @@ def make_truth(seed: int) -> Truth:
 
 def _handwritten() -> set[str]:
     """All words of the lists: every lower-case run in them, which is more than enough."""
-    found: set[str] = set()
+    in_lists: set[str] = set()
     stack: list[object] = [v for k, v in vars(words).items() if k.isupper()]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            found.update(item.replace(":", " ").replace(";", " ").split())
+            in_lists.update(item.replace(":", " ").replace(";", " ").split())
         elif isinstance(item, Mapping):
             stack += [*item.keys(), *item.values()]
         else:
             stack += list(item)  # pyright: ignore[reportArgumentType]
-    return found
+    return in_lists
 
 
 def _cities(rng: np.random.Generator) -> tuple[City, ...]:

@@ -86,11 +86,11 @@ class World:
             DataError: for an unknown split, genre, variable or value.
         """
         if split not in SPLITS:
-            raise DataError(f"there is no split {split!r}; it is one of {', '.join(SPLITS)}")
+            raise DataError(f"There is no split {split!r}. Give one of {', '.join(SPLITS)}.")
         chosen = [g for g in self.genres if genre in (None, g.name, g.family)]
         if not chosen:
             names = ", ".join(sorted({x for g in self.genres for x in (g.name, g.family)}))
-            raise DataError(f"there is no genre {genre!r}; it is one of {names}")
+            raise DataError(f"There is no genre {genre!r}. Give one of {names}.")
         rng = np.random.default_rng([self.seed, 1, seed])
         share = np.array([MIX[g.name] for g in chosen])
         kind = rng.choice(len(chosen), n, p=share / share.sum())

@@ -47,8 +47,11 @@ SEED = 5
 def held_out(sae: SAE, activations: Activations) -> dict[str, float]:
     """L0, FVU and the share of dead latents on held-out activations."""
     x, y = map(torch.from_numpy, activations)
-    found: Figures = held_out_figures(sae, x, y, tokens=0, seconds=0)
-    return {name: value for name, value in asdict(found).items() if name in ("l0", "fvu", "dead")}
+    # Tokens and seconds are of a training, and this SAE was not trained just now.
+    measured: Figures = held_out_figures(sae, x, y, tokens=0, seconds=0)
+    return {
+        name: value for name, value in asdict(measured).items() if name in ("l0", "fvu", "dead")
+    }
 
 
 @dataclass(frozen=True)

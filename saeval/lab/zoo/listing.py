@@ -53,13 +53,13 @@ def write_listing(path: Path = REGISTRY) -> None:
 def _lines() -> list[_Line]:
     """All SAEs that the lab may have: oracles first, then the zoo in its order."""
     grounds = list(dict.fromkeys(member.ground for member in MEMBERS))
-    found: list[_Line] = []
+    lines: list[_Line] = []
     for ground in grounds:
-        found.append(_Line(f"{ground}/{ORACLE}", ground, ORACLE))
+        lines.append(_Line(f"{ground}/{ORACLE}", ground, ORACLE))
         for member in MEMBERS:
             if member.ground == ground and member.method != ORACLE:
-                found += [_Line(name, ground, member.method) for name in _order(member)]
-    return found
+                lines += [_Line(name, ground, member.method) for name in _order(member)]
+    return lines
 
 
 def _order(member: Member) -> tuple[str, ...]:

@@ -108,21 +108,21 @@ def groups(members: Sequence[Member]) -> tuple[Group, ...]:
     """
     trained = [member for member in members if not member.is_bound]
     first = [member for member in trained if not member.seed]
-    found: list[Group] = []
+    sets: list[Group] = []
     for one in first:
         same = [m for m in trained if (m.method, m.k) == (one.method, one.k)]
         at_all = [m for m in first if m.method == one.method]
         name = f"{one.ground}/{one.method}" if one is at_all[0] else one.name
         if len(same) > 1:
-            found.append(_group(f"{name}-seeds", "seeds", same))
+            sets.append(_group(f"{name}-seeds", "seeds", same))
         if len(at_all) > 1 and one is at_all[0]:
-            found.append(_group(f"{name}-sparsities", "sparsities", at_all))
+            sets.append(_group(f"{name}-sparsities", "sparsities", at_all))
         if one.checkpoints:
-            found.append(Group(f"{name}-checkpoints", "checkpoints", one.names))
+            sets.append(Group(f"{name}-checkpoints", "checkpoints", one.names))
     for k in dict.fromkeys(member.k for member in first):
         same = [m for m in first if m.k == k and m.method in GRADIENT]
-        found.append(_group(f"{same[0].ground}/architectures-{k}", "architectures", same))
-    return tuple(found)
+        sets.append(_group(f"{same[0].ground}/architectures-{k}", "architectures", same))
+    return tuple(sets)
 
 
 def _group(name: str, kind: SetKind, members: Sequence[Member]) -> Group:

@@ -1,12 +1,15 @@
 """Texts of cells: numbers with as many digits as their intervals support, heads, counts."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal
 
 from saeval.results.score import Score
 from saeval.results.text import NO_BREAK, one_line
 
+_CROSSED = re.compile(r"(.+) (x|in) (.+) \((\d+ of )?(\d+) (?:x|in) (\d+)\)")
+# Such as `text x label (152 x 10)`, as saeval.evidence.counting writes it.
 ARROWS = {"higher": f"{NO_BREAK}↑", "lower": f"{NO_BREAK}↓"}
 ABSENT = "-"
 """In the place of a figure that nobody asked for."""
@@ -63,12 +66,28 @@ def interval(score: Score) -> str:
     return f"{brief(low)} to {brief(high)}"
 
 
-def counted(score: Score) -> str:
-    """How many units are behind a value: `1024 rows`, `1 bin`."""
-    if score.n is None:
+def counted(n: int | None, unit: str | None) -> str:
+    """How many of what: `12 rows`, `152 texts x 10 labels`, `412 words in 24 letters`.
+
+    Args:
+        n: Of a score.
+        unit: Its `unit_of_n`, whose numbers stand in brackets where units are crossed or nested.
+    """
+    if n is None:
         return ""
-    many = "" if score.n == 1 or not score.unit_of_n else "s"
-    return one_line(f"{score.n} {score.unit_of_n or ''}{many}")
+    crossed = _CROSSED.fullmatch(unit or "")
+    if not crossed:
+        return f"{n} {_plural(unit or '', n)}".strip()
+    first, between, second, some, a, b = crossed.groups()
+    return f"{some or ''}{a} {_plural(first, int(a))} {between} {b} {_plural(second, int(b))}"
+
+
+def _plural(noun: str, count: int) -> str:
+    if count == 1 or not noun:
+        return noun
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("ch", "sh", "s", "x")) else f"{noun}s"
 
 
 def metric_name(score: Score) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from saeval.results.text import GAP, layout, width_of, wrapped
+from saeval.results.text import GAP, layout, longest_piece, width_of, wrapped
 
 HEAD = 16
 """Columns up to which a head may be wider than its cells, to take no more than two lines."""
@@ -28,7 +28,8 @@ class Column:
     def natural(self) -> int:
         """Width that breaks no cell, and a head into two lines at most if that can be."""
         cells = max(map(width_of, [*self.cells, *self.foot]), default=0)
-        sizes = range(max(cells, SHORT), max(cells, HEAD) + 1)
+        least = max(cells, SHORT, min(longest_piece(self.head), HEAD))
+        sizes = range(least, max(least, HEAD) + 1)
         size = next((size for size in sizes if len(wrapped(self.head, size)) <= 2), sizes[-1])
         return max(cells, *map(width_of, wrapped(self.head, size)))
 

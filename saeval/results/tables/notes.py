@@ -26,7 +26,8 @@ def _units_behind(alike: Sequence[Score]) -> str:
     if not ordered:
         return "units that were not counted"
     low, high = ordered[0], ordered[-1]
-    return counted(low) if low.n == high.n else f"{low.n} to {counted(high)}"
+    most = one_line(counted(high.n, high.unit_of_n))
+    return most if low.n == high.n else f"{low.n} to {most}"
 
 
 def seeds_note(spreads: Sequence[SeedSpread]) -> list[str]:

@@ -13,7 +13,7 @@ from saeval.results.tables.cells import (
 from saeval.results.tables.grid import Column, Grid
 from saeval.results.tables.names import NULL
 from saeval.results.tables.view import Task, View
-from saeval.results.text import one_line
+from saeval.results.text import NO_BREAK, one_line
 
 UNIT = "unit"
 
@@ -30,8 +30,8 @@ def one_sae(task: Task, view: View) -> Grid:
         )
     texts = {
         "value": [value_text(score) for score in rows],
-        "95 % interval": [interval(score) for score in rows],
-        "n": [counted(score) for score in rows],
+        "95 % interval".replace(" ", NO_BREAK): [interval(score) for score in rows],
+        "n": [one_line(counted(score.n, score.unit_of_n)) for score in rows],
         "floor": [brief(number(score.floor)) for score in rows],
         "ceiling": [brief(number(score.ceiling)) for score in rows],
         UNIT: [one_line(score.unit or "") for score in rows],

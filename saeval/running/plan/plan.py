@@ -41,7 +41,7 @@ NO_INPUTS = "{} does not declare its inputs: prepared anew, and only then found 
 """Why a plan cannot tell whether a result is there."""
 
 
-def plan(saes: Any, tasks: Any, **options: Any) -> Plan:
+def plan(saes: Any, tasks: Any = None, **options: Any) -> Plan:
     """What `saeval.evaluate` would do with the same arguments. Nothing is scored or downloaded.
 
     SAEs that are here are loaded, and tasks are tried on one batch to see how long they take.

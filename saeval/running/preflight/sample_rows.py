@@ -1,7 +1,10 @@
-"""Rows for looking at activations where a task prepared none: a page of English and code."""
+"""Rows for looking at activations where no task prepared any: the lab's, or a page of English."""
+
+from collections.abc import Sequence
 
 from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import ModelError
+from saeval.lab import part_of, text
 
 PASSAGES = tuple(
     """\
@@ -49,14 +52,30 @@ Streets were laid out in straight lines, and the first school opened in 1886.
 """Short texts, some six hundred tokens in all."""
 SAMPLE_CONTEXT = 128
 """Tokens of a passage at most."""
+LAB_DOCUMENTS = 16
+"""Of the lab's own text, for its own models, which read no English."""
 
 
-def rows_to_look_at(source: ActivationSource) -> TokenRows | None:
-    """Rows for the preflight where a task prepared none; None where nothing can be read."""
+def rows_to_look_at(
+    source: ActivationSource, texts: Sequence[str] | None = None
+) -> TokenRows | None:
+    """Rows for the preflight where a task prepared none; None where nothing can be read.
+
+    Args:
+        source: What is read.
+        texts: The user's; None: the lab's for a model of the lab, else `PASSAGES`.
+    """
     if source.stored_rows is not None:
         return source.stored_rows
     context = min(SAMPLE_CONTEXT, source.context)
+    shown = texts or _lab_texts(source.name) or PASSAGES
     try:
-        return source.tokenize(PASSAGES, name="passages", context=context, overflow="truncate")
+        return source.tokenize(shown, name="passages", context=context, overflow="truncate")
     except ModelError:  # without a tokenizer there is nothing to look at
         return None
+
+
+def _lab_texts(model: str) -> Sequence[str] | None:
+    """What a model of the lab reads; None for all others."""
+    part = part_of(model)
+    return text(part, documents=LAB_DOCUMENTS) if part in ("world", "othello") else None

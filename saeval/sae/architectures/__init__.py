@@ -22,6 +22,7 @@ from saeval.sae.architectures.relu import ReLU
 from saeval.sae.architectures.topk import TopK
 from saeval.sae.architectures.transcoder import Transcoder
 from saeval.sae.architectures.weighted_topk import WeightedTopK
+from saeval.sae.short_repr import short_repr
 
 ARCHITECTURES: dict[str, type] = {
     "abstopk": AbsTopK,
@@ -42,6 +43,9 @@ ARCHITECTURES: dict[str, type] = {
 }
 """Every architecture by the id that `Origin.architecture` and saeval's own format use."""
 
+for _architecture in ARCHITECTURES.values():
+    # A dataclass's own repr prints its tensors. Set here, so that no architecture can forget it.
+    setattr(_architecture, "__repr__", short_repr)  # noqa: B010  its type is that of any class
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """WeightedTopK: latents compete by what they would write, not by their activation alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -27,8 +27,7 @@ class WeightedTopK:
     """
 
     signed: ClassVar[bool] = False
-    needs_grad: ClassVar[bool] = False
-    variable_k: ClassVar[bool] = False
+    takes_k: ClassVar[bool] = True
 
     W_enc: Float[Tensor, "d_in d_sae"]
     b_enc: Float[Tensor, " d_sae"]
@@ -57,6 +56,10 @@ class WeightedTopK:
     def d_sae(self) -> int:
         """Number of latents."""
         return self.W_enc.shape[1]
+
+    def with_k(self, k: int) -> "WeightedTopK":
+        """The same SAE with at most k latents per token."""
+        return replace(self, k=k)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saeval.errors import LoadError
 from saeval.sae import Origin, traits_of
+from saeval.sae.short_repr import short_repr
 from saeval.sae.site import joined, of_head
 from saeval.sae.traits import beside
 
@@ -71,6 +72,9 @@ class Wrapped:
     needs_tokens: bool = False
     takes_k: bool = False
     origin: Origin = field(default_factory=Origin)
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def encode(
         self, x: Float[Tensor, "tokens d_in"], **beside: Shaped[Tensor, "tokens *_"]

@@ -1,4 +1,4 @@
-"""circuit-tracer's transcoders of one layer: layer_N.safetensors, with config.yaml beside."""
+"""circuit-tracer's transcoders: layer_N.safetensors, or W_enc_N and W_dec_N across layers."""
 
 import re
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from saeval.registry.entries import Entry
 from saeval.sae import SAE, Origin
 from saeval.sae.architectures import JumpReLU, ReLU, TopK, Transcoder, build
 from saeval.sae.architectures.transforms import IDENTITY, InputOnly
+from saeval.sae.loaders.across_layers import load_across_layers
 from saeval.sae.loaders.before_gain import reading_before_gain
 from saeval.sae.loaders.config import agreeing, choice, count, remaining, text
 from saeval.sae.loaders.files import one_file, read_safetensors, read_yaml
@@ -22,6 +23,7 @@ FORMAT = "layer_N.safetensors, or W_enc_N and W_dec_N (circuit-tracer)"
 LAYER = re.compile(r"layer_(\d+)\.safetensors")
 CROSS_LAYER = re.compile(r"W_(?:enc|dec)_\d+\.safetensors")
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
+ACTIVATIONS = ("relu", "topk", "jumprelu", "jump_relu")
 THRESHOLD = "activation_function.threshold"
 UNDERSTOOD = {
     "activation",
@@ -44,23 +46,24 @@ def matches(folder: Path) -> bool:
 def load(folder: Path, entry: Entry | None = None) -> SAE:
     """The transcoder of one layer, in float32: JumpReLU, TopK or ReLU, with its skip if it has one.
 
+    Files of a cross-layer transcoder are one transcoder of all its layers.
+
     Raises:
-        LoadError: if it is a cross-layer transcoder, if several layers are there and none is
-            named, if nothing tells the activation, or if the files are damaged or contradictory.
+        LoadError: if several layers are there and none is named, if nothing tells the activation,
+            or if the files are damaged or contradictory.
     """
     paths = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
     if any(CROSS_LAYER.fullmatch(path.name) for path in paths):
-        raise LoadError(
-            f"{folder} is a cross-layer transcoder: each latent writes at its own layer and at all "
-            "later ones. It is not supported; a transcoder of one layer is."
-        )
+        return load_across_layers(folder.parent if folder.is_file() else folder)
     path = one_file(folder, lambda one: LAYER.fullmatch(one.name) is not None)
     beside = path.with_name("config.yaml")
     config = read_yaml(beside) if beside.is_file() else {}
     content = read_safetensors(path)
     activation = _activation(config, content, beside, entry)
-    k = _k(config, content, beside, path) if activation == "topk" else None
+    k = _k(config, content, beside, path)
     content.pop("k", None)
+    if activation == "topk" and k is None:
+        raise LoadError(f"{beside} has a topk activation, but neither it nor {path.name} gives k.")
     required = (*WEIGHTS, THRESHOLD) if activation == "jumprelu" else WEIGHTS
     found: dict[str, Any] = {**exactly(content, path, required, optional=("W_skip",))}
     skip = found.pop("W_skip", None)
@@ -80,8 +83,9 @@ def _activation(
         LoadError: if configuration and tensors contradict each other, or there is no configuration
             to tell a ReLU from a topk.
     """
-    stated = choice(config, "activation", beside, ("relu", "topk", "jumprelu", "jump_relu"), "")
-    stated = stated.replace("_", "") if config.get("activation") else None
+    stated = None
+    if config.get("activation") is not None:
+        stated = choice(config, "activation", beside, ACTIVATIONS, "").replace("_", "")
     held = "jumprelu" if THRESHOLD in content else "topk" if "k" in content else None
     if held is None and not config and entry is None:
         raise LoadError(
@@ -94,12 +98,10 @@ def _activation(
 def _k(
     config: Mapping[str, Any], content: Mapping[str, Tensor], beside: Path, path: Path
 ) -> int | None:
+    """K of the configuration or the tensors, which must agree."""
     stored = exactly({"k": content["k"]}, path, ["k"], whole=["k"]) if "k" in content else {}
     held = int(scalar(stored["k"], "k", path)) if stored else None
-    k = agreeing(beside, "k", count(config, "k", beside), held)
-    if k is None:
-        raise LoadError(f"{beside} has a topk activation, but neither it nor {path.name} gives k.")
-    return k
+    return agreeing(beside, "k", count(config, "k", beside), held)
 
 
 def _inner(

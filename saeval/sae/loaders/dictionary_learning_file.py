@@ -101,7 +101,7 @@ def _dictionary_class(trainer: Mapping[str, Any], path: Path) -> str:
     Raises:
         LoadError: if the trainer is unknown, or trains no such class.
     """
-    name, said = trainer.get("trainer_class"), trainer.get("dict_class")
+    name, said = (text(trainer, key, path) for key in ("trainer_class", "dict_class"))
     known = sorted({one for classes in CLASSES.values() for one in classes})
     if name is None and said in known:
         return str(said)

@@ -155,7 +155,10 @@ def one_file(place: Path, fits: Callable[[Path], bool]) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise LoadError(f"{place} holds no file of this format.")
+        raise LoadError(
+            f"{place} holds no file of this format, or one so truncated or damaged that nothing "
+            "shows its format."
+        )
     names = ", ".join(path.name for path in found[:LISTED])
     more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
     raise LoadError(

@@ -203,8 +203,9 @@ def _scales(
 
 def latents(config: Mapping[str, Any], path: Path) -> int | None:
     """Number of latents that the configuration states, if it states one."""
-    if config.get("d_sae") is not None or config.get("expansion_factor") is None:
-        return config.get("d_sae")
+    stated = count(config, "d_sae", path)
+    if stated is not None or config.get("expansion_factor") is None:
+        return stated
     return round(number(config, "d_model", path) * number(config, "expansion_factor", path))
 
 

@@ -72,7 +72,8 @@ def _content(path: Path) -> dict[str, Tensor]:
     Source: SAELens, `JumpReLUTrainingSAE.process_state_dict_for_loading`.
     """
     content = read_safetensors(path)
-    if "threshold" not in content and "log_threshold" in content:
+    stored = content.get("log_threshold")
+    if "threshold" not in content and stored is not None and stored.is_floating_point():
         content["threshold"] = content.pop("log_threshold").exp()
     return content
 

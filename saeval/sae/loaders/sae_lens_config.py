@@ -56,6 +56,7 @@ UNDERSTOOD = {
     "model_name",
     "hook_name",
     "hook_head_index",
+    "hook_head_index_out",
     "prepend_bos",
     "context_size",
     "metadata",
@@ -191,10 +192,11 @@ def _architecture(values: Mapping[str, Any], path: Path) -> str:
     Raises:
         LoadError: if it is unknown or cannot be evaluated, or its activation is another.
     """
-    architecture = values.get("architecture") or "standard"
+    architecture = text(values, "architecture", path) or "standard"
     if architecture in REFUSED:
         raise LoadError(f"{path} is a '{architecture}': {REFUSED[architecture]}")
-    activation, keywords = values.get("activation_fn") or "relu", _keywords(values, path)
+    activation = text(values, "activation_fn", path) or "relu"
+    keywords = _keywords(values, path)
     if activation == "topk" and architecture == "standard":
         architecture = "topk"
     if architecture not in OWN:
@@ -276,7 +278,7 @@ def _origin(
         loader="sae_lens",
         model=told("model_name", text),
         read_site=of_head(told("hook_name", text), told("hook_head_index", index)),
-        write_site=told("hook_name_out", text),
+        write_site=of_head(told("hook_name_out", text), told("hook_head_index_out", index)),
         prepend_bos=told("prepend_bos", flag),
         context_size=told("context_size", count),
         centred=processing.get("center_writing_weights") is True,

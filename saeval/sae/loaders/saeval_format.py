@@ -47,8 +47,6 @@ ORIGIN: dict[str, Any] = {
     "metadata": dict,
 }
 """What may stand under `origin`, and of what type."""
-WHOLE = ("context_size",)
-"""Those of them that are whole numbers."""
 
 
 def matches(folder: Path) -> bool:
@@ -143,7 +141,7 @@ def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
         "sae": (_seeded if seeded else _described)(sae, "", tensors, dtype),
-        "origin": asdict(sae.origin),
+        "origin": {k: v for k, v in asdict(sae.origin).items() if k != "source"},
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS)
@@ -330,8 +328,8 @@ def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
     _only(config, {"loader", "architecture", *ORIGIN}, path)
     for name, allowed in ORIGIN.items():
         value = config.get(name)
-        whole = isinstance(value, bool) and name in WHOLE  # Python's bool is an int
-        if name in config and (whole or not isinstance(value, allowed)):
+        flag = isinstance(value, bool) and name == "context_size"  # Python's bool is an int
+        if name in config and (flag or not isinstance(value, allowed)):
             raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
     told = {name: value for name, value in config.items() if name in ORIGIN}
     told |= {end: _sites(told[end], path) for end in ("read_site", "write_site") if end in told}
@@ -344,8 +342,11 @@ def _sites(value: str | list | None, path: Path) -> str | None:
     Raises:
         LoadError: if a name is no text, is empty or stands twice.
     """
+    named = value if isinstance(value, list) else [value or ""]
+    if not all(isinstance(one, str) for one in named):
+        raise LoadError(f"{path} gives the sites {value!r} of its origin, which are not all text.")
+    text = None if value is None else joined(named)
     try:
-        text = joined(value) if isinstance(value, list) else value
         site_names(text)
     except UsageError as error:
         raise LoadError(f"{path} gives the sites {value!r} of its origin. {error}") from error

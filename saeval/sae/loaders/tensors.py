@@ -25,7 +25,8 @@ def exactly(
         path: The file, for messages.
         required: Names that must be there.
         optional: Names that may be there.
-        whole: Those of them that hold whole numbers, which stay as they are.
+        whole: Those of them that hold whole numbers, which stay as they are; so does one integer
+            by itself, such as k, whatever its name.
 
     Raises:
         LoadError: if a required one is missing, one has no meaning here, one is no tensor, one
@@ -50,7 +51,7 @@ def _finite(name: str, value: Any, path: Path, whole: Sequence[str]) -> Tensor:
     if not isinstance(value, Tensor):
         raise LoadError(f"'{name}' in {path} must be a tensor, but is a {type(value).__name__}.")
     tensor = value.detach()
-    if name in whole:
+    if name in whole or (tensor.ndim == 0 and _is_integer(tensor)):
         return _whole(name, tensor, path)
     if not tensor.is_floating_point():
         raise LoadError(
@@ -76,6 +77,10 @@ def _whole(name: str, tensor: Tensor, path: Path) -> Tensor:
             f" ({_kind(tensor)})."
         )
     return tensor
+
+
+def _is_integer(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
 def _kind(tensor: Tensor) -> str:

@@ -26,6 +26,7 @@ from saeval.sae.architectures import (
     ReLU,
     TopK,
     Transcoder,
+    WeightedTopK,
     build,
 )
 from saeval.sae.architectures.transforms import InputOnly, LayerNorm, Scale
@@ -178,6 +179,15 @@ def test_topk_keeps_fewer_than_k(w: SimpleNamespace) -> None:
     w.b_enc -= 2
     sae = TopK(**affine(w), k=20)
     assert int(sae.encode_codes(torch.from_numpy(w.x)).l0.min()) < 20
+
+
+@pytest.mark.parametrize("k", [1, 4, 32])
+def test_weighted_topk(w: SimpleNamespace, k: int) -> None:
+    """The k with the largest pre times weight, as far as they are positive; acts are pre."""
+    pre, weight = preactivations(w), np.linspace(0.1, 3, D_SAE)
+    scores = pre * weight
+    sae = WeightedTopK(**affine(w), weight=torch.from_numpy(weight).float(), k=k)
+    agree(sae, w, pre * (top(scores, k) & (scores > 0)))
 
 
 @pytest.mark.parametrize("k", [1, 4, 32])

@@ -13,11 +13,12 @@ from saeval.sae.architectures.transforms import (
     Identity,
     InputOnly,
     LayerNorm,
+    RMSNorm,
     Scale,
     Transform,
 )
 
-ALL = [Identity(), LayerNorm(), ConstantNorm(), Scale(0.3), Centre()]
+ALL = [Identity(), LayerNorm(), ConstantNorm(), RMSNorm(), Scale(0.3), Centre()]
 
 
 def inputs() -> Tensor:
@@ -62,6 +63,15 @@ def test_constant_norm_formula() -> None:
     expected[1] = 0
     assert torch.allclose(norm, expected)
     assert torch.equal(ConstantNorm().undo(torch.ones(8, 6), inputs().float())[1], torch.zeros(6))
+
+
+def test_rms_norm_formula() -> None:
+    """The root of the mean square, eps within it; x itself tells how to get back."""
+    x = inputs().numpy()
+    root = np.sqrt((x**2).mean(1, keepdims=True) + 1e-2)
+    assert np.allclose(RMSNorm(1e-2).apply(torch.from_numpy(x)), x / root)
+    back = RMSNorm(1e-2).undo(torch.ones(8, 6, dtype=torch.float64), torch.from_numpy(x))
+    assert np.allclose(back, root)
 
 
 def test_centring_takes_the_mean_of_each_token() -> None:

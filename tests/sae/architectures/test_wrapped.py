@@ -212,6 +212,45 @@ def test_what_is_no_sae_is_refused(inner: Any, reason: str) -> None:
         wrap(inner)
 
 
+class Dropping(Coder):
+    """Drops inputs in training, as dropout does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Relu of a Linear of what is not dropped."""
+        return super().encode(self.dropout(x))
+
+
+class BatchInTraining(Coder):
+    """Keeps what is above a batch's mean in training, and those over a threshold otherwise."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """One of the two."""
+        acts = super().encode(x)
+        threshold = acts.mean(0) if self.training else 0.5
+        return acts * (acts >= threshold)
+
+
+@pytest.mark.parametrize("kind", [Dropping, BatchInTraining])
+def test_training_mode_is_told(kind: type[Coder]) -> None:
+    """A module that answers as in training is told so, and is served after eval()."""
+    module = kind()
+    with pytest.raises(LoadError, match=r"is in training mode.*Call its eval\(\)"):
+        wrap(module)
+    assert wrap(module.eval()).d_sae == 9
+
+
+def test_a_part_in_training_mode_is_told() -> None:
+    """The part that was left in training mode is named."""
+    module = Dropping().eval()
+    module.dropout.train()
+    with pytest.raises(LoadError, match=r"training mode \(its part 'dropout'\)"):
+        wrap(module)
+
+
 def test_directions_are_recovered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few one-hot acts are held at a time, the same directions come out."""
     whole = wrap(with_methods(encode, decode)).W_dec

@@ -48,7 +48,7 @@ def write() -> Callable[..., Path]:
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if name.endswith(".json"):
+            if name.endswith((".json", ".yaml")):  # JSON is YAML
                 path.write_text(content if isinstance(content, str) else json.dumps(content))
             elif name.endswith(".safetensors"):
                 save_file({key: np.ascontiguousarray(one) for key, one in content.items()}, path)

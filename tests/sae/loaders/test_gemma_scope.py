@@ -96,8 +96,23 @@ PLACES = {
     ),
     "gemma-scope-2b-pt-transcoders/layer_0/width_16k/average_l0_76": (
         "google/gemma-2-2b",
-        "blocks.0.ln2.hook_normalized",
+        "blocks.0.hook_resid_mid",
         "blocks.0.hook_mlp_out",
+    ),
+    "gemma-scope-2-4b-it/attn_out/layer_7_width_16k_l0_big": (
+        "google/gemma-3-4b-it",
+        "blocks.7.attn.hook_z",
+        None,
+    ),
+    "gemma-scope-2-12b-pt/mlp_out_all/layer_7_width_16k_l0_big": (
+        "google/gemma-3-12b-pt",
+        "blocks.7.hook_mlp_out",
+        None,
+    ),
+    "gemma-scope-2-270m-pt/transcoder_all/layer_3_width_16k_l0_big": (
+        "google/gemma-3-270m",
+        "blocks.3.mlp.hook_in",
+        "blocks.3.hook_mlp_out",
     ),
     "gemma-scope-2-1b-pt/resid_post_all/layer_12_width_16k_l0_small": (
         "google/gemma-3-1b-pt",
@@ -152,15 +167,17 @@ def test_the_second_release_says_its_sites(
     content = lower(tiny, affine_skip_connection=tiny.W_skip)
     files = {"config.json": successor(), "params.safetensors": content}
     origin = origin_of(load_folder(write(tmp_path, files)))
-    assert origin.read_site == "model.layers.5.pre_feedforward_layernorm:out"
-    assert origin.write_site == "model.layers.5.post_feedforward_layernorm:out"
+    assert origin.read_site == "layers.5.pre_feedforward_layernorm:out"
+    assert origin.write_site == "layers.5.post_feedforward_layernorm:out"
     assert origin.model == "google/gemma-3-1b-pt"
 
 
 @pytest.mark.parametrize(
     "more, reason",
     [
-        ({"type": "clt"}, "type.*'clt'"),
+        ({"type": "clt"}, "type 'clt': a cross-layer transcoder.*not supported"),
+        ({"type": "crosscoder"}, "type 'crosscoder'.*not supported"),
+        ({"type": "lorsa"}, "type.*'lorsa'"),
         ({"architecture": "topk"}, "architecture.*'topk'"),
         ({"width": 17}, "width = 17"),
         ({"affine_connection": True}, "lacks 'affine_skip_connection'"),
@@ -191,3 +208,60 @@ def test_two_files_are_one_too_many(tiny: SimpleNamespace, write: Write, tmp_pat
     write(folder, {"params.npz": arrays(tiny, scaling_factor=np.full(16, 2, np.float32))})
     with pytest.raises(LoadError, match="'scaling_factor', which has no meaning"):
         load_folder(folder)
+
+
+def test_transcoders_of_the_first_release(
+    tiny: SimpleNamespace, write: Write, agrees: Agrees, tmp_path: Path
+) -> None:
+    """They encode the norm's value before its gain: the stream before it over its own RMS."""
+    place = tmp_path / "gemma-scope-2b-pt-transcoders" / "layer_3" / "width_16k" / "average_l0_8"
+    sae = load_folder(write(place, {"params.npz": arrays(tiny)}))
+    x = tiny.x.copy()
+    wide_x = x.astype(np.float64)
+    tiny.x = wide_x / np.sqrt((wide_x**2).mean(1, keepdims=True) + 1e-6)
+    _, f, x_hat = acts(tiny)
+    agrees(sae, x, f, x_hat)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "model.language_model.", "language_model.model.", ""])
+def test_hooks_do_not_depend_on_the_wrapper(
+    tiny: SimpleNamespace, write: Write, tmp_path: Path, prefix: str
+) -> None:
+    """A hook is the same place whether the text model stands alone or within one that sees."""
+    config = successor(type="sae", affine_connection=False, hf_hook_point_out=None)
+    config["hf_hook_point_in"] = f"{prefix}layers.5.self_attn.o_proj.input"
+    files = {"config.json": config, "params.safetensors": lower(tiny)}
+    origin = origin_of(load_folder(write(tmp_path, files)))
+    assert (origin.read_site, origin.write_site) == ("layers.5.self_attn.o_proj:in", None)
+
+
+@pytest.mark.parametrize(
+    "said, model",
+    [
+        ("gemma-v3-270m-pt", "google/gemma-3-270m"),
+        ("gemma-v3-270m-it", "google/gemma-3-270m-it"),
+        ("gemma-v3-4b-pt", "google/gemma-3-4b-pt"),
+        ("gemma-3-27b-it", "google/gemma-3-27b-it"),
+        ("google/gemma-v3-1b-it", "google/gemma-3-1b-it"),
+        ("google/gemma-3-12b-pt", "google/gemma-3-12b-pt"),
+    ],
+)
+def test_models_named_without_an_organisation(
+    tiny: SimpleNamespace, write: Write, tmp_path: Path, said: str, model: str
+) -> None:
+    """What the configuration calls the model is brought to its hub id."""
+    files = {
+        "config.json": successor(affine_connection=False, model_name=said),
+        "params.safetensors": lower(tiny),
+    }
+    assert origin_of(load_folder(write(tmp_path, files))).model == model
+
+
+@pytest.mark.parametrize("kind", ["clt", "crosscoder"])
+def test_folders_of_other_kinds_are_refused_by_name(
+    tiny: SimpleNamespace, write: Write, tmp_path: Path, kind: str
+) -> None:
+    """Without a configuration the folder's name tells what it is."""
+    place = tmp_path / "gemma-scope-2-1b-pt" / f"{kind}_all" / "width_16k_l0_big"
+    with pytest.raises(LoadError, match=f"type '{kind}'.*not supported"):
+        load_folder(write(place, {"params.safetensors": lower(tiny)}))

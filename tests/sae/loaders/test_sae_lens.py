@@ -359,8 +359,15 @@ def test_hook_z_is_read_flat(
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"architecture": "crosscoder"}, "'crosscoder'.*does not know"),
     ({"architecture": "temporal"}, "earlier tokens"),
-    ({"architecture": "batchtopk", "k": 3}, "training checkpoint"),
-    ({"architecture": "matryoshka_batchtopk", "k": 3}, "training checkpoint"),
+    ({"architecture": "batchtopk", "k": 3}, "lacks 'topk_threshold'"),
+    ({"architecture": "matryoshka_batchtopk", "k": 3}, "lacks 'topk_threshold'"),
+    ({"architecture": "topk", "k": 3, "activation_fn_kwargs": {"k": 4}}, "'?k'?.*3.*4"),
+    ({"hook_name": "blocks.1.hook_mlp_out"}, "hook_name.*blocks.1.hook_mlp_out"),
+    ({"context_size": 65}, "context_size.*65"),
+    ({"hook_head_index": "one"}, "hook_head_index"),
+    ({"hook_head_index": -1}, "hook_head_index"),
+    ({"activation_fn": "relu", "activation_fn_str": "topk"}, "activation_fn"),
+    ({"hook_point": "blocks.2.hook_mlp_out", "hook_name": "blocks.1.hook_mlp_out"}, "hook_name"),
     ({"activation_fn": "tanh-relu"}, "never read as relu"),
     ({"activation_fn": "topk"}, "no k"),
     ({"activation_fn": "topk", "activation_fn_kwargs": {"k": 3, "signed": True}}, "signed"),
@@ -419,3 +426,109 @@ def test_whitened_checkpoints_are_refused(
     write(folder, {"activation_scaler.json": {"scaling_factor": None, "has_whitening": True}})
     with pytest.raises(LoadError, match="whitened"):
         load_folder(folder)
+
+
+TRAINING_ONLY = {
+    "jumprelu_tanh_scale": 4.0,
+    "jumprelu_init_threshold": 0.01,
+    "jumprelu_bandwidth": 0.05,
+    "jumprelu_sparsity_loss_mode": "tanh",
+    "l0_coefficient": 1.0,
+    "l0_warm_up_steps": 100,
+    "pre_act_loss_coefficient": 3e-6,
+    "decoder_init_norm": 0.1,
+    "noise_scale": 0.5,
+    "l1_coefficient": 1.0,
+    "lp_norm": 1.0,
+    "mse_loss_normalization": None,
+    "normalize_sae_decoder": True,
+    "scale_sparsity_penalty_by_decoder_norm": True,
+    "use_ghost_grads": False,
+    "aux_loss_coefficient": 0.03,
+    "topk_threshold_lr": 0.01,
+    "matryoshka_widths": [4, 16],
+    "use_sparse_activations": True,
+}
+"""Keys of training checkpoints, as SAELens writes them, with values that are switched on."""
+
+
+@pytest.mark.parametrize("key", TRAINING_ONLY)
+def test_keys_of_training_change_nothing(
+    tiny: SimpleNamespace, write: Write, agrees: Agrees, tmp_path: Path, key: str
+) -> None:
+    """A training checkpoint loads, and computes what it would without its training's keys."""
+    cfg = config(architecture="jumprelu", **{key: TRAINING_ONLY[key]})
+    sae = load_folder(folder_of(write, tmp_path, cfg, arrays(tiny, *AFFINE, "threshold")))
+    w = wide(tiny)
+    pre = (w.x - w.b_dec) @ w.W_enc + w.b_enc
+    f = relu(pre) * (pre > w.threshold)
+    agrees(sae, tiny.x, f, f @ w.W_dec + w.b_dec)
+
+
+def test_keys_that_the_library_says_are_of_training(
+    tiny: SimpleNamespace, write: Write, tmp_path: Path
+) -> None:
+    """Whatever SAELens lists as training's own passes, but with the value it is listed with."""
+    details = {"encoder_norm_scale": 2.0}
+    cfg = config(encoder_norm_scale=2.0)
+    cfg["metadata"]["training_architecture_details"] = details
+    assert load_folder(folder_of(write, tmp_path / "a", cfg, arrays(tiny, *AFFINE))).d_sae == 16
+    cfg["encoder_norm_scale"] = 3.0
+    with pytest.raises(LoadError, match="encoder_norm_scale"):
+        load_folder(folder_of(write, tmp_path / "b", cfg, arrays(tiny, *AFFINE)))
+
+
+def test_thresholds_of_a_checkpoint_are_logarithms(
+    tiny: SimpleNamespace, write: Write, agrees: Agrees, tmp_path: Path
+) -> None:
+    """Training keeps the logarithm of a JumpReLU's thresholds; one file has one of the two."""
+    cfg = config(architecture="jumprelu", jumprelu_tanh_scale=4.0)
+    content = arrays(tiny, *AFFINE) | {"log_threshold": np.log(tiny.threshold)}
+    sae = load_folder(folder_of(write, tmp_path / "a", cfg, content))
+    w = wide(tiny)
+    pre = (w.x - w.b_dec) @ w.W_enc + w.b_enc
+    f = relu(pre) * (pre > w.threshold)
+    agrees(sae, tiny.x, f, f @ w.W_dec + w.b_dec)
+    both = content | arrays(tiny, "threshold")
+    with pytest.raises(LoadError, match="threshold"):
+        load_folder(folder_of(write, tmp_path / "b", cfg, both))
+
+
+@pytest.mark.parametrize("by_norm", [True, False])
+@pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka_batchtopk"])
+def test_checkpoints_of_batchtopk_become_what_they_are_used_as(
+    tiny: SimpleNamespace,
+    write: Write,
+    agrees: Agrees,
+    tmp_path: Path,
+    architecture: str,
+    *,
+    by_norm: bool,
+) -> None:
+    """The average threshold of training takes the place of the batch, as in SAELens' own export."""
+    cfg = config(architecture=architecture, k=3, rescale_acts_by_decoder_norm=by_norm)
+    content = arrays(tiny, *AFFINE) | {"topk_threshold": np.array(0.4, np.float32)}
+    sae = load_folder(folder_of(write, tmp_path / "a", cfg, content))
+    w = wide(tiny)
+    norm = np.linalg.norm(w.W_dec, axis=1) if by_norm else np.ones(16)
+    f = relu(((w.x - w.b_dec) @ w.W_enc + w.b_enc) * norm)
+    f = f * (f > np.float32(0.4))
+    agrees(sae, tiny.x, f, (f / norm) @ w.W_dec + w.b_dec)
+    content["topk_threshold"] = np.array(0, np.float32)
+    with pytest.raises(LoadError, match="topk_threshold"):
+        load_folder(folder_of(write, tmp_path / "b", cfg, content))
+
+
+@pytest.mark.parametrize("place", ["flat", "metadata"])
+def test_one_head_of_a_hook(
+    tiny: SimpleNamespace, write: Write, tmp_path: Path, place: str
+) -> None:
+    """An SAE of one attention head says which, in its site."""
+    said = {"hook_name": "blocks.1.attn.hook_z", "hook_head_index": 3}
+    cfg = config()
+    if place == "flat":
+        cfg = old_config(hook_point="blocks.1.attn.hook_z", hook_point_head_index=3)
+    else:
+        cfg["metadata"] |= said
+    sae = load_folder(folder_of(write, tmp_path, cfg, arrays(tiny, *AFFINE)))
+    assert origin_of(sae).read_site == "blocks.1.attn.hook_z[3]"

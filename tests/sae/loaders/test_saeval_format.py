@@ -22,6 +22,7 @@ from saeval.sae.architectures.transforms import (
     Identity,
     InputOnly,
     LayerNorm,
+    RMSNorm,
     Scale,
     Transform,
 )
@@ -44,6 +45,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "pca": {"k": 2, "transform": Centre()},
     "relu": {"transform": ConstantNorm()},
     "topk": {"k": 2},
+    "weighted_topk": {"k": 2},
 }
 
 
@@ -85,7 +87,15 @@ def test_a_transcoder_without_skip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "transform",
-    [Identity(), LayerNorm(1e-4), ConstantNorm(), Scale(3.5), Centre(), InputOnly(Scale(2.0))],
+    [
+        Identity(),
+        LayerNorm(1e-4),
+        RMSNorm(1e-3),
+        ConstantNorm(),
+        Scale(3.5),
+        Centre(),
+        InputOnly(Scale(2.0)),
+    ],
 )
 def test_every_transform_comes_back(tmp_path: Path, transform: Transform) -> None:
     """Transforms keep their constants, also one within another."""
@@ -240,11 +250,11 @@ def test_what_is_not_understood_is_refused(tmp_path: Path, edit: Edit, reason: s
 
 
 def test_thresholds_must_be_numbers(tmp_path: Path) -> None:
-    """NaN, which JSON of Python may hold, is no threshold."""
+    """NaN, which Python writes though JSON has none, is no threshold, nor anything else."""
     save(example("batchtopk"), tmp_path)
     path = tmp_path / "saeval.json"
     path.write_text(path.read_text().replace("0.5", "NaN"))
-    with pytest.raises(LoadError, match="threshold is nan"):
+    with pytest.raises(LoadError, match="NaN"):
         load_folder(tmp_path)
 
 

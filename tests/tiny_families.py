@@ -18,7 +18,7 @@ CAUSAL = tuple(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
 WRAPPERS = tuple(sorted(set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES) - set(CAUSAL)))
 """Models of images and text, which hold a text model and are run on text alone."""
 
-VOCABULARY, CONTEXT, LAYERS = 64, 48, 3
+VOCABULARY, CONTEXT, LAYERS, WIDTH = 64, 48, 3, 16
 _MOST_WEIGHTS = 9_000_000
 
 _SIZES = {
@@ -29,7 +29,7 @@ _SIZES = {
     32: "intermediate_size ffn_dim decoder_ffn_dim encoder_ffn_dim ffn_hidden_size dim_ff dff "
     "d_inner n_inner feed_forward_size intermediate_size_mlp dense_intermediate_size mamba_d_ssm "
     "mlp_dim d_ff",
-    16: "hidden_size d_model n_embd emb_dim embedding_dim embedding_size input_embedding_size "
+    WIDTH: "hidden_size d_model n_embd emb_dim embedding_dim embedding_size input_embedding_size "
     "output_embedding_size word_embed_proj_dim lru_width attention_hidden_size image_size "
     "vision_hidden_size projection_dim embed_dim hidden_dim out_hidden_size qformer_hidden_size "
     "cross_attention_hidden_size",
@@ -80,7 +80,12 @@ _MULTIPLIERS: dict[str, Any] = {
 }
 """Numbers that are 1 by default, which would hide that they are forgotten."""
 
-_MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 0]}
+_MROPE = {
+    "rope_type": "default",
+    "rope_theta": 10000.0,
+    "partial_rotary_factor": 1.0,
+    "mrope_section": [1, 1, 0],
+}
 _SPECIAL: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local", "global"], 1]], "attention_layers": ...},
     "mamba2": {"head_dim": 8},

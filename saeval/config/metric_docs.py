@@ -1,0 +1,231 @@
+"""What tasks say of their metrics, read from the source of their `Metric(...)` records.
+
+A task's records stand at the top level of the module that defines its class, or in files beside
+it called `metrics.py` or `NAME_metrics.py`. None of this code runs.
+"""
+
+import ast
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from saeval.config.module_source import find_class, line_of, parse, source_file
+from saeval.config.plugins import TASKS, Plugin, find
+from saeval.errors import UsageError
+
+OPEN = "{k}"
+"""Stands in a name for a number, as in `auc_top_{k}`."""
+_PLACES = 3
+# Of a record's fields, name, unit and better may be given by position, as in the dataclass.
+
+
+@dataclass(frozen=True)
+class MetricDescription:
+    """One metric as its record declares it; the first fields are those of the record."""
+
+    name: str
+    unit: str
+    better: str
+    formula: str
+    functions: tuple[str, ...] = ()
+    distrust: str = ""
+    floor: float | str | None = None
+    ceiling: float | str | None = None
+    undefined: str = ""
+    where: str = ""
+    source: str = ""
+    task: str = ""
+    """Name of the task that reports it."""
+    declared_in: str = ""
+    """`file:line` of the record."""
+
+    def numbered(self, number: str) -> "MetricDescription":
+        """The metric with a number in its name, and wherever its texts speak of that name."""
+        texts = {
+            item.name: getattr(self, item.name).replace(OPEN, number)
+            for item in fields(self)
+            if isinstance(getattr(self, item.name), str)
+        }
+        return replace(self, **texts)
+
+
+_RECORD = tuple(item.name for item in fields(MetricDescription))[:-2]
+"""Fields of a record, in their order."""
+
+
+def metrics_of(plugin: Plugin) -> tuple[MetricDescription, ...]:
+    """The metrics that a task declares, in the order of its source; none if it declares none.
+
+    Raises:
+        UsageError: if a record is no literal, or the task's source cannot be read.
+    """
+    module = find_class(plugin.module, plugin.attribute)[0]
+    return tuple(
+        replace(metric, task=plugin.name)
+        for each in _modules_beside(module)
+        for metric in _declared(each)
+    )
+
+
+def find_metrics(name: str) -> list[MetricDescription]:
+    """Metrics of that name, of any task: exact, with a number, or several by a glob.
+
+    Tasks whose records cannot be read have none.
+    """
+    return [found for metric in _all_metrics() for found in _named(metric, name)]
+
+
+def metric_names() -> list[str]:
+    """Names of all metrics that tasks declare, with 1 for an open number."""
+    return [metric.name.replace(OPEN, "1") for metric in _all_metrics()]
+
+
+def location(function: str) -> str:
+    """`file:function` with its line, of `module:function`; as it is if it cannot be found."""
+    module, _, name = function.partition(":")
+    try:
+        line = line_of(module, name)
+        return f"{_shown(source_file(module))}:{name} (line {line})" if line else function
+    except (UsageError, OSError, SyntaxError):
+        return function
+
+
+def _all_metrics() -> Iterator[MetricDescription]:
+    for plugin in find(TASKS).values():
+        try:
+            yield from metrics_of(plugin)
+        except (UsageError, OSError, SyntaxError, ValueError):
+            continue  # `describe TASK` says what is wrong with it
+
+
+def _named(metric: MetricDescription, name: str) -> Iterator[MetricDescription]:
+    if any(character in name for character in "*?["):
+        if fnmatch.fnmatchcase(metric.name, name):
+            yield metric
+    elif name == metric.name:
+        yield metric
+    elif OPEN in metric.name:
+        before, _, after = map(re.escape, metric.name.partition(OPEN))
+        if match := re.fullmatch(rf"{before}(\d+){after}", name):
+            yield metric.numbered(match[1])
+
+
+def _modules_beside(module: str) -> list[str]:
+    """A module, and those of its package that are called after metrics."""
+    package, _, own = module.rpartition(".")
+    if not package:
+        return [module]
+    folder = source_file(module).parent
+    beside = sorted(path.stem for path in folder.glob("*metrics.py") if path.stem != own)
+    named = [stem for stem in beside if stem == "metrics" or stem.endswith("_metrics")]
+    return [module, *(f"{package}.{stem}" for stem in named)]
+
+
+def _declared(module: str) -> Iterator[MetricDescription]:
+    tree, path = parse(module), _shown(source_file(module))
+    names = _names_of_metric(tree)
+    constants = _constants(tree)
+    for statement in tree.body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            continue
+        for call in ast.walk(statement.value):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in names:
+                where = f"{path}:{call.lineno}"
+                yield MetricDescription(**_arguments(call, constants, where), declared_in=where)
+
+
+def _names_of_metric(tree: ast.Module) -> set[str]:
+    """What the module calls saeval's `Metric`: other classes of that name are none of ours."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "saeval":
+            for alias in node.names:
+                here = alias.asname or alias.name
+                names |= {here} if alias.name == "Metric" else {f"{here}.Metric"}
+        if isinstance(node, ast.Import):
+            names |= {f"{alias.asname or alias.name}.Metric" for alias in node.names}
+    return names
+
+
+def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """Names that the module gives to expressions, such as a unit that several metrics share."""
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _arguments(call: ast.Call, constants: Mapping[str, ast.expr], where: str) -> dict[str, Any]:
+    """The record's fields.
+
+    Raises:
+        UsageError: naming the line and the field that is no literal, unknown or missing.
+    """
+    given: dict[str, ast.expr] = dict(zip(_RECORD[:_PLACES], call.args, strict=False))
+    given |= {str(keyword.arg): keyword.value for keyword in call.keywords}
+    _check_fields(call, given, where)
+    values = {}
+    for name, expression in given.items():
+        shared = constants.get(expression.id) if isinstance(expression, ast.Name) else None
+        try:
+            values[name] = ast.literal_eval(shared or expression)
+        except ValueError as error:
+            raise UsageError(
+                f"The metric in {where} has '{ast.unparse(expression)}' as its {name}, which only "
+                "running the code would tell. Write it as a literal, so that it can be described."
+            ) from error
+    return values
+
+
+def _check_fields(call: ast.Call, given: Mapping[str, ast.expr], where: str) -> None:
+    unknown = [name for name in given if name not in _RECORD]
+    missing = [name for name in _RECORD[: _PLACES + 1] if name not in given]
+    if len(call.args) > _PLACES:
+        fault = f"more than {_PLACES} fields without their names"
+    elif unknown:
+        fault = f"an unknown field '{unknown[0]}'"
+    elif missing:
+        fault = f"no {', '.join(missing)}"
+    else:
+        return
+    raise UsageError(
+        f"The metric in {where} has {fault}. A record is Metric(name, unit=..., better=..., "
+        "formula=...), with more fields by name."
+    )
+
+
+def _shown(path: Path) -> str:
+    """A file as seen from the working folder, if it lies there."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def rows_of_metrics(metrics: Sequence[MetricDescription]) -> list[dict[str, Any]]:
+    """What `describe TASK` says of each metric."""
+    shown = ("name", "unit", "better", "floor", "ceiling", "formula", "where")
+    return [{name: getattr(metric, name) for name in shown} for metric in metrics]
+
+
+def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
+    """All that `describe METRIC` says."""
+    return {
+        "metric": metric.name,
+        "task": metric.task,
+        "unit": metric.unit,
+        "better": metric.better,
+        "floor": metric.floor,
+        "ceiling": metric.ceiling,
+        "formula": metric.formula,
+        "undefined_where": metric.undefined,
+        "do_not_trust_it": metric.distrust,
+        "only": metric.where,
+        "computed_in": [location(function) for function in metric.functions],
+        "declared_in": metric.declared_in,
+        "definition_from": metric.source,
+    }

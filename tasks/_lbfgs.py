@@ -1,0 +1,197 @@
+"""L-BFGS over the losses of many logistic probes together, which share their features.
+
+Source: Nocedal and Wright, "Numerical Optimization" (2006), algorithm 7.4.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+CLOSE = 3e-4
+"""Coefficients are this close to the optimum, relative to their length: the penalty's curvature
+is 1, so the length of the gradient bounds the distance."""
+DECREMENT = 1e-14
+"""A step expected to gain less than this share of the loss is lost in rounding."""
+STEPS = 500
+MEMORY = 10
+"""Pairs that L-BFGS remembers."""
+
+
+def penalty_of(features: int) -> Float[Tensor, " features"]:
+    """1 for coefficients, 0 for the intercept, which comes last."""
+    penalty = torch.ones(features, dtype=torch.float64)
+    penalty[-1] = 0
+    return penalty
+
+
+def minimise(
+    z: Float[Tensor, "rows features"],
+    curvature: Float[Tensor, "problems features"],
+    sign: Float[Tensor, "rows problems"],
+    weight: Float[Tensor, "rows problems"],
+) -> Float[Tensor, "problems features"]:
+    """Probes by L-BFGS: go along a direction to its minimum, until every problem is there.
+
+    A problem that is there is set aside, so that a slow one does not hold up the others.
+
+    Args:
+        z: Features; the last is the constant 1, whose coefficient is the intercept.
+        curvature: The largest that each problem's loss can have along each feature.
+        sign: 1 where the label is yes, -1 where it is no.
+        weight: Of each row's loss, 0 where a problem does not learn from it.
+    """
+    finished = torch.zeros_like(curvature)
+    number = torch.arange(len(curvature))
+    descent = Descent.start(z, curvature, sign, weight)
+    for _ in range(STEPS):
+        step = descent.direction()
+        moving = descent.is_moving(step)
+        finished[number] = descent.w
+        if not moving.any():
+            break
+        if not moving.all():
+            number, step, descent = number[moving], step[moving], descent.only(moving)
+        descent = descent.along(step)
+    return finished
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where L-BFGS stands with the problems that still move."""
+
+    z: Float[Tensor, "rows features"]
+    """Shared by all problems."""
+    curvature: Float[Tensor, "problems features"]
+    sign: Float[Tensor, "rows problems"]
+    slope: Float[Tensor, "rows problems"]
+    """Weight times sign: how a row's log-odds pull where its label is all wrong."""
+    w: Float[Tensor, "problems features"]
+    """The probes so far."""
+    logits: Float[Tensor, "rows problems"]
+    """What they say: z times w."""
+    gradient: Float[Tensor, "problems features"]
+    """Of the loss and penalty, at w."""
+    past: "Past"
+
+    @classmethod
+    def start(
+        cls,
+        z: Float[Tensor, "rows features"],
+        curvature: Float[Tensor, "problems features"],
+        sign: Float[Tensor, "rows problems"],
+        weight: Float[Tensor, "rows problems"],
+    ) -> "Descent":
+        """At w = 0, where all log-odds are 0 and every row is half wrong."""
+        slope, w = weight * sign, torch.zeros_like(curvature)
+        gradient = -(slope.T / 2) @ z
+        return cls(z, curvature, sign, slope, w, torch.zeros_like(sign), gradient, Past.empty())
+
+    def direction(self) -> Float[Tensor, "problems features"]:
+        """Downhill, as far as a parabola with the curvature met so far would go."""
+        return -self.past.newton(self.gradient, self.curvature)
+
+    def is_moving(self, step: Float[Tensor, "problems features"]) -> Bool[Tensor, " problems"]:
+        """Which problems are neither close to their optimum nor at the limit of rounding."""
+        gain = -(self.gradient * step).sum(1)
+        far = self.gradient.norm(dim=1) > CLOSE * self.w[:, :-1].norm(dim=1)
+        return far & (gain > DECREMENT * self.slope.abs().sum(0))
+
+    def only(self, which: Bool[Tensor, " problems"]) -> "Descent":
+        """Some of the problems."""
+        return Descent(
+            self.z,
+            self.curvature[which],
+            self.sign[:, which],
+            self.slope[:, which],
+            self.w[which],
+            self.logits[:, which],
+            self.gradient[which],
+            self.past.take(which),
+        )
+
+    def along(self, step: Float[Tensor, "problems features"]) -> "Descent":
+        """At the minimum along a direction."""
+        penalty, rise = penalty_of(self.z.shape[1]), self.z @ step.T
+        length = self._length(step, rise, penalty)
+        w = self.w + length[:, None] * step
+        logits = self.logits + length * rise
+        pull = -self.slope * torch.sigmoid(-self.sign * logits)
+        gradient = pull.T @ self.z + penalty * w
+        past = self.past.add(length[:, None] * step, gradient - self.gradient)
+        return replace(self, w=w, logits=logits, gradient=gradient, past=past)
+
+    def _length(
+        self,
+        step: Float[Tensor, "problems features"],
+        rise: Float[Tensor, "rows problems"],
+        penalty: Float[Tensor, " features"],
+    ) -> Float[Tensor, " problems"]:
+        """How far to go along each direction: to the minimum, by Newton's method in a bracket.
+
+        The bracket is halved, or opened further, where Newton's step would leave it. A tenth of
+        the first slope is flat enough: the next direction starts anew from there.
+
+        Args:
+            step: The directions.
+            rise: How the log-odds change with a step: z times step.
+            penalty: 1 for coefficients, 0 for the intercept.
+        """
+        linear, square = (penalty * self.w * step).sum(1), (penalty * step * step).sum(1)
+        at_start = torch.sigmoid(-self.sign * self.logits)
+        steepest = ((self.slope * rise * at_start).sum(0) - linear).abs()
+        length = torch.ones(len(step), dtype=torch.float64)
+        low, high = torch.zeros_like(length), torch.full_like(length, torch.inf)
+        for _ in range(20):
+            wrong = torch.sigmoid(-self.sign * (self.logits + length * rise))
+            first = -(self.slope * rise * wrong).sum(0) + linear + length * square
+            second = (self.slope * self.sign * rise.square() * wrong * (1 - wrong)).sum(0) + square
+            if (first.abs() <= 0.1 * steepest).all():
+                break
+            low, high = torch.where(first < 0, length, low), torch.where(first > 0, length, high)
+            newton = length - first / second.clamp(min=1e-300)
+            middle = torch.where(high.isinf(), 2 * low + 1, (low + high) / 2)
+            inside = (newton > low) & (newton < high) & (newton < 10 * length + 1)
+            length = torch.where(inside, newton, middle)
+        return length
+
+
+@dataclass(frozen=True)
+class Past:
+    """The last steps of each problem and how its gradient changed with them."""
+
+    steps: tuple[Float[Tensor, "problems features"], ...]
+    changes: tuple[Float[Tensor, "problems features"], ...]
+
+    @classmethod
+    def empty(cls) -> "Past":
+        return cls((), ())
+
+    def add(
+        self, step: Float[Tensor, "problems features"], change: Float[Tensor, "problems features"]
+    ) -> "Past":
+        return Past((*self.steps, step)[-MEMORY:], (*self.changes, change)[-MEMORY:])
+
+    def take(self, which: Bool[Tensor, " problems"]) -> "Past":
+        return Past(
+            tuple(one[which] for one in self.steps), tuple(one[which] for one in self.changes)
+        )
+
+    def newton(
+        self,
+        gradient: Float[Tensor, "problems features"],
+        curvature: Float[Tensor, "problems features"],
+    ) -> Float[Tensor, "problems features"]:
+        """The gradient through the inverse curvature that the past suggests."""
+        found, shares = gradient, []
+        for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
+            inverse = 1 / (step * change).sum(1, keepdim=True).clamp(min=1e-300)
+            share = inverse * (step * found).sum(1, keepdim=True)
+            found = found - share * change
+            shares.append((share, inverse))
+        found = found / curvature
+        for step, change in zip(self.steps, self.changes, strict=True):
+            share, inverse = shares.pop()
+            found = found + step * (share - inverse * (change * found).sum(1, keepdim=True))
+        return found
