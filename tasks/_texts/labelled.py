@@ -28,6 +28,8 @@ LAB, SAE_PROBES, SAEBENCH = "lab", "sae_probes", "saebench"
 KEYS = ("name", "train", "test", "text", "label")
 MOST_LABELS = 60
 """More distinct labels than this are taken for a quantity."""
+READING = "2: drawn by content, with several labels a text"
+"""How files are read and split; another key where that changes what is scored."""
 TEST_SHARE = 0.25
 """Of the texts, where a data set comes without test texts."""
 
@@ -167,10 +169,10 @@ def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
 def content(data: Data) -> list[Any]:
     """What tells data apart that no field names as a file: names, hashes, the hub's revisions.
 
-    Data sets are called by their files where no name is given, and what is drawn of them depends
-    on the name.
+    Data sets are called by their files where no name is given, and their scores with them. Of the
+    lab's own sets nothing need be told.
     """
-    found = []
+    found: list[Any] = []
     for item in _items(data):
         if item == SAEBENCH:
             found.append(cached_revisions())
@@ -180,7 +182,7 @@ def content(data: Data) -> list[Any]:
             files = [path for one in sets for path in (*one.train, *(one.test or ()))]
             hashes = [file_sha256(path) for path in files if folder]
             found.append([[one.name for one in sets], hashes])
-    return found
+    return [READING, *found] if found else []
 
 
 def _items(data: Data) -> list[str | Mapping[str, Any]]:

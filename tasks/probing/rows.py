@@ -38,6 +38,8 @@ class ProbeSet:
     """Whether the row has the label."""
     role: Int[np.ndarray, " rows"]
     """`FIT`, `VALIDATION` or `TEST`."""
+    notices: tuple[str, ...] = ()
+    """What a reader of its scores must know, as of its data set."""
 
     @property
     def train(self) -> Bool[np.ndarray, " rows"]:
@@ -70,7 +72,13 @@ def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> P
     if alone and len(classes) == 2 and len(yes) == 1:
         classes = yes
     return ProbeSet(
-        one.name, one.key, tuple(classes), number(drawn.texts), drawn.has(classes), role
+        one.name,
+        one.key,
+        tuple(classes),
+        number(drawn.texts),
+        drawn.has(classes),
+        role,
+        one.notices,
     )
 
 

@@ -120,9 +120,10 @@ class Probing:
         number, unread = Numbers(), {}
         sets, tables = self._sets(source, seed, number, unread)
         found = [usable(one) for one in sets]
+        told = [f"Of '{one.name}', {notice}." for one, _ in found for notice in one.notices]
         if not any(one.classes for one, _ in found):
             reasons = dict.fromkeys(reason for _, refused in found for reason in refused.values())
-            raise NotApplicable(f"No label can be probed for. {' '.join(reasons)}")
+            raise NotApplicable(f"No label can be probed for. {' '.join([*reasons, *told])}")
         tokens = self._token_rows(source, number)
         hand_back()
         x = read_x(source, tokens, Pooled(self.pooling))
@@ -149,6 +150,7 @@ class Probing:
                 for one, refused in found
             ],
             "unread": unread,
+            "notice": " ".join(told) or None,
         }
         return Prepared(arrays, tables, facts, tokens, more_rows)
 

@@ -40,7 +40,7 @@ def source(folder: Path) -> ModelSource:
 
 
 def test_files_of_other_names_are_other_inputs(folder: Path) -> None:
-    """A data set is called by its file, and what is drawn of it depends on its name."""
+    """A data set is called by its file, and its scores with it."""
     alpha, beta, renamed = (
         Probing(data).inputs("gpt2")
         for data in (
@@ -114,3 +114,16 @@ def test_rounding_of_a_constant_is_no_spread() -> None:
         found = spread(x.astype(kind))
         assert found.dtype == kind
         assert found.tolist() == pytest.approx([1, x[:, 1].std(), 1], rel=1e-5)
+
+
+def test_contradictions_are_told_beside_the_scores(folder: Path, source: ModelSource) -> None:
+    """Some are a notice; where they leave nothing to probe for, they are the reason."""
+    table = pd.read_csv(folder / "alpha.csv")
+    other = table.head(20).assign(label=table["label"].head(20).map({"x": "y", "y": "x"}))
+    pd.concat([table, other]).to_csv(folder / "some.csv", index=False)
+    task = Probing(f"{folder}/some.csv", train_rows=100, test_rows=40)
+    notice = task.prepare(source, 0).facts["notice"]
+    assert "20 texts have two labels that exclude each other, such as rows 0 and 160" in notice
+    pd.concat([table.tail(20), other, table]).to_csv(folder / "most.csv", index=False)
+    few = Probing(f"{folder}/most.csv").prepare(source, 0)
+    assert len(few.required_rows) == 140
