@@ -46,6 +46,7 @@ def hub_model(gpt2: Path) -> str:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpt2: Path) -> Callable[..., Result]:
     """A run of core, right in all that the caller does not change (None leaves an option out)."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "2000")  # what is said, not how it is wrapped
     sae_folder(tmp_path / "sae")
     texts_file(tmp_path)
 

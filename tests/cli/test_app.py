@@ -65,7 +65,10 @@ finally:
     [
         "--help",
         "run --help",
-        *(f"ls {kind}" for kind in ("saes", "sets", "tasks", "loaders", "models", "results")),
+        *(
+            f"ls {kind}"
+            for kind in ("saes", "saes lab", "sets", "tasks", "loaders", "models", "results")
+        ),
         *(f"describe {name}" for name in ("core", "sae_lens", "openai-community/gpt2")),
         "describe saebench",
         "describe ce_loss_score",
@@ -113,8 +116,11 @@ def test_quick_commands_answer_in_a_quarter_of_a_second(arguments: str) -> None:
     assert _cpu_seconds(*arguments.split()) < max(0.25, 4 * _cpu_seconds())
 
 
-def test_a_run_prints_a_table_that_explains_itself(gpt2: Path, tmp_path: Path) -> None:
+def test_a_run_prints_a_table_that_explains_itself(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Name, value, interval, unit, n, floor and ceiling; where results are; exit code 0."""
+    monkeypatch.setenv("COLUMNS", "120")
     done = call(*core(sae_folder(tmp_path / "a"), gpt2))
     assert done.exit_code == 0, done.output
     head = next(line for line in done.stdout.splitlines() if line.startswith("metric"))
@@ -153,7 +159,7 @@ def test_training_seeds_have_rows_of_their_own(tmp_path: Path) -> None:
     for seed in range(3):
         sae_folder(tmp_path / f"s{seed}", seed)
     entries = "".join(f"  - {{id: my/s{i}, source: 'file://s{i}'}}\n" for i in range(3))
-    registry = "saes:\n{}sets:\n  - {{name: my/set, kind: {}, members: [my/s0, my/s1, my/s2]}}\n"
+    registry = "saes:\n{}sets:\n  my/set: {{kind: {}, members: [my/s0, my/s1, my/s2]}}\n"
     seen = {}
     for kind in ("seeds", "members"):
         (tmp_path / "registry.yaml").write_text(registry.format(entries, kind))
@@ -169,7 +175,7 @@ def test_training_seeds_have_rows_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *(f"ls {kind}" for kind in ("saes", "sets", "tasks", "loaders", "models")),
+        *(f"ls {kind}" for kind in ("saes", "saes lab", "sets", "tasks", "loaders", "models")),
         *(f"describe {name}" for name in ("core", "lab/world", "lab/world/topk-16", "saebench")),
     ],
 )
@@ -179,8 +185,9 @@ def test_lists_fit_the_terminal(command: str, width: int, monkeypatch: pytest.Mo
     done = call(*command.split())
     assert done.exit_code == 0, done.output
     assert max(map(len, done.stdout.splitlines())) <= width
-    if command == "ls saes" and width > 40:
-        ids = [json.loads(line)["id"] for line in call("ls", "saes", "--json").stdout.splitlines()]
+    if command == "ls saes lab" and width > 40:
+        listed = call(*command.split(), "--json").stdout.splitlines()
+        ids = [json.loads(line)["id"] for line in listed]
         assert {line.split()[0] for line in done.stdout.splitlines()} >= set(ids)
 
 
@@ -380,7 +387,7 @@ def test_progress_is_drawn_on_a_terminal_only(gpt2: Path, tmp_path: Path) -> Non
     assert b"[0/1] scoring core of " in seen
     assert seen.rstrip(b" ").endswith(b"\r")
     again = call(*arguments, "--force")
-    assert f"1 of 1 results, 0 s: finished core of {long}" in again.stderr
+    assert f"1 of 1 results, 0 s: finished core of {long.name}" in again.stderr
     assert "finished core" not in again.stdout
     assert "1 of 1 results" not in call(*arguments, "--force", "--quiet").stderr
 

@@ -141,8 +141,9 @@ def test_one_model_or_sae_is_described_in_full() -> None:
     assert (done.exit_code, "'lab/toy'" in done.stderr) == (2, True)
 
 
-def test_the_lab_that_ships_is_described_on_a_screen() -> None:
+def test_the_lab_that_ships_is_described_on_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it is, how well it is trained and its licence, in the lines that a terminal has."""
+    monkeypatch.setenv("COLUMNS", "120")
     for part in ("lab/world", "lab/othello"):
         lines = CliRunner().invoke(app, ["describe", part]).stdout.splitlines()
         assert len(lines) <= 48

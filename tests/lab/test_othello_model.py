@@ -101,7 +101,7 @@ def test_core_reads_games_as_the_model_was_trained_on_them() -> None:
     ids, losses = prepared.required_rows.ids, prepared.tables["losses"]
     assert prepared.facts["data"] == "lab/othello"
     assert (ids[:, 0] == BOS).all()
-    assert prepared.arrays["mask"].sum() == 24 * 59
+    assert prepared.required_rows.mask.sum() == 24 * 59
     played = next(stream(256, 0, TEXT))
     assert np.array_equal(ids, played.tokens[:24])
     entropy = np.log(played.legal_tokens()[:24, 1:59].sum(-1)).mean()

@@ -70,7 +70,7 @@ def test_the_name_is_no_part_of_the_sae(tmp_path: Path) -> None:
     """It enters neither the content's hash nor the file."""
     folder = tiny_runs.sae_folder(tmp_path / "a")
     sae = saeval.load_sae(folder)
-    assert repr(sae).endswith(f"from {folder})")
+    assert repr(sae).endswith(f"from {folder.name})")
     other = replace(sae, origin=replace(sae.origin, source="other"))  # type: ignore[type-var]
     assert saeval.sae.content_hash(sae) == saeval.sae.content_hash(other)  # type: ignore[attr-defined]
     saeval_format.save(other, tmp_path / "b")
