@@ -96,9 +96,9 @@ def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
             return None
         # A copy, since a block may add to what its parts return in place.
         new = _written(site, x, new).to(x, copy=True)
-        fields = getattr(output, "_fields", ())
-        if fields:  # a named tuple, whose fields are read by name (Reformer)
-            return output._replace(**{fields[0]: new})
+        named: Any = output  # a named tuple's fields are read by name (Reformer)
+        if hasattr(named, "_replace"):
+            return named._replace(**{named._fields[0]: new})
         return new if isinstance(output, Tensor) else (new, *output[1:])
 
     handle = (

@@ -26,7 +26,8 @@ def load(kind: str, folder: Path) -> LoadedModel:
     """A tiny model of a family, by way of its files."""
     path = folder / kind
     if not path.exists():
-        tiny_families.build(kind).save_pretrained(path)
+        net: Any = tiny_families.build(kind)
+        net.save_pretrained(path)
         tiny_models.tokenizer().save_pretrained(path)
     return load_model(str(path))
 
