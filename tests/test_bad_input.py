@@ -353,6 +353,6 @@ def test_one_bad_sae_among_good_ones(run: Callable[..., Result], tmp_path: Path)
     sae_folder(tmp_path / "wide", width=24)
     (tmp_path / "run.yaml").write_text("saes: [./sae, ./wide]\n")
     done = run(config="run.yaml", sae=None)
-    refused(done, 1, "failed: wide: ", "d_in 24")
+    refused(done, 1, "failed: core of wide: ", "d_in 24")
     assert "fvu" in done.stdout
     assert [result.status for result in read_results("results")].count("scored") == 1
