@@ -125,6 +125,40 @@ _SPECIAL: dict[str, dict[str, Any]] = {
 }
 """What a family needs besides: sizes that have to fit each other."""
 
+_MISFIT = "has sizes that must fit each other, and do not once each is cut down"
+_PICTURES = "runs on pictures or other things beside text"
+UNBUILT = {
+    **dict.fromkeys(
+        (
+            *("chameleon", "cohere_compass", "deepseek_ocr2", "dots3_note", "dots3_note_text"),
+            *("ernie4_5_vl_moe", "florence2", "glm5_next", "granite4_vision", "inkling2"),
+            *("molmo2", "muse_spark", "nemotron_h_omni", "qwen4_exp", "qwen4_exp_text"),
+        ),
+        _MISFIT,
+    ),
+    **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), "needs packages for pictures"),
+    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts for another model"),
+    **dict.fromkeys(("janus", "muse_glimmer"), "stays large: its vision part has other sizes"),
+    **dict.fromkeys(("musicgen", "musicgen_melody"), "speaks in codes of sound, not in text"),
+    "evolla": "is in no list of models that are made by their configuration",
+}
+"""Families of which no tiny model is made here."""
+
+UNRUN = {
+    **dict.fromkeys(
+        (
+            *("blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2"),
+            *("pi0", "pix2struct", "pp_formulanet", "t5gemma2", "udop"),
+            *("vision-encoder-decoder",),
+        ),
+        _PICTURES,
+    ),
+    "blt": "reads bytes in patches",
+    "diffusion_gemma": "writes a block at once, not token by token",
+    "hunyuan_vl": _PICTURES,
+}
+"""Families whose tiny model does not run on rows of tokens alone."""
+
 
 class Unbuilt(Exception):
     """Why no tiny model of a family can be made."""
