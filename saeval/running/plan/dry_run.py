@@ -61,7 +61,7 @@ class Stage:
     """Tokens of the batch that was shown, where it stood for most."""
     asked: int = 0
     """Tokens for which it stood."""
-    _glimpses: dict[SiteSpec | None, FirstBatchSource] = field(default_factory=dict)
+    _first_batches: dict[SiteSpec | None, FirstBatchSource] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
     _scored: dict[Any, tuple[float, int]] = field(default_factory=dict)
 
@@ -108,18 +108,18 @@ class Stage:
     @property
     def code_bytes(self) -> float:
         """Most that codes of an SAE will hold in memory."""
-        return max((glimpse.code_bytes for glimpse in self._glimpses.values()), default=0.0)
+        return max((first.code_bytes for first in self._first_batches.values()), default=0.0)
 
     def _keys(self, loaded: Loaded, job: Job) -> list[dict[str, Any]]:
         """Of what the task prepares, for each member."""
         return [prepared_key(loaded, member, job, self.session) for member in loaded.members]
 
-    def _glimpse(self, loaded: Loaded, member: LoadedSAE) -> FirstBatchSource:
-        if member.place not in self._glimpses:
+    def _first_batch(self, loaded: Loaded, member: LoadedSAE) -> FirstBatchSource:
+        if member.place not in self._first_batches:
             with loaded.clock.phase("model"):
                 source = self.session.sources.open(member.place)
-            self._glimpses[member.place] = FirstBatchSource(suited(source), self.stopwatch)
-        return self._glimpses[member.place]
+            self._first_batches[member.place] = FirstBatchSource(suited(source), self.stopwatch)
+        return self._first_batches[member.place]
 
     def _members(self, loaded: Loaded, job: Job) -> tuple[Member, ...]:
         """The SAEs with what was prepared for them, each on one batch of what it reads."""
@@ -128,7 +128,7 @@ class Stage:
                 member.named.label,
                 member.sae,
                 self._prepared[digest(prepared_key(loaded, member, job, self.session))],
-                self._glimpse(loaded, member),
+                self._first_batch(loaded, member),
             )
             for member in loaded.members
         )
@@ -154,9 +154,9 @@ class Stage:
 
         def make() -> Prepared:
             nonlocal spent
-            glimpse = self._glimpse(loaded, member)
+            first = self._first_batch(loaded, member)
             try:
-                ready, spent = self.stopwatch.timed(lambda: job.task.prepare(glimpse, job.seed))
+                ready, spent = self.stopwatch.timed(lambda: job.task.prepare(first, job.seed))
             except (NotApplicable, OutOfTime):
                 raise
             except Exception as error:
@@ -205,7 +205,7 @@ class Stage:
 
 
 def _whole(source: ActivationSource) -> ActivationSource:
-    """What a glimpse is of."""
+    """What the first batch stands for."""
     return source.source if isinstance(source, FirstBatchSource) else source
 
 
