@@ -145,9 +145,12 @@ def _with_classes(found: DataSet, one: Listed) -> DataSet:
             f"or the wrong column. Probes need at most {MOST_LABELS} labels."
         )
     if len(set(held)) < 2:
-        raise DataError(
-            f"All texts of '{one.train[0]}' have the same '{one.label}'; a probe needs two.{told}"
+        left = (
+            f"All texts of '{one.train[0]}' have the same '{one.label}'"
+            if held
+            else "No text is left"
         )
+        raise DataError(f"{left}; a probe needs two labels.{told}")
     return found
 
 
