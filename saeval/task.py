@@ -23,7 +23,7 @@ class Prepared:
     """JSON-like values: names, hashes, choices made."""
     rows: TokenRows | None = None
     """Rows that the scores are read from. The checks before scoring (scale, BOS, promised L0 and
-    FVU) look at these; without them, at a few passages that saeval brings."""
+    FVU) look at these; without them, at a few passages of the model's own kind."""
     more_rows: Mapping[str, TokenRows] = field(default_factory=dict)
     """Further sets of rows, by name."""
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import saeval
 from saeval import lab
 from saeval.cli.app import app
+from saeval.results.results import Results
+from saeval.results.score import Result
 from saeval.sae import Origin
 from saeval.sae.architectures.random import random_topk
 from saeval.sae.loaders.saeval_format import save
@@ -172,13 +176,25 @@ def run_python(block: Block, here: Path) -> None:
     path = here / (file[1] if file else "snippet.py")
     path.write_text(code, encoding="utf-8")
     names: dict[str, object] = {"__name__": path.stem}
+    results: list[Result] = []
+    evaluate = saeval.evaluate
+
+    def collect(*args: Any, **options: Any) -> Results:
+        rows = evaluate(*args, **options)
+        results.extend(rows)
+        return rows
+
     try:
-        exec(compile(code, str(path), "exec"), names)
+        with pytest.MonkeyPatch.context() as patch:  # a failed score raises nothing
+            patch.setattr(saeval, "evaluate", collect)
+            exec(compile(code, str(path), "exec"), names)
         for name, test in list(names.items()):
             if name.startswith("test_") and callable(test):
                 test()
     except Exception as error:
         raise AssertionError(f"{block.place} does not run: {error!r}") from error
+    failed = [f"{result.task}: {result.reason}" for result in results if result.status == "failed"]
+    assert not failed, f"{block.place} gives failed results: {failed}"
 
 
 def quoted() -> str:

@@ -19,7 +19,6 @@ from saeval.running.loading import Loaded, LoadedSAE, told_of
 from saeval.running.outcome import Outcome, failed_result, keep, outcome_of, under_label
 from saeval.running.preflight.checks import refuse, warnings_of
 from saeval.running.preflight.members import Checks, check_members, check_structure
-from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.running.prepared_cache import prepared
 from saeval.running.progress import Clock, Step
 from saeval.running.record import repeating
@@ -192,12 +191,7 @@ def prepare(attempt: Attempt) -> tuple[Member, ...]:
 def check_ready(loaded: Loaded, members: Sequence[Member]) -> Checks:
     """The preflight, on the rows that the task reads."""
     sources = [member.source for member in members]
-    rows = [member.prepared.rows for member in members]
-    seen = [
-        rows_to_look_at(source) if own is None else own
-        for own, source in zip(rows, sources, strict=True)
-    ]
-    return check_members(loaded.members, sources, seen)
+    return check_members(loaded.members, sources, [member.prepared.rows for member in members])
 
 
 def _found_again(attempt: Attempt, stored: Result, checks: Checks) -> tuple[Result, Checks]:
@@ -221,7 +215,7 @@ def _checked_without_rows(loaded: Loaded, session: Session) -> Checks:
     """The preflight where no task prepared rows."""
     sources = [session.sources.open(member.place) for member in loaded.members]
     with loaded.clock.phase("preflight"):
-        return check_members(loaded.members, sources, [rows_to_look_at(one) for one in sources])
+        return check_members(loaded.members, sources, [None] * len(sources))
 
 
 def _kept(attempt: Attempt, inputs: Mapping[str, Any], computed: Computed) -> Result:

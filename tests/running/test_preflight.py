@@ -2,19 +2,22 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny_models
 import torch
-from tiny_runs import WIDTH, topk
+from tiny_runs import WIDTH, Error, topk
 
+import saeval
 from saeval.activations import ArraySource, ModelSource, array_source, model_source
 from saeval.errors import PreflightError
 from saeval.models import LoadedModel, load_model
 from saeval.registry.entries import Expected
+from saeval.results.score import Result
 from saeval.running.preflight.checks import (
     Claims,
     check_bos,
@@ -23,6 +26,7 @@ from saeval.running.preflight.checks import (
     refuse,
     warnings_of,
 )
+from saeval.running.preflight.members import check_members
 from saeval.running.preflight.reconstruction import Check, Sample, check_numbers, take_sample
 from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.sae import SAE
@@ -263,3 +267,44 @@ def test_claims_come_from_the_origin_and_the_entry() -> None:
     sae = topk(model="m", read_site="a", write_site="b", prepend_bos=True, centred=True)
     claims = claims_of(sae, Expected(l0=3))
     assert claims == Claims("m", "a", "b", prepend_bos=True, centred=True, expected=Expected(l0=3))
+
+
+# Text of another kind ----------------------------------------------------------------------------
+
+
+def _on_english(tmp_path: Path, **options: Any) -> Result:
+    """The score of an SAE of the lab's world, on English, which that model never read."""
+    results = saeval.evaluate("lab/world/topk-16", Error(), output_path=tmp_path, **options)
+    return results[0]
+
+
+def test_foreign_rows_are_a_warning(tmp_path: Path) -> None:
+    """Promised figures hold on the model's own text: rows of another kind do not refuse the SAE."""
+    result = _on_english(tmp_path)
+    assert result.status == "scored", result.reason
+    *_, warning = result.provenance["warnings"]
+    assert "fvu is not as expected" in warning
+    assert "the rows are unlike what the SAE was trained on" in warning
+    checks = {check["name"]: check for check in result.provenance["preflight"]}
+    assert checks["fvu"]["status"] == "warning"
+
+
+def test_a_wrong_site_is_refused_on_foreign_rows_too(tmp_path: Path) -> None:
+    """What disagrees on the model's own text as well is an error still."""
+    result = _on_english(tmp_path, site="layers.0")
+    assert result.status == "failed"
+    assert "Its entry promises fvu" in str(result.reason)
+
+
+def test_a_reconstruction_that_is_not_finite_is_refused_on_any_rows(source: ModelSource) -> None:
+    """It is no question of the text: no score would be finite."""
+    sae = topk()
+    broken = replace(sae, b_dec=torch.full_like(sae.b_dec, torch.inf))
+    (checks,) = [check_members([_Named(broken)], [source], [_rows(source).take(slice(0, 2))])]
+    assert [check.name for check in checks if check.status == "error"] == ["finite"]
+
+
+@dataclass(frozen=True)
+class _Named:
+    sae: SAE
+    claims: Claims = field(default_factory=Claims)

@@ -131,19 +131,19 @@ def _in_full(model: str) -> str:
 
 def _check_world(claims: Claims, source: ActivationSource) -> list[Check]:
     """The synthetic world is the one the SAE names, where both are worlds."""
-    named, given = world_name(claims.model or ""), world_name(source.name)
-    if named is None or given is None:
+    claimed, read = world_name(claims.model or ""), world_name(source.name)
+    if claimed is None or read is None:
         return []
-    if named == given:
-        return [Check("model", "ok", named, given)]
+    if claimed == read:
+        return [Check("model", "ok", claimed, read)]
     return [
         Check(
             "model",
             "error",
-            named,
-            given,
-            f"The SAE was trained on the synthetic world '{named}', not on '{given}'. Give "
-            f"--model {world_model(named)}, or list the SAE in a registry.yaml with 'model: "
+            claimed,
+            read,
+            f"The SAE was trained on the synthetic world '{claimed}', not on '{read}'. Give "
+            f"--model {world_model(claimed)}, or list the SAE in a registry.yaml with 'model: "
             f"{source.name}' to score it there on purpose.",
         )
     ]

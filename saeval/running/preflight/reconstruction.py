@@ -105,7 +105,7 @@ def check_numbers(sae: SAE, expected: Expected, sample: Sample) -> list[Check]:
         return [Check("scale", "unknown", observed="activations that are all equal")]
     try:
         needed = sample.beside(sae)
-    except NotApplicable:  # which the tasks will say
+    except NotApplicable:  # the tasks will say why
         needed = None
     if needed is None:
         lack = "activations without what the SAE needs beside them"
@@ -113,7 +113,7 @@ def check_numbers(sae: SAE, expected: Expected, sample: Sample) -> list[Check]:
     fvu, l0 = measure(sae, sample.x, sample.y, needed)
     if not (math.isfinite(fvu) and math.isfinite(l0)):
         message = "Its reconstruction of real activations is not finite, so no score would be."
-        return [Check("scale", "error", "finite numbers", f"fvu {fvu}, l0 {l0}", message)]
+        return [Check("finite", "error", "finite numbers", f"fvu {fvu}, l0 {l0}", message)]
     return [
         check_scale(fvu, alternatives(sae, sample, needed), sample),
         *_figures(expected, fvu=fvu, l0=l0),
@@ -164,8 +164,8 @@ def check_scale(fvu: float, others: Mapping[str, tuple[float, str]], sample: Sam
     """The SAE reconstructs activations as they are, not only after some rescaling."""
     norm = float(sample.x.norm(dim=1).mean())
     offset = float(sample.x.mean(0).norm())
-    seen = f"mean norm {norm:.4g}, norm of mean {offset:.4g}, fvu {fvu:.3g}"
-    seen += "".join(f", {name} {other:.3g}" for name, (other, _) in others.items())
+    observed = f"mean norm {norm:.4g}, norm of mean {offset:.4g}, fvu {fvu:.3g}"
+    observed += "".join(f", {name} {other:.3g}" for name, (other, _) in others.items())
     expected = "lowest fvu on activations as they are"
     name, (best, fix) = min(others.items(), key=lambda item: item[1][0])
     if best < FAR_BETTER and best < FAR_BETTER * fvu:
@@ -174,14 +174,14 @@ def check_scale(fvu: float, others: Mapping[str, tuple[float, str]], sample: Sam
             f"{best:.3g} once they are {name}: it was trained on such activations. To score it "
             f"as trained, {fix}."
         )
-        return Check("scale", "error", expected, seen, message)
+        return Check("scale", "error", expected, observed, message)
     if fvu >= 1:
         message = (
             f"It leaves {fvu:.3g} of the variance of this site's activations unexplained: no "
             "better than their mean. Expected of a null; else check model, site and scale."
         )
-        return Check("scale", "warning", expected, seen, message)
-    return Check("scale", "ok", expected, seen)
+        return Check("scale", "warning", expected, observed, message)
+    return Check("scale", "ok", expected, observed)
 
 
 def _figures(expected: Expected, *, fvu: float, l0: float) -> list[Check]:
@@ -197,12 +197,12 @@ def _figures(expected: Expected, *, fvu: float, l0: float) -> list[Check]:
     return checks
 
 
-def _figure(name: str, expected: float, seen: float, tolerance: str, *, fits: bool) -> Check:
-    asked = f"{expected:.4g}, {tolerance}"
+def _figure(name: str, expected: float, measured: float, tolerance: str, *, fits: bool) -> Check:
+    promise = f"{expected:.4g}, {tolerance}"
     if fits:
-        return Check(name, "ok", asked, f"{seen:.4g}")
+        return Check(name, "ok", promise, f"{measured:.4g}")
     message = (
-        f"Its entry promises {name} {asked}, but {seen:.4g} was measured: check model, site and "
-        "special tokens, or correct the entry."
+        f"Its entry promises {name} {promise}, but {measured:.4g} was measured: check model, site "
+        "and special tokens, or correct the entry."
     )
-    return Check(name, "error", asked, f"{seen:.4g}", message)
+    return Check(name, "error", promise, f"{measured:.4g}", message)

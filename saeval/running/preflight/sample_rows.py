@@ -68,9 +68,9 @@ def rows_to_look_at(
     if source.stored_rows is not None:
         return source.stored_rows
     context = min(SAMPLE_CONTEXT, source.context)
-    shown = texts or _lab_texts(source.name) or PASSAGES
+    passages = texts or _lab_texts(source.name) or PASSAGES
     try:
-        return source.tokenize(shown, name="passages", context=context, overflow="truncate")
+        return source.tokenize(passages, name="passages", context=context, overflow="truncate")
     except ModelError:  # without a tokenizer there is nothing to look at
         return None
 
