@@ -135,14 +135,15 @@ def begin(
     """
     options, given = request.options, read_data(request.data, inputs)
     opening = _opening(request, given.array, store)
-    tasks = default_tasks(named_saes, opening) if request.tasks is None else request.tasks
+    sources = Sources(opening)
+    tasks = default_tasks(named_saes, sources) if request.tasks is None else request.tasks
     common = {"limit": options.limit, "compat": options.compat, "texts": given.texts}
     jobs = make_jobs(tasks, request.settings, common, options.seeds)
     file = given.array if isinstance(given.array, str) else None
     alone = sum(not job.is_group for job in jobs)
     sets = max(1, len({named_sae.set for named_sae in named_saes if named_sae.set}))
     total = alone * len(named_saes) + (len(jobs) - alone) * sets
-    return Session(jobs, Sources(opening), opening, options, file, tell, total, set(), uuid4().hex)
+    return Session(jobs, sources, opening, options, file, tell, total, set(), uuid4().hex)
 
 
 def _opening(request: Request, array: str | np.ndarray | None, store: Store) -> Opening:

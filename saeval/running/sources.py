@@ -1,9 +1,10 @@
 """The activation sources of a run: known by content, opened when first needed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from saeval.activations import ActivationSource
 from saeval.config.configuration import check_named
+from saeval.config.options import DEFAULT_TASKS
 from saeval.lab.synthetic import world_name
 from saeval.models import LoadedModel
 from saeval.running.opening import Opening
@@ -53,6 +54,15 @@ class Sources:
         """What the model at a place is called; None for stored activations."""
         given = self._opening.model
         return given.name if place and isinstance(given, LoadedModel) else place and place.model
+
+    def default_tasks(self, model: str | None) -> Sequence[str]:
+        """Names of the tasks for an SAE that names this model, unless the user names another.
+
+        An SAE that names none is taken for one of a language model.
+        """
+        model_to_read = self._opening.model or model or ""
+        name = model_to_read.name if isinstance(model_to_read, LoadedModel) else model_to_read
+        return DEFAULT_TASKS[self._kind(model_to_read).reader(name)]
 
     def bytes_to_load(self, model: str) -> int | None:
         """Bytes that would have to be downloaded to read a model; None: nobody knows.

@@ -23,6 +23,7 @@ from saeval.running.default_tasks import default_tasks
 from saeval.running.named_saes import find_saes
 from saeval.running.opening import Opening
 from saeval.running.plan.plan import plan
+from saeval.running.sources import Sources
 from saeval.sae.architectures.relu import ReLU
 from saeval.sae.loaders import saeval_format
 
@@ -59,15 +60,15 @@ def test_tasks_by_what_an_sae_reads(model: str | None, tasks: list[str], tmp_pat
     """Whether the SAE's files or the user name the model, the same tasks run on it."""
     named = find_saes(sae_folder(tmp_path / "a", model=model))
     silent = find_saes(sae_folder(tmp_path / "b"))
-    assert default_tasks(named, Opening()) == tasks
-    assert default_tasks(silent, Opening(model=model)) == tasks
-    assert default_tasks(named, Opening(array=np.zeros((3, 16), np.float32))) == ["core"]
+    assert default_tasks(named, Sources(Opening())) == tasks
+    assert default_tasks(silent, Sources(Opening(model=model))) == tasks
+    assert default_tasks(named, Sources(Opening(array=np.zeros((3, 16), np.float32)))) == ["core"]
 
 
 def test_default_tasks_of_several_saes() -> None:
     """Each task that some SAE is scored on by default, once; the registry says what each reads."""
     subjects = find_saes(["lab/world/topk-16", "lab/synthetic/base/topk-16"])
-    assert default_tasks(subjects, Opening()) == [*LANGUAGE, "synthetic"]
+    assert default_tasks(subjects, Sources(Opening())) == [*LANGUAGE, "synthetic"]
 
 
 def test_default_tasks_are_there_and_in_the_help() -> None:
@@ -191,4 +192,4 @@ def test_published_figures_are_of_another_k(gpt2: str, tmp_path: Path) -> None:
 def test_a_given_model_wins(gpt2: str, tmp_path: Path) -> None:
     """A model in memory decides the default tasks too."""
     subjects = find_saes(sae_folder(tmp_path / "a", model="lab://synthetic/base"))
-    assert default_tasks(subjects, Opening(model=load_model(gpt2))) == LANGUAGE
+    assert default_tasks(subjects, Sources(Opening(model=load_model(gpt2)))) == LANGUAGE

@@ -44,6 +44,13 @@ class SourceKind(Protocol):
         """
         ...
 
+    def reader(self, model: str) -> str:
+        """What the SAEs of a model are called where it is decided which tasks run by default.
+
+        One of the keys of `saeval.config.options.DEFAULT_TASKS`.
+        """
+        ...
+
     def bytes_to_load(self, model: str) -> int | None:
         """Bytes that would have to be downloaded to read a model; None: nobody knows.
 

@@ -37,6 +37,10 @@ class StoredArray:
             raise UsageError("There is neither a model nor an array of activations to read.")
         return array_source(self.opening.array)
 
+    def reader(self, model: str) -> str:
+        """Nothing is known of the activations but their values."""
+        return "all else"
+
     def bytes_to_load(self, model: str) -> int | None:
         """An array is here."""
         return 0

@@ -50,6 +50,10 @@ class SyntheticWorlds:
         """
         return world_source(self._world(place))
 
+    def reader(self, model: str) -> str:
+        """A world of known latents."""
+        return "synthetic worlds"
+
     def bytes_to_load(self, model: str) -> int | None:
         """A world is made here."""
         return 0

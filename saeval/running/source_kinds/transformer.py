@@ -8,6 +8,7 @@ from pathlib import Path
 from saeval import __version__
 from saeval.activations import ActivationSource, model_source
 from saeval.errors import ModelError, UsageError, suggestion
+from saeval.lab import part_of
 from saeval.models import LoadedModel, load_model
 from saeval.models.absent import bytes_to_load
 from saeval.registry.lookup import load_registry
@@ -106,6 +107,10 @@ class Transformers:
             if self.opening.site is None:
                 raise
             raise UsageError(str(error)) from error
+
+    def reader(self, model: str) -> str:
+        """A language model, unless it is one of the lab's that plays a game."""
+        return "language models" if part_of(model) in (None, "world") else "all else"
 
     def bytes_to_load(self, model: str) -> int | None:
         """Bytes that the hub would have to send before it can be loaded; None: the hub is silent.
