@@ -1,6 +1,7 @@
 """Imports point one way, and modules are named for what they hold."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,9 +16,9 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     *("errors", "config", "registry", "evidence", "results"),
     *("sae", "models", "activations", "metrics", "task", "training", "lab"),
-    *("running", "leaderboards", "audit", "testing", "cli"),
+    *("running", "testing", "cli"),
 )
-LIGHT = ("errors", "config", "registry", "evidence", "results", "leaderboards", "cli")
+LIGHT = ("errors", "config", "registry", "evidence", "results", "cli")
 """Rooms that never import torch, in none of their modules."""
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}
 
@@ -68,6 +69,22 @@ def test_imports_point_up(room: str) -> None:
             assert name.split(".")[0] not in ("saeval_tasks", "tasks"), f"{path} imports {name}"
             other = _room(name)
             assert other is None or ORDER.index(other) <= ORDER.index(room), f"{path}: {name}"
+
+
+def test_the_picture_of_the_rooms_is_true() -> None:
+    """docs/architecture.md lists for each room the rooms that it imports, all and no others."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    text = text.split("## The rooms")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w/]+)(?:\.py)?/?` \|.*\| ([^|]*) \|$", text, re.MULTILINE)
+    drawn = {room.rstrip("/"): set(cell.split()) - {"nothing"} for room, cell in rows}
+    measured = {room: _rooms_imported_by(room) for room in ORDER}
+    assert drawn == measured
+
+
+def _rooms_imported_by(room: str) -> set[str | None]:
+    place = ROOT / "saeval" / room
+    paths = [*place.rglob("*.py"), *filter(Path.exists, [place.with_suffix(".py")])]
+    return {_room(name) for path in paths for name in _imported(path)} - {room, None}
 
 
 def test_no_file_imports_itself_by_way_of_others() -> None:
