@@ -54,7 +54,6 @@ def _wrapped(net: torch.nn.Module, tokenizer: Any) -> LoadedModel:
     from saeval.models.quantised import refuse_integer_layers
 
     refuse_integer_layers(net)
-    net = net.eval().requires_grad_(requires_grad=False)
     digest = hashlib.sha256(str(getattr(net, "config", "")).encode())
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())

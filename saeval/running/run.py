@@ -14,6 +14,7 @@ from saeval.results.results import Results
 from saeval.results.score import Result
 from saeval.results.writing import check_writable
 from saeval.running.jobs import Job
+from saeval.running.lent import lent
 from saeval.running.loading import load
 from saeval.running.named_saes import find_saes, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
@@ -82,13 +83,17 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         progress: Told of every phase and every result, such as `saeval.progress`, which shows
             on stderr how far the run is; None: nothing is shown.
 
+    A network or an SAE in the caller's memory is as it was when this returns, also by an error:
+    modes, gradients' flags, buffers, hooks; and so are the global random generators.
+
     Raises:
         UsageError: if the request is off: an unknown name, a bad option.
         SaevalError: if nothing could be scored: no such model, no such data, no room for results.
     """
     given = dict(locals())  # every option under its name
     tell = given.pop("progress") or silent
-    return _run(request_of_keywords(given), tell)
+    with lent(model, saes):
+        return _run(request_of_keywords(given), tell)
 
 
 def run_configuration(options: Configuration, progress: Progress | None = None) -> Results:

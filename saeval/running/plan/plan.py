@@ -17,6 +17,7 @@ from saeval.results.key import result_key
 from saeval.results.provenance import peak_rss_mb
 from saeval.results.reading import find_result
 from saeval.running.jobs import Job
+from saeval.running.lent import lent
 from saeval.running.loading import Loaded, identified, load_saes
 from saeval.running.named_saes import NamedSAE, find_saes
 from saeval.running.plan.dry_run import Costs, Stage, Unpredictable
@@ -55,7 +56,8 @@ def plan(saes: Any, tasks: Any = None, **options: Any) -> Plan:
         UsageError: as of `evaluate`.
         SaevalError: if data cannot be read.
     """
-    return _plan(request_of_keywords({"saes": saes, "tasks": tasks, **options}))
+    with lent(options.get("model"), saes):
+        return _plan(request_of_keywords({"saes": saes, "tasks": tasks, **options}))
 
 
 def plan_configuration(options: Configuration, progress: Progress = silent) -> Plan:

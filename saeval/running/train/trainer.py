@@ -12,6 +12,7 @@ from saeval import __version__
 from saeval.config.options import DTYPES
 from saeval.errors import UsageError
 from saeval.models.loading import pick_device
+from saeval.running.lent import lent
 from saeval.running.opening import as_model
 from saeval.running.train.data import Ask, Material, open_material
 from saeval.training import Fit, TrainedSAE, train
@@ -100,17 +101,18 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
         )
     if out is not None:
         check_out(Path(out))
-    material = open_material(ask, recipe)
-    if out is not None:
-        check_room(Path(out), material.d_in, material.d_out, d_sae, 1 + len(snapshots))
-    trained = train(
-        material.source,
-        method,
-        material.recipe,
-        device=ask.device,
-        watch=progress or (lambda _: None),
-        snapshots=tuple(sorted(snapshots)),
-    )
+    with lent(model):
+        material = open_material(ask, recipe)
+        if out is not None:
+            check_room(Path(out), material.d_in, material.d_out, d_sae, 1 + len(snapshots))
+        trained = train(
+            material.source,
+            method,
+            material.recipe,
+            device=ask.device,
+            watch=progress or (lambda _: None),
+            snapshots=tuple(sorted(snapshots)),
+        )
     _warn_of_pruning(trained, k)
     trained = _signed(trained, arch, settings, material)
     if out is not None:

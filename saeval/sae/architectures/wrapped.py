@@ -177,9 +177,9 @@ def _refuse_training(inner: Any, method: str) -> None:
     if training:
         where = "" if "" in training else f" (its part '{training[0]}')"
         raise LoadError(
-            f"{_name(inner)} is in training mode{where}, and its {method} answers the same tokens "
-            "differently from call to call or beside other tokens. Call its eval() first; if that "
-            "changes nothing, its inference form is needed."
+            f"{_name(inner)} is in training mode{where}, and its {method} fails, or answers the "
+            "same tokens differently from call to call or beside other tokens. Call its eval() "
+            "first; if that changes nothing, its inference form is needed."
         )
 
 
@@ -195,6 +195,7 @@ def _answer(foreign: Foreign, method: str, *arguments: Any) -> Tensor:
     except LoadError:
         raise
     except Exception as error:
+        _refuse_training(foreign.inner, method)
         raise LoadError(
             f"{_name(foreign.inner)} cannot {method} {tokens} tokens: {type(error).__name__}: "
             f"{error}. Its methods must work on any number of tokens, and again; one that "
