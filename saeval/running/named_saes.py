@@ -18,7 +18,7 @@ from saeval.registry.lookup import Registry, load_registry, local, registry_file
 from saeval.sae import SAE, Origin, content_hash
 from saeval.sae.architectures import ARCHITECTURES, moved
 from saeval.sae.architectures.wrapped import Wrapped, declared_origin, declared_width, wrap
-from saeval.sae.loaders import load_folder, recognised
+from saeval.sae.loaders import detect_source, load_folder
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ def _recognised(text: str, members: Sequence[Entry | FolderRef]) -> list[Entry |
             saes.append(member)
             continue
         try:
-            saes.append(local(recognised(Path(place))[1]))
+            saes.append(local(detect_source(Path(place))[1]))
         except LoadError as error:
             if is_glob and Path(place).is_dir():
                 why = str(error).partition("\n")[0].partition("; looked for")[0]

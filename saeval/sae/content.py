@@ -36,7 +36,7 @@ def _feed(digest: Any, value: Any, ancestors: set[int]) -> None:
     elif value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype):
         digest.update(f"{type(value).__name__} {value!r};".encode())
     elif isinstance(value, Origin):
-        # The rest of an origin is names; only centring decides what is computed.
+        # Only centring bears on the computation; the rest of an origin is for the record.
         digest.update(f"centred {value.centred};".encode())
     elif not isinstance(value, torch.device) and id(value) not in ancestors:
         # `ancestors` are the values that contain this one, so that a cycle of references ends.
