@@ -17,7 +17,7 @@ from saeval.activations.protocol import ActivationSource, Batch
 from saeval.activations.rows import TokenRows
 from saeval.errors import DataError, NotApplicable
 from saeval.sae import SAE, Codes, encode_codes, traits_of
-from saeval.sae.traits import Traits, beside
+from saeval.sae.traits import Traits, extra_inputs
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class _Encoder:
                 "without tokens. Give --model instead."
             )
         slope = gradient() if traits.needs_gradient else None
-        needed = beside(traits, tokens=tokens, gradient=slope)
+        needed = extra_inputs(traits, tokens=tokens, gradient=slope)
         with torch.no_grad():
             needed = {name: value.to(device) for name, value in needed.items()}
             return encode_codes(self.sae, batch.x_tokens.to(device), needed)

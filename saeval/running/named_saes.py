@@ -17,8 +17,8 @@ from saeval.registry.fetch import fetch_member
 from saeval.registry.lookup import Registry, load_registry, local, registry_files, resolve
 from saeval.sae import SAE, Origin, content_hash
 from saeval.sae.architectures import ARCHITECTURES, moved
-from saeval.sae.architectures.wrapped import Wrapped, origin_told, width_told, wrap
-from saeval.sae.loaders import load_folder, recognised
+from saeval.sae.architectures.wrapped import Wrapped, declared_origin, declared_width, wrap
+from saeval.sae.loaders import detect_source, load_folder
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class NamedSAE:
     def widthless(self) -> Origin | None:
         """What an object says of where it belongs that does not say how wide its input is."""
         told = (Entry, FolderRef, Wrapped, *ARCHITECTURES.values())
-        if isinstance(self.member, told) or width_told(self.member) is not None:
+        if isinstance(self.member, told) or declared_width(self.member) is not None:
             return None
-        return origin_told(self.member)
+        return declared_origin(self.member)
 
     def load(
         self, device: str, dtype: torch.dtype | None = None, *, d_in: int | None = None
@@ -243,7 +243,7 @@ def _recognised(text: str, members: Sequence[Entry | FolderRef]) -> list[Entry |
             saes.append(member)
             continue
         try:
-            saes.append(local(recognised(Path(place))[1]))
+            saes.append(local(detect_source(Path(place))[1]))
         except LoadError as error:
             if is_glob and Path(place).is_dir():
                 why = str(error).partition("\n")[0].partition("; looked for")[0]

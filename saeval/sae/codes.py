@@ -38,7 +38,8 @@ class Codes:
     ) -> "Codes":
         """Keep the entries of dense acts that are active; none of these may be 0."""
         tokens, d_sae = acts.shape
-        flat = _positions(active)
+        flat = _flat_positions(active)
+        # A token's entries begin where the flat positions reach its own row's start.
         starts = torch.arange(tokens + 1, device=flat.device) * d_sae
         return cls(
             flat % max(d_sae, 1), acts.reshape(-1)[flat], torch.searchsorted(flat, starts), d_sae
@@ -49,6 +50,7 @@ class Codes:
         """Codes of consecutive token batches as one; at least one batch."""
         if len(parts) == 1:
             return parts[0]
+        # Each part's offsets move up by the entries of the parts before it.
         bases = np.cumsum([0, *(len(part.value) for part in parts)]).tolist()
         shifted = [part.offsets[1:] + base for part, base in zip(parts, bases, strict=False)]
         return cls(
@@ -84,11 +86,11 @@ class Codes:
     def csr(self) -> csr_matrix:
         """Acts [tokens, d_sae] in float32 as a matrix of scipy's, latents of a token in order."""
         parts = (self.value.float(), self.index, self.offsets)
-        found = csr_matrix(
+        matrix = csr_matrix(
             tuple(part.cpu().numpy() for part in parts), shape=(self.tokens, self.d_sae)
         )
-        found.sort_indices()
-        return found
+        matrix.sort_indices()
+        return matrix
 
     def rows(self, start: int, stop: int) -> "Codes":
         """Tokens start to stop, without copying values."""
@@ -112,8 +114,8 @@ class Codes:
         )
 
 
-def _positions(mask: Bool[Tensor, "tokens d_sae"]) -> Int[Tensor, " nnz"]:
-    """Flat positions of what is true, ascending. On a CPU numpy finds them six times as fast."""
+def _flat_positions(mask: Bool[Tensor, "tokens d_sae"]) -> Int[Tensor, " nnz"]:
+    """Flat positions of the true entries, ascending. On a CPU numpy is six times as fast."""
     if mask.device.type == "cpu":
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return mask.flatten().nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""The identity of an SAE by content: what decides all that it computes."""
+"""The identity of an SAE by content: a hash of all that decides what it computes."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ from saeval.sae.site import Origin
 def content_hash(sae: SAE) -> str:
     """SHA-256 of all that decides what an SAE computes: tensors, their dtypes, and configuration.
 
-    Names, paths and devices do not enter. For an object that is not saeval's own, whatever it
-    holds enters, with what it answered when it was wrapped, which is exact only on one machine:
-    elsewhere the hash may differ, and then the SAE is evaluated again.
+    Names, paths and devices do not enter. For an object that is not saeval's own, all its
+    attributes enter, and its answers to the probe when it was wrapped. Those answers are exact on
+    one machine only: elsewhere the hash may differ, and then the SAE is evaluated again.
     """
     digest = hashlib.sha256()
-    _feed(digest, sae, seen=set())
+    _feed(digest, sae, ancestors=set())
     return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any, seen: set[int]) -> None:
+def _feed(digest: Any, value: Any, ancestors: set[int]) -> None:
     """Add one value to the digest, each kind under a tag of its own."""
     if isinstance(value, Tensor):
         digest.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
@@ -36,23 +36,25 @@ def _feed(digest: Any, value: Any, seen: set[int]) -> None:
     elif value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype):
         digest.update(f"{type(value).__name__} {value!r};".encode())
     elif isinstance(value, Origin):
+        # Only centring bears on the computation; the rest of an origin is for the record.
         digest.update(f"centred {value.centred};".encode())
-    elif not isinstance(value, torch.device) and id(value) not in seen:
+    elif not isinstance(value, torch.device) and id(value) not in ancestors:
+        # `ancestors` are the values that contain this one, so that a cycle of references ends.
         digest.update(f"{type(value).__qualname__} (".encode())
         for name, part in _parts(value):
             digest.update(f"{name!r}=".encode())
-            _feed(digest, part, seen | {id(value)})
+            _feed(digest, part, ancestors | {id(value)})
         digest.update(b");")
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
-    """What a compound value consists of, in an order that does not depend on chance."""
+    """Names and values that a compound value consists of, in an order that is always the same."""
     if is_dataclass(value) and not isinstance(value, type):
-        return [(one.name, getattr(value, one.name)) for one in fields(value)]
+        return [(item.name, getattr(value, item.name)) for item in fields(value)]
     if isinstance(value, Mapping):
         return sorted(value.items(), key=lambda item: repr(item[0]))
     if isinstance(value, AbstractSet):
-        return [(repr(one), None) for one in sorted(value, key=repr)]
+        return [(repr(item), None) for item in sorted(value, key=repr)]
     if isinstance(value, Sequence):
         return list(enumerate(value))
     if callable(value) and hasattr(value, "__qualname__"):

@@ -17,8 +17,9 @@ class SAE(Protocol):
     """What every task may ask of an SAE. No state passes between calls.
 
     Built-in architectures also have `origin` and the sparse pair `encode_codes`/`decode_codes`;
-    the functions of the same name in this module serve any object. What an SAE needs beside x it
-    declares (`saeval.sae.traits`), and gets as keywords of `encode`: `tokens`, `gradient`.
+    the functions of the same name in this module serve any object. An SAE that needs inputs besides
+    x declares them (`saeval.sae.traits`), and gets them as keywords of `encode`: `tokens`,
+    `gradient`.
     """
 
     @property
@@ -47,10 +48,10 @@ class SAE(Protocol):
         ...
 
 
-NOTHING: Mapping[str, Tensor] = MappingProxyType({})
-"""What most SAEs need beside x."""
+NO_EXTRAS: Mapping[str, Tensor] = MappingProxyType({})
+"""Most SAEs need no input besides x."""
 DENSE_BYTES = 64 * 2**20
-"""Dense acts that `encode_codes` and `decode_codes` hold at a time for an SAE without its own."""
+"""Bytes of dense acts that exist at a time, for an SAE without sparse methods of its own."""
 
 
 def d_out(sae: SAE) -> int:
@@ -59,29 +60,31 @@ def d_out(sae: SAE) -> int:
 
 
 def origin_of(sae: SAE) -> Origin:
-    """What an SAE says of where it comes from; nothing, if it is an object that says nothing."""
+    """Where an SAE says it comes from; an empty origin for an object that has none."""
     return getattr(sae, "origin", Origin())
 
 
 def encode_codes(
-    sae: SAE, x: Float[Tensor, "tokens d_in"], beside: Mapping[str, Tensor] = NOTHING
+    sae: SAE, x: Float[Tensor, "tokens d_in"], extra: Mapping[str, Tensor] = NO_EXTRAS
 ) -> Codes:
     """Sparse latent activations of x, by the SAE's own method or from bounded dense batches.
 
     Args:
         sae: The SAE.
-        x: What it encodes.
-        beside: What it needs besides, a row for each token: keywords of its `encode`, as
-            `saeval.sae.traits.beside` gives them.
+        x: The activations that it encodes.
+        extra: Its other inputs, a row for each token: keywords of its `encode`, as
+            `saeval.sae.traits.extra_inputs` gives them.
     """
-    own = getattr(sae, "encode_codes", None)
-    if own is not None:
-        return own(x, **beside)
-    step = _dense_step(sae, x)
-    more = {name: _split(values, step) for name, values in beside.items()}
+    method = getattr(sae, "encode_codes", None)
+    if method is not None:
+        return method(x, **extra)
+    step = _tokens_per_batch(sae, x)
+    extra_parts = {name: _split(values, step) for name, values in extra.items()}
     return Codes.join(
         [
-            Codes.from_dense(sae.encode(part, **{name: parts[i] for name, parts in more.items()}))
+            Codes.from_dense(
+                sae.encode(part, **{name: parts[i] for name, parts in extra_parts.items()})
+            )
             for i, part in enumerate(_split(x, step))
         ]
     )
@@ -91,17 +94,17 @@ def decode_codes(
     sae: SAE, codes: Codes, x: Float[Tensor, "tokens d_in"]
 ) -> Float[Tensor, "tokens d_out"]:
     """Reconstruction of sparse codes of x, by the SAE's own method or in bounded dense batches."""
-    own = getattr(sae, "decode_codes", None)
-    if own is not None:
-        return own(codes, x)
-    step, decoded, start = _dense_step(sae, x), [], 0
+    method = getattr(sae, "decode_codes", None)
+    if method is not None:
+        return method(codes, x)
+    step, y_parts, start = _tokens_per_batch(sae, x), [], 0
     for part in _split(x, step):
-        decoded.append(sae.decode(codes.rows(start, start + len(part)).dense(), part))
+        y_parts.append(sae.decode(codes.rows(start, start + len(part)).dense(), part))
         start += len(part)
-    return torch.cat(decoded)
+    return torch.cat(y_parts)
 
 
-def _dense_step(sae: SAE, x: Tensor) -> int:
+def _tokens_per_batch(sae: SAE, x: Tensor) -> int:
     return max(1, DENSE_BYTES // (x.element_size() * sae.d_sae))
 
 

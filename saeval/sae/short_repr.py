@@ -13,14 +13,14 @@ _SIZES = ("d_in", "d_sae")
 def short_repr(sae: Any, /) -> str:
     """`TopK(d_in=128, d_sae=1024, k=16, from lab/world/topk-16)`. No tensor is printed.
 
-    Constants that have their default are left out, and so is `from` where nobody loaded it by a
-    name. Meant as the `__repr__` of a dataclass that is an SAE.
+    Constants that have their default are left out. `from` is left out where the SAE was not loaded
+    by a name. Meant as the `__repr__` of a dataclass that is an SAE.
     """
     parts = [f"{name}={getattr(sae, name)}" for name in _SIZES]
-    own = {item.name: item.default for item in fields(sae) if item.name not in _SIZES}
-    if ("W_dec" in own or "inner" in own) and d_out(sae) != sae.d_in:
+    defaults = {item.name: item.default for item in fields(sae) if item.name not in _SIZES}
+    if ("W_dec" in defaults or "inner" in defaults) and d_out(sae) != sae.d_in:
         parts.append(f"d_out={d_out(sae)}")
-    for name, default in own.items():
+    for name, default in defaults.items():
         value = getattr(sae, name)
         if isinstance(value, bool | int | float | tuple):
             text = f"{value:g}" if isinstance(value, float) else f"{value}"
@@ -34,5 +34,5 @@ def short_repr(sae: Any, /) -> str:
 
 
 def _is_compound(value: Any, default: Any) -> bool:
-    """A record that is not the default: another SAE, a transform, a wrapped object."""
+    """Whether it is a record other than the default: an SAE, a transform, a wrapped object."""
     return hasattr(value, "__dataclass_fields__") and value != default

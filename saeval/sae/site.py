@@ -1,4 +1,4 @@
-"""Where SAEs read and write (`Site`, `Sites`), and what their files say of where they come from."""
+"""Where SAEs read and write (`Site`, `Sites`), and where they come from (`Origin`)."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _SITE = re.compile(
 
 @dataclass(frozen=True)
 class Site:
-    """One tensor in a model's forward pass: the input or output of a named module, or of it a part.
+    """One tensor in a model's forward pass: the input or output of a named module, or a part of it.
 
     Written `path:in` or `path:out`; then `[8:16]` for some components, and `*0.22` for a factor.
     """
@@ -25,11 +25,11 @@ class Site:
     side: Literal["in", "out"] = "out"
     """Which end of the module: its first positional input, or its (first) output."""
     components: tuple[int, int] | None = None
-    """Which of a token's numbers: from the first up to the second, such as those of one head. None
-    for all. What is written leaves the others as they are."""
+    """Which of a token's numbers: from the first up to, but not with, the second, such as those of
+    one head. None for all. Writing at the site leaves the other numbers as they are."""
     factor: float = 1.0
-    """What the tensor is multiplied by. Blocks may scale what a module emits before they add it
-    (Granite); what is written is divided by it."""
+    """The tensor is multiplied by this when it is read, and divided by it when it is written. Some
+    blocks (Granite) scale what a module emits before they add it to the stream."""
 
     @classmethod
     def parse(cls, text: str) -> "Site":
@@ -68,15 +68,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Sites:
-    """Where SAEs read and what they reconstruct: one site, but for crosscoders and their kin.
+    """Where SAEs read and what they reconstruct: one site, except for crosscoders and the like.
 
     Both are empty for stored activations.
     """
 
     read: tuple[Site, ...] = ()
-    """Their activations, side by side, are x."""
+    """Sites whose activations, side by side, are x."""
     write: tuple[Site, ...] = ()
-    """Likewise y: the read sites but for transcoders."""
+    """Sites whose activations are y: the read sites, except for transcoders."""
 
     @property
     def several(self) -> bool:
@@ -89,17 +89,17 @@ class Sites:
 
 
 def of_head(hook: str | None, head: int | None) -> str | None:
-    """A hook that holds all heads side by side, or of one of them, from 0: `hook_z[1]`."""
+    """A hook that holds all heads side by side, or one head of it, counted from 0: `hook_z[1]`."""
     return hook if hook is None or head is None else f"{hook}[{head}]"
 
 
 def joined(sites: Iterable[Site | str]) -> str:
-    """Sites as one text, in which a comma separates them; no module path or hook holds one."""
+    """Sites as one text, separated by commas, which no module path or hook contains."""
     return ",".join(map(str, sites))
 
 
 def site_names(text: str | None) -> tuple[str, ...]:
-    """Names of the sites in such a text; none for None.
+    """Names of the sites in a text as `joined` writes it; none for None.
 
     Raises:
         UsageError: if a name is empty or stands twice.
@@ -129,13 +129,13 @@ class Origin:
     prepend_bos: bool | None = None
     """Whether training rows began with BOS."""
     context_size: int | None = None
-    """Tokens a training row."""
+    """Tokens per training row."""
     centred: bool = False
     """Trained on TransformerLens-processed (centred) residual-stream activations."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Everything else the configuration held, JSON-like, for the record."""
     source: str | None = None
-    """Name under which it was asked for, such as a registry id; no file says it."""
+    """Name under which the user asked for it, such as a registry id. It stands in no file."""
 
     @property
     def read_sites(self) -> tuple[str, ...]:

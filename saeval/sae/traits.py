@@ -1,7 +1,7 @@
-"""What an SAE declares of itself (`Traits`): tasks look here before they have it encode.
+"""What an SAE declares of itself (`Traits`): tasks look here before they let it encode.
 
-Whatever an object does not declare is the ordinary case: latents that are never negative, nothing
-needed beside x, one site.
+Without a declaration the ordinary case holds: latents are never negative, no input is needed
+besides x, and there is one site.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from saeval.sae.site import Origin
 
 @dataclass(frozen=True)
 class Traits:
-    """How an SAE differs from one that turns x at one site into latents above 0."""
+    """How an SAE differs from the ordinary one, which turns x at one site into latents above 0."""
 
     signed: bool = False
     """Latents may be negative. Active means != 0 either way."""
@@ -28,9 +28,9 @@ class Traits:
     takes_k: bool = False
     """`with_k(k)` returns the same SAE that answers with at most k latents per token."""
     read_sites: tuple[str, ...] = ()
-    """Names of the sites whose activations, side by side, are x; none if it names none."""
+    """Names of the sites whose activations, side by side, are x; empty if it names none."""
     write_sites: tuple[str, ...] = ()
-    """Names of the sites that it reconstructs, side by side: the read sites but for transcoders."""
+    """Names of the sites that it reconstructs, side by side: mostly the read sites."""
 
     @property
     def several_sites(self) -> bool:
@@ -43,16 +43,16 @@ def traits_of(sae: object) -> Traits:
     origin = getattr(sae, "origin", None)
     origin = origin if isinstance(origin, Origin) else Origin()
     return Traits(
-        signed=_says(sae, "signed"),
-        needs_gradient=_says(sae, "needs_gradient"),
-        needs_tokens=_says(sae, "needs_tokens"),
-        takes_k=_says(sae, "takes_k"),
+        signed=_is_set(sae, "signed"),
+        needs_gradient=_is_set(sae, "needs_gradient"),
+        needs_tokens=_is_set(sae, "needs_tokens"),
+        takes_k=_is_set(sae, "takes_k"),
         read_sites=origin.read_sites,
         write_sites=origin.write_sites,
     )
 
 
-def _says(sae: object, name: str) -> bool:
+def _is_set(sae: object, name: str) -> bool:
     return bool(getattr(sae, name, False))
 
 
@@ -60,7 +60,7 @@ def with_k(sae: SAE, k: int) -> SAE:
     """The same SAE that answers with at most k latents per token.
 
     Raises:
-        UsageError: if it does not take a k, or not this one.
+        UsageError: if it takes no k at all, or refuses this value.
     """
     if not traits_of(sae).takes_k:
         raise UsageError(
@@ -68,28 +68,28 @@ def with_k(sae: SAE, k: int) -> SAE:
             "the k largest do, such as topk and hierarchical_topk."
         )
     try:
-        return getattr(sae, "with_k")(k)  # noqa: B009  no part of what every SAE can do
+        return getattr(sae, "with_k")(k)  # noqa: B009  the SAE protocol has no with_k
     except LoadError as error:
         raise UsageError(str(error)) from error
 
 
-def beside(
+def extra_inputs(
     traits: Traits, tokens: Tensor | None = None, gradient: Tensor | None = None
 ) -> Mapping[str, Any]:
-    """What is handed to `encode` beside x: of what there is, what the SAE declares that it needs.
+    """Keywords for `encode` besides x: those of the arguments that the SAE declares to need.
 
     Raises:
-        UsageError: if something that it needs is not there.
+        UsageError: if an argument that it needs is None.
     """
-    needed = {}
+    inputs = {}
     if traits.needs_tokens:
-        needed["tokens"] = tokens
+        inputs["tokens"] = tokens
     if traits.needs_gradient:
-        needed["gradient"] = gradient
-    lacking = [name for name, value in needed.items() if value is None]
-    if lacking:
+        inputs["gradient"] = gradient
+    missing = [name for name, value in inputs.items() if value is None]
+    if missing:
         raise UsageError(
-            f"The SAE declares that it needs {' and '.join(lacking)} beside x, but was given none. "
+            f"The SAE declares that it needs {' and '.join(missing)} beside x, but was given none. "
             "Encode rows of a source (saeval.activations.read_acts), which hands them over."
         )
-    return needed
+    return inputs

@@ -21,7 +21,7 @@ from saeval.sae.architectures.topk import TopK
 from saeval.sae.architectures.transcoder import Transcoder
 from saeval.sae.architectures.weighted_topk import WeightedTopK
 from saeval.sae.architectures.wrapped import wrap
-from saeval.sae.traits import beside
+from saeval.sae.traits import extra_inputs
 
 GENERATOR = torch.Generator().manual_seed(0)
 W = torch.nn.functional.normalize(torch.randn(12, 6, generator=GENERATOR), dim=1)
@@ -132,7 +132,7 @@ def test_an_object_gets_what_it_declares(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_is_needed_and_not_there_is_named() -> None:
     """Nothing else is handed over, whatever there is."""
-    assert beside(Traits(), tokens=X, gradient=X) == {}
-    assert list(beside(Traits(needs_tokens=True), tokens=X, gradient=X)) == ["tokens"]
+    assert extra_inputs(Traits(), tokens=X, gradient=X) == {}
+    assert list(extra_inputs(Traits(needs_tokens=True), tokens=X, gradient=X)) == ["tokens"]
     with pytest.raises(UsageError, match="needs tokens and gradient beside x"):
-        beside(Traits(needs_tokens=True, needs_gradient=True))
+        extra_inputs(Traits(needs_tokens=True, needs_gradient=True))

@@ -15,7 +15,7 @@ from saeval.activations.gradient import next_token_gradient
 from saeval.errors import NotApplicable
 from saeval.registry.entries import Expected
 from saeval.sae import SAE, decode_codes, encode_codes, traits_of
-from saeval.sae.traits import beside
+from saeval.sae.traits import extra_inputs
 
 SAMPLE_TOKENS = 384
 """Activations that the numerical checks look at."""
@@ -71,7 +71,7 @@ class Sample:
         ):
             return None
         gradient = self.gradient() if traits.needs_gradient and self.gradient else None
-        return beside(traits, tokens=self.tokens, gradient=gradient)
+        return extra_inputs(traits, tokens=self.tokens, gradient=gradient)
 
 
 def take_sample(source: ActivationSource, rows: TokenRows) -> Sample:

@@ -1,4 +1,4 @@
-"""Architectures by id: frozen dataclasses that encode and decode, one a file."""
+"""Architectures by id: frozen dataclasses that encode and decode, one per file."""
 
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 def build(architecture: type[T], **values: Any) -> T:
-    """An architecture from what a file holds, once that is seen to fit.
+    """An architecture from the tensors and parameters of a file, after a check that they fit it.
 
     Raises:
         LoadError: if a tensor's shape or a parameter's type is another than the architecture's,
@@ -65,11 +65,11 @@ def moved(
     sae: Any, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Any:
     """The same SAE with its tensors on another device, in another dtype, or both."""
-    changed = {}
-    for one in fields(sae):
-        value = getattr(sae, one.name)
+    replacements = {}
+    for item in fields(sae):
+        value = getattr(sae, item.name)
         if isinstance(value, Tensor):
-            changed[one.name] = value.to(device=device, dtype=dtype)
+            replacements[item.name] = value.to(device=device, dtype=dtype)
         elif type(value) in ARCHITECTURES.values() and is_dataclass(value):
-            changed[one.name] = moved(value, device=device, dtype=dtype)
-    return replace(sae, **changed)
+            replacements[item.name] = moved(value, device=device, dtype=dtype)
+    return replace(sae, **replacements)

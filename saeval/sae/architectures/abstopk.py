@@ -30,7 +30,7 @@ class AbsTopK:
     W_dec: Float[Tensor, "d_sae d_out"]
     b_dec: Float[Tensor, " d_out"]
     k: int
-    """Latents a token at most."""
+    """Latents per token, at most."""
     subtract_b_dec: bool = True
     """Whether b_dec is taken off the transformed input before encoding."""
     transform: Transform = IDENTITY
@@ -63,9 +63,9 @@ class AbsTopK:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         return abs_topk_codes(preactivations(self, x, self.b_enc), self.k)
 
     decode = reconstruct

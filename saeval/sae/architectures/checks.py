@@ -12,20 +12,21 @@ from saeval.errors import LoadError
 
 
 def check_fields(architecture: type, values: Mapping[str, Any]) -> None:
-    """Every value is what its field's annotation states, with sizes equal throughout.
+    """Check that every value fits its field's annotation, and that equal dimensions have one size.
 
     Raises:
         LoadError: naming the field, its value or shape, and what is needed; or if b_dec is to be
             subtracted from inputs of another width.
     """
     sizes: dict[str, int] = {}
-    for one in fields(architecture):
-        value = values.get(one.name)
-        for kind in _arrays(one.type):
+    for item in fields(architecture):
+        value = values.get(item.name)
+        for annotation in _array_annotations(item.type):
             if isinstance(value, Tensor):
-                _check_shape(f"{one.name} of this {architecture.__name__}", value, kind, sizes)
-        if one.type in (int, float, bool) and one.name in values:
-            _check_type(one.name, value, one.type)
+                label = f"{item.name} of this {architecture.__name__}"
+                _check_shape(label, value, annotation, sizes)
+        if item.type in (int, float, bool) and item.name in values:
+            _check_type(item.name, value, item.type)
     if values.get("subtract_b_dec") and sizes.get("d_in") != sizes.get("d_out"):
         raise LoadError(
             f"b_dec has {sizes.get('d_out')} entries and cannot be subtracted from inputs of width "
@@ -33,21 +34,21 @@ def check_fields(architecture: type, values: Mapping[str, Any]) -> None:
         )
 
 
-def _check_shape(what: str, tensor: Tensor, kind: Any, sizes: dict[str, int]) -> None:
-    """Compare a shape with an annotation; sizes not seen before are added to `sizes`."""
-    dims = kind.dim_str.split()
+def _check_shape(label: str, tensor: Tensor, annotation: Any, sizes: dict[str, int]) -> None:
+    """Compare a shape with an annotation; new dimensions are added to `sizes`."""
+    dims = annotation.dim_str.split()
     expected = [sizes.get(dim, dim) for dim in dims]
     if tensor.ndim != len(dims) or not tensor.is_floating_point():
-        raise _misfit(what, tensor, expected)
+        raise _shape_error(label, tensor, expected)
     for dim, size in zip(dims, tensor.shape, strict=True):
         if sizes.setdefault(dim, size) != size:
-            raise _misfit(what, tensor, expected)
+            raise _shape_error(label, tensor, expected)
 
 
-def _misfit(what: str, tensor: Tensor, expected: list[Any]) -> LoadError:
-    needed = ", ".join(map(str, expected))
+def _shape_error(label: str, tensor: Tensor, expected: list[Any]) -> LoadError:
+    dims = ", ".join(map(str, expected))
     return LoadError(
-        f"{what} has shape {list(tensor.shape)} ({tensor.dtype}), but [{needed}] in floating point "
+        f"{label} has shape {list(tensor.shape)} ({tensor.dtype}), but [{dims}] in floating point "
         "is needed, given its other tensors. The file is mis-shaped, or was read as the wrong "
         "format."
     )
@@ -60,31 +61,31 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
 
 
 def check_shapes(sae: Any) -> None:
-    """The same for an architecture that is made.
+    """Run `check_fields` on an architecture that exists already.
 
     Raises:
         LoadError: as `check_fields`.
     """
-    check_fields(type(sae), {one.name: getattr(sae, one.name) for one in fields(sae)})
+    check_fields(type(sae), {item.name: getattr(sae, item.name) for item in fields(sae)})
 
 
 def tensor_fields(architecture: type) -> dict[str, bool]:
-    """Names of an architecture's tensor fields, and whether each must be there."""
+    """Names of an architecture's tensor fields, and whether each is required."""
     return {
-        one.name: not isinstance(one.type, UnionType)
-        for one in fields(architecture)
-        if _arrays(one.type)
+        item.name: not isinstance(item.type, UnionType)
+        for item in fields(architecture)
+        if _array_annotations(item.type)
     }
 
 
-def _arrays(annotation: Any) -> list[Any]:
+def _array_annotations(annotation: Any) -> list[Any]:
     """The jaxtyping part of a field's annotation, which may also allow None."""
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, AbstractArray)]
 
 
 def check_k(k: int, d_sae: int) -> None:
-    """K is a whole number from 1 to d_sae.
+    """Check that k is a whole number from 1 to d_sae.
 
     Raises:
         LoadError: if it is not.
@@ -94,10 +95,10 @@ def check_k(k: int, d_sae: int) -> None:
 
 
 def check_threshold(threshold: float) -> None:
-    """A threshold for all latents is at least 0.
+    """Check that one threshold for all latents is at least 0.
 
     Raises:
-        LoadError: if it is negative, which training software writes for one never set.
+        LoadError: if it is negative. Training software writes such a value until it sets one.
     """
     if not threshold >= 0:
         raise LoadError(

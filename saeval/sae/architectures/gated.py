@@ -54,23 +54,23 @@ class Gated:
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x."""
-        active, magnitude = self._parts(x)
+        active, magnitude = self._gate_and_magnitude(x)
         return torch.where(active, magnitude, 0)
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
-        return Codes.from_mask(*self._parts(x))
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+        return Codes.from_mask(*self._gate_and_magnitude(x))
 
     decode = reconstruct
     decode_codes = reconstruct_codes
 
-    def _parts(
+    def _gate_and_magnitude(
         self, x: Float[Tensor, "tokens d_in"]
     ) -> tuple[Bool[Tensor, "tokens d_sae"], Float[Tensor, "tokens d_sae"]]:
-        """Which latents are active, and what they would be if they were."""
+        """Which latents are active, and the value that each has if it is."""
         h = encoder_input(self, x) @ self.W_enc
         magnitude = torch.addcmul(self.b_mag, h, self.r_mag.exp())
         return (h + self.b_gate > 0) & (magnitude > 0), magnitude

@@ -55,13 +55,13 @@ class GroupMax:
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
         """Latent activations of raw activations x."""
-        return self._codes(x).dense()
+        return self._encode_batch(x).dense()
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         pre = torch.relu(preactivations(self, x, self.b_enc))
         values, place = pre.unflatten(1, (self.k, -1)).max(2)
         starts = torch.arange(self.k, device=pre.device) * (self.d_sae // self.k)

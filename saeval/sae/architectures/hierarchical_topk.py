@@ -31,7 +31,7 @@ class HierarchicalTopK:
     W_dec: Float[Tensor, "d_sae d_out"]
     b_dec: Float[Tensor, " d_out"]
     k: int
-    """Latents a token at most, here and now."""
+    """Latents per token, at most, in this use of it."""
     max_k: int
     """Largest k it was trained for."""
     subtract_b_dec: bool = True
@@ -70,9 +70,9 @@ class HierarchicalTopK:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         return topk_codes(preactivations(self, x, self.b_enc), self.k)
 
     decode = reconstruct

@@ -19,7 +19,7 @@ from saeval.sae.architectures.transforms import IDENTITY, Transform
 class ITDA:
     """k times the atom with the largest |product| with the residual, with its sign.
 
-    Plain matching pursuit, as the paper's text has it: an atom may be taken twice.
+    Plain matching pursuit, as in the paper's text: an atom may be taken twice.
 
     Source: Leask et al. 2025, arXiv 2505.17769.
     """
@@ -32,7 +32,7 @@ class ITDA:
     b_dec: Float[Tensor, " d_in"]
     """Taken off the input and added to the reconstruction."""
     k: int
-    """Steps a token."""
+    """Steps per token."""
     transform: Transform = IDENTITY
     """Applied to the input first, undone on the reconstruction last."""
     origin: Origin = field(default_factory=partial(Origin, architecture="itda"))

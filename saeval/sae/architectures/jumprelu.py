@@ -56,9 +56,9 @@ class JumpReLU:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         pre = preactivations(self, x, self.b_enc)
         return Codes.from_mask(pre > self.floor, pre)
 

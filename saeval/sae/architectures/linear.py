@@ -32,7 +32,7 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Affine(Decoder, Protocol):
-    """What encoding needs besides."""
+    """What encoding needs of an architecture, besides what decoding needs."""
 
     @property
     def W_enc(self) -> Tensor:  # noqa: N802, the papers' name
@@ -46,7 +46,7 @@ class Affine(Decoder, Protocol):
 
 
 def encoder_input(sae: Affine, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
-    """transform(x) - b_dec, without the subtraction where an SAE has none."""
+    """transform(x) - b_dec; transform(x) alone where an SAE subtracts no b_dec."""
     z = sae.transform.apply(x.to(sae.W_enc.dtype))
     return z - sae.b_dec if sae.subtract_b_dec else z
 
@@ -61,7 +61,7 @@ def preactivations(
 def reconstruct(
     sae: Decoder, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
 ) -> Float[Tensor, "tokens d_out"]:
-    """What acts W_dec + b_dec is in raw units."""
+    """The reconstruction, acts W_dec + b_dec, in raw units."""
     dtype = sae.W_dec.dtype
     return sae.transform.undo(torch.addmm(sae.b_dec, acts.to(dtype), sae.W_dec), x.to(dtype))
 

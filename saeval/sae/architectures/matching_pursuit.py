@@ -30,7 +30,7 @@ class MatchingPursuit:
     b_dec: Float[Tensor, " d_in"]
     """Taken off the input and added to the reconstruction."""
     max_steps: int
-    """Atoms a token at most."""
+    """Atoms per token, at most."""
     residual_norm: float = 0.0
     """A token is done once its residual's norm is below this, in the units of x."""
     stop_on_repeat: bool = True

@@ -66,9 +66,9 @@ class Matryoshka:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         pre = preactivations(self, x, self.b_enc)
         return Codes.from_mask(pre > self.threshold, pre)
 
@@ -88,5 +88,5 @@ class Matryoshka:
         """
         if size not in self.prefixes:
             raise LoadError(f"{size} is no prefix of this SAE, which has {list(self.prefixes)}.")
-        kept = torch.arange(self.d_sae, device=acts.device) < size
-        return reconstruct(self, acts * kept, x)
+        in_prefix = torch.arange(self.d_sae, device=acts.device) < size
+        return reconstruct(self, acts * in_prefix, x)

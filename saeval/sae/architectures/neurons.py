@@ -1,4 +1,4 @@
-"""The null 'neurons': the activation's own entries, only the largest of them kept."""
+"""The null 'neurons': the entries of the activation itself, of which only the largest stay."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,7 +17,7 @@ from saeval.sae.architectures.sparse import abs_topk_codes, in_batches, largest
 class Neurons:
     """Keeps the k entries of x - b_dec with the largest magnitude, with their sign.
 
-    What an SAE of the same L0 has to beat: d_sae = d_in, and each latent is one coordinate.
+    An SAE of the same L0 has to beat it: d_sae = d_in, and each latent is one coordinate.
     """
 
     signed: ClassVar[bool] = True
@@ -26,7 +26,7 @@ class Neurons:
     b_dec: Float[Tensor, " d_in"]
     """Mean activation of the training data, as an SAE learns it too; zeros for none."""
     k: int
-    """Entries kept a token; the L0 of the SAEs to be compared."""
+    """Entries kept per token; the L0 of the SAEs to be compared."""
     origin: Origin = field(default_factory=partial(Origin, architecture="neurons"))
 
     def __post_init__(self) -> None:
@@ -65,9 +65,9 @@ class Neurons:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         return abs_topk_codes(x.to(self.b_dec.dtype) - self.b_dec, self.k)
 
     def decode(

@@ -1,4 +1,4 @@
-"""The null 'pca': principal components, only the largest scores of each token kept."""
+"""The null 'pca': principal components, of which each token keeps its largest scores."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -21,8 +21,8 @@ from saeval.sae.architectures.transforms import IDENTITY, Transform
 class PCA:
     """Keeps the k scores (x - b_dec) V with the largest magnitude, with their sign.
 
-    What an SAE of the same L0 has to beat: d_sae = d_in orthonormal directions. Choosing the k
-    per token is kinder to it than the first k components for all.
+    An SAE of the same L0 has to beat it: d_sae = d_in orthonormal directions. Choosing the k for
+    each token makes it a stronger rival than the first k components for all.
     """
 
     signed: ClassVar[bool] = True
@@ -33,7 +33,7 @@ class PCA:
     b_dec: Float[Tensor, " d_in"]
     """Mean activation of the training data."""
     k: int
-    """Scores kept a token; the L0 of the SAEs to be compared."""
+    """Scores kept per token; the L0 of the SAEs to be compared."""
     transform: Transform = IDENTITY
     """Applied to the input first, undone on the reconstruction last."""
     origin: Origin = field(default_factory=partial(Origin, architecture="pca"))
@@ -69,9 +69,9 @@ class PCA:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         return abs_topk_codes(self._scores(x), self.k)
 
     def _scores(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
@@ -82,12 +82,12 @@ class PCA:
 
 
 def fit_pca(batches: Iterable[Float[Tensor, "_ d_in"]], k: int) -> PCA:
-    """All principal components of some activations, their mean taken off.
+    """All principal components of some activations, with their mean taken off.
 
     Sums are kept in float64 about the first token, since the mean may dwarf the variance.
 
     Raises:
-        DataError: if there is not one token.
+        DataError: if there is no token at all.
     """
     count, shift, total, products = 0, None, None, None
     for x in batches:

@@ -1,11 +1,11 @@
-"""The step that matching pursuit and ITDA share: take the best atom off the residual."""
+"""Matching pursuit and its signed form: the best atom is taken off the residual, step by step."""
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def take(
+def take_off(
     acts: Float[Tensor, "tokens d_sae"],
     residual: Float[Tensor, "tokens d_in"],
     atoms: Float[Tensor, "d_sae d_in"],
@@ -37,18 +37,18 @@ def matching_pursuit(
         if bool(done.all()):
             break
         value, atom = (residual @ atoms.T).relu().max(1)
-        before = acts != 0
-        acts, residual = take(acts, residual, atoms, atom, value * ~done)
+        active_before = acts != 0
+        acts, residual = take_off(acts, residual, atoms, atom, value * ~done)
         done = done | (residual.norm(dim=1) < residual_norm)
         if stop_on_repeat:
-            done = done | _unchanged(before, acts)
+            done = done | _unchanged(active_before, acts)
     return acts
 
 
 def _unchanged(
-    before: Bool[Tensor, "tokens d_sae"], acts: Float[Tensor, "tokens d_sae"]
+    active_before: Bool[Tensor, "tokens d_sae"], acts: Float[Tensor, "tokens d_sae"]
 ) -> Bool[Tensor, " tokens"]:
-    return (before == (acts != 0)).all(1)
+    return (active_before == (acts != 0)).all(1)
 
 
 def signed_pursuit(
@@ -61,5 +61,5 @@ def signed_pursuit(
         products = residual @ atoms.T
         atom = products.abs().argmax(1)
         amount = products.gather(1, atom[:, None])[:, 0]
-        acts, residual = take(acts, residual, atoms, atom, amount)
+        acts, residual = take_off(acts, residual, atoms, atom, amount)
     return acts

@@ -14,7 +14,7 @@ def random_topk(b_dec: Float[Tensor, " d_in"], d_sae: int, k: int, seed: int) ->
     Args:
         b_dec: Mean activation of the training data, as an SAE learns it too; zeros for none.
         d_sae: Latents, as many as the SAEs to be compared have.
-        k: Latents a token; their L0.
+        k: Latents per token; their L0.
         seed: Equal seeds give equal SAEs.
     """
     generator = torch.Generator().manual_seed(seed)

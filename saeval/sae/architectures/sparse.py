@@ -12,11 +12,11 @@ from saeval.sae import Codes
 CPU_ENTRIES = 2**20
 """Pre-activations held at a time on a CPU: 4 MB in float32, which stay in its cache."""
 GPU_ENTRIES = 2**26
-"""The same on an accelerator: 256 MB."""
+"""The same on an accelerator: 256 MB in float32."""
 MIN_TOKENS = 64
-"""Fewer tokens a batch would read the encoder too often: 256 MB at 2^20 latents."""
+"""Tokens per batch, at least: fewer would read the encoder too often. 256 MB at 2^20 latents."""
 MIN_GROUP, MAX_GROUP = 4, 32
-"""Latents a group. Smaller ones save nothing, wider ones cost more inside than they save."""
+"""Latents per group. Smaller groups save no time, larger ones cost more than they save."""
 
 
 def in_batches(
@@ -32,7 +32,7 @@ def in_batches(
 
 
 def topk_codes(pre: Float[Tensor, "tokens d_sae"], k: int) -> Codes:
-    """The k largest of each token that are > 0."""
+    """Of each token's k largest, those that are > 0."""
     values, index = largest(pre, k)
     return compact(index, values, values > 0, pre.shape[1])
 
@@ -50,7 +50,7 @@ def compact(
     keep: Bool[Tensor, "tokens k"],
     d_sae: int,
 ) -> Codes:
-    """Codes from at most k candidates a token, those that are kept."""
+    """Codes from at most k candidates per token, without those where `keep` is False."""
     tokens, k = index.shape
     offsets = torch.arange(0, tokens * k + 1, max(k, 1), device=index.device)
     if bool(keep.all()):
@@ -66,8 +66,8 @@ def largest(
     """Values and latents of the k largest of each token, in no particular order.
 
     What `torch.topk` gives, ties included, in half to a quarter of the time on a CPU: the k
-    largest lie in the k groups of latents with the largest maxima, so that only these need a
-    second look. Tokens in which latents tie for the k-th place are left to `torch.topk`.
+    largest lie in the k groups of latents with the largest maxima, so that only these groups are
+    searched. Tokens in which latents tie for the k-th place are left to `torch.topk`.
     """
     size = group_size(pre.shape[1], k)
     if size > 1:
@@ -85,23 +85,27 @@ def largest(
 def _largest_in_groups(
     pre: Float[Tensor, "tokens d_sae"], k: int, size: int
 ) -> tuple[Float[Tensor, "tokens k"], Int[Tensor, "tokens k"], Bool[Tensor, " tokens"]]:
-    """Values, latents, and in which tokens another choice would have been as good."""
+    """Values and latents, and the tokens where another choice of k would have been as good."""
     tokens, d_sae = pre.shape
     groups = d_sae // size
-    # Members of a group lie `groups` latents apart, so that the maximum runs along rows.
+    # Members of a group lie `groups` latents apart: then the maximum runs along contiguous rows.
     grouped = pre.reshape(tokens, size, groups)
     maxima = grouped.amax(1)
-    best, group = _select(maxima, k)
-    inside = grouped.gather(2, group[:, None, :].expand(tokens, size, k)).flatten(1)
-    values, place = _select(inside, k)
+    group_values, group = _select(maxima, k)
+    candidates = grouped.gather(2, group[:, None, :].expand(tokens, size, k)).flatten(1)
+    values, place = _select(candidates, k)
+    # `candidates` lies as [size, k]: the row is the member within a group, the column the group.
     index = place.div(k, rounding_mode="floor") * groups + group.gather(1, place % k)
+    # The k-th value ties if another candidate has it too, or the best of a group not looked into.
     last = values.amin(1, keepdim=True)
-    tied = (_count(inside >= last) > k) | (_count(maxima >= last) > _count(best >= last))
+    tied = (_count(candidates >= last) > k) | (
+        _count(maxima >= last) > _count(group_values >= last)
+    )
     return values, index, tied
 
 
 def group_size(d_sae: int, k: int) -> int:
-    """Latents a group: a power of two that divides d_sae, near sqrt(d_sae / k); 1 for none."""
+    """Latents per group: a power of two that divides d_sae, near sqrt(d_sae / k); 1: no groups."""
     size = 1
     while size < MAX_GROUP and d_sae % (2 * size) == 0 and (2 * size) ** 2 * k <= d_sae:
         size *= 2
@@ -120,7 +124,7 @@ def _select(
 
 
 def _count(mask: Bool[Tensor, "tokens n"]) -> Int[Tensor, " tokens"]:
-    """What is true in each row. numpy counts ten times as fast as torch sums."""
+    """Number of true entries in each row. numpy counts ten times as fast as torch sums."""
     if mask.device.type == "cpu":
         return torch.from_numpy(np.count_nonzero(mask.numpy(), axis=1))
     return mask.sum(1)

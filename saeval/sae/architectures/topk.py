@@ -19,8 +19,8 @@ from saeval.sae.architectures.transforms import IDENTITY, Transform
 class TopK:
     """relu(pre) of the k latents with the largest pre; a token may have fewer than k.
 
-    Libraries differ in whether relu comes before or after the choice, which changes nothing
-    but ties at 0.
+    Libraries differ in whether relu comes before or after the choice. That changes only ties
+    at 0.
 
     Source: Gao et al. 2024, arXiv 2406.04093.
     """
@@ -33,7 +33,7 @@ class TopK:
     W_dec: Float[Tensor, "d_sae d_out"]
     b_dec: Float[Tensor, " d_out"]
     k: int
-    """Latents a token at most."""
+    """Latents per token, at most."""
     subtract_b_dec: bool = True
     """Whether b_dec is taken off the transformed input before encoding."""
     transform: Transform = IDENTITY
@@ -66,9 +66,9 @@ class TopK:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         return topk_codes(preactivations(self, x, self.b_enc), self.k)
 
     decode = reconstruct

@@ -15,8 +15,8 @@ from saeval.sae.architectures.checks import check_shapes
 class Transcoder:
     """What `inner` decodes, plus x W_skip, where x is the raw input.
 
-    The inner architecture holds encoder, activation, W_dec and the output's bias b_dec. A
-    transform of its input is not undone on the output (`InputOnly`), which lies elsewhere.
+    The inner architecture holds encoder, activation, W_dec and the output's bias b_dec. Its
+    transform is not undone (`InputOnly`), since the output lies at another site.
 
     Source: Dunefsky et al. 2024, arXiv 2406.11944; skip: Paulo et al. 2025, arXiv 2501.18823.
     """
@@ -36,12 +36,12 @@ class Transcoder:
 
     @property
     def signed(self) -> bool:
-        """Whether latents may be negative: as the inner architecture's."""
+        """Whether latents may be negative, as the inner architecture says."""
         return getattr(self.inner, "signed", False)
 
     @property
     def takes_k(self) -> bool:
-        """Whether the inner architecture does."""
+        """Whether the inner architecture takes a k."""
         return getattr(self.inner, "takes_k", False)
 
     def with_k(self, k: int) -> "Transcoder":
@@ -75,15 +75,15 @@ class Transcoder:
         self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
         """Prediction of the activations at the write site, in raw units."""
-        return self._skip(self.inner.decode(acts, x), x)
+        return self._add_skip(self.inner.decode(acts, x), x)
 
     def decode_codes(
         self, codes: Codes, x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
         """The same from sparse codes."""
-        return self._skip(decode_codes(self.inner, codes, x), x)
+        return self._add_skip(decode_codes(self.inner, codes, x), x)
 
-    def _skip(
+    def _add_skip(
         self, y: Float[Tensor, "tokens d_out"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
         return y if self.W_skip is None else y + x.to(y.dtype) @ self.W_skip

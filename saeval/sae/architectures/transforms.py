@@ -1,4 +1,4 @@
-"""What an SAE does to its input before encoding and undoes after decoding, token by token.
+"""Transforms of an SAE's input before encoding, undone after decoding, token by token.
 
 A transform holds constants only. `undo` takes the input itself, so nothing is remembered between
 encode and decode.
@@ -24,7 +24,7 @@ class Transform(Protocol):
     def undo(
         self, x_hat: Float[Tensor, "tokens d_out"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
-        """A reconstruction in raw units. x is the raw input it belongs to."""
+        """A reconstruction in raw units. x is the raw input that it reconstructs."""
         ...
 
 
@@ -33,13 +33,13 @@ class Identity:
     """No change."""
 
     def apply(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
-        """As it is."""
+        """The input unchanged."""
         return x
 
     def undo(
         self, x_hat: Float[Tensor, "tokens d_out"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
-        """As it is."""
+        """The reconstruction unchanged."""
         return x_hat
 
 
@@ -72,7 +72,7 @@ class LayerNorm:
 class ConstantNorm:
     """Each token scaled to norm sqrt(d_in). A zero token stays zero, both ways.
 
-    Source: SAELens `normalize_activations="constant_norm_rescale"`, which answers NaN at zero.
+    Source: SAELens `normalize_activations="constant_norm_rescale"`, which gives NaN at zero.
     """
 
     def apply(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
@@ -98,16 +98,16 @@ class RMSNorm:
     """Added to the mean square, in the units of x squared."""
 
     def apply(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
-        """Tokens of root mean square 1, but for eps."""
-        return x / self._root(x)
+        """Tokens of root mean square 1, apart from eps."""
+        return x / self._root_mean_square(x)
 
     def undo(
         self, x_hat: Float[Tensor, "tokens d_out"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
         """Multiply by x's root mean square."""
-        return x_hat * self._root(x)
+        return x_hat * self._root_mean_square(x)
 
-    def _root(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens 1"]:
+    def _root_mean_square(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens 1"]:
         return (x.square().mean(-1, keepdim=True) + self.eps).sqrt()
 
 
@@ -116,7 +116,7 @@ class Scale:
     """Every token times one constant."""
 
     factor: float
-    """Above 0; sqrt(d_in) over the average norm of the training activations, as a rule."""
+    """Above 0; usually sqrt(d_in) over the average norm of the training activations."""
 
     def __post_init__(self) -> None:
         if not 0 < self.factor < float("inf"):
@@ -152,24 +152,24 @@ class Centre:
 class InputOnly:
     """Another transform applied to the input and never undone: for transcoders.
 
-    What a transcoder writes lies elsewhere in the model and knows nothing of its input's scale.
+    A transcoder writes at another site of the model, whose scale its input does not tell.
     """
 
     inner: Transform
 
     def apply(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
-        """As the inner transform."""
+        """The inner transform of x."""
         return self.inner.apply(x)
 
     def undo(
         self, x_hat: Float[Tensor, "tokens d_out"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
-        """As it is."""
+        """The reconstruction unchanged."""
         return x_hat
 
 
 IDENTITY = Identity()
-"""What most SAEs do."""
+"""The transform of most SAEs."""
 TRANSFORMS: dict[str, type] = {
     "identity": Identity,
     "layer_norm": LayerNorm,

@@ -34,9 +34,9 @@ class WeightedTopK:
     W_dec: Float[Tensor, "d_sae d_out"]
     b_dec: Float[Tensor, " d_out"]
     weight: Float[Tensor, " d_sae"]
-    """What each latent's pre is multiplied by before the k largest are chosen."""
+    """Factor of each latent's pre in the choice of the k largest."""
     k: int
-    """Latents a token at most."""
+    """Latents per token, at most."""
     subtract_b_dec: bool = True
     """Whether b_dec is taken off the transformed input before encoding."""
     transform: Transform = IDENTITY
@@ -70,9 +70,9 @@ class WeightedTopK:
 
     def encode_codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         """The same, sparse."""
-        return in_batches(self._codes, x, self.d_sae)
+        return in_batches(self._encode_batch, x, self.d_sae)
 
-    def _codes(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
+    def _encode_batch(self, x: Float[Tensor, "tokens d_in"]) -> Codes:
         pre = preactivations(self, x, self.b_enc)
         scores, index = largest(pre * self.weight, self.k)
         return compact(index, pre.gather(1, index), scores > 0, pre.shape[1])

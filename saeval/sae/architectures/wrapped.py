@@ -1,4 +1,4 @@
-"""Any Python object with encode and decode as an SAE: questioned once, when it is wrapped."""
+"""Any Python object with encode and decode as an SAE: tested once, when it is wrapped."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,44 +14,44 @@ from saeval.errors import LoadError
 from saeval.sae import Origin, traits_of
 from saeval.sae.short_repr import short_repr
 from saeval.sae.site import joined, of_head
-from saeval.sae.traits import beside
+from saeval.sae.traits import extra_inputs
 
 PROBE_TOKENS = 8
-"""Random activations that an object answers when it is wrapped."""
+"""Random activations that an object must encode when it is wrapped."""
 PROBE_IDS = 2
-"""Token ids that they have, for an object that needs them: few, as no vocabulary is known."""
+"""Different token ids in the probe, where ids are needed: few, as no vocabulary is known."""
 TOLERANCE = 1e-3
 """Relative difference above which two answers that should be equal count as different."""
 ROUNDINGS = 8
-"""The same in steps of the object's dtype, where these are coarser."""
+"""The same in units of the dtype's eps, for dtypes in which that is the larger tolerance."""
 IDENTITY_BYTES = 2**26
-"""One-hot acts held at a time while decoder directions are recovered."""
+"""Bytes of one-hot acts at a time while decoder directions are recovered."""
 
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """An object's two methods, fed in its own dtype on its own device."""
+    """An object's two methods, called in the object's dtype and on its device."""
 
     inner: Any
     takes_x: bool
-    """Whether its decode asks for the input too."""
+    """Whether its decode takes the input x too."""
     dtype: torch.dtype
     device: torch.device
 
-    def encode(self, x: Float[Tensor, "tokens d_in"], beside: Mapping[str, Tensor]) -> Tensor:
-        """What encode answers, in x's dtype and where x is."""
-        needed = {
+    def encode(self, x: Float[Tensor, "tokens d_in"], extra: Mapping[str, Tensor]) -> Tensor:
+        """Acts as encode gives them, in x's dtype and on its device."""
+        keywords = {
             name: self._cast(value) if value.is_floating_point() else value.to(self.device)
-            for name, value in beside.items()
+            for name, value in extra.items()
         }
-        return _tensor(self.inner.encode(self._cast(x), **needed), "encode").to(x)
+        return _tensor(self.inner.encode(self._cast(x), **keywords), "encode").to(x)
 
     def decode(
         self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
     ) -> Tensor:
-        """What decode answers, in x's dtype and where x is."""
-        more = (self._cast(x),) if self.takes_x else ()
-        return _tensor(self.inner.decode(self._cast(acts), *more), "decode").to(x)
+        """Reconstruction as decode gives it, in x's dtype and on its device."""
+        inputs = (self._cast(x),) if self.takes_x else ()
+        return _tensor(self.inner.decode(self._cast(acts), *inputs), "decode").to(x)
 
     def _cast(self, x: Tensor) -> Tensor:
         return x.to(device=self.device, dtype=self.dtype)
@@ -59,7 +59,7 @@ class Foreign:
 
 @dataclass(frozen=True, eq=False)
 class Wrapped:
-    """An object of anybody's, behind the SAE protocol."""
+    """An object that is not saeval's own, behind the SAE protocol."""
 
     foreign: Foreign
     d_in: int
@@ -77,33 +77,33 @@ class Wrapped:
         return short_repr(self)
 
     def encode(
-        self, x: Float[Tensor, "tokens d_in"], **beside: Shaped[Tensor, "tokens *_"]
+        self, x: Float[Tensor, "tokens d_in"], **extra: Shaped[Tensor, "tokens *_"]
     ) -> Float[Tensor, "tokens d_sae"]:
-        """Latent activations, as the object answers to x and what it needs beside it."""
-        return self.foreign.encode(x, beside)
+        """Latent activations that the object gives for x and its other inputs."""
+        return self.foreign.encode(x, extra)
 
     def decode(
         self, acts: Float[Tensor, "tokens d_sae"], x: Float[Tensor, "tokens d_in"]
     ) -> Float[Tensor, "tokens d_out"]:
-        """Reconstruction, as the object answers."""
+        """Reconstruction that the object gives."""
         return self.foreign.decode(acts, x)
 
     def with_k(self, k: int) -> "Wrapped":
-        """What the object answers with when it is asked for k latents."""
+        """The object's own form with at most k latents per token, wrapped again."""
         return replace(wrap(self.foreign.inner.with_k(k), d_in=self.d_in), origin=self.origin)
 
 
 def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
     """Make an SAE of an object with `encode(x)` and `decode(acts)` or `decode(acts, x)`.
 
-    Its input's width is read from it (`d_in`, `activation_dim`, `cfg.d_in`, `W_enc`, `W_dec`),
-    what model and sites it belongs to likewise. Without a `W_dec` [d_sae, d_out] its decoder
+    The width of its input is read from its attributes (`d_in`, `activation_dim`, `cfg.d_in`,
+    `W_enc`, `W_dec`), and so are its model and sites. Without a `W_dec` [d_sae, d_out] its decoder
     directions are recovered by decoding, which needs a decode that is affine and ignores x.
-    What `saeval.sae.traits.Traits` lists it may declare by attributes of these names.
+    It may declare each trait in `saeval.sae.traits.Traits` by an attribute of that name.
 
     Raises:
-        LoadError: if it lacks a method or a width, or answers with the wrong shape, with
-            something not finite, or with what depends on other tokens or on earlier calls.
+        LoadError: if it lacks a method or a width, or if its answers have the wrong shape, are
+            not finite, or depend on other tokens or on earlier calls.
     """
     for method in ("encode", "decode"):
         if not callable(getattr(inner, method, None)):
@@ -111,20 +111,21 @@ def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
                 f"{_name(inner)} has no method '{method}'. An SAE needs encode(x) and decode(acts) "
                 "or decode(acts, x)."
             )
-    width = d_in or _d_in(inner)
-    held = next(_tensors_of(inner), torch.zeros(0))
-    foreign = Foreign(inner, takes_x=_takes_x(inner), dtype=held.dtype, device=held.device)
+    width = d_in or _required_width(inner)
+    # The first of its tensors tells the dtype and device that it computes in.
+    tensor = next(_tensors_of(inner), torch.zeros(0))
+    foreign = Foreign(inner, takes_x=_takes_x(inner), dtype=tensor.dtype, device=tensor.device)
     traits = traits_of(inner)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(PROBE_TOKENS, width, generator=generator)
-    needed = beside(
+    extra = extra_inputs(
         traits,
         tokens=torch.arange(PROBE_TOKENS) % PROBE_IDS,
         gradient=torch.randn(PROBE_TOKENS, width, generator=generator),
     )
     with torch.no_grad():
-        acts, x_hat = (one.detach() for one in _questioned(foreign, x, needed))
-        W_dec = _directions(foreign, acts.shape[1], x).detach()
+        acts, x_hat = (tensor.detach() for tensor in _probe(foreign, x, extra))
+        W_dec = _decoder_directions(foreign, acts.shape[1], x).detach()
     return Wrapped(
         foreign,
         d_in=width,
@@ -135,21 +136,23 @@ def wrap(inner: Any, *, d_in: int | None = None) -> Wrapped:
         needs_gradient=traits.needs_gradient,
         needs_tokens=traits.needs_tokens,
         takes_k=traits.takes_k and callable(getattr(inner, "with_k", None)),
-        origin=origin_told(inner),
+        origin=declared_origin(inner),
     )
 
 
-def _questioned(
-    foreign: Foreign, x: Float[Tensor, "tokens d_in"], beside: Mapping[str, Tensor]
+def _probe(
+    foreign: Foreign, x: Float[Tensor, "tokens d_in"], extra: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Acts and reconstruction of x, once they have stood the tests.
+    """Acts and reconstruction of x, after tests that they depend on x alone.
 
     Raises:
         LoadError: as `wrap`.
     """
-    acts = _answer(foreign, "encode", x, beside)
+    acts = _answer(foreign, "encode", x, extra)
     x_hat = _answer(foreign, "decode", acts, x)
-    first = {name: value[:1] for name, value in beside.items()}
+    # One token by itself must get the acts that it got among the others, and decoding must give
+    # the same again although another encode came between.
+    first = {name: value[:1] for name, value in extra.items()}
     if not _close(_answer(foreign, "encode", x[:1], first), acts[:1], foreign.dtype):
         _refuse_training(foreign.inner, "encode")
         raise LoadError(
@@ -184,10 +187,10 @@ def _refuse_training(inner: Any, method: str) -> None:
 
 
 def _answer(foreign: Foreign, method: str, *arguments: Any) -> Tensor:
-    """What a method answers to the probe, if it is a finite [tokens, width].
+    """The answer of a method to the probe, which must be a finite [tokens, width].
 
     Raises:
-        LoadError: if it is not, or the method fails.
+        LoadError: if it is something else, or the method fails.
     """
     tokens = len(arguments[0])
     try:
@@ -209,15 +212,15 @@ def _answer(foreign: Foreign, method: str, *arguments: Any) -> Tensor:
     return answer
 
 
-def _directions(foreign: Foreign, d_sae: int, x: Tensor) -> Float[Tensor, "d_sae d_out"]:
+def _decoder_directions(foreign: Foreign, d_sae: int, x: Tensor) -> Float[Tensor, "d_sae d_out"]:
     """W_dec as the object has it, or what each latent adds to a reconstruction.
 
     Raises:
         LoadError: if its W_dec is mis-shaped, or it has none and decode is not affine.
     """
-    own = getattr(foreign.inner, "W_dec", None)
-    if own is not None:
-        W_dec = _tensor(own, "W_dec").detach().float().cpu()
+    attribute = getattr(foreign.inner, "W_dec", None)
+    if attribute is not None:
+        W_dec = _tensor(attribute, "W_dec").detach().float().cpu()
         if W_dec.ndim != 2 or len(W_dec) != d_sae:
             raise LoadError(
                 f"W_dec of {_name(foreign.inner)} has shape {list(W_dec.shape)}, but must be "
@@ -249,20 +252,22 @@ def _takes_x(inner: Any) -> bool:
     except (TypeError, ValueError):
         return False
     positional = [
-        one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     return len(positional) > 1 and (
         positional[1].default is inspect.Parameter.empty or positional[1].name == "x"
     )
 
 
-def _d_in(inner: Any) -> int:
-    """Input width as an object tells it.
+def _required_width(inner: Any) -> int:
+    """Input width that an object declares.
 
     Raises:
-        LoadError: if it tells none.
+        LoadError: if it declares none.
     """
-    width = width_told(inner)
+    width = declared_width(inner)
     if width is None:
         raise LoadError(
             f"{_name(inner)} does not tell the width of its input. Give it an attribute d_in, or "
@@ -271,9 +276,9 @@ def _d_in(inner: Any) -> int:
     return width
 
 
-def width_told(inner: Any) -> int | None:
-    """Input width as an object tells it in one of the usual ways; None if it tells none."""
-    width = _told(inner, "d_in", "activation_dim", "act_size")
+def declared_width(inner: Any) -> int | None:
+    """Input width that an object declares in one of the usual ways; None if it declares none."""
+    width = _first_attribute(inner, "d_in", "activation_dim", "act_size")
     for name, axis in (("W_enc", 0), ("W_dec", 1)):
         weight = getattr(inner, name, None)
         if width is None and isinstance(weight, Tensor) and weight.ndim == 2:
@@ -281,67 +286,68 @@ def width_told(inner: Any) -> int | None:
     return width if isinstance(width, int) and width > 0 else None
 
 
-def origin_told(inner: Any) -> Origin:
-    """Where an object says that it belongs, in one of the usual ways."""
-    own = getattr(inner, "origin", None)
-    if isinstance(own, Origin):
-        return own
-    model = _told(inner, "model_name", "lm_name")
-    site, write = _told(inner, "hook_name", "read_site"), _told(inner, "write_site")
-    bos, context = _told(inner, "prepend_bos"), _told(inner, "context_size")
-    index = _told(inner, "hook_head_index", "head_index")
+def declared_origin(inner: Any) -> Origin:
+    """Model and sites that an object declares in one of the usual ways."""
+    origin = getattr(inner, "origin", None)
+    if isinstance(origin, Origin):
+        return origin
+    model = _first_attribute(inner, "model_name", "lm_name")
+    read_site = _first_attribute(inner, "hook_name", "read_site")
+    write_site = _first_attribute(inner, "write_site")
+    bos, context = _first_attribute(inner, "prepend_bos"), _first_attribute(inner, "context_size")
+    index = _first_attribute(inner, "hook_head_index", "head_index")
     head = index if type(index) is int else None
     return Origin(
         model=model if isinstance(model, str) else None,
-        read_site=of_head(_sites_told(site), head),
-        write_site=_sites_told(write),
+        read_site=of_head(_sites_text(read_site), head),
+        write_site=_sites_text(write_site),
         prepend_bos=bos if isinstance(bos, bool) else None,
         context_size=context if isinstance(context, int) else None,
         metadata={"class": _name(inner)},
     )
 
 
-def _sites_told(value: Any) -> str | None:
+def _sites_text(value: Any) -> str | None:
     """One site's name, or those of several, as one text."""
-    if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
         return joined(value)
     return value if isinstance(value, str) else None
 
 
-def _told(inner: Any, *names: str) -> Any:
-    """The first of some attributes that an object, its `cfg` or its `cfg.metadata` has."""
+def _first_attribute(inner: Any, *names: str) -> Any:
+    """The first of these attributes that an object, its `cfg` or its `cfg.metadata` has."""
     cfg = getattr(inner, "cfg", None)
-    for holder in (inner, cfg, _get(cfg, "metadata")):
+    for holder in (inner, cfg, _get_value(cfg, "metadata")):
         for name in names:
-            value = _get(holder, name)
+            value = _get_value(holder, name)
             if value is not None:
                 return value
     return None
 
 
-def _get(holder: Any, name: str) -> Any:
+def _get_value(holder: Any, name: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
 
 def _tensors_of(inner: Any) -> Any:
-    """Floating-point tensors an object holds: their dtype and device are those it computes in."""
-    held = inner.parameters() if isinstance(inner, torch.nn.Module) else vars(inner).values()
-    return (one for one in held if isinstance(one, Tensor) and one.is_floating_point())
+    """Floating-point tensors of an object: their dtype and device are those it computes in."""
+    values = inner.parameters() if isinstance(inner, torch.nn.Module) else vars(inner).values()
+    return (value for value in values if isinstance(value, Tensor) and value.is_floating_point())
 
 
-def _tensor(value: Any, what: str) -> Tensor:
+def _tensor(value: Any, label: str) -> Tensor:
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(value)
     if not isinstance(value, Tensor):
         raise LoadError(
-            f"{what} must be a tensor, but is {type(value).__name__}. Wrap the object so that "
+            f"{label} must be a tensor, but is {type(value).__name__}. Wrap the object so that "
             "encode answers acts [tokens, d_sae] and decode answers [tokens, d_out]."
         )
     return value
 
 
 def _close(a: Tensor, b: Tensor, dtype: torch.dtype) -> bool:
-    """Whether two answers are equal but for rounding in the dtype that they were computed in."""
+    """Whether two answers are equal apart from rounding in the dtype they were computed in."""
     tolerance = max(TOLERANCE, ROUNDINGS * torch.finfo(dtype).eps)
     return a.shape == b.shape and bool((a - b).norm() <= tolerance * b.norm() + 1e-6)
 

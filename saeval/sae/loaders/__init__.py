@@ -15,7 +15,7 @@ from saeval.registry.entries import Entry
 from saeval.sae import SAE, d_out
 from saeval.sae.architectures import ARCHITECTURES, Transcoder, moved
 
-LISTED = 8
+MAX_NAMES = 8
 """Names that an error lists at most."""
 
 
@@ -23,33 +23,33 @@ def detect(folder: Path) -> str:
     """Name of the one loader that recognises a folder (or a single file).
 
     Raises:
-        LoadError: if the folder is missing or empty, or none or several recognise it.
+        LoadError: if the folder is missing or empty, or no loader or several recognise it.
     """
-    return recognised(folder)[0]
+    return detect_source(folder)[0]
 
 
-def recognised(folder: Path) -> tuple[str, Path]:
-    """The loader, and what it is to be given: a folder, or a file where that is a whole SAE.
+def detect_source(folder: Path) -> tuple[str, Path]:
+    """Name of the loader, and the path to give it: a folder, or a file that is a whole SAE.
 
     Raises:
         LoadError: as `detect`.
     """
-    _check_there(folder)
-    known = _known(frozenset(plugins.find(plugins.LOADERS).values()))
-    place = _place(folder, known)
-    found = _matching(place, known)
-    if len(found) == 1:
-        return found[0], place
-    if found:
+    _check_exists(folder)
+    loaders = _import_loaders(frozenset(plugins.find(plugins.LOADERS).values()))
+    source = _source_path(folder, loaders)
+    names = _matching(source, loaders)
+    if len(names) == 1:
+        return names[0], source
+    if names:
         raise LoadError(
-            f"{folder} can be read as {' or as '.join(found)}: "
-            f"{'; '.join(known[name].FORMAT for name in found)}. Name the loader, or leave the "
+            f"{folder} can be read as {' or as '.join(names)}: "
+            f"{'; '.join(loaders[name].FORMAT for name in names)}. Name the loader, or leave the "
             "files of one format only."
         )
-    looked_for = "\n".join(f"  {name}: {module.FORMAT}" for name, module in known.items())
+    formats = "\n".join(f"  {name}: {module.FORMAT}" for name, module in loaders.items())
     raise LoadError(
         f"{folder} is no SAE of a known format. It holds {_contents(folder)}; looked for\n"
-        f"{looked_for}{_beneath(folder, known)}"
+        f"{formats}{_nested_saes(folder, loaders)}"
     )
 
 
@@ -64,36 +64,36 @@ def load_folder(
     """The SAE in a folder, its weights in float32 or `dtype`, on `device`.
 
     Args:
-        folder: Where its files lie.
+        folder: The folder with its files.
         loader: Name of the loader; None: the entry's, or whichever recognises the files.
-        entry: What a registry says about it. Its model, sites, BOS policy and centring, as far
-            as it gives them, override what the files say.
-        device: Where the tensors go.
-        dtype: In which it computes; None: float32.
+        entry: Its registry entry. The entry's model, sites, BOS policy and centring, as far as
+            it states them, override those of the files.
+        device: Device of the tensors.
+        dtype: Type in which it computes; None: float32.
 
     Raises:
         LoadError: if the files cannot be read as an SAE.
         UsageError: if there is no such loader.
     """
-    _check_there(folder)
+    _check_exists(folder)
     name = loader or (entry.loader if entry else None)
     if name is None:
-        name, folder = recognised(folder)
+        name, folder = detect_source(folder)
     else:
-        folder = _place(folder, {name: plugins.load_loader(name)})
+        folder = _source_path(folder, {name: plugins.load_loader(name)})
     sae: Any = plugins.load_loader(name).load(folder, entry)
     if type(sae) in ARCHITECTURES.values() and type(sae) is not Transcoder:
         _check_square(sae, folder)
     if entry is not None:
-        told = {
+        overrides = {
             "model": entry.model,
             "read_site": entry.site,
             "write_site": entry.write_site,
             "prepend_bos": entry.prepend_bos,
             "centred": entry.centred,
         }
-        known = {key: value for key, value in told.items() if value is not None}
-        sae = replace(sae, origin=replace(sae.origin, **known))
+        overrides = {key: value for key, value in overrides.items() if value is not None}
+        sae = replace(sae, origin=replace(sae.origin, **overrides))
     if dtype is None and torch.device(device).type == "cpu":
         return sae
     return moved(sae, device=device, dtype=dtype)
@@ -108,26 +108,26 @@ def _check_square(sae: SAE, folder: Path) -> None:
 
 
 @cache
-def _known(installed: frozenset[plugins.Plugin]) -> Mapping[str, ModuleType]:  # noqa: ARG001
-    """The loaders that are installed, imported and checked once for as long as these are they."""
+def _import_loaders(plugs: frozenset[plugins.Plugin]) -> Mapping[str, ModuleType]:  # noqa: ARG001
+    """The installed loaders by name. They are imported and checked once for each set of plugins."""
     return plugins.loaders()
 
 
-def _matching(folder: Path, known: Mapping[str, ModuleType]) -> list[str]:
-    return [name for name, module in known.items() if module.matches(folder)]
+def _matching(folder: Path, loaders: Mapping[str, ModuleType]) -> list[str]:
+    return [name for name, module in loaders.items() if module.matches(folder)]
 
 
-def _place(path: Path, known: Mapping[str, ModuleType]) -> Path:
-    """A file that is a whole SAE, or a folder; for one file of several, the folder they lie in."""
-    if not path.is_file() or _matching(path, known):
+def _source_path(path: Path, loaders: Mapping[str, ModuleType]) -> Path:
+    """A file that is a whole SAE, or a folder; for one file of several, the folder of them all."""
+    if not path.is_file() or _matching(path, loaders):
         return path
     for folder in (path.parent, path.parent.parent):
-        if any(path.name in known[name].FORMAT for name in _matching(folder, known)):
+        if any(path.name in loaders[name].FORMAT for name in _matching(folder, loaders)):
             return folder
     return path
 
 
-def _check_there(folder: Path) -> None:
+def _check_exists(folder: Path) -> None:
     if not folder.exists():
         raise LoadError(f"{folder} does not exist. Give a folder or file of an SAE.")
     if folder.is_dir() and not any(folder.iterdir()):
@@ -137,20 +137,20 @@ def _check_there(folder: Path) -> None:
 def _contents(folder: Path) -> str:
     if folder.is_file():
         return "one file"
-    return _listed([one.name + "/" * one.is_dir() for one in sorted(folder.iterdir())])
+    return _shorten_names([path.name + "/" * path.is_dir() for path in sorted(folder.iterdir())])
 
 
-def _beneath(folder: Path, known: Mapping[str, ModuleType]) -> str:
-    """Which folders one or two levels below are SAEs: a release, not one SAE of it."""
+def _nested_saes(folder: Path, loaders: Mapping[str, ModuleType]) -> str:
+    """A line that names SAEs one or two levels below: the folder may be a whole release."""
     if folder.is_file():
         return ""
-    below = [
-        one for pattern in ("*", "*/*") for one in sorted(folder.glob(pattern)) if one.is_dir()
+    subfolders = [
+        path for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern)) if path.is_dir()
     ]
-    saes = [str(one.relative_to(folder)) for one in below if _matching(one, known)]
-    return f"\nIt holds {len(saes)} SAEs: choose one of {_listed(saes)}." if saes else ""
+    saes = [str(path.relative_to(folder)) for path in subfolders if _matching(path, loaders)]
+    return f"\nIt holds {len(saes)} SAEs: choose one of {_shorten_names(saes)}." if saes else ""
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+def _shorten_names(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

@@ -34,11 +34,11 @@ def load_across_layers(folder: Path) -> SAE:
     Source: circuit-tracer, `CrossLayerTranscoder` (`compute_reconstruction`).
 
     Raises:
-        LoadError: if a layer is missing, the whole is too large to be laid out, or the files are
-            damaged or contradictory.
+        LoadError: if a layer is missing, the matrices would be too large for memory, or the files
+            are damaged or contradictory.
     """
-    found = (ENCODER.fullmatch(path.name) for path in folder.iterdir())
-    numbers = sorted(int(hit[1]) for hit in found if hit)
+    matches = (ENCODER.fullmatch(path.name) for path in folder.iterdir())
+    numbers = sorted(int(match[1]) for match in matches if match)
     if not numbers or numbers != list(range(len(numbers))):
         raise LoadError(
             f"{folder} is a cross-layer transcoder and holds the encoders of layers "
@@ -51,13 +51,15 @@ def load_across_layers(folder: Path) -> SAE:
         raise LoadError(f"Layers of the cross-layer transcoder {folder} differ in shape or kind.")
     weights: dict[str, Any] = {
         "W_enc": torch.block_diag(*(layer["W_enc"].T for layer in layers)),
-        "W_dec": torch.cat([_rows(layer["W_dec"], number) for number, layer in enumerate(layers)]),
+        "W_dec": torch.cat(
+            [_decoder_rows(layer["W_dec"], number) for number, layer in enumerate(layers)]
+        ),
         **{name: torch.cat([layer[name] for layer in layers]) for name in ("b_enc", "b_dec")},
     }
     kind: type = ReLU
     if "threshold" in layers[0]:
         kind = JumpReLU
-        weights["threshold"] = torch.cat([one["threshold"].flatten() for one in layers])
+        weights["threshold"] = torch.cat([layer["threshold"].flatten() for layer in layers])
         if bool((weights["threshold"] < 0).any()):
             raise LoadError(f"{folder} has negative thresholds, which are not supported.")
     inner = build(
@@ -71,7 +73,7 @@ def load_across_layers(folder: Path) -> SAE:
 
 
 def _check_size(folder: Path, layers: int) -> None:
-    """Refuse what would not fit before any of it is read.
+    """Refuse a transcoder that is too large, before its tensors are read.
 
     Raises:
         LoadError: if the two matrices would have more than `LARGEST` numbers.
@@ -114,17 +116,17 @@ def _layer(folder: Path, number: int, layers: int) -> dict[str, Tensor]:
     return layer
 
 
-def _rows(W_dec: Tensor, number: int) -> Tensor:
-    """What a layer's latents write at all sites side by side: nothing at those before it."""
+def _decoder_rows(W_dec: Tensor, number: int) -> Tensor:
+    """A layer's decoder over all sites side by side, with zeros at the sites of earlier layers."""
     latents, _, width = W_dec.shape
     return torch.cat([W_dec.new_zeros(latents, number * width), W_dec.reshape(latents, -1)], dim=1)
 
 
-def _origin(beside: Path, layers: int) -> Origin:
+def _origin(config_path: Path, layers: int) -> Origin:
     """Model and hooks from config.yaml, a site for each layer."""
-    config = read_yaml(beside) if beside.is_file() else {}
-    choice(config, "model_kind", beside, (KIND,), KIND)
-    hooks = [text(config, f"feature_{end}_hook", beside) for end in ("input", "output")]
+    config = read_yaml(config_path) if config_path.is_file() else {}
+    choice(config, "model_kind", config_path, (KIND,), KIND)
+    hooks = [text(config, f"feature_{end}_hook", config_path) for end in ("input", "output")]
     read, write = (
         ",".join(f"blocks.{number}.{hook}" for number in range(layers)) if hook else None
         for hook in hooks
@@ -132,8 +134,8 @@ def _origin(beside: Path, layers: int) -> Origin:
     return Origin(
         loader="circuit_tracer",
         architecture="transcoder",
-        model=text(config, "model_name", beside),
+        model=text(config, "model_name", config_path),
         read_site=read,
         write_site=write,
-        metadata={**remaining(config, beside, UNDERSTOOD, ()), "across_layers": layers},
+        metadata={**remaining(config, config_path, UNDERSTOOD, ()), "across_layers": layers},
     )

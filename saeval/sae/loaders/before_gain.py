@@ -1,7 +1,7 @@
-"""Transcoders that read an RMS norm's value before its gain, which no module of a model emits.
+"""Transcoders that read an RMS norm's value before its gain: no module of a model emits that.
 
 TransformerLens calls it `ln2.hook_normalized`. It is the stream before the norm, divided by its
-root mean square: so the transcoder reads that stream, and the division becomes its first step.
+root mean square. So the transcoder is made to read that stream and to divide it first.
 """
 
 import re
@@ -19,14 +19,14 @@ EPSILON = (
     (re.compile(r"meta-llama/(Meta-)?Llama-3", re.IGNORECASE), 1e-5),
     (re.compile(r"Qwen/Qwen[23]", re.IGNORECASE), 1e-6),
 )
-"""What a family's RMS norms add to the mean square: `rms_norm_eps` of its configurations."""
+"""By family of models, what its RMS norms add to the mean square: `rms_norm_eps`."""
 
 
 def reading_before_gain(inner: T, origin: Origin, model: str | None) -> tuple[T, Origin]:
     """A transcoder's inner SAE and origin, made to read the stream before the norm.
 
-    Both come back unchanged where it reads elsewhere, or where nothing tells what the model's norms
-    add to the mean square.
+    Both come back unchanged where it reads at another site, or where `rms_norm_eps` of the model is
+    unknown.
     """
     site = _BEFORE_GAIN.fullmatch(origin.read_site or "")
     name = canonical_name(model) if model else ""

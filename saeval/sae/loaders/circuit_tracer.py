@@ -49,79 +49,83 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     Files of a cross-layer transcoder are one transcoder of all its layers.
 
     Raises:
-        LoadError: if several layers are there and none is named, if nothing tells the activation,
-            or if the files are damaged or contradictory.
+        LoadError: if there are several layers and none is named, if no file states the
+            activation, or if the files are damaged or contradictory.
     """
     paths = [folder] if folder.is_file() else sorted(folder.glob("*.safetensors"))
     if any(CROSS_LAYER.fullmatch(path.name) for path in paths):
         return load_across_layers(folder.parent if folder.is_file() else folder)
-    path = one_file(folder, lambda one: LAYER.fullmatch(one.name) is not None)
-    beside = path.with_name("config.yaml")
-    config = read_yaml(beside) if beside.is_file() else {}
+    path = one_file(folder, lambda file: LAYER.fullmatch(file.name) is not None)
+    config_path = path.with_name("config.yaml")
+    config = read_yaml(config_path) if config_path.is_file() else {}
     content = read_safetensors(path)
-    activation = _activation(config, content, beside, entry)
-    k = _k(config, content, beside, path)
+    activation = _activation(config, content, config_path, entry)
+    k = _agreed_k(config, content, config_path, path)
     content.pop("k", None)
     if activation == "topk" and k is None:
-        raise LoadError(f"{beside} has a topk activation, but neither it nor {path.name} gives k.")
+        raise LoadError(
+            f"{config_path} has a topk activation, but neither it nor {path.name} gives k."
+        )
     required = (*WEIGHTS, THRESHOLD) if activation == "jumprelu" else WEIGHTS
-    found: dict[str, Any] = {**exactly(content, path, required, optional=("W_skip",))}
-    skip = found.pop("W_skip", None)
-    origin = _origin(config, path, beside)
-    inner, origin = _inner(found, activation, k, path, origin, entry)
+    tensors: dict[str, Any] = {**exactly(content, path, required, optional=("W_skip",))}
+    skip = tensors.pop("W_skip", None)
+    origin = _origin(config, path, config_path)
+    inner, origin = _inner(tensors, activation, k, path, origin, entry)
     if skip is not None:
         skip = transposed(skip, "W_skip", path)
     return build(Transcoder, inner=inner, W_skip=skip, origin=origin)
 
 
 def _activation(
-    config: Mapping[str, Any], content: Mapping[str, Tensor], beside: Path, entry: Entry | None
+    config: Mapping[str, Any], content: Mapping[str, Tensor], config_path: Path, entry: Entry | None
 ) -> str:
-    """Its name; a file that neither has thresholds nor is told to be a topk is a ReLU.
+    """Name of the activation; a ReLU if neither configuration nor tensors state another.
 
     Raises:
-        LoadError: if configuration and tensors contradict each other, or there is no configuration
-            to tell a ReLU from a topk.
+        LoadError: if configuration and tensors contradict each other, or there is no configuration,
+            without which a ReLU cannot be told from a topk.
     """
-    stated = None
+    config_activation = None
     if config.get("activation") is not None:
-        stated = choice(config, "activation", beside, ACTIVATIONS, "").replace("_", "")
-    held = "jumprelu" if THRESHOLD in content else "topk" if "k" in content else None
-    if held is None and not config and entry is None:
-        raise LoadError(
-            f"There is no {beside}, which tells the activation. Put circuit-tracer's config.yaml "
-            "beside the layer's file, or list the transcoder in a registry."
+        config_activation = choice(config, "activation", config_path, ACTIVATIONS, "").replace(
+            "_", ""
         )
-    return agreeing(beside, "activation", stated, held) or "relu"
+    tensor_activation = "jumprelu" if THRESHOLD in content else "topk" if "k" in content else None
+    if tensor_activation is None and not config and entry is None:
+        raise LoadError(
+            f"There is no {config_path}, which tells the activation. Put circuit-tracer's "
+            "config.yaml beside the layer's file, or list the transcoder in a registry."
+        )
+    return agreeing(config_path, "activation", config_activation, tensor_activation) or "relu"
 
 
-def _k(
-    config: Mapping[str, Any], content: Mapping[str, Tensor], beside: Path, path: Path
+def _agreed_k(
+    config: Mapping[str, Any], content: Mapping[str, Tensor], config_path: Path, path: Path
 ) -> int | None:
-    """K of the configuration or the tensors, which must agree."""
-    stored = exactly({"k": content["k"]}, path, ["k"], whole=["k"]) if "k" in content else {}
-    held = int(scalar(stored["k"], "k", path)) if stored else None
-    return agreeing(beside, "k", count(config, "k", beside), held)
+    """The k that the configuration or the tensors state; they must agree."""
+    tensors = exactly({"k": content["k"]}, path, ["k"], whole=["k"]) if "k" in content else {}
+    tensor_k = int(scalar(tensors["k"], "k", path)) if tensors else None
+    return agreeing(config_path, "k", count(config, "k", config_path), tensor_k)
 
 
 def _inner(
-    found: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
     activation: str,
     k: int | None,
     path: Path,
     origin: Origin,
     entry: Entry | None,
 ) -> tuple[Any, Origin]:
-    """Encoder and decoder. W_enc lies as [latents, width], W_dec as saeval keeps it.
+    """Encoder and decoder. W_enc is stored as [latents, width], W_dec in saeval's orientation.
 
     Raises:
-        LoadError: if a threshold is negative, under which circuit-tracer lets negative latents be.
+        LoadError: if a threshold is negative: circuit-tracer then allows negative latents.
     """
-    weights: dict[str, Any] = {name: found[name] for name in ("b_enc", "W_dec", "b_dec")}
-    weights["W_enc"] = transposed(found["W_enc"], "W_enc", path)
-    matrix(found["W_dec"], "W_dec", path)
+    weights: dict[str, Any] = {name: tensors[name] for name in ("b_enc", "W_dec", "b_dec")}
+    weights["W_enc"] = transposed(tensors["W_enc"], "W_enc", path)
+    matrix(tensors["W_dec"], "W_dec", path)
     if activation == "jumprelu":
-        weights["threshold"] = found[THRESHOLD].flatten()
+        weights["threshold"] = tensors[THRESHOLD].flatten()
         if bool((weights["threshold"] < 0).any()):
             raise LoadError(f"{path} has negative thresholds, which are not supported.")
     if activation == "topk":
@@ -137,19 +141,19 @@ def _inner(
     return reading_before_gain(inner, origin, (entry.model if entry else None) or origin.model)
 
 
-def _origin(config: Mapping[str, Any], path: Path, beside: Path) -> Origin:
+def _origin(config: Mapping[str, Any], path: Path, config_path: Path) -> Origin:
     """Model and hooks from config.yaml, the layer from the file's name."""
     layer = LAYER.fullmatch(path.name)
     number = layer[1] if layer else "?"
-    hooks = [text(config, f"feature_{end}_hook", beside) for end in ("input", "output")]
+    hooks = [text(config, f"feature_{end}_hook", config_path) for end in ("input", "output")]
     read, write = (f"blocks.{number}.{hook}" if hook else None for hook in hooks)
-    choice(config, "model_kind", beside, ("transcoder_set",), "transcoder_set")
-    rest = remaining(config, beside, UNDERSTOOD, ())
+    choice(config, "model_kind", config_path, ("transcoder_set",), "transcoder_set")
+    others = remaining(config, config_path, UNDERSTOOD, ())
     return Origin(
         loader="circuit_tracer",
         architecture="transcoder",
-        model=text(config, "model_name", beside),
+        model=text(config, "model_name", config_path),
         read_site=read,
         write_site=write,
-        metadata={**rest, **{key: config[key] for key in ("scan",) if key in config}},
+        metadata={**others, **{key: config[key] for key in ("scan",) if key in config}},
     )

@@ -1,4 +1,4 @@
-"""Foreign configuration keys: understood, harmless, or refused because they may bear on numbers."""
+"""Keys of other libraries' configurations: understood, harmless, or refused, and typed values."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ _WORDS = (
     r"|fold\w*|clamp\w*|offset|shift|eps|epsilon|mean|std|lookup|kernel"
 )
 ARITHMETIC = re.compile(rf"(?:^|_)(?:{_WORDS})(?:_|$)", re.IGNORECASE)
-"""What a key's name looks like if it may bear on what an SAE computes."""
+"""Matches the name of a key that may bear on what an SAE computes."""
 OFF = (None, False, "", "none", "None", "identity")
 """Values that switch nothing on."""
 
@@ -22,21 +22,21 @@ OFF = (None, False, "", "none", "None", "identity")
 def remaining(
     config: Mapping[str, Any], path: Path, understood: Collection[str], harmless: Collection[str]
 ) -> dict[str, Any]:
-    """What a configuration holds beside what is understood, kept for the record.
+    """Entries of a configuration that are not understood, kept for the record.
 
     Raises:
         LoadError: if a key that is neither understood nor known to be harmless is switched on
             and looks as though it bears on the arithmetic.
     """
-    rest = {name: value for name, value in config.items() if name not in understood}
-    for name, value in rest.items():
+    others = {name: value for name, value in config.items() if name not in understood}
+    for name, value in others.items():
         if name not in harmless and ARITHMETIC.search(name) and value not in OFF and value != {}:
             raise LoadError(
                 f"{path} sets '{name}' to {value!r}, which saeval does not know and which may bear "
                 "on what the SAE computes. It is refused rather than misread; if it does not "
                 "matter for inference, take the key out of the file."
             )
-    return rest
+    return others
 
 
 def whole(config: Mapping[str, Any], name: str, path: Path) -> int:
@@ -70,7 +70,7 @@ def number(config: Mapping[str, Any], name: str, path: Path) -> float:
 
 
 def switch(config: Mapping[str, Any], name: str, path: Path, *, default: bool) -> bool:
-    """A yes or no, the format's own default where it is absent or null.
+    """True or false; the format's own default where it is absent or null.
 
     Raises:
         LoadError: if it is something else.
@@ -84,7 +84,7 @@ def switch(config: Mapping[str, Any], name: str, path: Path, *, default: bool) -
 def choice(
     config: Mapping[str, Any], name: str, path: Path, allowed: Collection[str], default: str
 ) -> str:
-    """One of some words, the format's own default where it is absent or null.
+    """One of the allowed words; the format's own default where it is absent or null.
 
     Raises:
         LoadError: if it is something else: an unknown word is never read as a known one.
@@ -111,7 +111,7 @@ def text(config: Mapping[str, Any], name: str, path: Path) -> str | None:
 
 
 def flag(config: Mapping[str, Any], name: str, path: Path) -> bool | None:
-    """A yes or no; None where it is absent or null.
+    """True or false; None where it is absent or null.
 
     Raises:
         LoadError: if it is something else, such as "false" or 0.
@@ -159,16 +159,17 @@ def factor(config: Mapping[str, Any], name: str, path: Path) -> float | None:
 
 
 def agreeing(path: Path, name: str, *values: Any) -> Any:
-    """The one value that is said in several places, null and absence aside; None if in none.
+    """The one value that several places of a configuration state; None if none states it.
 
     Raises:
-        LoadError: if two places contradict each other.
+        LoadError: if two places state different values.
     """
-    said = [value for value in values if value is not None]
-    for value in said:
-        if type(value) is not type(said[0]) or value != said[0]:
+    statements = [value for value in values if value is not None]
+    for value in statements:
+        # The type counts too: in Python True equals 1.
+        if type(value) is not type(statements[0]) or value != statements[0]:
             raise LoadError(
-                f"{path} says '{name}' twice, as {said[0]!r} and as {value!r}. Which one counts "
-                "cannot be known: leave the right one."
+                f"{path} says '{name}' twice, as {statements[0]!r} and as {value!r}. Which one "
+                "counts cannot be known: leave the right one."
             )
-    return said[0] if said else None
+    return statements[0] if statements else None

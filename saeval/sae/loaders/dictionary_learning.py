@@ -22,7 +22,7 @@ FORMAT = "config.json and ae.pt (dictionary_learning)"
 
 
 def matches(folder: Path) -> bool:
-    """Whether an ae.pt is there that is not another library's."""
+    """Whether there is an ae.pt, and it is not in OpenAI's format."""
     path = folder / "ae.pt"
     return path.is_file() and not mentions(path, "pre_bias", "latent_bias")
 
@@ -42,26 +42,26 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     return sae
 
 
-def _weights(file: Checkpoint, found: Mapping[str, Tensor], b_dec: str) -> dict[str, Any]:
-    """Weights and biases of the classes that keep them in two torch Linears."""
+def _linear_weights(file: Checkpoint, tensors: Mapping[str, Tensor], b_dec: str) -> dict[str, Any]:
+    """Weights and biases of the classes that store them as two torch Linears."""
     return {
-        "W_enc": transposed(found["encoder.weight"], "encoder.weight", file.path),
-        "b_enc": found["encoder.bias"] * file.bias_scale,
-        "W_dec": transposed(found["decoder.weight"], "decoder.weight", file.path),
-        "b_dec": found[b_dec] * file.bias_scale,
+        "W_enc": transposed(tensors["encoder.weight"], "encoder.weight", file.path),
+        "b_enc": tensors["encoder.bias"] * file.bias_scale,
+        "W_dec": transposed(tensors["decoder.weight"], "decoder.weight", file.path),
+        "b_dec": tensors[b_dec] * file.bias_scale,
     }
 
 
 def _autoencoder(file: Checkpoint) -> SAE:
     """relu(E(x - bias) + b), decoded with the same bias; decoder columns brought to norm 1.
 
-    A latent of decoder norm n is scaled by n, which leaves reconstructions as they are. One of
-    norm 0 never acts.
+    A latent whose decoder has norm n is scaled by n, which leaves reconstructions unchanged. A
+    latent of norm 0 is never active.
 
     Source: dictionary_learning, `AutoEncoder.normalize_decoder`.
     """
-    found = file.tensors("encoder.weight", "encoder.bias", "decoder.weight", "bias")
-    sae = build(ReLU, **_weights(file, found, "bias"), origin=file.told("relu"))
+    tensors = file.tensors("encoder.weight", "encoder.bias", "decoder.weight", "bias")
+    sae = build(ReLU, **_linear_weights(file, tensors, "bias"), origin=file.origin_as("relu"))
     norm = sae.W_dec.norm(dim=1)
     if torch.allclose(norm, torch.ones_like(norm)):
         return sae
@@ -71,36 +71,39 @@ def _autoencoder(file: Checkpoint) -> SAE:
 
 def _autoencoder_new(file: Checkpoint) -> SAE:
     """relu(E(x) + b), with a bias of the decoder's own that is not subtracted."""
-    found = file.tensors("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias")
-    weights = _weights(file, found, "decoder.bias")
-    return build(ReLU, **weights, subtract_b_dec=False, origin=file.told("relu"))
+    tensors = file.tensors("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias")
+    weights = _linear_weights(file, tensors, "decoder.bias")
+    return build(ReLU, **weights, subtract_b_dec=False, origin=file.origin_as("relu"))
 
 
 def _topk(file: Checkpoint) -> SAE:
     """Encoding uses k and not the threshold that may be stored beside it."""
     names = ("encoder.weight", "encoder.bias", "decoder.weight", "b_dec", "k")
-    found = file.tensors(*names, optional=("threshold",))
+    tensors = file.tensors(*names, optional=("threshold",))
     return build(
-        TopK, **_weights(file, found, "b_dec"), k=_k(file, found), origin=file.told("topk")
+        TopK,
+        **_linear_weights(file, tensors, "b_dec"),
+        k=_checked_k(file, tensors),
+        origin=file.origin_as("topk"),
     )
 
 
 def _batchtopk(file: Checkpoint) -> SAE:
-    """Encoding uses the threshold; k held on average in training."""
+    """Encoding uses the threshold; k is the average number of latents in training."""
     threshold = _threshold(file)
     names = ("encoder.weight", "encoder.bias", "decoder.weight", "b_dec", "k", "threshold")
-    found = file.tensors(*names)
-    _k(file, found)
-    weights = _weights(file, found, "b_dec")
-    return build(BatchTopK, **weights, threshold=threshold, origin=file.told("batchtopk"))
+    tensors = file.tensors(*names)
+    _checked_k(file, tensors)
+    weights = _linear_weights(file, tensors, "b_dec")
+    return build(BatchTopK, **weights, threshold=threshold, origin=file.origin_as("batchtopk"))
 
 
 def _matryoshka(file: Checkpoint) -> SAE:
     """BatchTopK in nested groups, all of them active; its matrices are not transposed."""
     threshold = _threshold(file)
-    found = file.tensors("W_enc", "b_enc", "W_dec", "b_dec", "k", "threshold", "group_sizes")
-    _k(file, found)
-    sizes = [int(size) for size in found["group_sizes"].flatten().tolist()]
+    tensors = file.tensors("W_enc", "b_enc", "W_dec", "b_dec", "k", "threshold", "group_sizes")
+    _checked_k(file, tensors)
+    sizes = [int(size) for size in tensors["group_sizes"].flatten().tolist()]
     if file.trainer.get("group_sizes", sizes) != sizes:
         raise LoadError(
             f"{file.path} has groups of {sizes} latents, but config.json beside it says "
@@ -108,49 +111,49 @@ def _matryoshka(file: Checkpoint) -> SAE:
         )
     return build(
         Matryoshka,
-        **_plain(file, found),
+        **_matrix_weights(file, tensors),
         threshold=threshold,
         prefixes=tuple(accumulate(sizes)),
-        origin=file.told("matryoshka"),
+        origin=file.origin_as("matryoshka"),
     )
 
 
 def _jumprelu(file: Checkpoint) -> SAE:
-    """A threshold a latent; b_dec is not subtracted."""
-    found = file.tensors("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
-    threshold = found["threshold"] * file.bias_scale
+    """One threshold per latent; b_dec is not subtracted."""
+    tensors = file.tensors("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+    threshold = tensors["threshold"] * file.bias_scale
     return build(
         JumpReLU,
-        **_plain(file, found),
+        **_matrix_weights(file, tensors),
         threshold=threshold,
         subtract_b_dec=False,
-        origin=file.told("jumprelu"),
+        origin=file.origin_as("jumprelu"),
     )
 
 
-def _plain(file: Checkpoint, found: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Weights and biases of the classes that keep them as saeval does."""
+def _matrix_weights(file: Checkpoint, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Weights and biases of the classes that store matrices in saeval's orientation."""
     return {
-        "W_enc": found["W_enc"],
-        "b_enc": found["b_enc"] * file.bias_scale,
-        "W_dec": found["W_dec"],
-        "b_dec": found["b_dec"] * file.bias_scale,
+        "W_enc": tensors["W_enc"],
+        "b_enc": tensors["b_enc"] * file.bias_scale,
+        "W_dec": tensors["W_dec"],
+        "b_dec": tensors["b_dec"] * file.bias_scale,
     }
 
 
 def _gated(file: Checkpoint) -> SAE:
     """Gate and magnitude share an encoder without bias."""
     names = ("encoder.weight", "r_mag", "gate_bias", "mag_bias", "decoder.weight", "decoder_bias")
-    found = file.tensors(*names)
+    tensors = file.tensors(*names)
     return build(
         Gated,
-        W_enc=transposed(found["encoder.weight"], "encoder.weight", file.path),
-        b_gate=found["gate_bias"] * file.bias_scale,
-        b_mag=found["mag_bias"] * file.bias_scale,
-        r_mag=found["r_mag"],
-        W_dec=transposed(found["decoder.weight"], "decoder.weight", file.path),
-        b_dec=found["decoder_bias"] * file.bias_scale,
-        origin=file.told("gated"),
+        W_enc=transposed(tensors["encoder.weight"], "encoder.weight", file.path),
+        b_gate=tensors["gate_bias"] * file.bias_scale,
+        b_mag=tensors["mag_bias"] * file.bias_scale,
+        r_mag=tensors["r_mag"],
+        W_dec=transposed(tensors["decoder.weight"], "decoder.weight", file.path),
+        b_dec=tensors["decoder_bias"] * file.bias_scale,
+        origin=file.origin_as("gated"),
     )
 
 
@@ -169,12 +172,14 @@ def _threshold(file: Checkpoint) -> float:
     return scalar(stored, "threshold", file.path) * file.bias_scale
 
 
-def _k(file: Checkpoint, found: Mapping[str, Tensor]) -> int:
+def _checked_k(file: Checkpoint, tensors: Mapping[str, Tensor]) -> int:
     """The file's k, which the configuration must not contradict."""
-    k = int(scalar(found["k"], "k", file.path))
-    said = k if file.trainer.get("k") is None else whole(file.trainer, "k", file.folder / CONFIG)
-    if said != k:
-        raise LoadError(f"k is {k} in {file.path}, but {said!r} in config.json beside it.")
+    k = int(scalar(tensors["k"], "k", file.path))
+    trainer_k = k
+    if file.trainer.get("k") is not None:
+        trainer_k = whole(file.trainer, "k", file.folder / CONFIG)
+    if trainer_k != k:
+        raise LoadError(f"k is {k} in {file.path}, but {trainer_k!r} in config.json beside it.")
     return k
 
 
@@ -187,4 +192,4 @@ BUILDERS: dict[str, Callable[[Checkpoint], SAE]] = {
     "JumpReluAutoEncoder": _jumprelu,
     "GatedAutoEncoder": _gated,
 }
-"""What is made of each class of dictionary."""
+"""The function that builds an SAE from each class of dictionary."""

@@ -1,4 +1,4 @@
-"""What an ae.pt and the config.json beside it say, before anything is made of it."""
+"""The content of an ae.pt and the config.json beside it, before an SAE is built from it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ CLASSES = {
     "GatedSAETrainer": ("GatedAutoEncoder",),
     "GatedAnnealTrainer": ("GatedAutoEncoder",),
 }
-"""Trainers, and the classes of dictionary each may train; the first one where none is named."""
+"""Trainers, and the classes of dictionary that each may train; the first is the default."""
 UNDERSTOOD = {"trainer_class", "dict_class", "activation_dim", "dict_size", "k", "group_sizes"}
 HARMLESS = {
     "group_fractions",
@@ -48,7 +48,7 @@ SITES = {
     "attn_out": "blocks.{}.hook_attn_out",
     "attention_out": "blocks.{}.hook_attn_out",
 }
-"""What `submodule_name` begins with, before `_layer_N`."""
+"""Sites by the start of `submodule_name`, before `_layer_N`."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Checkpoint:
     trainer: Mapping[str, Any]
     state: Mapping[str, Any]
     bias_scale: float
-    """What biases and thresholds lack: 1, but the norm factor in an interrupted run's file."""
+    """Factor to apply to biases and thresholds: 1, or the norm factor for an interrupted run."""
     origin: Origin
 
     @property
@@ -73,8 +73,8 @@ class Checkpoint:
         """Exactly the named tensors."""
         return exactly(self.state, self.path, names, optional, whole=WHOLE)
 
-    def told(self, architecture: str) -> Origin:
-        """Where it comes from, with its architecture."""
+    def origin_as(self, architecture: str) -> Origin:
+        """The origin, with the architecture filled in."""
         return replace(self.origin, architecture=architecture)
 
 
@@ -101,28 +101,29 @@ def _dictionary_class(trainer: Mapping[str, Any], path: Path) -> str:
     Raises:
         LoadError: if the trainer is unknown, or trains no such class.
     """
-    name, said = (text(trainer, key, path) for key in ("trainer_class", "dict_class"))
-    known = sorted({one for classes in CLASSES.values() for one in classes})
-    if name is None and said in known:
-        return str(said)
+    name, dict_class = (text(trainer, key, path) for key in ("trainer_class", "dict_class"))
+    all_classes = {dictionary for classes in CLASSES.values() for dictionary in classes}
+    if name is None and dict_class in all_classes:
+        return str(dict_class)
     if name not in CLASSES:
         raise LoadError(
             f"{path} names the trainer {name!r}, which saeval does not know. Known are "
             f"{', '.join(sorted(CLASSES))}."
         )
     allowed = CLASSES[name]
-    if said is not None and said not in allowed:
+    if dict_class is not None and dict_class not in allowed:
         raise LoadError(
-            f"{path} names dict_class {said!r} for {name}, which trains {' or '.join(allowed)}."
+            f"{path} names dict_class {dict_class!r} for {name}, which trains "
+            f"{' or '.join(allowed)}."
         )
-    return said or allowed[0]
+    return dict_class or allowed[0]
 
 
 def _state(content: Mapping[str, Any], path: Path) -> tuple[Mapping[str, Any], float]:
-    """State dict, and the factor that its biases lack.
+    """State dict, and the factor to apply to its biases.
 
-    An interrupted run leaves {step, ae, optimizer, config, norm_factor}, with biases in the
-    units of normalised activations; a finished one has them scaled already.
+    An interrupted run leaves {step, ae, optimizer, config, norm_factor}, whose biases are in the
+    units of normalised activations; the biases of a finished run are scaled already.
 
     Raises:
         LoadError: if an interrupted run's file does not say by what activations were divided.
@@ -149,7 +150,7 @@ def _state(content: Mapping[str, Any], path: Path) -> tuple[Mapping[str, Any], f
 
 
 def _origin(config: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -> Origin:
-    """What the configuration says of model and site.
+    """Model and site by the configuration.
 
     Raises:
         LoadError: if it reads and writes at different sites, or sets something unknown that may
@@ -164,19 +165,19 @@ def _origin(config: Mapping[str, Any], trainer: Mapping[str, Any], path: Path) -
             f"{path} sets io to {io!r}: a dictionary that reads and writes at different "
             "sites, whose classes saeval does not know."
         )
-    rest = remaining(trainer, path, UNDERSTOOD, HARMLESS)
+    others = remaining(trainer, path, UNDERSTOOD, HARMLESS)
     return Origin(
         loader="dictionary_learning",
         model=text(trainer, "lm_name", path),
         read_site=_site(text(trainer, "submodule_name", path), io),
         context_size=count(buffer, "ctx_len", path),
-        metadata={**rest, "buffer": dict(buffer)},
+        metadata={**others, "buffer": dict(buffer)},
     )
 
 
 def _site(submodule: str | None, io: str) -> str | None:
-    """Site that a name such as `resid_post_layer_5` means; None where there is none."""
-    found = re.fullmatch(r"([a-z_]+)_layer_(\d+)", submodule or "")
-    if found is None or found[1] not in SITES or io != "out":
+    """Site that a name such as `resid_post_layer_5` means; None if it means no known site."""
+    match = re.fullmatch(r"([a-z_]+)_layer_(\d+)", submodule or "")
+    if match is None or match[1] not in SITES or io != "out":
         return None
-    return SITES[found[1]].format(found[2])
+    return SITES[match[1]].format(match[2])

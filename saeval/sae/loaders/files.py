@@ -1,4 +1,4 @@
-"""Reading JSON and tensor files that may be damaged or hostile: whole and plain, or an error."""
+"""Reading JSON and tensor files that may be damaged or hostile: all plain data, or an error."""
 
 import re
 import warnings
@@ -16,25 +16,25 @@ from saeval.config.strict_json import LARGEST_BYTES, parse_json
 from saeval.config.strict_yaml import parse_yaml
 from saeval.errors import LoadError
 
-_CODE = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")
-"""How torch names what its restricted unpickler would not call."""
+_CODE_NAME = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")
+"""Name of the function or class that torch's restricted unpickler refused to call."""
 _REASON = re.compile(r"WeightsUnpickler error(?:: *| +)(\S.*)")
-"""Where the reason stands in torch's advice on restricted unpickling."""
+"""Where torch's long advice on restricted unpickling states the reason."""
 _PICKLE = b"\x80"
 """First byte of a pickle that stands by itself, of protocol 2 or later."""
-LISTED = 8
+MAX_NAMES = 8
 """Names that an error lists at most."""
 SCANNED_BYTES = 2**20
-"""How much of a torch file is searched for names before it is read."""
+"""Bytes at the start of a torch file that are searched for names of tensors."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Every loader's configuration enters here.
 
     Raises:
-        LoadError: if there is none, or it names a key twice, or holds what is no JSON.
+        LoadError: if the file is missing, is no JSON object, or has a key twice.
     """
-    text = _text(path)
+    text = _read_text(path)
     try:
         content = parse_json(text)
     except ValueError as error:
@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         LoadError: as `read_json`.
     """
     try:
-        content = parse_yaml(_text(path))
+        content = parse_yaml(_read_text(path))
     except ValueError as error:
         raise LoadError(
             f"{path} is no YAML: {error}. The file is damaged or was edited."
@@ -64,7 +64,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise LoadError(f"{path} is larger than {LARGEST_BYTES:,} bytes: no configuration is.")
@@ -76,7 +76,7 @@ def _text(path: Path) -> str:
 
 
 def peek_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file, None if it cannot be read as one. For recognising formats."""
+    """The JSON object in a file, None if it cannot be read as one. Used to recognise formats."""
     try:
         return read_json(path)
     except LoadError:
@@ -93,7 +93,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
     except (OSError, SafetensorError, ValueError) as error:
-        raise LoadError(_damaged(path, "safetensors", error)) from error
+        raise LoadError(_damage_message(path, "safetensors", error)) from error
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -103,14 +103,14 @@ def read_npz(path: Path) -> dict[str, Tensor]:
         LoadError: if the file is missing, truncated, no npz, or holds objects.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: torch.from_numpy(np.array(file[name])) for name in file.files}
     except Exception as error:  # a damaged archive fails in whatever part of numpy meets it
-        raise LoadError(_damaged(path, "npz", error)) from error
+        raise LoadError(_damage_message(path, "npz", error)) from error
 
 
 def read_torch(path: Path) -> Mapping[str, Any]:
-    """What `torch.save` wrote, as long as it is a mapping of tensors and plain values.
+    """The mapping of tensors and plain values that `torch.save` wrote.
 
     Pickled code is never executed: torch's restricted unpickler refuses it.
 
@@ -119,10 +119,10 @@ def read_torch(path: Path) -> Mapping[str, Any]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch thinks of old pickles, errors say below
+            warnings.simplefilter("ignore")  # torch warns of old pickles; errors below say more
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive fails in whatever part of torch meets it
-        code = _CODE.search(str(error))
+        code = _CODE_NAME.search(str(error))
         if code:
             raise LoadError(
                 f"{path} holds code ('{code[1]}') and not only tensors. It was not run. Save a "
@@ -134,7 +134,7 @@ def read_torch(path: Path) -> Mapping[str, Any]:
                 "and does not hold only tensors. It may hold code, and was not run. Save "
                 "module.state_dict() with torch.save of torch 1.6 or later, or as safetensors."
             ) from error
-        raise LoadError(_damaged(path, "torch", error)) from error
+        raise LoadError(_damage_message(path, "torch", error)) from error
     if not isinstance(content, Mapping):
         raise LoadError(
             f"{path} must hold a state dict, but holds a {type(content).__name__}. Save "
@@ -143,27 +143,27 @@ def read_torch(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def one_file(place: Path, fits: Callable[[Path], bool]) -> Path:
+def one_file(path: Path, fits: Callable[[Path], bool]) -> Path:
     """The file itself, or the one file in a folder that fits.
 
     Raises:
-        LoadError: if several do, with their names, or none does.
+        LoadError: if several files fit, with their names, or none does.
     """
-    if place.is_file():
-        return place
-    found = sorted(path for path in place.iterdir() if path.is_file() and fits(path))
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    if path.is_file():
+        return path
+    files = sorted(file for file in path.iterdir() if file.is_file() and fits(file))
+    if len(files) == 1:
+        return files[0]
+    if not files:
         raise LoadError(
-            f"{place} holds no file of this format, or one so truncated or damaged that nothing "
+            f"{path} holds no file of this format, or one so truncated or damaged that nothing "
             "shows its format."
         )
-    names = ", ".join(path.name for path in found[:LISTED])
-    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    names = ", ".join(file.name for file in files[:MAX_NAMES])
+    more = f" and {len(files) - MAX_NAMES} more" if len(files) > MAX_NAMES else ""
     raise LoadError(
-        f"{place} holds {len(found)} SAEs, one a file: {names}{more}. Name one of them, such as "
-        f"{found[0]}."
+        f"{path} holds {len(files)} SAEs, one a file: {names}{more}. Name one of them, such as "
+        f"{files[0]}."
     )
 
 
@@ -190,12 +190,12 @@ def _is_bare_pickle(path: Path) -> bool:
         return file.read(1) == _PICKLE
 
 
-def _damaged(path: Path, kind: str, error: Exception) -> str:
+def _damage_message(path: Path, kind: str, error: Exception) -> str:
     if not path.is_file():
         return f"{path} does not exist. The folder is incomplete: fetch or copy it again."
-    found = _REASON.search(str(error))
+    match = _REASON.search(str(error))
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    reason = (found[1] if found else lines[0].partition(". In PyTorch")[0]).strip().rstrip(".")
+    reason = (match[1] if match else lines[0].partition(". In PyTorch")[0]).strip().rstrip(".")
     return (
         f"{path} ({path.stat().st_size:,} bytes) cannot be read as {kind}: {reason}. It is "
         "truncated or damaged: fetch or copy it again."

@@ -31,22 +31,22 @@ SITES = {
     "att": ("blocks.{}.attn.hook_z", None),
     "transcoders": ("blocks.{}.ln2.hook_normalized", "blocks.{}.hook_mlp_out"),
 }
-"""Sites read and written, by what names of the first release's repositories say."""
+"""Sites read and written, by the last part of the names of the first release's repositories."""
 SUCCESSOR_SITES = {
     "resid_post": ("blocks.{}.hook_resid_post", None),
     "mlp_out": ("blocks.{}.hook_mlp_out", None),
     "attn_out": ("blocks.{}.attn.hook_z", None),
     "transcoder": ("blocks.{}.mlp.hook_in", "blocks.{}.hook_mlp_out"),
 }
-"""The same by folders of the second: attention is read at its projection's input, and transcoders
-behind the gain of the norm, as the configurations beside the others of the release say."""
+"""The same by folder of the second release. Attention is read at its projection's input,
+transcoders after the gain of the norm: so say the configurations that some of its SAEs have."""
 UNSUPPORTED = {
     "clt": "a cross-layer transcoder, whose latents write at many layers at once",
     "crosscoder": "a crosscoder, which reads several sites at once",
 }
-"""What the second release holds besides, by folders and by `type`."""
+"""Other kinds of dictionary in the second release, by folder and by `type`."""
 NAMED_PARTS = 8
-"""Folders of a path that may tell model and site: a hub cache's, down to the SAE's own."""
+"""Last folders of a path that are searched for model and site: as many as a hub cache has."""
 UNDERSTOOD = {
     "architecture",
     "affine_connection",
@@ -67,29 +67,35 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     """The SAE in a folder, in float32: JumpReLU without subtraction of b_dec.
 
     Model and site come from the successor's config.json, else from the names of repository and
-    folder, as far as they tell.
+    folder where these state them.
 
     Raises:
-        LoadError: if both files are there, or one is damaged, incomplete or something else.
+        LoadError: if both files exist, or the file is damaged, incomplete or of another format.
     """
     older, newer = folder / "params.npz", folder / "params.safetensors"
     if older.is_file() and newer.is_file():
         raise LoadError(f"{folder} holds both {older.name} and {newer.name}. Leave only one.")
     path = older if older.is_file() else newer
     config = _config(folder / "config.json")
-    kind = config.get("type") or next((one for one in _kinds(folder) if one in UNSUPPORTED), None)
+    kind = config.get("type") or next(
+        (name for name in _folder_kinds(folder) if name in UNSUPPORTED), None
+    )
     if kind in UNSUPPORTED:
         raise LoadError(f"{folder} holds type '{kind}': {UNSUPPORTED[kind]}. It is not supported.")
     content = read_npz(older) if path == older else read_safetensors(newer)
-    content = {_present(one): value for one, value in content.items() if not _idle(one, value)}
+    content = {
+        _tensor_name(name): value
+        for name, value in content.items()
+        if not _is_unit_factor(name, value)
+    }
     required = (*REQUIRED, SKIP) if config.get("affine_connection") else REQUIRED
-    found: dict[str, Any] = {**exactly(content, path, required, optional=(SKIP,))}
-    skip = found.pop(SKIP, None)
+    tensors: dict[str, Any] = {**exactly(content, path, required, optional=(SKIP,))}
+    skip = tensors.pop(SKIP, None)
     origin = _origin(folder, config, f"{entry.source} " if entry else "")
-    inner = build(JumpReLU, **found, subtract_b_dec=False, origin=origin)
+    inner = build(JumpReLU, **tensors, subtract_b_dec=False, origin=origin)
     check_width(config.get("width"), inner.d_sae, "width", folder / "config.json")
-    if _embeds(folder):
-        inner = _rescaled(inner)
+    if _is_embedding(folder):
+        inner = _fold_embedding_scale(inner)
     if skip is None and origin.write_site is None:
         return inner
     model = (entry.model if entry else None) or origin.model
@@ -99,18 +105,18 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     )
 
 
-def _present(name: str) -> str:
-    """Name of a tensor, of which the successor writes w_enc and w_dec."""
+def _tensor_name(name: str) -> str:
+    """Saeval's name of a tensor; the successor writes w_enc and w_dec."""
     return name.replace("w_", "W_", 1) if name.startswith("w_") else name
 
 
-def _idle(name: str, value: Tensor) -> bool:
-    """Whether it is a scaling factor that does nothing."""
+def _is_unit_factor(name: str, value: Tensor) -> bool:
+    """Whether it is a scaling factor of 1."""
     return name == "scaling_factor" and bool(torch.isclose(value, torch.ones_like(value)).all())
 
 
-def _rescaled(sae: JumpReLU) -> JumpReLU:
-    """SAEs of embeddings were trained on embeddings divided by sqrt(d_in).
+def _fold_embedding_scale(sae: JumpReLU) -> JumpReLU:
+    """Fold the scale of embeddings in: their SAEs were trained on embeddings over sqrt(d_in).
 
     Source: SAELens, `gemma_2_sae_huggingface_loader`.
     """
@@ -118,7 +124,7 @@ def _rescaled(sae: JumpReLU) -> JumpReLU:
     return replace(sae, W_enc=sae.W_enc / root, W_dec=sae.W_dec * root)
 
 
-def _embeds(folder: Path) -> bool:
+def _is_embedding(folder: Path) -> bool:
     return "embedding" in folder.absolute().parts[-3:]
 
 
@@ -144,11 +150,11 @@ def _origin(folder: Path, config: Mapping[str, Any], source: str) -> Origin:
     read, write = _hook(config, "in", path), _hook(config, "out", path)
     if read is None:
         read, write = _sites(folder, name)
-    told = text(config, "model_name", path)
+    model_name = text(config, "model_name", path)
     return Origin(
         loader="gemma_scope",
         architecture="jumprelu",
-        model=canonical_name(told) if told else _model(name),
+        model=canonical_name(model_name) if model_name else _model(name),
         read_site=read,
         write_site=write if write != read else None,
         metadata=dict(config),
@@ -158,39 +164,40 @@ def _origin(folder: Path, config: Mapping[str, Any], source: str) -> Origin:
 def _hook(config: Mapping[str, Any], end: str, path: Path) -> str | None:
     """A module's end, such as `model.layers.5.output`, as a site.
 
-    What stands before `layers` depends on the model: multimodal ones keep their text layers deeper.
+    The path before `layers` depends on the model: multimodal ones have their text layers deeper.
     """
-    found = re.fullmatch(r"(.+)\.(in|out)put", text(config, f"hf_hook_point_{end}", path) or "")
-    if found is None:
+    match = re.fullmatch(r"(.+)\.(in|out)put", text(config, f"hf_hook_point_{end}", path) or "")
+    if match is None:
         return None
-    module = re.sub(r"^(?:[\w.]+\.)?(?=layers\.\d+)", "", found[1])
-    return f"{module}:{found[2]}"
+    module = re.sub(r"^(?:[\w.]+\.)?(?=layers\.\d+)", "", match[1])
+    return f"{module}:{match[2]}"
 
 
 def _model(name: str) -> str | None:
-    successor, found = SUCCESSOR.search(name), REPOSITORY.search(name)
+    successor, first = SUCCESSOR.search(name), REPOSITORY.search(name)
     if successor:
         return canonical_name(f"gemma-v3-{successor[1]}-{successor[2]}")
-    if found:
-        return f"google/gemma-2-{found[1]}" + "-it" * (found[2] == "it")
+    if first:
+        return f"google/gemma-2-{first[1]}" + "-it" * (first[2] == "it")
     return None
 
 
-def _kinds(folder: Path) -> list[str]:
-    """What the last folders are called, such as `resid_post`, `_all` aside."""
+def _folder_kinds(folder: Path) -> list[str]:
+    """Names of the last folders, such as `resid_post`, without a suffix `_all`."""
     return [part.removesuffix("_all") for part in folder.absolute().parts[-3:]]
 
 
 def _sites(folder: Path, name: str) -> tuple[str | None, str | None]:
-    """Sites read and written by the names; None where they do not tell."""
-    found, layer = REPOSITORY.search(name), re.search(r"\blayer_(\d+)", name)
-    if _embeds(folder):
+    """Sites read and written, by the names; None where they do not state them."""
+    repository, layer = REPOSITORY.search(name), re.search(r"\blayer_(\d+)", name)
+    if _is_embedding(folder):
         return "hook_embed", None
-    if found:
-        sites = SITES[found[3]]
+    if repository:
+        sites = SITES[repository[3]]
     else:
         sites = next(
-            (SUCCESSOR_SITES[one] for one in _kinds(folder) if one in SUCCESSOR_SITES), None
+            (SUCCESSOR_SITES[kind] for kind in _folder_kinds(folder) if kind in SUCCESSOR_SITES),
+            None,
         )
     if sites is None or layer is None:
         return None, None

@@ -29,19 +29,19 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     Raises:
         LoadError: if there are several files and none is named, or one is damaged or incomplete.
     """
-    path = one_file(folder, lambda one: FILE.fullmatch(one.name) is not None)
-    found = exactly(read_torch(path), path, WEIGHTS)
+    path = one_file(folder, lambda file: FILE.fullmatch(file.name) is not None)
+    tensors = exactly(read_torch(path), path, WEIGHTS)
     for name in ("W_enc", "W_dec"):
-        matrix(found[name], name, path)
-    named = FILE.fullmatch(path.name)
+        matrix(tensors[name], name, path)
+    match = FILE.fullmatch(path.name)
     return build(
         ReLU,
-        **found,
+        **tensors,
         origin=Origin(
             loader="hook_z",
             architecture="relu",
-            model=named["model"] if named else None,
-            read_site=f"blocks.{named['layer']}.attn.hook_z" if named else None,
+            model=match["model"] if match else None,
+            read_site=f"blocks.{match['layer']}.attn.hook_z" if match else None,
             prepend_bos=True,
             context_size=128,
         ),

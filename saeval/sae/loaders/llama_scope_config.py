@@ -1,4 +1,4 @@
-"""What a folder of Llama Scope or its successors says, before anything is made of its tensors."""
+"""The configuration of a folder of Llama Scope or its successors, read before its tensors."""
 
 import logging
 from collections.abc import Mapping
@@ -55,9 +55,9 @@ HARMLESS = {
     "use_batch_norm_mse",
     "use_triton_kernel",
 }
-"""Keys that look arithmetic, but concern training, or with what program a product is computed."""
+"""Keys that look arithmetic, but concern training, or the program that computes a product."""
 KINDS = ("sae", "matryoshka_sae")
-"""Kinds of dictionary that are read. Nested losses of a Matryoshka are gone at inference."""
+"""Kinds of dictionary that are read. A Matryoshka's nested losses matter in training only."""
 UNSUPPORTED = {
     "clt": "a cross-layer transcoder, whose latents write at many layers at once",
     "crosscoder": "a crosscoder, which reads several sites at once",
@@ -65,15 +65,15 @@ UNSUPPORTED = {
     "mixcoder": "a mixcoder, which divides its latents among modalities",
     "molt": "a MOLT (mixture of linear transforms), whose latents write matrices, not vectors",
 }
-"""Kinds that the library writes and saeval does not read, and what they are."""
+"""Kinds that the library writes and saeval does not read, each with a description."""
 ACTIVATIONS = ("relu", "jumprelu", "topk")
-OF_THE_BATCH = ("batchtopk", "layertopk", "batchlayertopk")
+BATCH_ACTIVATIONS = ("batchtopk", "layertopk", "batchlayertopk")
 """Activations that choose among the latents of many tokens or layers."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the configuration says of the arithmetic."""
+class LlamaScopeSettings:
+    """The part of the configuration that bears on the arithmetic."""
 
     path: Path
     config: Mapping[str, Any]
@@ -87,9 +87,9 @@ class Settings:
     normalised: bool
     """Whether each token is brought to norm sqrt(d_model)."""
     scale_in: float | None
-    """What inputs were multiplied by in training; None where the files do not tell."""
+    """Factor of the inputs in training; None where the files do not state it."""
     scale_out: float | None
-    """The same for what is reconstructed."""
+    """Factor of the outputs in training, likewise."""
     origin: Origin
 
     @property
@@ -98,18 +98,21 @@ class Settings:
         return self.origin.write_site is not None
 
 
-def read_settings(path: Path, norms: Mapping[str, float], entry: Entry | None) -> Settings:
-    """The configuration of a folder, with the average norms that lie among its tensors.
+def read_settings(
+    path: Path, norms: Mapping[str, float], entry: Entry | None
+) -> LlamaScopeSettings:
+    """The configuration of a folder, with the average norms that its tensors include.
 
     Raises:
-        LoadError: if it says something that saeval does not know, or contradicts itself.
+        LoadError: if it sets something that saeval does not know, or contradicts itself.
     """
     config = read_json(path)
     check_kind(config, path)
-    said = config.get("act_fn")
-    lower = {**config, "act_fn": said.lower() if isinstance(said, str) else said}
-    activation = choice(lower, "act_fn", path, (*ACTIVATIONS, *OF_THE_BATCH), "")
-    if activation in OF_THE_BATCH:
+    act_fn = config.get("act_fn")
+    # The library writes the name in either case.
+    lowered = {**config, "act_fn": act_fn.lower() if isinstance(act_fn, str) else act_fn}
+    activation = choice(lowered, "act_fn", path, (*ACTIVATIONS, *BATCH_ACTIVATIONS), "")
+    if activation in BATCH_ACTIVATIONS:
         raise LoadError(
             f"{path} sets act_fn to {activation!r}, whose latents depend on the whole batch. The "
             "library turns such an SAE into a jumprelu for inference: give that form."
@@ -129,7 +132,7 @@ def read_settings(path: Path, norms: Mapping[str, float], entry: Entry | None) -
     scales = (1.0, 1.0)
     if normalisation == "dataset-wise":
         scales = _scales(config, norms, entry, path, transcodes=write is not None)
-    return Settings(
+    return LlamaScopeSettings(
         path=path,
         config=config,
         older=path.name == "hyperparams.json",
@@ -145,10 +148,10 @@ def read_settings(path: Path, norms: Mapping[str, float], entry: Entry | None) -
 
 
 def check_kind(config: Mapping[str, Any], path: Path) -> None:
-    """Refuse by name what is no SAE and no transcoder of one layer.
+    """Refuse a kind of dictionary that is no SAE and no transcoder of one layer.
 
     Raises:
-        LoadError: saying what it is.
+        LoadError: with a description of that kind.
     """
     kind = choice(config, "sae_type", path, (*KINDS, *UNSUPPORTED), "sae")
     if kind in UNSUPPORTED:
@@ -156,7 +159,7 @@ def check_kind(config: Mapping[str, Any], path: Path) -> None:
 
 
 def pop_norms(content: dict[str, Tensor], weights: Path) -> dict[str, float]:
-    """Average norms that the successor keeps among the tensors, by `in`, `out` or hook."""
+    """Average norms that a successor stores among its tensors, by `in`, `out` or hook."""
     names = [name for name in content if name.startswith(f"{NORM}.")]
     return {
         name.removeprefix(f"{NORM}."): scalar(content.pop(name), name, weights) for name in names
@@ -176,16 +179,18 @@ def _scales(
     *,
     transcodes: bool,
 ) -> tuple[float | None, float | None]:
-    """sqrt(d_model) over the average norms in and out; None where nothing tells them."""
-    stated = config.get(NORM) or {}
-    if not isinstance(stated, Mapping):
-        raise LoadError(f"{path} must give {NORM} as an object, not {stated!r}.")
-    known = {**norms, **stated}
+    """sqrt(d_model) over the average norms in and out; None where no file states them."""
+    config_norms = config.get(NORM) or {}
+    if not isinstance(config_norms, Mapping):
+        raise LoadError(f"{path} must give {NORM} as an object, not {config_norms!r}.")
+    norms = {**norms, **config_norms}
     ends = ("in", "out")
-    found = [known.get(end, known.get(str(config.get(f"hook_point_{end}")))) for end in ends]
-    if found[0] is None and entry is not None and entry.input_scale is not None:
+    norm_in, norm_out = (
+        norms.get(end, norms.get(str(config.get(f"hook_point_{end}")))) for end in ends
+    )
+    if norm_in is None and entry is not None and entry.input_scale is not None:
         return entry.input_scale, entry.input_scale
-    if found[0] is None:
+    if norm_in is None:
         logger.warning(
             "%s was trained on activations scaled to an average norm of sqrt(d_model), but does "
             "not say by what factor. They are read as they are; if the factor was not folded into "
@@ -194,7 +199,7 @@ def _scales(
         )
         return None, None
     root = number(config, "d_model", path) ** 0.5
-    values = {"in": found[0], "out": found[0] if found[1] is None else found[1]}
+    values = {"in": norm_in, "out": norm_in if norm_out is None else norm_out}
     averages = [number(values, end, path) for end in ends]
     if min(averages) <= 0 or (averages[0] != averages[1] and not transcodes):
         raise LoadError(f"{path} gives average norms {values}, which one site cannot have.")
@@ -203,9 +208,9 @@ def _scales(
 
 def latents(config: Mapping[str, Any], path: Path) -> int | None:
     """Number of latents that the configuration states, if it states one."""
-    stated = count(config, "d_sae", path)
-    if stated is not None or config.get("expansion_factor") is None:
-        return stated
+    d_sae = count(config, "d_sae", path)
+    if d_sae is not None or config.get("expansion_factor") is None:
+        return d_sae
     return round(number(config, "d_model", path) * number(config, "expansion_factor", path))
 
 
@@ -215,14 +220,14 @@ def _origin(
     scales: tuple[float | None, float | None],
     path: Path,
 ) -> Origin:
-    statement = {"input_scale": scales[0], "input_scale_folded": scales[0] is not None}
-    model = peek_json(path.with_name("lm_config.json")) or {}
+    scale_record = {"input_scale": scales[0], "input_scale_folded": scales[0] is not None}
+    lm_config = peek_json(path.with_name("lm_config.json")) or {}
     return Origin(
         loader="llama_scope",
         architecture=str(config["act_fn"]).lower(),
-        model=text(config, "model_name", path) or text(model, "model_name", path),
+        model=text(config, "model_name", path) or text(lm_config, "model_name", path),
         read_site=sites[0],
         write_site=sites[1],
         context_size=count(config, "context_size", path),
-        metadata={**remaining(config, path, UNDERSTOOD, HARMLESS), **statement},
+        metadata={**remaining(config, path, UNDERSTOOD, HARMLESS), **scale_record},
     )

@@ -1,4 +1,4 @@
-"""What the names of files, folders and repositories tell where files do not."""
+"""Facts that stand only in the names of files, folders and repositories."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from saeval.registry.entries import Entry
 
 NAMED_PARTS = 8
-"""Parts of a path that may tell something: those of a hub cache, down to the file."""
+"""Last parts of a path that are searched: as many as a hub cache has, down to the file."""
 
 
-def named_by(pattern: re.Pattern[str], path: Path, entry: Entry | None) -> re.Match[str] | None:
+def match_name(pattern: re.Pattern[str], path: Path, entry: Entry | None) -> re.Match[str] | None:
     """The first match in a registry entry's source, else in the nearest part of the path."""
-    places = [entry.source] if entry else []
-    places += reversed(path.absolute().parts[-NAMED_PARTS:])
-    return next((found for place in places if (found := pattern.search(place))), None)
+    names = [entry.source] if entry else []
+    names += reversed(path.absolute().parts[-NAMED_PARTS:])
+    return next((match for name in names if (match := pattern.search(name))), None)

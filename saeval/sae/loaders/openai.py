@@ -19,7 +19,7 @@ FORMAT = "one .pt file with pre_bias and latent_bias (OpenAI)"
 
 REQUIRED = ("pre_bias", "encoder.weight", "latent_bias", "decoder.weight")
 REPEATED = "activation."
-"""Before the names of settings that torch repeats from within the module."""
+"""Prefix of settings that the state dict repeats, from the activation's own module."""
 STATISTICS = ("stats_last_nonzero", "latents_activation_frequency", "latents_mean_square")
 
 
@@ -52,25 +52,27 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     activation = choice(content, "activation", path, ("TopK", "ReLU"), "")
     settings = content.pop("activation_state_dict", {})
     repeated = {name: content.pop(name) for name in list(content) if name.startswith(REPEATED)}
-    if any(_differs(settings, name.removeprefix(REPEATED), one) for name, one in repeated.items()):
+    if any(
+        _differs(settings, name.removeprefix(REPEATED), value) for name, value in repeated.items()
+    ):
         raise LoadError(f"{path} gives {repeated}, which contradict its {settings}.")
     del content["activation"]
     statistics = [content.pop(name) for name in STATISTICS if name in content]
-    if not all(isinstance(one, Tensor) for one in statistics):
+    if not all(isinstance(value, Tensor) for value in statistics):
         raise LoadError(f"{path} must give {', '.join(STATISTICS)} as tensors, if at all.")
-    found = exactly(content, path, REQUIRED)
+    tensors = exactly(content, path, REQUIRED)
     weights: dict[str, Any] = {
-        "W_enc": transposed(found["encoder.weight"], "encoder.weight", path),
-        "b_enc": found["latent_bias"],
-        "W_dec": transposed(found["decoder.weight"], "decoder.weight", path),
-        "b_dec": found["pre_bias"],
+        "W_enc": transposed(tensors["encoder.weight"], "encoder.weight", path),
+        "b_enc": tensors["latent_bias"],
+        "W_dec": transposed(tensors["decoder.weight"], "decoder.weight", path),
+        "b_dec": tensors["pre_bias"],
     }
     if activation == "ReLU":
         return build(ReLU, **weights, origin=Origin(loader="openai", architecture="relu"))
     return build(
         TopK,
         **weights,
-        k=_k(settings, path),
+        k=_read_k(settings, path),
         transform=LayerNorm(),
         origin=Origin(loader="openai", architecture="topk"),
     )
@@ -80,11 +82,11 @@ def _differs(settings: Any, name: str, value: Any) -> bool:
     return not isinstance(settings, Mapping) or name not in settings or settings[name] != value
 
 
-def _k(settings: Any, path: Path) -> int:
-    """K of a TopK whose chosen latents pass a ReLU.
+def _read_k(settings: Any, path: Path) -> int:
+    """The k of a TopK that applies a ReLU to its k latents.
 
     Raises:
-        LoadError: if they pass something else.
+        LoadError: if it applies another function to them.
     """
     if not isinstance(settings, Mapping):
         raise LoadError(f"{path} must give activation_state_dict as a mapping, not {settings!r}.")

@@ -26,7 +26,7 @@ from saeval.sae.architectures.transforms import InputOnly
 from saeval.sae.loaders.before_gain import reading_before_gain
 from saeval.sae.loaders.config import number, switch, whole
 from saeval.sae.loaders.files import read_safetensors
-from saeval.sae.loaders.sae_lens_config import REFUSED, Settings, read_settings
+from saeval.sae.loaders.sae_lens_config import REFUSED, SaeLensSettings, read_settings
 from saeval.sae.loaders.tensors import check_width, exactly, scalar, transposed
 
 FORMAT = "cfg.json and sae_weights.safetensors (SAELens)"
@@ -34,11 +34,11 @@ WEIGHTS = "sae_weights.safetensors"
 
 AFFINE = ("W_enc", "b_enc", "W_dec", "b_dec")
 FACTORS = ("scaling_factor", "finetuning_scaling_factor")
-"""A factor a latent, learned after training; the older name first."""
+"""One factor per latent, learned after training; the older name first."""
 
 
 def matches(folder: Path) -> bool:
-    """Whether both files are there, or those of a temporal SAE, which are refused by name."""
+    """Whether both files are there, or those of a temporal SAE, which `load` refuses by name."""
     return all((folder / name).is_file() for name in ("cfg.json", WEIGHTS)) or _is_temporal(folder)
 
 
@@ -58,16 +58,16 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:
     settings = read_settings(folder, entry)
     path = settings.path.with_name(WEIGHTS)
     required, make = BUILDERS[settings.architecture]
-    tensors = exactly(_content(path), path, required, optional=FACTORS)
+    tensors = exactly(_read_tensors(path), path, required, optional=FACTORS)
     factors = [tensors.pop(name) for name in FACTORS if name in tensors]
     sae = make(settings, tensors)
     check_width(settings.values.get("d_in"), sae.d_in, "d_in", settings.path)
     check_width(settings.values.get("d_sae"), sae.d_sae, "d_sae", settings.path)
-    return _with_factors(sae, factors, settings)
+    return _fold_factors(sae, factors, settings)
 
 
-def _content(path: Path) -> dict[str, Tensor]:
-    """The tensors; checkpoints of older versions hold a threshold's logarithm.
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors; older checkpoints hold a threshold's logarithm, which is undone here.
 
     Source: SAELens, `JumpReLUTrainingSAE.process_state_dict_for_loading`.
     """
@@ -78,11 +78,12 @@ def _content(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _with_factors(sae: Any, factors: list[Tensor], settings: Settings) -> SAE:
-    """A finetuned factor a latent, which multiplies acts at decoding, moved into W_dec.
+def _fold_factors(sae: Any, factors: list[Tensor], settings: SaeLensSettings) -> SAE:
+    """Move finetuned factors into W_dec: each latent has one, which multiplies acts at decoding.
 
     Raises:
-        LoadError: if there is one that does something, but the configuration denies it.
+        LoadError: if one is not 1, but the configuration denies that factors apply, or there is
+            not one for each latent.
     """
     for factor in factors:
         if bool(torch.isclose(factor, torch.ones(())).all()):
@@ -98,8 +99,8 @@ def _with_factors(sae: Any, factors: list[Tensor], settings: Settings) -> SAE:
     return sae
 
 
-def _scaled(sae: Any, settings: Settings) -> SAE:
-    """The constant that inputs were multiplied by, moved into the weights.
+def _fold_scale(sae: Any, settings: SaeLensSettings) -> SAE:
+    """Move the constant that inputs were multiplied by into the weights.
 
     W_enc s, W_dec / s and b_dec / s; biases and thresholds of latents stay.
 
@@ -111,34 +112,34 @@ def _scaled(sae: Any, settings: Settings) -> SAE:
     return replace(sae, W_enc=sae.W_enc * s, W_dec=sae.W_dec / s, b_dec=sae.b_dec / s)
 
 
-def _told(settings: Settings, architecture: str) -> Origin:
+def _origin_as(settings: SaeLensSettings, architecture: str) -> Origin:
     return replace(settings.origin, architecture=architecture)
 
 
-def _affine(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+def _affine(settings: SaeLensSettings, tensors: dict[str, Tensor]) -> SAE:
     kind, name = (JumpReLU, "jumprelu") if "threshold" in tensors else (ReLU, "relu")
     sae = build(
         kind,
         **tensors,
         subtract_b_dec=settings.subtract_b_dec,
         transform=settings.transform,
-        origin=_told(settings, name),
+        origin=_origin_as(settings, name),
     )
-    return _scaled(sae, settings)
+    return _fold_scale(sae, settings)
 
 
-def _gated(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+def _gated(settings: SaeLensSettings, tensors: dict[str, Tensor]) -> SAE:
     sae = build(
         Gated,
         **tensors,
         subtract_b_dec=settings.subtract_b_dec,
         transform=settings.transform,
-        origin=_told(settings, "gated"),
+        origin=_origin_as(settings, "gated"),
     )
-    return _scaled(sae, settings)
+    return _fold_scale(sae, settings)
 
 
-def _topk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+def _topk(settings: SaeLensSettings, tensors: dict[str, Tensor]) -> SAE:
     """TopK and AbsTopK. Rescaling by decoder norm is folded, as SAELens' own folding does.
 
     Acts are pre |W_dec| and decode through W_dec / |W_dec|: the same acts and reconstruction.
@@ -150,16 +151,16 @@ def _topk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         k=whole(settings.values, "k", settings.path),
         subtract_b_dec=settings.subtract_b_dec,
         transform=settings.transform,
-        origin=_told(settings, settings.architecture),
+        origin=_origin_as(settings, settings.architecture),
     )
-    return _scaled(_by_norm(sae, settings), settings)
+    return _fold_scale(_fold_decoder_norm(sae, settings), settings)
 
 
-def _batchtopk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
+def _batchtopk(settings: SaeLensSettings, tensors: dict[str, Tensor]) -> SAE:
     """A checkpoint of a BatchTopK, nested or not, as it is saved for inference.
 
-    Latents act above the threshold that training kept, in the units of pre times decoder norm
-    where it ranked by that.
+    A latent is active above the threshold that training estimated. The threshold is in the units
+    of pre times decoder norm where training ranked latents by that product.
 
     Raises:
         LoadError: if the threshold was never set.
@@ -179,22 +180,23 @@ def _batchtopk(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         threshold=threshold,
         subtract_b_dec=settings.subtract_b_dec,
         transform=settings.transform,
-        origin=_told(settings, "batchtopk"),
+        origin=_origin_as(settings, "batchtopk"),
     )
-    return _scaled(_by_norm(sae, settings), settings)
+    return _fold_scale(_fold_decoder_norm(sae, settings), settings)
 
 
-def _by_norm(sae: Any, settings: Settings) -> Any:
-    """Rescaling by decoder norm, where it is switched on, moved into the weights."""
+def _fold_decoder_norm(sae: Any, settings: SaeLensSettings) -> Any:
+    """Move rescaling by decoder norm, where it is switched on, into the weights."""
     if not switch(settings.values, "rescale_acts_by_decoder_norm", settings.path, default=False):
         return sae
     norm = sae.W_dec.norm(dim=1)
+    # A latent whose decoder row is 0 must stay 0, not become NaN.
     W_dec = sae.W_dec / torch.where(norm > 0, norm, 1)[:, None]
     return replace(sae, W_enc=sae.W_enc * norm, b_enc=sae.b_enc * norm, W_dec=W_dec)
 
 
-def _matching_pursuit(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
-    """Tied atoms; b_dec counts at decoding only where it is subtracted at encoding.
+def _matching_pursuit(settings: SaeLensSettings, tensors: dict[str, Tensor]) -> SAE:
+    """Tied atoms; b_dec is added at decoding only where it is subtracted at encoding.
 
     Raises:
         LoadError: if an input scale is known, which tied weights cannot hold.
@@ -211,12 +213,12 @@ def _matching_pursuit(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         residual_norm=number(values, "residual_threshold", settings.path),
         stop_on_repeat=switch(values, "stop_on_duplicate_support", settings.path, default=True),
         transform=settings.transform,
-        origin=_told(settings, "matching_pursuit"),
+        origin=_origin_as(settings, "matching_pursuit"),
     )
 
 
-def _transcoder(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
-    """Reads without b_dec, which is the output's; what is normalised on the way in stays so.
+def _transcoder(settings: SaeLensSettings, tensors: dict[str, Tensor]) -> SAE:
+    """Encoding does not use b_dec, which is the output's, and its normalisation is not undone.
 
     Raises:
         LoadError: if b_dec is to be subtracted, or an input scale would have to be undone.
@@ -235,15 +237,15 @@ def _transcoder(settings: Settings, tensors: dict[str, Tensor]) -> SAE:
         transform=InputOnly(settings.transform),
         origin=Origin(architecture=name),
     )
-    told = _told(settings, "transcoder")
-    inner, told = reading_before_gain(inner, told, told.model)
+    origin = _origin_as(settings, "transcoder")
+    inner, origin = reading_before_gain(inner, origin, origin.model)
     check_width(settings.values.get("d_out"), len(inner.b_dec), "d_out", settings.path)
     if skip is not None:
         skip = transposed(skip, "W_skip", settings.path.with_name(WEIGHTS))
-    return build(Transcoder, inner=inner, W_skip=skip, origin=told)
+    return build(Transcoder, inner=inner, W_skip=skip, origin=origin)
 
 
-Builder = Callable[[Settings, dict[str, Tensor]], SAE]
+Builder = Callable[[SaeLensSettings, dict[str, Tensor]], SAE]
 BUILDERS: dict[str, tuple[tuple[str, ...], Builder]] = {
     "standard": (AFFINE, _affine),
     "jumprelu": ((*AFFINE, "threshold"), _affine),
@@ -258,4 +260,4 @@ BUILDERS: dict[str, tuple[tuple[str, ...], Builder]] = {
     "jumprelu_transcoder": ((*AFFINE, "threshold"), _transcoder),
     "jumprelu_skip_transcoder": ((*AFFINE, "threshold", "W_skip"), _transcoder),
 }
-"""Tensors that each architecture needs, and what is made of them."""
+"""Names of the tensors that each architecture needs, and the function that builds it."""

@@ -33,7 +33,7 @@ RENAMED = {
     "hook_point_layer": "hook_layer",
     "activation_fn_str": "activation_fn",
 }
-"""Older keys, and what they are called now."""
+"""Older keys, and their present names."""
 NORMALISATIONS: dict[str, Transform] = {
     "none": IDENTITY,
     "expected_average_only_in": IDENTITY,
@@ -61,7 +61,7 @@ UNDERSTOOD = {
     "context_size",
     "metadata",
 }
-OWN: dict[str, set[str]] = {
+ARCHITECTURE_KEYS: dict[str, set[str]] = {
     "standard": set(),
     "jumprelu": set(),
     "gated": set(),
@@ -112,8 +112,8 @@ HARMLESS = {
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a cfg.json says, whatever its age."""
+class SaeLensSettings:
+    """A cfg.json of any version, under present names."""
 
     path: Path
     values: Mapping[str, Any]
@@ -124,29 +124,29 @@ class Settings:
     scale: float | None
     """Constant that inputs were multiplied by and that the weights do not contain yet."""
     scaled_latents: bool
-    """Whether a finetuned factor a latent applies at decoding."""
+    """Whether each latent has a finetuned factor that applies at decoding."""
     origin: Origin
 
 
-def read_settings(folder: Path, entry: Entry | None = None) -> Settings:
+def read_settings(folder: Path, entry: Entry | None = None) -> SaeLensSettings:
     """The configuration of an SAELens folder.
 
     Raises:
-        LoadError: if it is no JSON object, contradicts itself, or says something that saeval does
+        LoadError: if it is no JSON object, contradicts itself, or sets something that saeval does
             not know.
     """
     path = folder / "cfg.json"
-    values = _renamed(read_json(path), path)
-    metadata = _renamed(_object(values, "metadata", path), path)
+    values = _rename_keys(read_json(path), path)
+    metadata = _rename_keys(_object(values, "metadata", path), path)
     architecture = _architecture(values, path)
     if architecture == "topk":
-        keyword = _keywords(values, path).get("k")
-        values["k"] = agreeing(path, "k", values.get("k"), keyword)
+        keyword_k = _activation_keywords(values, path).get("k")
+        values["k"] = agreeing(path, "k", values.get("k"), keyword_k)
     kind = _normalisation(values, path)
-    scale = _known_scale(values, folder, entry) if kind == "expected_average_only_in" else None
-    harmless = HARMLESS | _training_only(metadata, values)
-    rest = remaining(values, path, UNDERSTOOD | OWN[architecture], harmless)
-    return Settings(
+    scale = _input_scale(values, folder, entry) if kind == "expected_average_only_in" else None
+    harmless = HARMLESS | _training_keys(metadata, values)
+    others = remaining(values, path, UNDERSTOOD | ARCHITECTURE_KEYS[architecture], harmless)
+    return SaeLensSettings(
         path=path,
         values=values,
         architecture=architecture,
@@ -154,40 +154,43 @@ def read_settings(folder: Path, entry: Entry | None = None) -> Settings:
         transform=NORMALISATIONS[kind],
         scale=scale,
         scaled_latents=switch(values, "finetuning_scaling_factor", path, default=False),
-        origin=_origin(values, metadata, path, {**rest, **_statement(kind, scale, values, path)}),
+        origin=_origin(
+            values, metadata, path, {**others, **_scale_record(kind, scale, values, path)}
+        ),
     )
 
 
-def _renamed(found: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """All keys under their present names, of which the older must not contradict the newer."""
+def _rename_keys(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """All keys under their present names; an older one must not contradict the newer."""
     values: dict[str, Any] = {}
-    for name, value in found.items():
+    for name, value in config.items():
         present = RENAMED.get(name, name)
-        both = present in values
-        values[present] = agreeing(path, present, values[present], value) if both else value
+        twice = present in values
+        values[present] = agreeing(path, present, values[present], value) if twice else value
     return values
 
 
 def _object(values: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
-    found = values.get(name) or {}
-    if not isinstance(found, Mapping):
-        raise LoadError(f"{path} must give {name} as an object, not {found!r}.")
-    return found
+    value = values.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise LoadError(f"{path} must give {name} as an object, not {value!r}.")
+    return value
 
 
-def _training_only(metadata: Mapping[str, Any], values: Mapping[str, Any]) -> set[str]:
-    """Keys that SAELens itself lists as of no use to inference, with the value they have here."""
+def _training_keys(metadata: Mapping[str, Any], values: Mapping[str, Any]) -> set[str]:
+    """Keys that SAELens lists as training details, if their values equal those of this file."""
     details = metadata.get("training_architecture_details")
     if not isinstance(details, Mapping):
         return set()
-    own = {"k", "rescale_acts_by_decoder_norm"}
+    # These two are listed among the details too, but inference needs them.
+    needed = {"k", "rescale_acts_by_decoder_norm"}
     return {
-        name for name, value in details.items() if name not in own and values.get(name) == value
+        name for name, value in details.items() if name not in needed and values.get(name) == value
     }
 
 
 def _architecture(values: Mapping[str, Any], path: Path) -> str:
-    """Its name; an older `standard` with a top-k activation is a topk.
+    """Name of the architecture; an older `standard` with a top-k activation is a topk.
 
     Raises:
         LoadError: if it is unknown or cannot be evaluated, or its activation is another.
@@ -196,13 +199,13 @@ def _architecture(values: Mapping[str, Any], path: Path) -> str:
     if architecture in REFUSED:
         raise LoadError(f"{path} is a '{architecture}': {REFUSED[architecture]}")
     activation = text(values, "activation_fn", path) or "relu"
-    keywords = _keywords(values, path)
+    keywords = _activation_keywords(values, path)
     if activation == "topk" and architecture == "standard":
         architecture = "topk"
-    if architecture not in OWN:
+    if architecture not in ARCHITECTURE_KEYS:
         raise LoadError(
             f"{path} names the architecture {architecture!r}, which saeval does not know. Known "
-            f"are {', '.join(OWN)}."
+            f"are {', '.join(ARCHITECTURE_KEYS)}."
         )
     fitting = ("topk", "relu") if architecture == "topk" else ("relu",)
     if activation not in fitting or set(keywords) - ({"k"} if architecture == "topk" else set()):
@@ -216,38 +219,40 @@ def _architecture(values: Mapping[str, Any], path: Path) -> str:
     return architecture
 
 
-def _keywords(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+def _activation_keywords(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     keywords = _object(values, "activation_fn_kwargs", path)
     return {name: value for name, value in keywords.items() if value not in (None, False)}
 
 
 def _normalisation(values: Mapping[str, Any], path: Path) -> str:
-    """Its name; older files say true for `expected_average_only_in`, false or null for none."""
-    said = values.get("normalize_activations")
-    if isinstance(said, bool) or said is None:
-        return "expected_average_only_in" if said else "none"
+    """Name of the normalisation; older files hold true for the average norm, else false or null."""
+    value = values.get("normalize_activations")
+    if isinstance(value, bool) or value is None:
+        return "expected_average_only_in" if value else "none"
     return choice(values, "normalize_activations", path, NORMALISATIONS, "none")
 
 
-def _known_scale(values: Mapping[str, Any], folder: Path, entry: Entry | None) -> float | None:
+def _input_scale(values: Mapping[str, Any], folder: Path, entry: Entry | None) -> float | None:
     """Input scale in the configuration, a checkpoint's activation_scaler.json or a registry.
 
     Raises:
-        LoadError: if the checkpoint was trained on whitened activations, or two of them differ.
+        LoadError: if the checkpoint was trained on whitened activations, or configuration and
+            scaler state different scales.
     """
     scaler = folder / "activation_scaler.json"
-    saved = read_json(scaler) if scaler.exists() else {}
-    if switch(saved, "has_whitening", scaler, default=False):
+    scaler_values = read_json(scaler) if scaler.exists() else {}
+    if switch(scaler_values, "has_whitening", scaler, default=False):
         raise LoadError(f"{scaler} says that activations were whitened, which saeval cannot undo.")
-    stated = factor(values, "norm_scaling_factor", folder / "cfg.json")
-    known = agreeing(folder, "scaling_factor", stated, factor(saved, "scaling_factor", scaler))
-    return known if known is not None or entry is None else entry.input_scale
+    config_scale = factor(values, "norm_scaling_factor", folder / "cfg.json")
+    scaler_scale = factor(scaler_values, "scaling_factor", scaler)
+    scale = agreeing(folder, "scaling_factor", config_scale, scaler_scale)
+    return scale if scale is not None or entry is None else entry.input_scale
 
 
-def _statement(
+def _scale_record(
     kind: str, scale: float | None, values: Mapping[str, Any], path: Path
 ) -> dict[str, Any]:
-    """What is recorded about a normalisation by a constant."""
+    """Metadata on the scale of inputs, where they were normalised by a constant."""
     if kind != "expected_average_only_in":
         return {}
     if scale is not None:
@@ -266,9 +271,9 @@ def _statement(
 def _origin(
     values: Mapping[str, Any], metadata: Mapping[str, Any], path: Path, record: Mapping[str, Any]
 ) -> Origin:
-    """Where it comes from; version 6 says so in `metadata`, older ones beside all else."""
+    """Model and sites; version 6 states them in `metadata`, older ones among the other keys."""
 
-    def told(name: str, read: Callable[..., Any]) -> Any:
+    def read_field(name: str, read: Callable[..., Any]) -> Any:
         return agreeing(path, name, read(values, name, path), read(metadata, name, path))
 
     kwargs = "model_from_pretrained_kwargs"
@@ -276,11 +281,13 @@ def _origin(
     reshape = choice(values, "reshape_activations", path, ("none", "hook_z"), "none")
     return Origin(
         loader="sae_lens",
-        model=told("model_name", text),
-        read_site=of_head(told("hook_name", text), told("hook_head_index", index)),
-        write_site=of_head(told("hook_name_out", text), told("hook_head_index_out", index)),
-        prepend_bos=told("prepend_bos", flag),
-        context_size=told("context_size", count),
+        model=read_field("model_name", text),
+        read_site=of_head(read_field("hook_name", text), read_field("hook_head_index", index)),
+        write_site=of_head(
+            read_field("hook_name_out", text), read_field("hook_head_index_out", index)
+        ),
+        prepend_bos=read_field("prepend_bos", flag),
+        context_size=read_field("context_size", count),
         centred=processing.get("center_writing_weights") is True,
         metadata={**metadata, **record, "reshape_activations": reshape},
     )

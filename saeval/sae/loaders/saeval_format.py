@@ -1,4 +1,4 @@
-"""saeval's own format: saeval.json says what is computed, saeval.safetensors holds the tensors.
+"""saeval's own format: saeval.json describes the SAE, saeval.safetensors holds its tensors.
 
 Described in docs/format.md.
 """
@@ -29,13 +29,14 @@ FORMAT = "saeval.json and saeval.safetensors (saeval)"
 CONFIG, WEIGHTS = "saeval.json", "saeval.safetensors"
 VERSION = 1
 RANDOM = "random"
-"""Stands for a TopK SAE whose directions are drawn from a seed, not stored."""
+"""Name of a TopK SAE whose directions are drawn from a seed, not stored."""
 SEEDS = range(2**63)
-"""What a random null may be drawn from: torch's generators take no more."""
+"""Seeds of a random null: torch's generators take no larger ones."""
 LARGEST = 2**32
-"""Numbers in a random null's decoder at most, 16 GiB: a file of a few bytes names its size."""
+"""Numbers in a random null's decoder, at most: 16 GiB. Its file of a few bytes could name any
+size."""
 INNER = "inner"
-"""Field that holds another architecture; its tensors carry this before their names."""
+"""Field that holds another architecture, and prefix of the names of that one's tensors."""
 
 ORIGIN: dict[str, Any] = {
     "model": str | None,
@@ -46,7 +47,7 @@ ORIGIN: dict[str, Any] = {
     "centred": bool,
     "metadata": dict,
 }
-"""What may stand under `origin`, and of what type."""
+"""Keys that `origin` may have, and their types."""
 
 
 def matches(folder: Path) -> bool:
@@ -58,7 +59,7 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     """The SAE in a folder, in float32 whatever it is stored in.
 
     Raises:
-        LoadError: if it is of a later version, names what saeval does not know, or is damaged,
+        LoadError: if it is of a later version, has names that saeval does not know, or is damaged,
             incomplete or contradictory.
     """
     path = folder / CONFIG
@@ -69,31 +70,31 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
             f"{path} is format {config.get('format')!r}, version {config.get('version')!r}. This "
             f"saeval reads 'saeval', version {VERSION}."
         )
-    _only(config, {"format", "version", "d_in", "d_sae", "sae", "origin"}, path)
+    _check_keys(config, {"format", "version", "d_in", "d_sae", "sae", "origin"}, path)
     weights = folder / WEIGHTS
     tensors = read_safetensors(weights)
-    described = _object(config, "sae", path)
-    if described.get("architecture") == RANDOM:
+    sae_config = _object(config, "sae", path)
+    if sae_config.get("architecture") == RANDOM:
         return _random(config, exactly(tensors, weights, ["b_dec"], []), path)
-    required, optional = _names(described, path)
-    found = exactly(tensors, weights, required, optional)
-    origin = _origin(_object(config, "origin", path), str(described.get("architecture")), path)
-    sae = _build(described, found, path, origin)
+    required, optional = _tensor_names(sae_config, path)
+    tensors = exactly(tensors, weights, required, optional)
+    origin = _origin(_object(config, "origin", path), str(sae_config.get("architecture")), path)
+    sae = _build(sae_config, tensors, path, origin)
     check_width(config.get("d_in"), sae.d_in, "d_in", path)
     check_width(config.get("d_sae"), sae.d_sae, "d_sae", path)
     return sae
 
 
 def _random(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> SAE:
-    """A random null, its directions drawn anew.
+    """A random null, whose directions are drawn anew.
 
     Raises:
         LoadError: if a number is missing, no integer, out of range, or does not fit the tensors.
-            Nothing is drawn before that is known.
+            All of that is checked before anything is drawn.
     """
-    described = _object(config, "sae", path)
-    _only(described, {"architecture", "d_sae", "k", "seed"}, path)
-    numbers: dict[str, Any] = {name: described.get(name) for name in ("d_sae", "k", "seed")}
+    sae_config = _object(config, "sae", path)
+    _check_keys(sae_config, {"architecture", "d_sae", "k", "seed"}, path)
+    numbers: dict[str, Any] = {name: sae_config.get(name) for name in ("d_sae", "k", "seed")}
     for name, value in numbers.items():
         if type(value) is not int or value < (0 if name == "seed" else 1):
             raise LoadError(f"{path} gives '{name}' as {value!r}, but must give a whole number.")
@@ -101,21 +102,25 @@ def _random(config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
     if b_dec.ndim != 1:
         raise LoadError(f"b_dec beside {path} has shape {list(b_dec.shape)}, not [d_in].")
     check_width(config.get("d_in"), len(b_dec), "d_in", path)
-    _check_random(**numbers, d_in=len(b_dec), stated=config.get("d_sae"), path=path)
+    _check_random(**numbers, d_in=len(b_dec), config_d_sae=config.get("d_sae"), path=path)
     sae = random_topk(b_dec, **numbers)
     origin = _origin(_object(config, "origin", path), "topk", path)
     metadata = {**origin.metadata, **sae.origin.metadata}
     return replace(sae, origin=replace(origin, metadata=metadata))
 
 
-def _check_random(d_sae: int, k: int, seed: int, *, d_in: int, stated: Any, path: Path) -> None:
-    """The numbers of a random null agree, and can be drawn from.
+def _check_random(
+    d_sae: int, k: int, seed: int, *, d_in: int, config_d_sae: Any, path: Path
+) -> None:
+    """Check that the numbers of a random null agree, and that it can be drawn.
 
     Raises:
-        LoadError: naming the one that does not.
+        LoadError: naming the number that is wrong.
     """
-    if stated not in (None, d_sae):
-        raise LoadError(f"{path} says d_sae = {stated!r}, but 'd_sae' of its 'sae' is {d_sae}.")
+    if config_d_sae not in (None, d_sae):
+        raise LoadError(
+            f"{path} says d_sae = {config_d_sae!r}, but 'd_sae' of its 'sae' is {d_sae}."
+        )
     if d_sae * d_in > LARGEST:
         raise LoadError(
             f"{path} gives 'd_sae' as {d_sae}, which at width {d_in} makes more than the "
@@ -134,27 +139,27 @@ def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         UsageError: if its architecture is not saeval's own, or a tensor does not fit the dtype.
     """
     tensors: dict[str, Tensor] = {}
-    seeded = sae.origin.metadata.get("null") == RANDOM
+    is_random = sae.origin.metadata.get("null") == RANDOM
     config = {
         "format": "saeval",
         "version": VERSION,
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
-        "sae": (_seeded if seeded else _described)(sae, "", tensors, dtype),
-        "origin": {k: v for k, v in asdict(sae.origin).items() if k != "source"},
+        "sae": (_random_json if is_random else _architecture_json)(sae, "", tensors, dtype),
+        "origin": {key: value for key, value in asdict(sae.origin).items() if key != "source"},
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _seeded(
+def _random_json(
     sae: Any, prefix: str, tensors: dict[str, Tensor], dtype: torch.dtype
 ) -> dict[str, Any]:
-    """The JSON of a random null: what its directions are drawn from, not the directions.
+    """The JSON of a random null: the numbers that its directions are drawn from.
 
     Raises:
-        UsageError: if it names no seed, or is not what its seed gives.
+        UsageError: if it names no seed, or differs from the null that its seed gives.
     """
     seed, cure = sae.origin.metadata.get("seed"), "Take 'null' out of its origin's metadata"
     if type(seed) is not int or seed not in SEEDS:
@@ -162,33 +167,33 @@ def _seeded(
             f"An SAE called random must name the seed of its directions, a whole number from 0 to "
             f"below 2**63, not {seed!r}. {cure}, or add 'seed' there."
         )
-    other = _not_drawn(sae, seed)
-    if other:
+    differences = _differing_fields(sae, seed)
+    if differences:
         raise UsageError(
             f"An SAE called random from seed {seed} is not what the directions of that seed give: "
-            f"{', '.join(other)} would be lost. {cure} to save it as it is."
+            f"{', '.join(differences)} would be lost. {cure} to save it as it is."
         )
     config = {"d_sae": sae.d_sae, "k": sae.k, "seed": seed}
-    tensors[prefix + "b_dec"] = _stored(sae.b_dec, "b_dec", dtype)
+    tensors[prefix + "b_dec"] = _to_storage(sae.b_dec, "b_dec", dtype)
     return {"architecture": RANDOM, **config}
 
 
-def _not_drawn(sae: Any, seed: int) -> list[str]:
-    """What of an SAE is not as `random_topk` draws it; its architecture, if that is another."""
+def _differing_fields(sae: Any, seed: int) -> list[str]:
+    """Fields in which an SAE differs from the draw of `random_topk`; or that it is no TopK."""
     if type(sae) is not TopK:
         return [f"its architecture {type(sae).__name__}"]
     drawn = random_topk(sae.b_dec.cpu(), sae.d_sae, sae.k, seed)
-    names = [one.name for one in fields(sae) if one.name != "origin"]
-    return [name for name in names if not _same(getattr(sae, name), getattr(drawn, name))]
+    names = [item.name for item in fields(sae) if item.name != "origin"]
+    return [name for name in names if not _equal(getattr(sae, name), getattr(drawn, name))]
 
 
-def _same(value: Any, drawn: Any) -> bool:
+def _equal(value: Any, drawn: Any) -> bool:
     if isinstance(value, Tensor):
         return torch.equal(value.cpu(), drawn)
     return bool(value == drawn)
 
 
-def _described(
+def _architecture_json(
     sae: Any, prefix: str, tensors: dict[str, Tensor], dtype: torch.dtype
 ) -> dict[str, Any]:
     """The JSON of an architecture; its tensors are added to `tensors`."""
@@ -198,35 +203,40 @@ def _described(
             f"{type(sae).__name__} cannot be saved: only {', '.join(ARCHITECTURES)} can."
         )
     config: dict[str, Any] = {"architecture": name}
-    for one in fields(sae):
-        value = getattr(sae, one.name)
-        if one.name == "origin" or value is None:
+    for item in fields(sae):
+        value = getattr(sae, item.name)
+        if item.name == "origin" or value is None:
             continue
         if isinstance(value, Tensor):
-            tensors[prefix + one.name] = _stored(value, prefix + one.name, dtype)
-        elif one.name == INNER:
-            config[INNER] = _described(value, f"{prefix}{INNER}.", tensors, dtype)
+            tensors[prefix + item.name] = _to_storage(value, prefix + item.name, dtype)
+        elif item.name == INNER:
+            config[INNER] = _architecture_json(value, f"{prefix}{INNER}.", tensors, dtype)
         else:
-            config[one.name] = _transform_json(value) if one.name == "transform" else value
+            config[item.name] = _transform_json(value) if item.name == "transform" else value
     return config
 
 
-def _stored(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
+def _to_storage(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:
     stored = tensor.detach().cpu().to(dtype).contiguous()
     if not bool(stored.isfinite().all()):
         raise UsageError(f"'{name}' does not fit {dtype}: save it in float32.")
+    # A copy, as safetensors refuses tensors that share memory.
     return stored.clone()
 
 
-def _names(config: Mapping[str, Any], path: Path, prefix: str = "") -> tuple[list[str], list[str]]:
-    """Tensors that an architecture needs, and those that it may have."""
-    kind = _kind(config, path)
+def _tensor_names(
+    config: Mapping[str, Any], path: Path, prefix: str = ""
+) -> tuple[list[str], list[str]]:
+    """Names of the tensors that an architecture needs, and of those that it may have."""
+    kind = _architecture_class(config, path)
     names = tensor_fields(kind)
-    required = [prefix + name for name, needed in names.items() if needed]
-    optional = [prefix + name for name, needed in names.items() if not needed]
-    if any(one.name == INNER for one in fields(kind)):
-        more, maybe = _names(_object(config, INNER, path), path, f"{prefix}{INNER}.")
-        return required + more, optional + maybe
+    required = [prefix + name for name, is_required in names.items() if is_required]
+    optional = [prefix + name for name, is_required in names.items() if not is_required]
+    if any(item.name == INNER for item in fields(kind)):
+        inner_required, inner_optional = _tensor_names(
+            _object(config, INNER, path), path, f"{prefix}{INNER}."
+        )
+        return required + inner_required, optional + inner_optional
     return required, optional
 
 
@@ -242,22 +252,22 @@ def _build(
     Raises:
         LoadError: if a parameter is missing, unknown or of the wrong type.
     """
-    kind = _kind(config, path)
-    own = {one.name: one for one in fields(kind) if one.name != "origin"}
+    kind = _architecture_class(config, path)
+    fields_by_name = {item.name: item for item in fields(kind) if item.name != "origin"}
     arrays = tensor_fields(kind)
-    _only(config, (set(own) - set(arrays)) | {"architecture"}, path)
+    _check_keys(config, (set(fields_by_name) - set(arrays)) | {"architecture"}, path)
     values: dict[str, Any] = {"origin": origin}
-    for name, one in own.items():
+    for name, item in fields_by_name.items():
         if name in arrays:
             if prefix + name in tensors:
                 values[name] = tensors[prefix + name]
         elif name == INNER:
             inner = _object(config, INNER, path)
-            inside = Origin(architecture=str(inner.get("architecture")))
-            values[name] = _build(inner, tensors, path, inside, f"{prefix}{INNER}.")
+            inner_origin = Origin(architecture=str(inner.get("architecture")))
+            values[name] = _build(inner, tensors, path, inner_origin, f"{prefix}{INNER}.")
         elif name in config:
-            values[name] = _parameter(name, config[name], one.type, path)
-        elif one.default is MISSING and one.default_factory is MISSING:
+            values[name] = _parameter(name, config[name], item.type, path)
+        elif item.default is MISSING and item.default_factory is MISSING:
             raise LoadError(f"{path} lacks '{name}', which the architecture needs.")
     return build(kind, **values)
 
@@ -268,14 +278,14 @@ def _parameter(name: str, value: Any, kind: Any, path: Path) -> Any:
         return _transform(value, path)
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, list) and all(type(one) is int for one in value):
+    if isinstance(value, list) and all(type(entry) is int for entry in value):
         return tuple(value)
     if not isinstance(kind, type) or type(value) is not kind:
         raise LoadError(f"{path} gives '{name}' as {value!r}, but must give it as {kind}.")
     return value
 
 
-def _kind(config: Mapping[str, Any], path: Path) -> type:
+def _architecture_class(config: Mapping[str, Any], path: Path) -> type:
     name = config.get("architecture")
     if name not in ARCHITECTURES:
         raise LoadError(
@@ -289,7 +299,7 @@ def _transform_json(transform: Transform) -> dict[str, Any]:
     name = next((key for key, kind in TRANSFORMS.items() if type(transform) is kind), None)
     if name is None or not is_dataclass(transform):
         raise UsageError(f"{transform!r} cannot be saved: only {', '.join(TRANSFORMS)} can.")
-    values = {one.name: getattr(transform, one.name) for one in fields(transform)}
+    values = {item.name: getattr(transform, item.name) for item in fields(transform)}
     inner = values.pop(INNER, None)
     return {"name": name, **values, **({INNER: _transform_json(inner)} if inner else {})}
 
@@ -298,7 +308,7 @@ def _transform(config: Any, path: Path) -> Transform:
     """A transform from its JSON.
 
     Raises:
-        LoadError: if it is unknown, or its constants are not what it needs.
+        LoadError: if it is unknown, or does not have exactly its own constants.
     """
     if not isinstance(config, dict) or config.get("name") not in TRANSFORMS:
         raise LoadError(
@@ -309,12 +319,12 @@ def _transform(config: Any, path: Path) -> Transform:
     if INNER in values:
         values[INNER] = _transform(values[INNER], path)
     numbers = [value for name, value in values.items() if name != INNER]
-    if set(values) != {one.name for one in fields(kind)} or not all(
-        isinstance(one, int | float) and not isinstance(one, bool) for one in numbers
+    if set(values) != {item.name for item in fields(kind)} or not all(
+        isinstance(number, int | float) and not isinstance(number, bool) for number in numbers
     ):
         raise LoadError(
             f"{path} gives the transform {config!r}, but {config['name']} needs exactly the "
-            f"constants {[one.name for one in fields(kind)]}."
+            f"constants {[item.name for item in fields(kind)]}."
         )
     return kind(**values)
 
@@ -323,29 +333,30 @@ def _origin(config: Mapping[str, Any], architecture: str, path: Path) -> Origin:
     """Where the SAE comes from.
 
     Raises:
-        LoadError: if something is unknown or of the wrong type.
+        LoadError: if a key is unknown or its value is of the wrong type.
     """
-    _only(config, {"loader", "architecture", *ORIGIN}, path)
+    _check_keys(config, {"loader", "architecture", *ORIGIN}, path)
     for name, allowed in ORIGIN.items():
         value = config.get(name)
-        flag = isinstance(value, bool) and name == "context_size"  # Python's bool is an int
-        if name in config and (flag or not isinstance(value, allowed)):
+        is_flag = isinstance(value, bool) and name == "context_size"  # Python's bool is an int
+        if name in config and (is_flag or not isinstance(value, allowed)):
             raise LoadError(f"{path} gives '{name}' of its origin as {config[name]!r}.")
-    told = {name: value for name, value in config.items() if name in ORIGIN}
-    told |= {end: _sites(told[end], path) for end in ("read_site", "write_site") if end in told}
-    return Origin(loader="saeval", architecture=architecture, **told)
+    values = {name: value for name, value in config.items() if name in ORIGIN}
+    ends = [end for end in ("read_site", "write_site") if end in values]
+    values |= {end: _sites_text(values[end], path) for end in ends}
+    return Origin(loader="saeval", architecture=architecture, **values)
 
 
-def _sites(value: str | list | None, path: Path) -> str | None:
+def _sites_text(value: str | list | None, path: Path) -> str | None:
     """Sites as one text; a list of names is one with commas.
 
     Raises:
         LoadError: if a name is no text, is empty or stands twice.
     """
-    named = value if isinstance(value, list) else [value or ""]
-    if not all(isinstance(one, str) for one in named):
+    names = value if isinstance(value, list) else [value or ""]
+    if not all(isinstance(name, str) for name in names):
         raise LoadError(f"{path} gives the sites {value!r} of its origin, which are not all text.")
-    text = None if value is None else joined(named)
+    text = None if value is None else joined(names)
     try:
         site_names(text)
     except UsageError as error:
@@ -360,10 +371,10 @@ def _object(config: Mapping[str, Any], name: str, path: Path) -> Mapping[str, An
     return value
 
 
-def _only(config: Mapping[str, Any], known: set[str], path: Path) -> None:
-    unknown = sorted(set(config) - known)
+def _check_keys(config: Mapping[str, Any], allowed: set[str], path: Path) -> None:
+    unknown = sorted(set(config) - allowed)
     if unknown:
         raise LoadError(
             f"{path} holds {', '.join(map(repr, unknown))}, which has no meaning here. Known are "
-            f"{', '.join(sorted(known))}."
+            f"{', '.join(sorted(allowed))}."
         )

@@ -1,4 +1,4 @@
-"""sparsify folders, one a hookpoint: cfg.json and sae.safetensors (EleutherAI)."""
+"""sparsify folders, one per hookpoint: cfg.json and sae.safetensors (EleutherAI)."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ UNDERSTOOD = {
 HARMLESS = {"multi_topk", "normalize_decoder"}
 """Keys that look arithmetic, but concern training: the decoder lies in the file as it is used."""
 HOOKPOINT = re.compile(r"embed_tokens|([\w.]+\.)?(layers|h|blocks)\.\d+(\.[\w.]+)?")
-"""What a folder's name looks like where it tells the module."""
+"""Matches the name of a folder that is a module's name."""
 
 
 def matches(folder: Path) -> bool:
@@ -53,13 +53,13 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     skip = switch(config, "skip_connection", path, default=False)
     architecture = _architecture(config, path)
     required = ("encoder.weight", "encoder.bias", "W_dec", "b_dec", *("W_skip",) * skip)
-    found = exactly(read_safetensors(weights), weights, required)
+    tensors = exactly(read_safetensors(weights), weights, required)
     sae = build(
         ARCHITECTURES[architecture],
-        W_enc=transposed(found["encoder.weight"], "encoder.weight", weights),
-        b_enc=found["encoder.bias"],
-        W_dec=found["W_dec"],
-        b_dec=found["b_dec"],
+        W_enc=transposed(tensors["encoder.weight"], "encoder.weight", weights),
+        b_enc=tensors["encoder.bias"],
+        W_dec=tensors["W_dec"],
+        b_dec=tensors["b_dec"],
         k=whole(config, "k", path),
         subtract_b_dec=not transcode,
         origin=_origin(folder, config, architecture, transcode=transcode),
@@ -68,7 +68,7 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
     check_width(_latents(config, path), sae.d_sae, "num_latents (or expansion_factor d_in)", path)
     if not (transcode or skip):
         return sae
-    W_skip = transposed(found["W_skip"], "W_skip", weights) if skip else None
+    W_skip = transposed(tensors["W_skip"], "W_skip", weights) if skip else None
     return build(
         Transcoder, inner=sae, W_skip=W_skip, origin=replace(sae.origin, architecture="transcoder")
     )
@@ -90,9 +90,9 @@ def _architecture(config: Mapping[str, Any], path: Path) -> str:
 
 def _latents(config: Mapping[str, Any], path: Path) -> int:
     """Number of latents; 0 stands for expansion_factor times d_in."""
-    stated = 0 if config.get("num_latents") is None else whole(config, "num_latents", path)
-    if stated:
-        return stated
+    num_latents = 0 if config.get("num_latents") is None else whole(config, "num_latents", path)
+    if num_latents:
+        return num_latents
     return whole(config, "expansion_factor", path) * whole(config, "d_in", path)
 
 
@@ -100,15 +100,15 @@ def _origin(
     folder: Path, config: Mapping[str, Any], architecture: str, *, transcode: bool
 ) -> Origin:
     """Module from the folder's name, model from the run's configuration one level up."""
-    above = folder.parent / "config.json"
-    run = (peek_json(above) or {}) if above.is_file() else {}
+    run_config = folder.parent / "config.json"
+    run = (peek_json(run_config) or {}) if run_config.is_file() else {}
     module = folder.name if HOOKPOINT.fullmatch(folder.name) else None
     return Origin(
         loader="sparsify",
         architecture=architecture,
-        model=text(run, "model", above),
+        model=text(run, "model", run_config),
         read_site=f"{module}:in" if module and transcode else module,
         write_site=f"{module}:out" if module and transcode else None,
-        context_size=count(run, "ctx_len", above),
+        context_size=count(run, "ctx_len", run_config),
         metadata=remaining(config, folder / "cfg.json", UNDERSTOOD, HARMLESS),
     )

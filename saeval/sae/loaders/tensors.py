@@ -18,44 +18,44 @@ def exactly(
     *,
     whole: Sequence[str] = (),
 ) -> dict[str, Tensor]:
-    """The named tensors as float32, none missing, none left over.
+    """The named tensors as float32, if none is missing and none is left over.
 
     Args:
-        content: What the file holds.
+        content: All entries of the file.
         path: The file, for messages.
-        required: Names that must be there.
-        optional: Names that may be there.
-        whole: Those of them that hold whole numbers, which stay as they are; so does one integer
-            by itself, such as k, whatever its name.
+        required: Names that it must have.
+        optional: Names that it may have.
+        whole: Those of these names that hold whole numbers, which keep their type. A single
+            integer, such as k, keeps it under any name.
 
     Raises:
-        LoadError: if a required one is missing, one has no meaning here, one is no tensor, one
-            holds NaN or infinity, or weights are integers or booleans.
+        LoadError: if a required tensor is missing, an entry has no meaning here or is no tensor,
+            a tensor holds NaN or infinity, or weights are integers or booleans.
     """
     missing = [name for name in required if name not in content]
     if missing:
         raise LoadError(
-            f"{path} lacks {_list(missing)}; it holds {_list(content)}. It is incomplete, or "
+            f"{path} lacks {_quoted(missing)}; it holds {_quoted(content)}. It is incomplete, or "
             "belongs to another architecture than its configuration says."
         )
     extra = [name for name in content if name not in required and name not in optional]
     if extra:
         raise LoadError(
-            f"{path} holds {_list(extra)}, which has no meaning for this architecture. To leave "
+            f"{path} holds {_quoted(extra)}, which has no meaning for this architecture. To leave "
             "it out might change what the SAE computes, so the file is refused."
         )
-    return {name: _finite(name, value, path, whole) for name, value in content.items()}
+    return {name: _checked_tensor(name, value, path, whole) for name, value in content.items()}
 
 
-def _finite(name: str, value: Any, path: Path, whole: Sequence[str]) -> Tensor:
+def _checked_tensor(name: str, value: Any, path: Path, whole: Sequence[str]) -> Tensor:
     if not isinstance(value, Tensor):
         raise LoadError(f"'{name}' in {path} must be a tensor, but is a {type(value).__name__}.")
     tensor = value.detach()
     if name in whole or (tensor.ndim == 0 and _is_integer(tensor)):
-        return _whole(name, tensor, path)
+        return _checked_whole(name, tensor, path)
     if not tensor.is_floating_point():
         raise LoadError(
-            f"'{name}' in {path} holds {_kind(tensor)}, but weights are floating-point numbers. "
+            f"'{name}' in {path} holds {_dtype(tensor)}, but weights are floating-point numbers. "
             "They were quantised or mixed up; store them as float32, float16 or bfloat16."
         )
     tensor = tensor.to(torch.float32)
@@ -69,12 +69,12 @@ def _finite(name: str, value: Any, path: Path, whole: Sequence[str]) -> Tensor:
     return tensor
 
 
-def _whole(name: str, tensor: Tensor, path: Path) -> Tensor:
+def _checked_whole(name: str, tensor: Tensor, path: Path) -> Tensor:
     """A tensor of whole numbers, such as k, in whatever numeric type they are stored."""
     if tensor.dtype == torch.bool or tensor.is_complex() or bool((tensor != tensor.round()).any()):
         raise LoadError(
             f"'{name}' in {path} must hold whole numbers, but holds {tensor.flatten()[:4].tolist()}"
-            f" ({_kind(tensor)})."
+            f" ({_dtype(tensor)})."
         )
     return tensor
 
@@ -83,15 +83,15 @@ def _is_integer(tensor: Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
-def _kind(tensor: Tensor) -> str:
+def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
 def matrix(tensor: Tensor, name: str, path: Path) -> Tensor:
-    """A tensor that must have two dimensions, so that it can be transposed.
+    """Check that a tensor has two dimensions, so that it can be transposed.
 
     Raises:
-        LoadError: if it has another number of them.
+        LoadError: if it has another number of dimensions.
     """
     if tensor.ndim != 2:
         raise LoadError(f"'{name}' in {path} has shape {list(tensor.shape)}; a matrix is needed.")
@@ -99,12 +99,12 @@ def matrix(tensor: Tensor, name: str, path: Path) -> Tensor:
 
 
 def transposed(tensor: Tensor, name: str, path: Path) -> Tensor:
-    """A matrix the other way round, laid out anew."""
+    """A matrix transposed, in contiguous memory."""
     return matrix(tensor, name, path).T.contiguous()
 
 
 def scalar(tensor: Tensor, name: str, path: Path) -> float:
-    """The one value of a tensor without extent.
+    """The value of a tensor that holds one number.
 
     Raises:
         LoadError: if it has more than one.
@@ -114,18 +114,18 @@ def scalar(tensor: Tensor, name: str, path: Path) -> float:
     return tensor.item()
 
 
-def check_width(expected: Any, found: int, what: str, path: Path) -> None:
-    """A width that a configuration states is the one that the tensors have.
+def check_width(config_width: Any, width: int, label: str, path: Path) -> None:
+    """Check that a width in a configuration, if it states one, is that of the tensors.
 
     Raises:
-        LoadError: if it is not.
+        LoadError: if they differ.
     """
-    if expected is not None and (isinstance(expected, bool) or expected != found):
+    if config_width is not None and (isinstance(config_width, bool) or config_width != width):
         raise LoadError(
-            f"{path} says {what} = {expected!r}, but the tensors beside it have {found}. "
+            f"{path} says {label} = {config_width!r}, but the tensors beside it have {width}. "
             "Configuration and weights do not belong together."
         )
 
 
-def _list(names: Any) -> str:
+def _quoted(names: Any) -> str:
     return ", ".join(f"'{name}'" for name in names) or "nothing"
