@@ -9,7 +9,14 @@ from pathlib import Path
 
 from saeval.config.folders import cache_folder
 from saeval.errors import UsageError, suggestion
-from saeval.registry.lab_manifest import MANIFEST, WEIGHTS, Row, is_whole, read_rows, write_rows
+from saeval.registry.lab_manifest import (
+    MANIFEST,
+    WEIGHTS,
+    ManifestRow,
+    is_whole,
+    read_rows,
+    write_rows,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +40,7 @@ class Part:
 
     name: str
     """Unique; also a prefix of the names of its outputs."""
-    build: Callable[[Site], Iterable[Row]]
+    build: Callable[[Site], Iterable[ManifestRow]]
     """Makes the outputs below `site.weights` and describes them."""
     outputs: tuple[str, ...]
     """Names of the manifest rows it makes."""

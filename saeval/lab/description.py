@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from saeval.lab.worlds import WORLDS, WorldSpec, find_spec
-from saeval.registry.lab_manifest import Row, read_rows
+from saeval.registry.lab_manifest import ManifestRow, read_rows
 
 LICENCE = "Apache-2.0"
 ABOUT = {
@@ -114,7 +114,7 @@ def _world(spec: WorldSpec) -> Record:
     }
 
 
-def _model_figures(row: Row) -> Record:
+def _model_figures(row: ManifestRow) -> Record:
     site = row.figures.get("site")
     figures = {key: item for key, item in rounded(row.figures).items() if key != "site"}
     if site is not None:
@@ -160,7 +160,7 @@ def _flat(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {"value": value}
 
 
-def _sae_figures(rows: Sequence[Row]) -> Record:
+def _sae_figures(rows: Sequence[ManifestRow]) -> Record:
     """The SAEs by what most of them have figures of; further seeds and checkpoints are counted."""
     shown = sorted((row for row in rows if not _VARIANT.search(row.name)), key=_order)
     counts = Counter(key for row in shown for key in row.figures)
@@ -175,7 +175,7 @@ def _sae_figures(rows: Sequence[Row]) -> Record:
     }
 
 
-def _variants(rows: Sequence[Row]) -> str:
+def _variants(rows: Sequence[ManifestRow]) -> str:
     """How many are of further seeds, and how many are checkpoints; empty if none is either."""
     counts = Counter(match[1] for row in rows if (match := _VARIANT.search(row.name)))
     kinds = [kind for key, kind in (("s", "other seeds"), ("at-", "checkpoints")) if counts[key]]
@@ -184,7 +184,7 @@ def _variants(rows: Sequence[Row]) -> str:
     return f"{number} {saes} of {' and '.join(kinds)}" if number else ""
 
 
-def _order(row: Row) -> tuple[Any, ...]:
+def _order(row: ManifestRow) -> tuple[Any, ...]:
     """By place, then sparsity, then name; what says no L0 comes last."""
     place, _, name = row.name.rpartition("/")
     sparsity = re.search(r"-(\d+)$", name)

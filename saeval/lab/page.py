@@ -12,7 +12,7 @@ from saeval.errors import UsageError
 from saeval.evidence import Evidence, summarise_all, units
 from saeval.lab.zoo.members import MEMBERS, ORACLE, Member
 from saeval.metrics.recovery import cosines, match
-from saeval.registry.lab_manifest import WEIGHTS, Row, read_rows
+from saeval.registry.lab_manifest import WEIGHTS, ManifestRow, read_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 L0_FVU, MCC = "lab/l0-fvu.svg", "lab/mcc.svg"
@@ -57,7 +57,7 @@ other columns are.
 """
 
 
-def page(rows: Mapping[str, Row]) -> str:
+def page(rows: Mapping[str, ManifestRow]) -> str:
     """The page as Markdown."""
     lines = [INTRODUCTION.rstrip("\n")]
     for ground, about in PARTS.items():
@@ -96,17 +96,17 @@ def write_page(docs: Path = DOCS) -> None:
     _plot_mcc(rows, docs / MCC)
 
 
-def _model(ground: str, rows: Mapping[str, Row]) -> str:
+def _model(ground: str, rows: Mapping[str, ManifestRow]) -> str:
     row = rows.get(f"{ground}/model")
     return "none" if row is None else f"`lab://{row.name}`, {row.size / 1e6:.1f} MB"
 
 
-def _site(ground: str, rows: Mapping[str, Row]) -> str:
+def _site(ground: str, rows: Mapping[str, ManifestRow]) -> str:
     row = rows.get(f"{ground}/model")
     return "the activations" if row is None else f"`{row.figures['site']}`"
 
 
-def _models(rows: Mapping[str, Row]) -> list[str]:
+def _models(rows: Mapping[str, ManifestRow]) -> list[str]:
     """What the two models reach."""
     world, othello = rows["world/model"], rows["othello/model"]
     loss, answers = world.figures["loss"]["all"], world.figures["answers"]
@@ -130,7 +130,7 @@ def _models(rows: Mapping[str, Row]) -> list[str]:
     return ["## The models", "", text, games]
 
 
-def _members(ground: str, rows: Mapping[str, Row]) -> list[Member]:
+def _members(ground: str, rows: Mapping[str, ManifestRow]) -> list[Member]:
     """The zoo on a ground as far as it is built, and the ground's oracle."""
     oracle = Member(ground, ORACLE, 0)
     zoo = [m for m in MEMBERS if m.ground == ground]
@@ -138,7 +138,7 @@ def _members(ground: str, rows: Mapping[str, Row]) -> list[Member]:
     return [m for m in members if m.name in rows]
 
 
-def _table(members: Sequence[Member], rows: Mapping[str, Row]) -> list[str]:
+def _table(members: Sequence[Member], rows: Mapping[str, ManifestRow]) -> list[str]:
     """One line an architecture and sparsity: the mean over seeds, and their spread."""
     names = list(rows[members[0].name].figures)
     lines = [f"| SAE | seeds | {' | '.join(names)} |", "|---|---|" + "---:|" * len(names)]
@@ -191,7 +191,7 @@ def _spread(values: Sequence[float | None]) -> str:
     return mean if len(given) == 1 else f"{mean} ± {(max(given) - min(given)) / 2:.2g}"
 
 
-def _plot_l0_fvu(rows: Mapping[str, Row], path: Path) -> None:
+def _plot_l0_fvu(rows: Mapping[str, ManifestRow], path: Path) -> None:
     """One line an architecture of `lab/world`, one point a sparsity, a cross a null."""
     figure, axes = _axes("latents a token (L0)", "fraction of variance unexplained")
     members = [m for m in MEMBERS if m.ground == "world" and m.name in rows and not m.seed]
@@ -210,7 +210,7 @@ def _plot_l0_fvu(rows: Mapping[str, Row], path: Path) -> None:
     _save(figure, path)
 
 
-def _plot_mcc(rows: Mapping[str, Row], path: Path) -> None:
+def _plot_mcc(rows: Mapping[str, ManifestRow], path: Path) -> None:
     """One row an architecture of `lab/synthetic/base`, one point a seed."""
     figure, axes = _axes("mean correlation with the planted directions (MCC)", "")
     members = [m for m in MEMBERS if m.ground == "synthetic/base" and m.name in rows]

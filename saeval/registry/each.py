@@ -1,4 +1,4 @@
-"""Families of records: what `each` of a registry file stands for, and how placeholders are filled.
+"""Families of records: what `each` in a registry file stands for, and how placeholders are filled.
 
     - each: {layer: 0..11, width: [16k, 65k]}     # every combination
       id: release/{layer}/{width}
@@ -6,9 +6,9 @@
       id: release/{layer}-{l0}                              # stand for a row of each
       expected: {l0: "{l0}"}
 
-Values are a list, a range such as 0..11, or numbers divided by blanks. A field that is nothing but
-a placeholder keeps the type of what it is replaced by. Where names go together within combinations,
-a list may hold mappings: `width: [{width: 4k, power: 12}, ...]`.
+Values are a list, a range such as 0..11, or numbers separated by blanks. A field that consists of
+a placeholder alone takes the type of the value that replaces it. Where some names vary together
+within the combinations, a list may hold mappings: `width: [{width: 4k, power: 12}, ...]`.
 """
 
 import itertools
@@ -26,44 +26,44 @@ _NUMBERS = re.compile(r"\d+(?: \d+)+")
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 Fill = Callable[[tuple[Any, ...]], Any]
-"""From a row's values to a field's value."""
+"""Computes a field's value from the values of a row."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Names of placeholders, and the rows of values that they take together."""
+    """Names of placeholders, and rows that hold one value for each of them."""
 
     names: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
 
     def is_plain(self) -> bool:
-        """Whether every value can stand anywhere in an id or a source: numbers, and words."""
+        """Whether all values are numbers and simple words, which are valid anywhere in an id."""
         values = {value for row in self.rows for value in row if type(value) in (int, float, str)}
         kinds = {type(value) for row in self.rows for value in row}
-        return kinds <= {int, float, str} and all(_WORD.fullmatch(str(one)) for one in values)
+        return kinds <= {int, float, str} and all(_WORD.fullmatch(str(value)) for value in values)
 
 
-def expanded(record: Any, where: str) -> Iterator[dict[str, Any]]:
-    """The record itself, or one record for each row that its `each` gives.
+def expand_record(record: Any, where: str) -> Iterator[dict[str, Any]]:
+    """Yield the record itself, or one record per row of its `each`.
 
     Raises:
-        RegistryError: if it is no mapping, or its `each` is malformed or lacks a name.
+        RegistryError: if the record is not a mapping, or its `each` is malformed or lacks a name.
     """
-    values = mapping(record, where)
+    values = record_fields(record, where)
     if "each" not in values:
         yield values
         return
     table = read_table(values.pop("each"), where)
-    fills = {key: filler(value, table.names, where) for key, value in values.items()}
+    fills = {key: make_fill(value, table.names, where) for key, value in values.items()}
     for row in table.rows:
         yield {key: values[key] if fill is None else fill(row) for key, fill in fills.items()}
 
 
-def mapping(record: Any, where: str) -> dict[str, Any]:
-    """A record's fields.
+def record_fields(record: Any, where: str) -> dict[str, Any]:
+    """A new dict of a record's fields.
 
     Raises:
-        RegistryError: if it is no mapping.
+        RegistryError: if the record is not a mapping.
     """
     if not isinstance(record, Mapping):
         raise RegistryError(f"{where}: expected a mapping of fields, not {record!r}.")
@@ -71,15 +71,16 @@ def mapping(record: Any, where: str) -> dict[str, Any]:
 
 
 def read_table(each: Any, where: str) -> Table:
-    """What an `each` stands for.
+    """The table of values that an `each` stands for.
 
     Raises:
-        RegistryError: if it is malformed, or its rows give different names.
+        RegistryError: if `each` is malformed, or its rows give different names.
     """
     if isinstance(each, list) and each and all(isinstance(row, dict) for row in each):
         names = _same_names(each, where)
-        spread = [[_values(row[name]) or [row[name]] for name in names] for row in each]
-        return Table(names, [one for row in spread for one in itertools.product(*row)])
+        # A cell such as `52 97` holds several values: its row stands for one row per value.
+        choices = [[_values(row[name]) or [row[name]] for name in names] for row in each]
+        return Table(names, [row for cells in choices for row in itertools.product(*cells)])
     if isinstance(each, dict) and each:
         axes = [_axis(name, values, f"{where}: each.{name}") for name, values in each.items()]
         names = tuple(name for axis in axes for name in axis.names)
@@ -91,14 +92,14 @@ def read_table(each: Any, where: str) -> Table:
 
 
 def _axis(name: str, values: Any, where: str) -> Table:
-    """One dimension of a grid: values of one name, or of several that go together."""
-    found = _values(values)
-    if not found:
+    """One dimension of a grid: the values of one name, or of several names that vary together."""
+    items = _values(values)
+    if not items:
         raise RegistryError(f"{where} must be a list or a range such as 0..11, not {values!r}.")
-    if all(isinstance(value, dict) for value in found):
-        names = _same_names(found, where)
-        return Table(names, [tuple(value[one] for one in names) for value in found])
-    return Table((name,), [(value,) for value in found])
+    if all(isinstance(item, dict) for item in items):
+        names = _same_names(items, where)
+        return Table(names, [tuple(item[key] for key in names) for item in items])
+    return Table((name,), [(item,) for item in items])
 
 
 def _same_names(rows: Sequence[Mapping[str, Any]], where: str) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ def _same_names(rows: Sequence[Mapping[str, Any]], where: str) -> tuple[str, ...
 
 
 def _values(value: Any) -> Sequence[Any] | None:
-    """What a list, a range such as 0..11 or `9 17 22` stands for; None of anything else."""
+    """The values of a list, a range such as 0..11 or `9 17 22`; None for anything else."""
     if isinstance(value, list):
         return value
     if not isinstance(value, str):
@@ -120,44 +121,47 @@ def _values(value: Any) -> Sequence[Any] | None:
     return range(int(bounds[1]), int(bounds[2]) + 1) if bounds else None
 
 
-def filler(value: Any, names: Sequence[str], where: str) -> Fill | None:
-    """How a field is filled from a row; None if it holds no placeholder.
+def make_fill(value: Any, names: Sequence[str], where: str) -> Fill | None:
+    """The function that fills a field from a row; None if the field has no placeholder.
+
+    A registry has thousands of rows, so the field's text is parsed once, here, and a fill only
+    formats it.
 
     Raises:
-        RegistryError: if a placeholder is none of the names.
+        RegistryError: if a placeholder is not among the names.
     """
     if isinstance(value, Mapping):
-        return _parts(
-            list(value.values()), names, where, lambda inner: dict(zip(value, inner, strict=True))
+        return _fill_parts(
+            list(value.values()), names, where, lambda parts: dict(zip(value, parts, strict=True))
         )
     if isinstance(value, list):
-        return _parts(value, names, where, list)
-    if not isinstance(value, str) or not (used := _PLACEHOLDER.findall(value)):
+        return _fill_parts(value, names, where, list)
+    if not isinstance(value, str) or not (placeholders := _PLACEHOLDER.findall(value)):
         return None
-    for name in used:
+    for name in placeholders:
         if name not in names:
             raise RegistryError(f"{where}: 'each' gives no value for {{{name}}}.")
-    places = [names.index(name) for name in used]
+    columns = [names.index(name) for name in placeholders]
     if _PLACEHOLDER.fullmatch(value):
-        return itemgetter(places[0])
-    form = _PLACEHOLDER.sub("%s", value.replace("%", "%%"))
-    if len(places) == 1:
-        return lambda row, place=places[0]: form % (row[place],)
-    pick = itemgetter(*places)
-    return lambda row: form % pick(row)
+        return itemgetter(columns[0])
+    template = _PLACEHOLDER.sub("%s", value.replace("%", "%%"))
+    if len(columns) == 1:
+        return lambda row, column=columns[0]: template % (row[column],)
+    cells = itemgetter(*columns)
+    return lambda row: template % cells(row)
 
 
-def _parts(
-    values: Sequence[Any], names: Sequence[str], where: str, joined: Callable[[list[Any]], Any]
+def _fill_parts(
+    values: Sequence[Any], names: Sequence[str], where: str, collect: Callable[[list[Any]], Any]
 ) -> Fill | None:
-    """How a list or mapping is filled, part by part."""
-    fills = [filler(value, names, where) for value in values]
+    """The function that fills a list or mapping part by part; None if no part has placeholders."""
+    fills = [make_fill(value, names, where) for value in values]
     if not any(fills):
         return None
     pairs = list(zip(values, fills, strict=True))
-    return lambda row: joined([value if fill is None else fill(row) for value, fill in pairs])
+    return lambda row: collect([value if fill is None else fill(row) for value, fill in pairs])
 
 
 def is_text(value: Any) -> bool:
-    """Whether a field is text whatever the row: not a placeholder alone."""
+    """Whether a field is text for every row: a string, but not a placeholder alone."""
     return isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is None

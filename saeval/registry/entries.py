@@ -12,7 +12,7 @@ SetKind = Literal["seeds", "layers", "sparsities", "architectures", "checkpoints
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 NAME = re.compile(rf"{_PART}(/{_PART})*")
-"""What ids and set names look like: parts divided by slashes, no spaces, no `*?[]@:`."""
+"""What ids and set names look like: parts separated by slashes, no spaces, no `*?[]@:`."""
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -50,8 +50,8 @@ class Source:
 
     @classmethod
     def _parse_hub(cls, text: str, rest: str) -> "Source":
-        place, at, revision = rest.partition("@")
-        parts = place.rstrip("/").split("/")
+        address, at, revision = rest.partition("@")
+        parts = address.rstrip("/").split("/")
         repository, path = "/".join(parts[:2]), "/".join(parts[2:])
         malformed = any(part in ("", ".", "..") or "\\" in part for part in parts)
         if malformed or not _REPOSITORY.fullmatch(repository) or (at and not revision):
@@ -59,75 +59,76 @@ class Source:
         return cls("hf", path, repository, revision or None)
 
     def __str__(self) -> str:
-        place = "/".join(part for part in (self.repository, self.path) if part)
-        return f"{self.scheme}://{place}" + (f"@{self.revision}" if self.revision else "")
+        address = "/".join(part for part in (self.repository, self.path) if part)
+        return f"{self.scheme}://{address}" + (f"@{self.revision}" if self.revision else "")
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Figures that whoever published an SAE gives for it. Checked when it meets its model."""
+    """Figures that the publisher of an SAE gives for it. The preflight checks them."""
 
     l0: float | None = None
-    """Mean active latents a token, above 0."""
+    """Mean number of active latents per token, above 0."""
     fvu: float | None = None
     """Fraction of variance unexplained, at least 0."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One SAE that a registry file lists. Unknown is None, never guessed."""
+    """One SAE that a registry file lists. What is unknown is None, never guessed."""
 
     id: str
     source: str
-    """As `Source.parse` reads it."""
+    """Where its files lie, in the form that `Source.parse` reads."""
     loader: str | None = None
-    """Name of the loader; None: recognised from the files."""
+    """Name of the loader; None: the loader is recognised from the files."""
     model: str | None = None
     """Base model, `org/name` or `org/name@revision`; None: what the files say."""
     site: str | None = None
     """Site or alias that is read, several with commas (in a file also as a list); None: what the
     files say."""
     write_site: str | None = None
-    """Site or alias that is reconstructed, likewise; None: the read site."""
+    """Site or alias that is reconstructed, several with commas; None: the read site."""
     revision: str | None = None
-    """Commit, branch or tag of the source; None: pinned at the first fetch."""
+    """Commit, branch or tag of the source; None: the commit of the first fetch is pinned."""
     sha256: str | None = None
-    """Hash of the files, as `registry.hashes.content_sha256` computes it; None: pinned likewise."""
+    """`registry.hashes.content_sha256` of the files; None: that of the first fetch is pinned."""
     expected: Expected = field(default_factory=Expected)
     prepend_bos: bool | None = None
-    """Whether training rows began with BOS; None: what the files say."""
+    """Whether the rows of the training began with BOS; None: what the files say."""
     centred: bool | None = None
     """Trained on centred (TransformerLens-processed) activations; None: what the files say."""
     input_scale: float | None = None
-    """Constant that training activations were multiplied by and that the files do not tell."""
+    """Constant that the training activations were multiplied by, where the files do not give it."""
     license: str | None = None
     notes: str | None = None
     file: Path = Path()
     """Registry file that lists it. `file://` sources lie below its folder."""
 
 
-def varied(entry: Entry, names: Sequence[str], values: Iterable[Any]) -> Entry:
-    """The same entry with other values in the named fields, which are taken as they are.
+def replace_fields(entry: Entry, names: Sequence[str], values: Iterable[Any]) -> Entry:
+    """A copy of the entry with other values in the named fields; the values are not checked.
 
-    A frozen dataclass sets its eighteen fields one by one, which for a registry's thousands of
-    entries takes longer than reading its file.
+    `dataclasses.replace` sets the fields of a frozen dataclass one by one. For the thousands of
+    entries of a registry that takes longer than reading its file, so the copy's `__dict__` is set
+    at once.
     """
     fields = entry.__dict__.copy()
     fields.update(zip(names, values, strict=True))
-    other = object.__new__(Entry)
-    object.__setattr__(other, "__dict__", fields)
-    return other
+    copy = object.__new__(Entry)
+    object.__setattr__(copy, "__dict__", fields)
+    return copy
 
 
 @dataclass(frozen=True)
 class EntrySet:
-    """SAEs that belong together in one respect, for group tasks and comparisons."""
+    """SAEs that belong together, for tasks on groups and for comparisons."""
 
     name: str
     kind: SetKind
-    """In what respect its members differ."""
+    """The respect in which its members differ."""
     members: tuple[str, ...]
-    """Ids, in order."""
+    """Ids of the SAEs, in order."""
     notes: str | None = None
     file: Path = Path()
     """Registry file that lists it."""
@@ -151,13 +152,13 @@ class FolderRef:
     """SAE files that no registry lists: a local folder or file, or a source as typed."""
 
     name: str
-    """What tables call it: the own name of a folder or file, or the source as typed."""
+    """Its name in tables: the last part of a folder's or file's path, or the source as typed."""
     source: str
-    """Absolute path, or as `Source.parse` reads it."""
+    """Absolute path, or a source in the form that `Source.parse` reads."""
 
 
 def check_entry(entry: Entry) -> None:
-    """Check what types alone do not say.
+    """Check what the types of the fields cannot ensure.
 
     Raises:
         UsageError: naming the field, its value and what it must be.

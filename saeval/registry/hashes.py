@@ -28,7 +28,7 @@ def content_sha256(path: Path) -> str:
 def files_below(folder: Path) -> Iterator[Path]:
     """All files of a folder and its subfolders that are not hidden, sorted by relative path."""
     files = (file for file in folder.rglob("*") if file.is_file())
-    shown = {file.relative_to(folder).as_posix(): file for file in files}
+    by_name = {file.relative_to(folder).as_posix(): file for file in files}
     for name in sorted(shown):
         if not any(part.startswith(".") for part in name.split("/")):
-            yield shown[name]
+            yield by_name[name]

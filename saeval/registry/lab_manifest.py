@@ -1,4 +1,4 @@
-"""The lab's manifest: what each trained thing is, how it was made, and how good it was found."""
+"""The lab's manifest: what each folder of weights is, how it was made, and its measured quality."""
 
 import json
 import os
@@ -16,7 +16,7 @@ WEIGHTS = ROOT / "weights"
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One folder of weights."""
 
     name: str
@@ -28,22 +28,22 @@ class Row:
     size: int
     """Bytes of all its files."""
     recipe: Mapping[str, Any]
-    """All that it takes to make it again, seeds included. JSON values."""
+    """All that is needed to make it again, seeds included. JSON values."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """What was measured on the files as they are, rounded weights and all. JSON values."""
+    """Measurements on the files as stored, with rounded weights. JSON values."""
 
 
 def make_row(
     name: str, about: str, recipe: Mapping[str, Any], figures: Mapping[str, Any],
     *, weights: Path = WEIGHTS,
-) -> Row:  # fmt: skip
+) -> ManifestRow:  # fmt: skip
     """Describe the folder that was just written."""
     folder = weights / name
-    size = sum(f.stat().st_size for f in folder.iterdir() if f.is_file())
-    return Row(name, about, content_sha256(folder), size, recipe, figures)
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return ManifestRow(name, about, content_sha256(folder), size, recipe, figures)
 
 
-def read_rows(path: Path = MANIFEST) -> dict[str, Row]:
+def read_rows(path: Path = MANIFEST) -> dict[str, ManifestRow]:
     """All rows by name; none if nothing was built yet.
 
     Raises:
@@ -52,7 +52,7 @@ def read_rows(path: Path = MANIFEST) -> dict[str, Row]:
     if not path.exists():
         return {}
     try:
-        rows = [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+        rows = [ManifestRow(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise DataError(
             f"'{path}' is no manifest of the lab ({error}); build the lab again or restore the file"
@@ -60,23 +60,23 @@ def read_rows(path: Path = MANIFEST) -> dict[str, Row]:
     return {row.name: row for row in rows}
 
 
-def write_rows(new: Iterable[Row], path: Path = MANIFEST) -> None:
+def write_rows(new: Iterable[ManifestRow], path: Path = MANIFEST) -> None:
     """Add rows, or replace those of the same names; the file is written whole or not at all.
 
-    Builders at work side by side wait for each other.
+    Builders that run at the same time wait for each other.
     """
     from filelock import FileLock
 
-    made = {row.name: row for row in new}
+    new_rows = {row.name: row for row in new}
     with FileLock(path.with_suffix(".lock")):
-        rows = read_rows(path) | made
+        rows = read_rows(path) | new_rows
         text = json.dumps([asdict(rows[name]) for name in sorted(rows)], indent=1)
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(path)
 
 
-def is_whole(row: Row, weights: Path = WEIGHTS) -> bool:
-    """Whether the row's folder is there and holds what was measured."""
+def is_whole(row: ManifestRow, weights: Path = WEIGHTS) -> bool:
+    """Whether the row's folder exists and its content has the row's hash."""
     folder = weights / row.name
     return folder.is_dir() and content_sha256(folder) == row.sha256

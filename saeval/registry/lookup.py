@@ -1,4 +1,4 @@
-"""All SAEs known here: the lab's registry, saeval's own and the user's, and what a name means."""
+"""All listed SAEs, from the registries of the lab, saeval and the user; and what a name means."""
 
 import fnmatch
 import gc
@@ -32,12 +32,12 @@ class Registry:
     sets: Mapping[str, EntrySet]
     models: Mapping[str, BaseModel]
     files: tuple[Path, ...]
-    """Where all this was read."""
+    """Registry files that were read."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What one `--sae` names."""
+    """The SAEs that one `--sae` names."""
 
     members: tuple[Entry | FolderRef, ...]
     group: EntrySet | None = None
@@ -47,13 +47,13 @@ class Selection:
 
 
 def registry_files(beside: str | Path | None = None) -> tuple[Path, ...]:
-    """The registries of the lab, saeval, the user and the working folder that exist, and one more.
+    """The existing registries of the lab, saeval, the user and the working folder, and `beside`.
 
-    A file that says the same as an earlier one, byte for byte, is that file again: so saeval's own
-    checkout is a working folder like any other.
+    A file with the same bytes as an earlier one is left out. So saeval works within its own
+    checkout, where the working folder has a copy of saeval's registry.
 
     Raises:
-        RegistryError: if the one more cannot be read.
+        RegistryError: if `beside` cannot be read.
     """
     files: dict[bytes, Path] = {}
     for path in (*lasting_files(), Path.cwd() / FILE_NAME):
@@ -69,7 +69,7 @@ def registry_files(beside: str | Path | None = None) -> tuple[Path, ...]:
 
 
 def lasting_files() -> tuple[Path, ...]:
-    """Where the registries lie that are read in whatever working folder: not all need exist."""
+    """Paths of the registries that are read in every working folder. Not all need to exist."""
     package = Path(__file__).parents[1]
     shipped = package / "data" / FILE_NAME
     return (
@@ -90,43 +90,48 @@ def load_registry(files: Sequence[Path] | None = None) -> Registry:
             nothing lists.
     """
     paths = tuple(registry_files() if files is None else files)
-    with _uncollected():
-        return _merged_files(paths, [read_registry_file(path) for path in paths])
+    with _without_collection():
+        return _merge_files(paths, [read_registry_file(path) for path in paths])
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection, which would walk thousands of new records that all remain."""
-    was = gc.isenabled()
+def _without_collection() -> Iterator[None]:
+    """While open, garbage is not collected: that would walk thousands of records that remain."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()
 
 
-def _merged_files(paths: tuple[Path, ...], read: Sequence[RegistryFile]) -> Registry:
-    entries = _merged("id", [(file.path, {sae.id: sae for sae in file.entries}) for file in read])
-    groups = _merged("set", [(file.path, {each.name: each for each in file.sets}) for file in read])
-    models = _merged(
-        "model", [(file.path, {model.id: model for model in file.models}) for file in read]
+def _merge_files(paths: tuple[Path, ...], files: Sequence[RegistryFile]) -> Registry:
+    entries = _merge_records(
+        "id", [(file.path, {sae.id: sae for sae in file.entries}) for file in files]
+    )
+    groups = _merge_records(
+        "set", [(file.path, {group.name: group for group in file.sets}) for file in files]
+    )
+    models = _merge_records(
+        "model", [(file.path, {model.id: model for model in file.models}) for file in files]
     )
     ids = _Ids(tuple(entries))
     sets = {name: _with_members(group, ids) for name, group in groups.items()}
-    if both := entries.keys() & sets.keys():
-        raise RegistryError(f"'{min(both)}' names both an SAE and a set. Rename one.")
+    if duplicates := entries.keys() & sets.keys():
+        raise RegistryError(f"'{min(duplicates)}' names both an SAE and a set. Rename one.")
     return Registry(entries, sets, models, paths)
 
 
-def _merged(what: str, files: Sequence[tuple[Path, Mapping[str, T]]]) -> dict[str, T]:
+def _merge_records(kind: str, files: Sequence[tuple[Path, Mapping[str, T]]]) -> dict[str, T]:
     merged: dict[str, T] = {}
     for path, records in files:
-        if both := merged.keys() & records.keys():
-            name = min(both)
-            home = next(other for other, earlier in files if name in earlier)
+        if duplicates := merged.keys() & records.keys():
+            name = min(duplicates)
+            first_path = next(other for other, earlier in files if name in earlier)
             raise RegistryError(
-                f"{what} '{name}' is listed in '{home}' and in '{path}'. Rename or remove one."
+                f"{kind} '{name}' is listed in '{first_path}' and in '{path}'. Rename or "
+                "remove one."
             )
         merged |= records
     return merged
@@ -134,53 +139,53 @@ def _merged(what: str, files: Sequence[tuple[Path, Mapping[str, T]]]) -> dict[st
 
 @dataclass(frozen=True)
 class _Ids:
-    """Ids in the order in which files list them, and sorted, so that a prefix is found at once."""
+    """Ids in the order of the files, and sorted, so that those with a prefix are a slice."""
 
-    listed: tuple[str, ...]
+    in_order: tuple[str, ...]
 
     @cached_property
-    def places(self) -> Mapping[str, int]:
-        """Where each id stands in the list."""
-        return {name: place for place, name in enumerate(self.listed)}
+    def positions(self) -> Mapping[str, int]:
+        """The position of each id in the order of the files."""
+        return {name: position for position, name in enumerate(self.in_order)}
 
     @cached_property
     def sorted(self) -> Sequence[str]:
         """The ids in alphabetical order."""
-        return sorted(self.listed)
+        return sorted(self.in_order)
 
-    def beginning(self, start: str) -> list[str]:
-        """Ids that begin in one way, in the order of the list."""
-        begin = bisect_left(self.sorted, start)
-        end = bisect_left(self.sorted, start + chr(sys.maxunicode))
-        return sorted(self.sorted[begin:end], key=self.places.__getitem__)
+    def with_prefix(self, prefix: str) -> list[str]:
+        """Ids that begin with a prefix, in the order of the files."""
+        begin = bisect_left(self.sorted, prefix)
+        end = bisect_left(self.sorted, prefix + chr(sys.maxunicode))
+        return sorted(self.sorted[begin:end], key=self.positions.__getitem__)
 
 
 def _with_members(group: EntrySet, ids: _Ids) -> EntrySet:
     """The set with its globs resolved; a member named twice counts once."""
     members: dict[str, None] = {}
     for member in group.members:
-        names = [member] if member in ids.places else _matching(member, ids)
+        names = [member] if member in ids.positions else _matching_ids(member, ids)
         if not names:
-            near = suggestion(member, ids.listed)
+            near = suggestion(member, ids.in_order)
             raise RegistryError(f"Set '{group.name}': nothing is called '{member}'.{near}")
         members.update(dict.fromkeys(names))
     return replace(group, members=tuple(members))
 
 
-def _matching(pattern: str, ids: _Ids) -> list[str]:
-    """Names that a glob matches, `*` across slashes too; none if it is no glob."""
+def _matching_ids(pattern: str, ids: _Ids) -> list[str]:
+    """Ids that a glob matches, where `*` matches slashes too; none if the text is not a glob."""
     wildcard = _WILDCARD.search(pattern)
     if wildcard is None:
         return []
     start = pattern[: wildcard.start()]
     if pattern == f"{start}*":
-        return ids.beginning(start)
+        return ids.with_prefix(start)
     match = re.compile(fnmatch.translate(pattern)).match
-    return [name for name in ids.beginning(start) if match(name)]
+    return [name for name in ids.with_prefix(start) if match(name)]
 
 
 def resolve(text: str, registry: Registry) -> Selection:
-    """What a name given to `--sae` means.
+    """The SAEs that a name given to `--sae` means.
 
     In this order: a registry id, a set, a source (`hf://org/repo/path@revision`, `lab://name`), a
     local folder or a file of one, a glob over ids, a glob over folders and files. A glob forms no
@@ -190,50 +195,50 @@ def resolve(text: str, registry: Registry) -> Selection:
         UsageError: if it is none of these; the nearest names are offered.
     """
     if text in registry.entries:
-        return Selection((registry.entries[text],), note=_also_folder(text))
+        return Selection((registry.entries[text],), note=_folder_note(text))
     if group := registry.sets.get(text):
         members = tuple(registry.entries[member] for member in group.members)
-        return Selection(members, group, _also_folder(text))
+        return Selection(members, group, _folder_note(text))
     if "://" in text:
         return Selection((_typed_source(text),))
     folder = Path(text).expanduser()
     if folder.exists():
         return Selection((local(folder),))
-    here = _matching_here(text)
-    if ids := _matching(text, _Ids(tuple(registry.entries))):
-        note = _also_folders(text, here) if here else None
+    paths = _matching_paths(text)
+    if ids := _matching_ids(text, _Ids(tuple(registry.entries))):
+        note = _folders_note(text, paths) if paths else None
         return Selection(tuple(registry.entries[name] for name in ids), note=note)
-    if here:
-        return Selection(tuple(map(local, here)))
-    raise _unknown(text, registry)
+    if paths:
+        return Selection(tuple(map(local, paths)))
+    raise _unknown_name(text, registry)
 
 
 def local(path: Path) -> FolderRef:
     """A folder or file under its own name, however its path is typed.
 
-    So relative and absolute paths, `./`, `..`, `~`, a slash at the end and symbolic links give one
-    name, the same on every machine. Who asks for several of one name tells them apart.
+    So relative and absolute paths, `./`, `..`, `~`, a slash at the end and symbolic links give the
+    same name, on every machine. Several folders may have one name: the caller tells them apart.
     """
-    place = path.resolve()
-    return FolderRef(place.name or str(place), str(place))
+    absolute = path.resolve()
+    return FolderRef(absolute.name or str(absolute), str(absolute))
 
 
-def _matching_here(pattern: str) -> list[Path]:
-    """Folders and files that a glob matches, in natural order (2 before 10); none if it is no glob.
+def _matching_paths(pattern: str) -> list[Path]:
+    """Folders and files that a glob matches, in natural order (2 before 10); none without a glob.
 
-    As in a shell, hidden ones are matched only by name, and `**` goes through all levels.
+    As in a shell, hidden files match only patterns with a dot, and `**` goes through all levels.
     """
     if _WILDCARD.search(pattern) is None:
         return []
     paths = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207  hides .x
-    return [Path(path) for path in sorted(paths, key=_natural)]
+    return [Path(path) for path in sorted(paths, key=_natural_key)]
 
 
-def _natural(text: str) -> list[tuple[int, str]]:
+def _natural_key(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in _NUMBER.split(text)]
 
 
-def _also_folder(text: str) -> str | None:
+def _folder_note(text: str) -> str | None:
     if not Path(text).is_dir():
         return None
     return (
@@ -242,9 +247,9 @@ def _also_folder(text: str) -> str | None:
     )
 
 
-def _also_folders(text: str, here: Sequence[Path]) -> str:
+def _folders_note(text: str, paths: Sequence[Path]) -> str:
     return (
-        f"'{text}' matches registry ids and also {len(here)} of the folders and files here; the "
+        f"'{text}' matches registry ids and also {len(paths)} of the folders and files here; the "
         f"registry's were taken. For those here write './{text}'."
     )
 
@@ -256,7 +261,7 @@ def _typed_source(text: str) -> FolderRef:
     return FolderRef(str(source), text)
 
 
-def _unknown(text: str, registry: Registry) -> UsageError:
+def _unknown_name(text: str, registry: Registry) -> UsageError:
     if _WILDCARD.search(text):
         return UsageError(
             f"No registry id matches '{text}', and no folder. `saeval ls saes` lists the ids; a "

@@ -40,7 +40,7 @@ _ORGANISATIONS = (
     (r"stablelm.*", "stabilityai"),
     (r"tinystories-.+", "roneneldan"),
 )
-"""Families whose short name is the last part of the id, in whatever letter case."""
+"""Patterns of names that are the last part of the id in any letter case, and its first part."""
 
 _GEMMA_3 = re.compile(r"(?:google/)?gemma-v?3-(?P<size>\d+[bm])(?P<kind>-pt|-it)?", re.IGNORECASE)
 """Gemma Scope 2 writes v3 for 3, and `-pt` where the hub's id of the smallest has none."""
@@ -48,22 +48,22 @@ _TINY_STORIES = re.compile(r"tiny-stories-(?P<rest>.+)", re.IGNORECASE)
 
 
 def canonical_name(name: str) -> str:
-    """Hugging Face id of a model name; a name that already is one comes back unchanged.
+    """Hugging Face id of a model name; a Hugging Face id is returned unchanged.
 
-    Ids do not depend on letter case at the hub, so `gemma-2-2b` and `Gemma-2-2B` both work.
+    The hub ignores the letter case of ids, so `gemma-2-2b` and `Gemma-2-2B` both work.
 
     Source: the official names and aliases of TransformerLens's `loading_from_pretrained`.
     """
-    if gemma := _GEMMA_3.fullmatch(name):
-        size, kind = gemma["size"].lower(), (gemma["kind"] or "").lower()
+    if gemma_match := _GEMMA_3.fullmatch(name):
+        size, kind = gemma_match["size"].lower(), (gemma_match["kind"] or "").lower()
         return f"google/gemma-3-{size}{'' if (size, kind) == ('270m', '-pt') else kind}"
     if "/" in name:
         return name
-    known = RENAMED.get(name.lower())
-    if known is not None:
-        return known
-    if story := _TINY_STORIES.fullmatch(name):
-        return f"roneneldan/TinyStories-{story['rest']}"
+    renamed = RENAMED.get(name.lower())
+    if renamed is not None:
+        return renamed
+    if tiny_stories := _TINY_STORIES.fullmatch(name):
+        return f"roneneldan/TinyStories-{tiny_stories['rest']}"
     for pattern, organisation in _ORGANISATIONS:
         if re.fullmatch(pattern, name, re.IGNORECASE):
             return f"{organisation}/{name}"

@@ -16,7 +16,7 @@ from saeval.errors import ModelError, UsageError
 from saeval.lab import description
 from saeval.lab.worlds import WORLDS
 from saeval.models import load_model
-from saeval.registry.lab_manifest import Row
+from saeval.registry.lab_manifest import ManifestRow
 from saeval.running.preflight.checks import Claims, check_model
 from saeval.sae import SAE
 from saeval.sae.architectures.random import random_topk
@@ -55,8 +55,8 @@ def test_core_reads_the_labs_text_on_the_labs_model() -> None:
     assert {"fvu", "ce_loss_score"} <= scores.keys()
 
 
-def _row(name: str, **figures: object) -> Row:
-    return Row(name, f"What {name} is.", "0" * 64, 1_500_000, {"seed": 3}, figures)
+def _row(name: str, **figures: object) -> ManifestRow:
+    return ManifestRow(name, f"What {name} is.", "0" * 64, 1_500_000, {"seed": 3}, figures)
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_parts_are_built_after_their_needs(tmp_path: Path) -> None:
     done: list[str] = []
 
     def make(name: str):  # noqa: ANN202  # a local factory
-        def run(site: build.Site) -> list[manifest.Row]:
+        def run(site: build.Site) -> list[manifest.ManifestRow]:
             (site.weights / name).mkdir(parents=True)
             (site.weights / name / "w").write_text(name)
             done.append(name)

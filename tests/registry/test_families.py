@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from saeval.errors import RegistryError
-from saeval.registry.each import expanded
+from saeval.registry.each import expand_record
 from saeval.registry.entries import Entry, Expected
-from saeval.registry.families import written
+from saeval.registry.families import families_yaml
 from saeval.registry.lookup import load_registry
 
 
@@ -25,21 +25,21 @@ from saeval.registry.lookup import load_registry
 )
 def test_every_form_of_each(each: Any, ids: list[str]) -> None:
     """Lists, ranges, numbers divided by blanks, and rows of one value or several."""
-    records = expanded({"each": each, "id": "x-{n}", "more": "{n}"}, "here")
+    records = expand_record({"each": each, "id": "x-{n}", "more": "{n}"}, "here")
     assert [record["id"] for record in records] == [f"x-{one}" for one in ids]
 
 
 def test_a_placeholder_alone_keeps_its_type() -> None:
     """Numbers stay numbers where they stand alone, wherever in a record."""
     record = {"each": [{"n": 3, "l0": 2.5}], "id": "{n}%", "l": ["{n}"], "e": {"l0": "{l0}"}}
-    assert list(expanded(record, "here")) == [{"id": "3%", "l": [3], "e": {"l0": 2.5}}]
+    assert list(expand_record(record, "here")) == [{"id": "3%", "l": [3], "e": {"l0": 2.5}}]
 
 
 @pytest.mark.parametrize("each", [{}, [], 3, {"n": 1}, {"n": []}, [{"n": 1}, {"m": 1}]])
 def test_what_each_may_not_be(each: Any) -> None:
     """Nothing, or rows of different names, are refused."""
     with pytest.raises(RegistryError, match=r"here.*each"):
-        list(expanded({"each": each, "id": "x"}, "here"))
+        list(expand_record({"each": each, "id": "x"}, "here"))
 
 
 def entry(layer: int, width: str, l0: float | None, **more: Any) -> Entry:
@@ -77,7 +77,7 @@ def test_families_are_the_entries_they_were_written_from(
 ) -> None:
     """Written and read again, the same entries come back with every field."""
     path = tmp_path / "registry.yaml"
-    path.write_text("saes:\n" + written(entries))
+    path.write_text("saes:\n" + families_yaml(entries))
     found = load_registry([path]).entries
     for one in entries:
         back = found[one.id]
@@ -93,5 +93,5 @@ def test_families_are_the_entries_they_were_written_from(
 def test_what_goes_together_is_written_once() -> None:
     """Every combination is a grid of two lines, however many entries it stands for."""
     grid = [entry(n, width, None) for n in range(40) for width in ("16k", "65k")]
-    assert "layer: 0..39" in written(grid)
-    assert len(written(grid).splitlines()) < 8
+    assert "layer: 0..39" in families_yaml(grid)
+    assert len(families_yaml(grid).splitlines()) < 8

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from saeval.lab.build import Part, Site
-from saeval.registry.lab_manifest import Row, make_row, read_rows
+from saeval.registry.lab_manifest import ManifestRow, make_row, read_rows
 
 if TYPE_CHECKING:
     from saeval.lab.oracles import Labelled
@@ -24,7 +24,7 @@ ABOUT = (
 )
 
 
-def build_oracle(site: Site) -> Iterable[Row]:
+def build_oracle(site: Site) -> Iterable[ManifestRow]:
     """Fit the probes, write them in half precision as an SAE, measure what was written."""
     from saeval.lab.oracles import fit_oracle, measure_oracle, one_thread, write_oracle
     from saeval.lab.othello import board

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saeval.lab.build import Part, Site, checkpoint_folder
-from saeval.registry.lab_manifest import Row, make_row
+from saeval.registry.lab_manifest import ManifestRow, make_row
 
 if TYPE_CHECKING:
     from transformers import GPTNeoXForCausalLM
@@ -19,7 +19,7 @@ ABOUT = (
 )
 
 
-def build_model(site: Site) -> Iterable[Row]:
+def build_model(site: Site) -> Iterable[ManifestRow]:
     """Train the model, write its files in half precision, read them back, and measure those."""
     from saeval.lab.othello import model as m
     from saeval.lab.pretrain import pretrain

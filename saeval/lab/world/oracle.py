@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saeval.lab.build import Part, Site
-from saeval.registry.lab_manifest import Row, make_row, read_rows
+from saeval.registry.lab_manifest import ManifestRow, make_row, read_rows
 
 if TYPE_CHECKING:
     from saeval.lab.oracles import Labelled
@@ -26,7 +26,7 @@ ABOUT = (
 )
 
 
-def build_oracle(site: Site) -> Iterable[Row]:
+def build_oracle(site: Site) -> Iterable[ManifestRow]:
     """Fit the probes, write them in half precision as an SAE, measure what was written."""
     from saeval.lab.oracles import fit_oracle, measure_oracle, one_thread, write_oracle
     from saeval.lab.world.world import World

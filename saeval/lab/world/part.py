@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from saeval.lab.build import Part, Site, checkpoint_folder
 from saeval.lab.world.world import World
-from saeval.registry.lab_manifest import Row, make_row
+from saeval.registry.lab_manifest import ManifestRow, make_row
 
 if TYPE_CHECKING:
     from transformers import GPTNeoXForCausalLM
@@ -21,7 +21,7 @@ ABOUT = (
 )
 
 
-def build_model(site: Site) -> Iterable[Row]:
+def build_model(site: Site) -> Iterable[ManifestRow]:
     """Train the model, write its files in half precision, read them back, and measure those."""
     from saeval.lab.world import model as m
 

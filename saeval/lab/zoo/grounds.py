@@ -15,7 +15,7 @@ from saeval.errors import DataError
 from saeval.lab.synthetic import synthetic_world
 from saeval.metrics import recovery
 from saeval.models import load_model
-from saeval.registry.lab_manifest import Row
+from saeval.registry.lab_manifest import ManifestRow
 from saeval.sae import SAE, decode_codes, encode_codes
 from saeval.training.figures import Figures, held_out_figures
 
@@ -216,7 +216,7 @@ def _sample(ground: SyntheticGround, split: str, rows: int) -> Activations:
     return x, x
 
 
-def world_ground(weights: Path, row: Row, *, mlp: bool, share: float) -> ModelGround:
+def world_ground(weights: Path, row: ManifestRow, *, mlp: bool, share: float) -> ModelGround:
     """The world's model at its SAE site, or its MLP in that block from input to output."""
     block = _site(row)
     read, write = (f"{block}.mlp:in", f"{block}.mlp:out") if mlp else (block, None)
@@ -225,14 +225,14 @@ def world_ground(weights: Path, row: Row, *, mlp: bool, share: float) -> ModelGr
     )
 
 
-def othello_ground(weights: Path, row: Row, *, share: float) -> ModelGround:
+def othello_ground(weights: Path, row: ManifestRow, *, share: float) -> ModelGround:
     """The Othello model at its SAE site."""
     return ModelGround(
         "lab://othello/model", weights / row.name, _site(row), None, othello_rows, 60, share=share
     )
 
 
-def _site(row: Row) -> str:
+def _site(row: ManifestRow) -> str:
     """The site that was chosen when the model was measured.
 
     Raises:

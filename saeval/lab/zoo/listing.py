@@ -8,7 +8,7 @@ from typing import Any
 
 from saeval.lab.description import LICENCE
 from saeval.lab.zoo.members import MEMBERS, ORACLE, Member, groups
-from saeval.registry.lab_manifest import WEIGHTS, Row, read_rows
+from saeval.registry.lab_manifest import WEIGHTS, ManifestRow, read_rows
 
 REGISTRY = Path(__file__).parent.parent / "registry.yaml"
 HEADER = """\
@@ -28,7 +28,7 @@ class _Line:
     method: str
 
 
-def listing(rows: Mapping[str, Row]) -> str:
+def listing(rows: Mapping[str, ManifestRow]) -> str:
     """The text of registry.yaml for all that the manifest has."""
     lines = [HEADER, "models:"]
     lines += [f"  lab://{name}: {_model(rows[name])}" for name in MODELS if name in rows]
@@ -67,7 +67,7 @@ def _order(member: Member) -> tuple[str, ...]:
     return (member.name, *member.names[:-1])
 
 
-def _entry(line: _Line, rows: Mapping[str, Row]) -> str:
+def _entry(line: _Line, rows: Mapping[str, ManifestRow]) -> str:
     row = rows[line.name]
     expected = {name: _rounded(row.figures[name]) for name in ("l0", "fvu") if name in row.figures}
     return _flow(
@@ -82,7 +82,7 @@ def _entry(line: _Line, rows: Mapping[str, Row]) -> str:
     )
 
 
-def _place(line: _Line, rows: Mapping[str, Row]) -> dict[str, str]:
+def _place(line: _Line, rows: Mapping[str, ManifestRow]) -> dict[str, str]:
     """Model and sites."""
     if line.ground.startswith("synthetic/"):
         return {"model": f"lab://{line.ground}", "site": "activations"}
@@ -94,7 +94,7 @@ def _place(line: _Line, rows: Mapping[str, Row]) -> dict[str, str]:
     return {"model": f"lab://{model}", "site": site}
 
 
-def _model(row: Row) -> str:
+def _model(row: ManifestRow) -> str:
     config = json.loads((WEIGHTS / row.name / "config.json").read_text(encoding="utf-8"))
     shape = {"layers": config["num_hidden_layers"], "d_model": config["hidden_size"]}
     return _flow(family="GPT-NeoX", **shape, license=LICENCE, notes=row.about)

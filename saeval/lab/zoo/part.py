@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from saeval.lab.build import Part, Site
 from saeval.lab.zoo.members import ORACLE, Member
-from saeval.registry.lab_manifest import Row, make_row, read_rows
+from saeval.registry.lab_manifest import ManifestRow, make_row, read_rows
 
 if TYPE_CHECKING:
     from saeval.lab.zoo.grounds import Ground
@@ -43,7 +43,7 @@ def part_of(member: Member) -> Part:
     return Part(member.name, build, outputs=member.names, minutes=minutes, needs=needs)
 
 
-def build_member(member: Member, site: Site) -> Iterable[Row]:
+def build_member(member: Member, site: Site) -> Iterable[ManifestRow]:
     """Make one member on one thread, write it in half precision, measure what was written."""
     from saeval.lab.oracles import one_thread
 

@@ -1,7 +1,7 @@
-"""A folder of a Hugging Face repository, downloaded whole, verified, and the same ever after.
+"""A folder of a Hugging Face repository: downloaded whole, verified, and from then on unchanged.
 
-Where a registry gives no hash, the commit and hash of the first fetch are pinned; later fetches
-give the same bytes, without asking the hub, or fail.
+If a registry gives no hash, the commit and hash of the first fetch are pinned. Later fetches give
+the same bytes, without asking the hub, or fail.
 """
 
 import logging
@@ -13,7 +13,7 @@ from saeval.registry.entries import Source
 from saeval.registry.hashes import content_sha256
 from saeval.registry.hub.cache import cached_commit, is_offline, repository_cache, snapshot
 from saeval.registry.hub.download import bytes_missing, download
-from saeval.registry.hub.explain import explained, in_a_line, is_unreachable
+from saeval.registry.hub.explain import error_line, is_unreachable, user_error
 from saeval.registry.hub.pins import Pin, new_pin, pin_path, read_pin, write_pin
 
 __all__ = ["Pin", "bytes_to_fetch", "fetch_hub", "pin_path", "read_pin"]
@@ -24,41 +24,42 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def fetch_hub(source: Source, sha256: str | None = None) -> Path:
-    """Local path of a hub source: from the cache where that is verified, else downloaded.
+    """Local path of a hub source: from the cache if its hash is right there, else downloaded.
 
     Raises:
         FetchError: saying what failed, why, and what to do.
     """
     pin = read_pin(source)
-    commit = _known_commit(source, pin)
-    wanted = sha256 or (pin.sha256 if pin else None)
-    if (held := cached_commit(source, commit)) and wanted:
-        path = snapshot(source, held)
-        found = content_sha256(path)
-        if found == wanted:
+    commit = _fixed_commit(source, pin)
+    expected = sha256 or (pin.sha256 if pin else None)
+    if (local_commit := cached_commit(source, commit)) and expected:
+        path = snapshot(source, local_commit)
+        digest = content_sha256(path)
+        if digest == expected:
             return path
-        if pin and pin.commit == held and _is_whole(source, pin):
-            raise _differs(source, path, found, wanted)
+        # If files of the pin are missing, the hash says nothing yet: they are downloaded below.
+        if pin and pin.commit == local_commit and _has_all_files(source, pin):
+            raise _mismatch(source, path, digest, expected)
     if is_offline():
-        return _from_cache(source, commit, wanted, "HF_HUB_OFFLINE is set")
+        return _from_cache(source, commit, expected, "HF_HUB_OFFLINE is set")
     try:
         commit, files = download(source, commit)
     except Exception as error:
         # Which library's errors arrive depends on the version of huggingface_hub.
         if is_unreachable(error) and cached_commit(source, commit):
-            return _from_cache(source, commit, wanted, f"the hub gave {in_a_line(error)}")
-        raise explained(source, commit, error) from error
+            return _from_cache(source, commit, expected, f"the hub gave {error_line(error)}")
+        raise user_error(source, commit, error) from error
     path = snapshot(source, commit)
-    found = content_sha256(path)
-    if wanted and found != wanted:
-        raise _differs(source, path, found, wanted)
-    if wanted is None:
-        write_pin(source, new_pin(source, commit, found, files))
+    digest = content_sha256(path)
+    if expected and digest != expected:
+        raise _mismatch(source, path, digest, expected)
+    if expected is None:
+        write_pin(source, new_pin(source, commit, digest, files))
     return path
 
 
 def bytes_to_fetch(source: Source, sha256: str | None = None) -> int | None:
-    """Bytes that `fetch_hub` would download now; 0 if none, None where only the hub could tell.
+    """Bytes that `fetch_hub` would download now; 0 if none, None if only the hub could tell.
 
     Nothing is downloaded: the hub is asked for its listing.
 
@@ -66,12 +67,13 @@ def bytes_to_fetch(source: Source, sha256: str | None = None) -> int | None:
         FetchError: if the hub refuses, or has no such path.
     """
     pin = read_pin(source)
-    commit = _known_commit(source, pin)
-    wanted = sha256 or (pin.sha256 if pin else None)
-    held = cached_commit(source, commit)
-    if held and wanted and content_sha256(snapshot(source, held)) == wanted:
+    commit = _fixed_commit(source, pin)
+    expected = sha256 or (pin.sha256 if pin else None)
+    local_commit = cached_commit(source, commit)
+    if local_commit and expected and content_sha256(snapshot(source, local_commit)) == expected:
         return 0
-    without_hub = 0 if held and not wanted else None
+    # Files of unknown hash in the cache are used as they are when the hub does not answer.
+    without_hub = 0 if local_commit and not expected else None
     if is_offline():
         return without_hub
     try:
@@ -79,40 +81,40 @@ def bytes_to_fetch(source: Source, sha256: str | None = None) -> int | None:
     except Exception as error:
         if is_unreachable(error):
             return without_hub
-        raise explained(source, commit, error) from error
+        raise user_error(source, commit, error) from error
 
 
-def _known_commit(source: Source, pin: Pin | None) -> str | None:
+def _fixed_commit(source: Source, pin: Pin | None) -> str | None:
     if source.revision and _COMMIT.fullmatch(source.revision):
         return source.revision
     return pin.commit if pin else None
 
 
-def _is_whole(source: Source, pin: Pin) -> bool:
+def _has_all_files(source: Source, pin: Pin) -> bool:
     root = snapshot(source, pin.commit, whole_repository=True)
     return all((root / file).exists() for file in pin.files)
 
 
-def _from_cache(source: Source, commit: str | None, wanted: str | None, why: str) -> Path:
-    """What is there without the hub. Not pinned, since it may be only part of the folder."""
-    held = cached_commit(source, commit)
-    if held is None:
+def _from_cache(source: Source, commit: str | None, expected: str | None, reason: str) -> Path:
+    """The cached files, without the hub. Not pinned, since files of the folder may be missing."""
+    local_commit = cached_commit(source, commit)
+    if local_commit is None:
         raise FetchError(
-            f"{source} is not in the cache, and {why}. Fetch it once with a connection, or copy "
+            f"{source} is not in the cache, and {reason}. Fetch it once with a connection, or copy "
             f"'{repository_cache(source)}' from a machine that has it."
         )
-    path = snapshot(source, held)
-    found = content_sha256(path) if wanted else None
-    if wanted and found != wanted:
-        raise _differs(source, path, found, wanted)
-    logger.warning("%s: taken from the cache as it is, since %s.", source, why)
+    path = snapshot(source, local_commit)
+    digest = content_sha256(path) if expected else None
+    if expected and digest != expected:
+        raise _mismatch(source, path, digest, expected)
+    logger.warning("%s: taken from the cache as it is, since %s.", source, reason)
     return path
 
 
-def _differs(source: Source, path: Path, found: str | None, wanted: str) -> FetchError:
+def _mismatch(source: Source, path: Path, digest: str | None, expected: str) -> FetchError:
     return FetchError(
-        f"{source} has another content than expected: sha256 {found}, not {wanted}. Its files were "
-        f"not used; they lie in '{path}'. Either they were damaged or changed (delete that folder "
-        f"and fetch again), or the hash in the registry, or in the pin '{pin_path(source)}', "
-        "belongs to another revision (correct or delete it)."
+        f"{source} has another content than expected: sha256 {digest}, not {expected}. Its files "
+        f"were not used; they lie in '{path}'. Either they were damaged or changed (delete that "
+        "folder and fetch again), or the hash in the registry, or in the pin "
+        f"'{pin_path(source)}', belongs to another revision (correct or delete it)."
     )

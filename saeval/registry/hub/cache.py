@@ -1,4 +1,4 @@
-"""Where huggingface_hub's own cache keeps a source, whatever put it there."""
+"""Where huggingface_hub's own cache keeps a source, whichever program downloaded it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def is_offline() -> bool:
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """While open, nothing in this process connects to the hub: there is only the cache."""
+    """While open, nothing in this process connects to the hub: only the cache is read."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
@@ -35,7 +35,7 @@ def repository_cache(source: Source) -> Path:
 
 
 def snapshot(source: Source, commit: str, *, whole_repository: bool = False) -> Path:
-    """Where the source lies at a commit, once downloaded; or its whole repository."""
+    """Path that the source has at a commit once downloaded; or that of its whole repository."""
     root = repository_cache(source) / "snapshots" / commit
     return root if whole_repository else root / source.path
 
@@ -44,8 +44,8 @@ def cached_commit(source: Source, commit: str | None) -> str | None:
     """The commit at which the cache holds the source, wholly or in part; None if it does not.
 
     Args:
-        source: What is looked for.
-        commit: Where it is looked for; None: where the cache saw its revision last.
+        source: The source to look for.
+        commit: The commit to look at; None: the last one that the cache saw of its revision.
     """
     reference = repository_cache(source) / "refs" / (source.revision or "main")
     if commit is None and reference.is_file():

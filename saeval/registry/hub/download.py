@@ -20,13 +20,13 @@ from saeval.registry.hub.explain import retry_after
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 60
-"""Longest wait that is granted where the hub asks to come back later."""
+LONGEST_WAIT_SECONDS = 60
+"""Longest wait, if the hub asks to come back later."""
 _ATTEMPTS = 3
-_SECONDS = 10.0
-"""How long the hub may take over the first question."""
+_TIMEOUT_SECONDS = 10.0
+"""How long the hub may take to answer the first request."""
 _SPARE_BYTES = 64 << 20
-"""Disk space left free for others."""
+"""Disk space that is left free for other programs."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class RemoteFile:
     """Within the repository."""
     size: int
     blob: str
-    """Git's SHA-1 of the file; for a large one, of its pointer."""
+    """Git's SHA-1 of the file; of a large file, that of its pointer."""
     sha256: str | None
-    """Of large files only."""
+    """Hash of the content; only for large files."""
 
     @property
     def name(self) -> str:
-        """What the cache calls its content."""
+        """Name of its content in the cache's folder `blobs`."""
         return self.sha256 or self.blob
 
 
@@ -52,7 +52,7 @@ def download(source: Source, commit: str | None) -> tuple[str, list[str]]:
 
     Args:
         source: A hub source.
-        commit: None: the newest of the source's revision.
+        commit: Commit to download; None: the newest of the source's revision.
 
     Returns:
         The commit, and the paths of the files within the repository.
@@ -64,8 +64,8 @@ def download(source: Source, commit: str | None) -> tuple[str, list[str]]:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    with _quiet():
-        commit = _reached(api, source, commit)
+    with _silence_hub_log():
+        commit = _resolve_commit(api, source, commit)
         files = _listing(api, source, commit)
         _check_room(source, files)
         for file in files:
@@ -83,13 +83,15 @@ def bytes_missing(source: Source, commit: str | None) -> int:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    with _quiet():
-        return _missing(source, _listing(api, source, _reached(api, source, commit)))
+    with _silence_hub_log():
+        return _bytes_not_cached(
+            source, _listing(api, source, _resolve_commit(api, source, commit))
+        )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """While open, huggingface_hub does not report each of its attempts: the error at last does."""
+def _silence_hub_log() -> Iterator[None]:
+    """While open, huggingface_hub does not log its attempts; the final error says enough."""
     library = logging.getLogger("huggingface_hub")
     before = library.level
     library.setLevel(logging.CRITICAL)
@@ -99,33 +101,33 @@ def _quiet() -> Iterator[None]:
         library.setLevel(before)
 
 
-def _reached(api: Any, source: Source, commit: str | None) -> str:
+def _resolve_commit(api: Any, source: Source, commit: str | None) -> str:
     """The commit, or the newest of the source's revision, from a hub that answers.
 
-    Asked in this way, a hub that cannot be reached is an error at once. Listings and files would
-    be tried for half a minute.
+    This request fails at once if the hub cannot be reached. Requests for listings and files would
+    be repeated for half a minute.
     """
     revision = None if commit else source.revision
-    info = _patiently(
-        lambda: api.model_info(source.repository, revision=revision, timeout=_SECONDS)
+    info = _call_with_retries(
+        lambda: api.model_info(source.repository, revision=revision, timeout=_TIMEOUT_SECONDS)
     )
     return commit or str(info.sha)
 
 
-def _missing(source: Source, files: Iterable[RemoteFile]) -> int:
-    """Bytes of the files that the cache does not hold."""
+def _bytes_not_cached(source: Source, files: Iterable[RemoteFile]) -> int:
+    """Total size of the files that the cache does not have."""
     blobs = repository_cache(source) / "blobs"
     return sum(file.size for file in files if not (blobs / file.name).exists())
 
 
-def _patiently(call: Callable[[], T]) -> T:
-    """The call's result; waits where the hub says for how long, within reason."""
+def _call_with_retries(call: Callable[[], T]) -> T:
+    """The call's result; the call is repeated after a wait that the hub asks for, if short."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return call()
         except Exception as error:
             wait = retry_after(error)
-            if wait is None or wait > PATIENCE_SECONDS:
+            if wait is None or wait > LONGEST_WAIT_SECONDS:
                 raise
             logger.warning("The hub asks to wait %d s.", wait)
             time.sleep(wait)
@@ -133,9 +135,9 @@ def _patiently(call: Callable[[], T]) -> T:
 
 
 def _listing(api: Any, source: Source, commit: str) -> list[RemoteFile]:
-    """Files of the source, hidden ones left out."""
+    """Files of the source, without hidden ones."""
     items = _tree(api, source, commit, source.path, recursive=True)
-    if not items and source.path:  # no folder: a file, perhaps
+    if not items and source.path:  # not a folder: perhaps a file
         parent = source.path.rpartition("/")[0]
         siblings = _tree(api, source, commit, parent, recursive=False)
         items = [item for item in siblings if item.path == source.path]
@@ -147,7 +149,7 @@ def _listing(api: Any, source: Source, commit: str) -> list[RemoteFile]:
     files = [
         RemoteFile(item.path, item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
         for item in items
-        if hasattr(item, "blob_id") and not _is_hidden(item.path, source.path)  # no folder
+        if hasattr(item, "blob_id") and not _is_hidden(item.path, source.path)  # folders have none
     ]
     if not files:
         raise FetchError(f"{source} is an empty folder. Check the path.")
@@ -155,10 +157,10 @@ def _listing(api: Any, source: Source, commit: str) -> list[RemoteFile]:
 
 
 def _tree(api: Any, source: Source, commit: str, path: str, *, recursive: bool) -> list[Any]:
-    """The hub's listing of a folder, empty if there is no such folder."""
+    """The hub's listing of a folder; empty if the folder does not exist."""
     from huggingface_hub.errors import EntryNotFoundError
 
-    def listed() -> list[Any]:
+    def list_tree() -> list[Any]:
         return list(
             api.list_repo_tree(
                 source.repository, path or None, recursive=recursive, revision=commit
@@ -166,7 +168,7 @@ def _tree(api: Any, source: Source, commit: str, path: str, *, recursive: bool) 
         )
 
     try:
-        return _patiently(listed)
+        return _call_with_retries(list_tree)
     except EntryNotFoundError:
         return []
 
@@ -177,14 +179,15 @@ def _is_hidden(path: str, base: str) -> bool:
 
 def _check_room(source: Source, files: Iterable[RemoteFile]) -> None:
     cache = repository_cache(source)
-    missing = _missing(source, files)
-    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    free = shutil.disk_usage(place).free
-    if missing and free < missing + _SPARE_BYTES:
-        raise _full(source, f"{missing / 1e9:.3f} GB are needed, {free / 1e9:.3f} GB are free")
+    needed = _bytes_not_cached(source, files)
+    # The cache's folder may not exist yet: the disk is that of the nearest parent that does.
+    folder = next(path for path in (cache, *cache.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if needed and free < needed + _SPARE_BYTES:
+        raise _disk_full(source, f"{needed / 1e9:.3f} GB are needed, {free / 1e9:.3f} GB are free")
 
 
-def _full(source: Source, figures: str) -> FetchError:
+def _disk_full(source: Source, figures: str) -> FetchError:
     return FetchError(
         f"{source} does not fit the disk of '{repository_cache(source).parent}': {figures}. Make "
         "room there, or point HF_HUB_CACHE to a larger disk."
@@ -196,7 +199,9 @@ def _download_file(source: Source, commit: str, file: RemoteFile) -> None:
 
     try:
         local = Path(
-            _patiently(lambda: hf_hub_download(source.repository, file.path, revision=commit))
+            _call_with_retries(
+                lambda: hf_hub_download(source.repository, file.path, revision=commit)
+            )
         )
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -204,17 +209,17 @@ def _download_file(source: Source, commit: str, file: RemoteFile) -> None:
         # Current versions of huggingface_hub clean up after themselves, older ones do not.
         for partial in (repository_cache(source) / "blobs").glob(f"{file.name}*.incomplete"):
             partial.unlink(missing_ok=True)
-        raise _full(source, "it is full, and what had arrived was removed") from error
-    found = file_sha256(local) if file.sha256 else _git_sha1(local)
-    if found != file.name:
+        raise _disk_full(source, "it is full, and what had arrived was removed") from error
+    digest = file_sha256(local) if file.sha256 else _git_sha1(local)
+    if digest != file.name:
         local.resolve().unlink(missing_ok=True)
         raise FetchError(
-            f"{source}: '{file.path}' has hash {found}, but the hub lists {file.name}. It was "
+            f"{source}: '{file.path}' has hash {digest}, but the hub lists {file.name}. It was "
             "damaged on the way or in the cache, and was deleted. Fetch again."
         )
 
 
 def _git_sha1(path: Path) -> str:
-    """Git's name for a file's content. A checksum here, no defence."""
+    """Git's name for a file's content. It detects damage; it is no defence against attacks."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""Pins: what a source without a known hash was when it was first fetched, one small file each."""
+"""Pins: commit and hash of a source at its first fetch, if no registry gives them; a file each."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from saeval.registry.entries import Source
 
 @dataclass(frozen=True)
 class Pin:
-    """A source, as it was."""
+    """A source as it was at its first fetch."""
 
     source: str
     commit: str
@@ -28,7 +28,7 @@ class Pin:
 
 
 def new_pin(source: Source, commit: str, sha256: str, files: Iterable[str]) -> Pin:
-    """A pin as of now."""
+    """A pin with the present time."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Pin(str(source), commit, sha256, tuple(files), now)
 
@@ -40,7 +40,7 @@ def pin_path(source: Source) -> Path:
 
 
 def read_pin(source: Source) -> Pin | None:
-    """What the source was at its first fetch, None if there was none.
+    """The source's pin; None if it has none.
 
     Raises:
         FetchError: if the pin's file is damaged.
