@@ -29,6 +29,6 @@ def files_below(folder: Path) -> Iterator[Path]:
     """All files of a folder and its subfolders that are not hidden, sorted by relative path."""
     files = (file for file in folder.rglob("*") if file.is_file())
     by_name = {file.relative_to(folder).as_posix(): file for file in files}
-    for name in sorted(shown):
+    for name in sorted(by_name):
         if not any(part.startswith(".") for part in name.split("/")):
             yield by_name[name]

@@ -27,7 +27,12 @@ from saeval.running.preflight.checks import (
     warnings_of,
 )
 from saeval.running.preflight.members import check_members
-from saeval.running.preflight.reconstruction import Check, Sample, check_numbers, take_sample
+from saeval.running.preflight.reconstruction import (
+    ActivationSample,
+    Check,
+    check_numbers,
+    take_sample,
+)
 from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.sae import SAE
 from saeval.sae.architectures.relu import ReLU
@@ -149,7 +154,7 @@ def test_another_site_is_remarked(source: ModelSource) -> None:
 )
 def test_bos_policy(trained: bool | None, rows: bool | None, status: str) -> None:  # noqa: FBT001
     """Rows with BOS for an SAE trained without, or the reverse, are remarked."""
-    sample = Sample(torch.zeros(1, 2), torch.zeros(1, 2), rows)
+    sample = ActivationSample(torch.zeros(1, 2), torch.zeros(1, 2), rows)
     check = check_bos(Claims(prepend_bos=trained), sample)
     assert check.status == status
     assert bool(check.message) == (status == "warning")
@@ -170,10 +175,13 @@ def test_activations_trained_at_another_scale() -> None:
     x = _activations()
     factor = math.sqrt(WIDTH) / float(x.norm(dim=1).mean())
     sae = _faithful(x * factor)
-    (check,) = check_numbers(sae, Expected(), Sample(x, x, None))
+    (check,) = check_numbers(sae, Expected(), ActivationSample(x, x, None))
     assert check.status == "error"
     assert f"fold the factor {factor:.4g}" in check.message
-    assert check_numbers(sae, Expected(), Sample(x * factor, x * factor, None))[0].status == "ok"
+    assert (
+        check_numbers(sae, Expected(), ActivationSample(x * factor, x * factor, None))[0].status
+        == "ok"
+    )
 
 
 def test_activations_trained_centred() -> None:
@@ -181,7 +189,7 @@ def test_activations_trained_centred() -> None:
     x = _activations()
     x = x + 500 * torch.linspace(-1, 1, len(x))[:, None]
     centred = x - x.mean(1, keepdim=True)
-    (check,) = check_numbers(_faithful(centred), Expected(), Sample(x, x, None))
+    (check,) = check_numbers(_faithful(centred), Expected(), ActivationSample(x, x, None))
     assert check.status == "error"
     assert "centred: true" in check.message
 
@@ -203,7 +211,7 @@ def _nulls() -> list[SAE]:
 def test_nulls_are_not_refused(number: int, scale: float) -> None:
     """Random, dead and neuron SAEs pass at every scale, with a remark where they are useless."""
     x = _activations(scale)
-    (check,) = check_numbers(_nulls()[number], Expected(), Sample(x, x, None))
+    (check,) = check_numbers(_nulls()[number], Expected(), ActivationSample(x, x, None))
     assert check.status in ("ok", "warning")
     assert (check.status == "warning") == ("no better than their mean" in check.message)
 
@@ -223,7 +231,7 @@ def test_nulls_are_not_refused(number: int, scale: float) -> None:
 def test_published_figures(expected: Expected, failing: list[str]) -> None:
     """Figures far from what an entry promises are an error that names both."""
     x = _activations(1.0)
-    checks = check_numbers(topk(), expected, Sample(x, x, None))
+    checks = check_numbers(topk(), expected, ActivationSample(x, x, None))
     assert [check.name for check in checks if check.status == "error"] == failing
     for check in checks:
         if check.status == "error":
@@ -236,7 +244,7 @@ def test_results_that_are_not_finite() -> None:
     sae = topk()
     x = _activations()
     loud = replace(sae, W_enc=sae.W_enc * 1e30, W_dec=sae.W_dec * 1e30)
-    (check,) = check_numbers(loud, Expected(), Sample(x, x, None))
+    (check,) = check_numbers(loud, Expected(), ActivationSample(x, x, None))
     assert check.status == "error"
     assert "not finite" in check.message
 
@@ -244,7 +252,7 @@ def test_results_that_are_not_finite() -> None:
 def test_equal_activations_say_nothing() -> None:
     """Where all activations are equal, there is no variance to explain and no verdict."""
     x = torch.ones(10, WIDTH)
-    (check,) = check_numbers(topk(), Expected(), Sample(x, x, None))
+    (check,) = check_numbers(topk(), Expected(), ActivationSample(x, x, None))
     assert check.status == "unknown"
 
 

@@ -1,4 +1,4 @@
-"""Do an SAE and a model belong together? What it says of itself, and what is measured."""
+"""Do an SAE and a model belong together? The SAE's claims against the model and measurements."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from saeval.lab.synthetic import world_model, world_name
 from saeval.models import canonical_name
 from saeval.models.places import local_folder
 from saeval.registry.entries import Expected
-from saeval.running.preflight.reconstruction import Check, Sample, check_numbers
+from saeval.running.preflight.reconstruction import ActivationSample, Check, check_numbers
 from saeval.sae import SAE, d_out, origin_of
 from saeval.sae.site import joined, site_names
 
@@ -19,7 +19,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Claims:
-    """What an SAE says of where it belongs: its registry entry first, else its own files."""
+    """The model and sites that an SAE claims to belong to, by its registry entry or its files."""
 
     model: str | None = None
     """Hub id, TransformerLens name or whatever the files hold, with or without `@revision`."""
@@ -28,11 +28,11 @@ class Claims:
     prepend_bos: bool | None = None
     centred: bool = False
     expected: Expected = field(default_factory=Expected)
-    """Figures that its entry promises."""
+    """Figures that its registry entry promises."""
 
 
 def claims_of(sae: SAE, expected: Expected) -> Claims:
-    """What an SAE's origin says, and what its entry promises."""
+    """The claims of an SAE's origin, with the figures that its entry promises."""
     origin = origin_of(sae)
     return Claims(
         origin.model,
@@ -45,9 +45,9 @@ def claims_of(sae: SAE, expected: Expected) -> Claims:
 
 
 def preflight(
-    sae: SAE, claims: Claims, source: ActivationSource, sample: Sample | None
+    sae: SAE, claims: Claims, source: ActivationSource, sample: ActivationSample | None
 ) -> tuple[Check, ...]:
-    """Every check that can be made. The numerical ones need a sample and fitting widths."""
+    """All checks that are possible. The numerical ones need a sample, and widths that agree."""
     checks = [check_width(sae, source), *check_model(claims, source), *check_sites(claims, source)]
     if sample is None or checks[0].status == "error":
         return tuple(checks)
@@ -56,14 +56,14 @@ def preflight(
 
 
 def refuse(checks: Sequence[Check]) -> None:
-    """Do nothing if all is well.
+    """Refuse to score if a check failed.
 
     Raises:
-        PreflightError: with every error among the checks.
+        PreflightError: with the messages of all errors among the checks.
     """
-    wrong = [check.message for check in checks if check.status == "error"]
-    if wrong:
-        raise PreflightError(" ".join(wrong))
+    messages = [check.message for check in checks if check.status == "error"]
+    if messages:
+        raise PreflightError(" ".join(messages))
 
 
 def warnings_of(checks: Sequence[Check]) -> tuple[str, ...]:
@@ -72,24 +72,27 @@ def warnings_of(checks: Sequence[Check]) -> tuple[str, ...]:
 
 
 def check_width(sae: SAE, source: ActivationSource) -> Check:
-    """The SAE reads and writes vectors as wide as the sites'."""
-    mine, theirs = (sae.d_in, d_out(sae)), (source.widths.d_in, source.widths.d_out)
-    expected, observed = f"d_in {mine[0]}, d_out {mine[1]}", f"d_in {theirs[0]}, d_out {theirs[1]}"
-    if mine == theirs:
+    """The SAE reads and writes vectors of the sites' widths."""
+    sae_widths, site_widths = (sae.d_in, d_out(sae)), (source.widths.d_in, source.widths.d_out)
+    expected, observed = (
+        f"d_in {sae_widths[0]}, d_out {sae_widths[1]}",
+        f"d_in {site_widths[0]}, d_out {site_widths[1]}",
+    )
+    if sae_widths == site_widths:
         return Check("width", "ok", expected, observed)
-    place = f"'{source.sites}' of '{source.name}'" if source.sites.read else f"'{source.name}'"
+    site = f"'{source.sites}' of '{source.name}'" if source.sites.read else f"'{source.name}'"
     return Check(
         "width",
         "error",
         expected,
         observed,
-        f"The SAE has {expected}, but {place} has {observed}. Give the model and site it was "
+        f"The SAE has {expected}, but {site} has {observed}. Give the model and site it was "
         "trained on with --model and --site.",
     )
 
 
 def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
-    """The model is the one the SAE names; an error only where both are hub ids."""
+    """The model is the one that the SAE names. A mismatch is an error only between hub ids."""
     model = source.model
     if model is None:
         return _check_world(claims, source)
@@ -97,15 +100,17 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
     if claims.model is None:
         return [Check("model", "unknown", "", observed)]
     name, _, revision = claims.model.partition("@")
-    named = canonical_name(name)
-    same = not model.is_local and named.lower() == canonical_name(model.name).lower()
-    if _in_full(claims.model) == _in_full(model.name) or (
-        same and not _other_commit(revision, model.revision)
+    claimed = canonical_name(name)
+    same_name = not model.is_local and claimed.lower() == canonical_name(model.name).lower()
+    if _full_name(claims.model) == _full_name(model.name) or (
+        same_name and not _commits_differ(revision, model.revision)
     ):
         return [Check("model", "ok", claims.model, observed)]
-    if same or model.is_local or "/" not in named:
+    if same_name or model.is_local or "/" not in claimed:
         message = f"The SAE names the model '{claims.model}', "
-        message += f"not '{observed}'." if same else f"which cannot be compared with '{observed}'."
+        message += (
+            f"not '{observed}'." if same_name else f"which cannot be compared with '{observed}'."
+        )
         return [Check("model", "warning", claims.model, observed, message)]
     return [
         Check(
@@ -114,14 +119,14 @@ def check_model(claims: Claims, source: ActivationSource) -> list[Check]:
             claims.model,
             observed,
             f"The SAE was trained on '{claims.model}', not on '{model.name}'. Give "
-            f"--model {named}, or list the SAE in a registry.yaml with 'model: {model.name}' to "
+            f"--model {claimed}, or list the SAE in a registry.yaml with 'model: {model.name}' to "
             "score it there on purpose.",
         )
     ]
 
 
-def _in_full(model: str) -> str:
-    """A folder by its path, a model of the lab as `lab://world/model`; others as they are named."""
+def _full_name(model: str) -> str:
+    """A name that can be compared: a folder's path, `lab://world/model`, or the name itself."""
     if folder := local_folder(model):
         return str(folder.resolve())
     if not model.startswith("lab/"):
@@ -130,56 +135,55 @@ def _in_full(model: str) -> str:
 
 
 def _check_world(claims: Claims, source: ActivationSource) -> list[Check]:
-    """The synthetic world is the one the SAE names, where both are worlds."""
-    claimed, read = world_name(claims.model or ""), world_name(source.name)
-    if claimed is None or read is None:
+    """The synthetic world is the one that the SAE names; no check unless both are worlds."""
+    claimed, world = world_name(claims.model or ""), world_name(source.name)
+    if claimed is None or world is None:
         return []
-    if claimed == read:
-        return [Check("model", "ok", claimed, read)]
+    if claimed == world:
+        return [Check("model", "ok", claimed, world)]
     return [
         Check(
             "model",
             "error",
             claimed,
-            read,
-            f"The SAE was trained on the synthetic world '{claimed}', not on '{read}'. Give "
+            world,
+            f"The SAE was trained on the synthetic world '{claimed}', not on '{world}'. Give "
             f"--model {world_model(claimed)}, or list the SAE in a registry.yaml with 'model: "
             f"{source.name}' to score it there on purpose.",
         )
     ]
 
 
-def _other_commit(named: str, loaded: str | None) -> bool:
-    """Whether both are commits and differ; what a branch or tag means is not known here."""
-    return bool(_COMMIT.fullmatch(named)) and loaded is not None and named != loaded
+def _commits_differ(claimed: str, loaded: str | None) -> bool:
+    """Whether both are commits and differ. The commit of a branch or tag is not known here."""
+    return bool(_COMMIT.fullmatch(claimed)) and loaded is not None and claimed != loaded
 
 
 def check_sites(claims: Claims, source: ActivationSource) -> list[Check]:
-    """The sites are those the SAE names; others of equal width are allowed, and recorded."""
+    """The sites are those that the SAE names. Others of equal width are allowed, with a warning."""
     model = source.model
     pairs = (
         ("site", claims.read_site, joined(source.sites.read)),
         ("write site", claims.write_site, joined(source.sites.write)),
     )
     checks = []
-    for name, named, given in pairs:
-        if model is None or named is None:
+    for name, claimed, actual in pairs:
+        if model is None or claimed is None:
             continue
         try:
-            meant = joined(model.resolve(site) for site in site_names(named))
+            claimed_path = joined(model.resolve(site) for site in site_names(claimed))
         except (ModelError, UsageError):
-            meant = ""
+            claimed_path = ""
         message = ""
-        if meant != given:
-            message = (
-                f"The SAE names the {name} '{named}', and is read at '{given}' of '{model.name}'."
-            )
-        checks.append(Check(name, "warning" if message else "ok", named, given, message))
+        if claimed_path != actual:
+            message = f"The SAE names the {name} '{claimed}', and is read at '{actual}' of "
+            message += f"'{model.name}'."
+        checks.append(Check(name, "warning" if message else "ok", claimed, actual, message))
     return checks
 
 
-def check_bos(claims: Claims, sample: Sample) -> Check:
-    """Rows begin with BOS as in training. It is never scored, but attention sees it."""
+def check_bos(claims: Claims, sample: ActivationSample) -> Check:
+    """Rows begin with BOS if they did in training. BOS is never scored, but attention sees it."""
     words = {True: "rows begin with BOS", False: "rows without BOS", None: ""}
     expected, observed = words[claims.prepend_bos], words[sample.begins_with_bos]
     if not expected or not observed:

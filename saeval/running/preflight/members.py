@@ -1,4 +1,4 @@
-"""One preflight of all SAEs that are scored together, each on rows of what it reads."""
+"""One preflight for all SAEs that are scored together, each on rows of its own source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 from saeval.activations import ActivationSource, TokenRows
 from saeval.running.preflight.checks import Claims, preflight
 from saeval.running.preflight.reconstruction import (
+    ActivationSample,
     Check,
-    Sample,
     check_numbers,
     take_sample,
 )
@@ -16,8 +16,8 @@ from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.sae import SAE
 
 Checks = tuple[Check, ...]
-OF_THE_TEXT = ("scale", "l0", "fvu")
-"""Checks whose answer depends on the kind of text that is read."""
+TEXT_DEPENDENT = ("scale", "l0", "fvu")
+"""Names of the checks whose result depends on the kind of text."""
 
 
 @runtime_checkable
@@ -31,26 +31,26 @@ class Claimant(Protocol):
 
     @property
     def claims(self) -> Claims:
-        """What it says."""
+        """The model, sites and figures that it claims."""
         ...
 
 
 @dataclass
 class _Samples:
-    """Samples by what was read. Members that read the same rows share one."""
+    """Samples by source and rows. Members that read the same rows share one."""
 
-    taken: dict[tuple[str, str], Sample] = field(default_factory=dict)
+    by_rows: dict[tuple[str, str], ActivationSample] = field(default_factory=dict)
 
-    def take(self, source: ActivationSource, rows: TokenRows) -> Sample:
-        """The sample of these rows, read at most once."""
+    def take(self, source: ActivationSource, rows: TokenRows) -> ActivationSample:
+        """The sample of these rows, which is read at most once."""
         key = (source.identity, rows.digest)
-        if key not in self.taken:
-            self.taken[key] = take_sample(source, rows)
-        return self.taken[key]
+        if key not in self.by_rows:
+            self.by_rows[key] = take_sample(source, rows)
+        return self.by_rows[key]
 
 
 def check_structure(members: Sequence[Claimant], sources: Sequence[ActivationSource]) -> Checks:
-    """The checks that need no activations, of every member at its source."""
+    """The checks that need no activations, for every member and its source."""
     return tuple(
         check
         for member, source in zip(members, sources, strict=True)
@@ -63,22 +63,22 @@ def check_members(
     sources: Sequence[ActivationSource],
     rows: Sequence[TokenRows | None],
 ) -> Checks:
-    """All checks of every member. Nothing is raised; see `refuse`.
+    """All checks of every member. Errors among them are not raised; `refuse` does that.
 
-    An SAE's figures are promised on text of its model's own kind, but a task or the user may read
-    any text. So where the numbers disagree on `rows`, the SAE is held to them once more on such
-    text, and only what disagrees there too is an error.
+    An SAE's figures are promised for text of the kind that its model reads, but a task or the user
+    may score other text. So if the figures do not hold on `rows`, they are checked again on typical
+    text, and only a figure that does not hold there either is an error.
 
     Args:
         members: SAEs that are scored together.
         sources: The source that each of them reads.
-        rows: The rows that the checks look at; None: those of `rows_to_look_at`, if there are any.
+        rows: The rows to check each member on; None: those of `rows_to_look_at`, if there are any.
     """
     samples = _Samples()
     checks: list[Check] = []
     for member, source, scored_rows in zip(members, sources, rows, strict=True):
-        of_member = _check_member(member, source, scored_rows, samples)
-        checks += of_member
+        member_checks = _check_member(member, source, scored_rows, samples)
+        checks += member_checks
     return tuple(checks)
 
 
@@ -90,26 +90,30 @@ def _check_member(
         rows = typical_rows = rows_to_look_at(source)
     sample = None if rows is None else samples.take(source, rows)
     checks = preflight(member.sae, member.claims, source, sample)
-    if rows is None or typical_rows is rows or not any(map(_is_doubtful, checks)):
+    if rows is None or typical_rows is rows or not any(map(_is_text_dependent_error, checks)):
         return checks
     typical_rows = rows_to_look_at(source)
     if typical_rows is None or typical_rows.digest == rows.digest:
         return checks
     typical_sample = samples.take(source, typical_rows)
-    on_typical = {
+    typical_checks = {
         check.name: check
         for check in check_numbers(member.sae, member.claims.expected, typical_sample)
     }
-    return tuple(_reconsidered(check, on_typical.get(check.name)) for check in checks)
+    return tuple(_recheck(check, typical_checks.get(check.name)) for check in checks)
 
 
-def _is_doubtful(check: Check) -> bool:
-    return check.status == "error" and check.name in OF_THE_TEXT
+def _is_text_dependent_error(check: Check) -> bool:
+    return check.status == "error" and check.name in TEXT_DEPENDENT
 
 
-def _reconsidered(check: Check, on_typical: Check | None) -> Check:
-    """An error as a warning, where text of the model's own kind gives what was expected."""
-    if not _is_doubtful(check) or on_typical is None or on_typical.status == "error":
+def _recheck(check: Check, typical_check: Check | None) -> Check:
+    """The check, as a warning instead of an error if it succeeds on text that is typical."""
+    if (
+        not _is_text_dependent_error(check)
+        or typical_check is None
+        or typical_check.status == "error"
+    ):
         return check
     return replace(
         check,
@@ -117,6 +121,6 @@ def _reconsidered(check: Check, on_typical: Check | None) -> Check:
         message=(
             f"On the rows that are scored its {check.name} is not as expected ({check.observed}; "
             f"expected: {check.expected}), on other text of the model's kind it is "
-            f"({on_typical.observed}): the rows are unlike what the SAE was trained on."
+            f"({typical_check.observed}): the rows are unlike what the SAE was trained on."
         ),
     )

@@ -1,4 +1,4 @@
-"""Does an SAE reconstruct real activations as they are, and as well as was published?"""
+"""Does an SAE reconstruct a model's activations as they are, and as well as was published?"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,14 +18,15 @@ from saeval.sae import SAE, decode_codes, encode_codes, traits_of
 from saeval.sae.traits import extra_inputs
 
 SAMPLE_TOKENS = 384
-"""Activations that the numerical checks look at."""
+"""Number of activations for the numerical checks."""
 L0_FACTOR = 2.0
-"""How far measured L0 may lie from an entry's figure: texts differ, misuse differs far more."""
+"""Factor between measured L0 and an entry's figure up to which the difference may be due to the
+text. A wrong model or site makes a far greater difference."""
 FVU_SLACK = 0.1
 """Measured FVU may exceed an entry's figure by the larger of this and the figure itself."""
 FAR_BETTER = 0.5
-"""A rescaled input betrays a wrong scale where it leaves less than half of the variance
-unexplained, and less than half of what the input as it is leaves."""
+"""The SAE was trained on activations prepared in another way if their FVU is below this, and below
+this times the FVU of the activations as they are."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Check:
     expected: str = ""
     observed: str = ""
     message: str = ""
-    """What is wrong and what to do; empty where nothing is."""
+    """What is wrong and what to do; empty if nothing is wrong."""
 
     def row(self) -> dict[str, str]:
         """The check as one JSON object."""
@@ -45,22 +46,22 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Activations at an SAE's sites, special tokens left out."""
+class ActivationSample:
+    """Activations at an SAE's sites, without those of special tokens."""
 
     x: Float[Tensor, "tokens d_in"]
     y: Float[Tensor, "tokens d_out"]
-    """What should be reconstructed; x itself for an ordinary SAE."""
+    """The vectors to reconstruct: x itself, except for a transcoder."""
     begins_with_bos: bool | None
-    """Whether every row begins with BOS; None where there are no tokens to look at."""
+    """Whether every row begins with BOS; None for stored activations."""
     tokens: Int[Tensor, " tokens"] | None = None
-    """Their ids; None where there are none."""
+    """Ids of the tokens; None for stored activations."""
     gradient: Callable[[], Float[Tensor, "tokens d_in"]] | None = None
     """Computes the gradient of the model's next-token loss at x, for SAEs that need it; None for
     stored activations."""
 
-    def beside(self, sae: SAE) -> Mapping[str, Tensor] | None:
-        """What the SAE needs beside x; None if it is not to be had here.
+    def extra_for(self, sae: SAE) -> Mapping[str, Tensor] | None:
+        """Arguments that the SAE needs besides x; None if the sample lacks one.
 
         Raises:
             NotApplicable: if the model gives no gradient.
@@ -74,49 +75,50 @@ class Sample:
         return extra_inputs(traits, tokens=self.tokens, gradient=gradient)
 
 
-def take_sample(source: ActivationSource, rows: TokenRows) -> Sample:
-    """The first `SAMPLE_TOKENS` activations of some rows, of which no more than needed are read."""
-    enough = int(np.searchsorted(np.cumsum(rows.mask.sum(1)), SAMPLE_TOKENS)) + 1
-    shown = rows.take(slice(0, enough))
-    batches = list(source.batches(shown))
+def take_sample(source: ActivationSource, rows: TokenRows) -> ActivationSample:
+    """The first `SAMPLE_TOKENS` activations of some rows; no more rows than needed are read."""
+    # The first row at which the running count of scored tokens reaches the sample's size.
+    row_count = int(np.searchsorted(np.cumsum(rows.mask.sum(1)), SAMPLE_TOKENS)) + 1
+    rows_read = rows.take(slice(0, row_count))
+    batches = list(source.batches(rows_read))
     x = torch.cat([batch.x_tokens.float() for batch in batches])[:SAMPLE_TOKENS]
     y = torch.cat([batch.y_tokens.float() for batch in batches])[:SAMPLE_TOKENS]
     if source.model is None:
-        return Sample(x, y, None)
+        return ActivationSample(x, y, None)
 
     def gradient() -> Tensor:
-        slopes = [next_token_gradient(source, shown, batch)[batch.mask] for batch in batches]
-        return torch.cat(slopes)[:SAMPLE_TOKENS]
+        gradients = [next_token_gradient(source, rows_read, batch)[batch.mask] for batch in batches]
+        return torch.cat(gradients)[:SAMPLE_TOKENS]
 
     bos = source.model.bos_id
     ids = [batch.token_ids for batch in batches]
-    return Sample(
+    return ActivationSample(
         x,
         y,
         bos is not None and bool((rows.ids[:, 0] == bos).all()),
-        torch.cat([each for each in ids if each is not None])[:SAMPLE_TOKENS],
+        torch.cat([part for part in ids if part is not None])[:SAMPLE_TOKENS],
         gradient,
     )
 
 
-def check_numbers(sae: SAE, expected: Expected, sample: Sample) -> list[Check]:
-    """Scale of the activations, and published figures, against what the sample gives."""
+def check_numbers(sae: SAE, expected: Expected, sample: ActivationSample) -> list[Check]:
+    """Check the scale of the activations and the published figures on the sample."""
     if bool((sample.y == sample.y[:1]).all()):
         return [Check("scale", "unknown", observed="activations that are all equal")]
     try:
-        needed = sample.beside(sae)
-    except NotApplicable:  # the tasks will say why
-        needed = None
-    if needed is None:
-        lack = "activations without what the SAE needs beside them"
-        return [Check("scale", "unknown", observed=lack)]
-    fvu, l0 = measure(sae, sample.x, sample.y, needed)
+        extra = sample.extra_for(sae)
+    except NotApplicable:  # the tasks report the reason
+        extra = None
+    if extra is None:
+        observed = "activations without what the SAE needs beside them"
+        return [Check("scale", "unknown", observed=observed)]
+    fvu, l0 = measure(sae, sample.x, sample.y, extra)
     if not (math.isfinite(fvu) and math.isfinite(l0)):
         message = "Its reconstruction of real activations is not finite, so no score would be."
         return [Check("finite", "error", "finite numbers", f"fvu {fvu}, l0 {l0}", message)]
     return [
-        check_scale(fvu, alternatives(sae, sample, needed), sample),
-        *_figures(expected, fvu=fvu, l0=l0),
+        check_scale(fvu, fvu_by_preparation(sae, sample, extra), sample),
+        *_check_figures(expected, fvu=fvu, l0=l0),
     ]
 
 
@@ -124,54 +126,59 @@ def measure(
     sae: SAE,
     x: Float[Tensor, "tokens d_in"],
     y: Float[Tensor, "tokens d_out"],
-    beside: Mapping[str, Tensor],
+    extra: Mapping[str, Tensor],
 ) -> tuple[float, float]:
     """FVU about the sample's mean (a fraction, 0 is exact) and l0 (latents per token)."""
     with torch.no_grad():
-        codes = encode_codes(sae, x, beside)
+        codes = encode_codes(sae, x, extra)
         error = (decode_codes(sae, codes, x) - y).cpu().double()
         mean = y.cpu().double().mean(0)
         spread = (y.cpu().double() - mean).square().sum()
     return float(error.square().sum() / spread), float(codes.l0.cpu().double().mean())
 
 
-def alternatives(
-    sae: SAE, sample: Sample, beside: Mapping[str, Tensor]
+def fvu_by_preparation(
+    sae: SAE, sample: ActivationSample, extra: Mapping[str, Tensor]
 ) -> Mapping[str, tuple[float, str]]:
     """FVU of the same activations prepared as other libraries prepare them, and the fix for each.
 
-    `scaled`: to mean norm sqrt(d). `centred`: each minus the mean of its own dimensions, as
-    TransformerLens's processed weights give.
+    `scaled`: to mean norm sqrt(d). `centred`: each vector minus the mean over its dimensions, as
+    TransformerLens's processed weights produce them.
     """
     scale_x, scale_y = (
-        math.sqrt(v.shape[1]) / float(v.norm(dim=1).mean()) for v in (sample.x, sample.y)
+        math.sqrt(vectors.shape[1]) / float(vectors.norm(dim=1).mean())
+        for vectors in (sample.x, sample.y)
     )
-    centre_x, centre_y = (v - v.mean(1, keepdim=True) for v in (sample.x, sample.y))
-    fold = f"fold the factor {scale_x:.4g} into its weights before saving it"
+    centred_x, centred_y = (
+        vectors - vectors.mean(1, keepdim=True) for vectors in (sample.x, sample.y)
+    )
+    fix_scale = f"fold the factor {scale_x:.4g} into its weights before saving it"
     return {
         "scaled to mean norm sqrt(d)": (
-            measure(sae, sample.x * scale_x, sample.y * scale_y, beside)[0],
-            fold,
+            measure(sae, sample.x * scale_x, sample.y * scale_y, extra)[0],
+            fix_scale,
         ),
         "centred": (
-            measure(sae, centre_x, centre_y, beside)[0],
+            measure(sae, centred_x, centred_y, extra)[0],
             "say so in a registry.yaml entry with 'centred: true'",
         ),
     }
 
 
-def check_scale(fvu: float, others: Mapping[str, tuple[float, str]], sample: Sample) -> Check:
-    """The SAE reconstructs activations as they are, not only after some rescaling."""
+def check_scale(
+    fvu: float, prepared: Mapping[str, tuple[float, str]], sample: ActivationSample
+) -> Check:
+    """The SAE reconstructs activations as they are, not only after another preparation."""
     norm = float(sample.x.norm(dim=1).mean())
     offset = float(sample.x.mean(0).norm())
     observed = f"mean norm {norm:.4g}, norm of mean {offset:.4g}, fvu {fvu:.3g}"
-    observed += "".join(f", {name} {other:.3g}" for name, (other, _) in others.items())
+    observed += "".join(f", {name} {other:.3g}" for name, (other, _) in prepared.items())
     expected = "lowest fvu on activations as they are"
-    name, (best, fix) = min(others.items(), key=lambda item: item[1][0])
-    if best < FAR_BETTER and best < FAR_BETTER * fvu:
+    name, (lowest, fix) = min(prepared.items(), key=lambda item: item[1][0])
+    if lowest < FAR_BETTER and lowest < FAR_BETTER * fvu:
         message = (
             f"It leaves {fvu:.3g} of the variance of this site's activations unexplained, but "
-            f"{best:.3g} once they are {name}: it was trained on such activations. To score it "
+            f"{lowest:.3g} once they are {name}: it was trained on such activations. To score it "
             f"as trained, {fix}."
         )
         return Check("scale", "error", expected, observed, message)
@@ -184,22 +191,28 @@ def check_scale(fvu: float, others: Mapping[str, tuple[float, str]], sample: Sam
     return Check("scale", "ok", expected, observed)
 
 
-def _figures(expected: Expected, *, fvu: float, l0: float) -> list[Check]:
-    """Published l0 within a factor, published FVU not exceeded by far."""
+def _check_figures(expected: Expected, *, fvu: float, l0: float) -> list[Check]:
+    """Measured l0 is near the published figure, and measured FVU not far above it."""
     checks = []
     if expected.l0 is not None:
-        fits = expected.l0 / L0_FACTOR <= l0 <= expected.l0 * L0_FACTOR
-        checks.append(_figure("l0", expected.l0, l0, f"within a factor {L0_FACTOR:g}", fits=fits))
+        within = expected.l0 / L0_FACTOR <= l0 <= expected.l0 * L0_FACTOR
+        checks.append(
+            _check_figure("l0", expected.l0, l0, f"within a factor {L0_FACTOR:g}", within=within)
+        )
     if expected.fvu is not None:
         slack = max(FVU_SLACK, expected.fvu)
-        fits = fvu <= expected.fvu + slack
-        checks.append(_figure("fvu", expected.fvu, fvu, f"at most {slack:.3g} above", fits=fits))
+        within = fvu <= expected.fvu + slack
+        checks.append(
+            _check_figure("fvu", expected.fvu, fvu, f"at most {slack:.3g} above", within=within)
+        )
     return checks
 
 
-def _figure(name: str, expected: float, measured: float, tolerance: str, *, fits: bool) -> Check:
+def _check_figure(
+    name: str, expected: float, measured: float, tolerance: str, *, within: bool
+) -> Check:
     promise = f"{expected:.4g}, {tolerance}"
-    if fits:
+    if within:
         return Check(name, "ok", promise, f"{measured:.4g}")
     message = (
         f"Its entry promises {name} {promise}, but {measured:.4g} was measured: check model, site "

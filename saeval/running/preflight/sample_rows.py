@@ -1,4 +1,4 @@
-"""Rows for looking at activations where no task prepared any: the lab's, or a page of English."""
+"""Rows for the preflight if no task prepared any: the lab's texts, or a page of English."""
 
 from collections.abc import Sequence
 
@@ -49,21 +49,21 @@ and cost four times what had been planned, but the fever that had returned every
 Streets were laid out in straight lines, and the first school opened in 1886.
 """.split("\n\n")
 )
-"""Short texts, some six hundred tokens in all."""
+"""Short texts of several kinds, about six hundred tokens in all."""
 SAMPLE_CONTEXT = 128
-"""Tokens of a passage at most."""
+"""Maximum number of tokens per passage."""
 LAB_DOCUMENTS = 16
-"""Of the lab's own text, for its own models, which read no English."""
+"""Number of the lab's documents that its own models read, since they know no English."""
 
 
 def rows_to_look_at(
     source: ActivationSource, texts: Sequence[str] | None = None
 ) -> TokenRows | None:
-    """Rows for the preflight where a task prepared none; None where nothing can be read.
+    """Rows for the preflight if no task prepared any; None if the source can read no text.
 
     Args:
-        source: What is read.
-        texts: The user's; None: the lab's for a model of the lab, else `PASSAGES`.
+        source: The source that is to read the rows.
+        texts: The user's texts; None: the lab's for a model of the lab, else `PASSAGES`.
     """
     if source.stored_rows is not None:
         return source.stored_rows
@@ -71,11 +71,11 @@ def rows_to_look_at(
     passages = texts or _lab_texts(source.name) or PASSAGES
     try:
         return source.tokenize(passages, name="passages", context=context, overflow="truncate")
-    except ModelError:  # without a tokenizer there is nothing to look at
+    except ModelError:  # the source has no tokenizer
         return None
 
 
 def _lab_texts(model: str) -> Sequence[str] | None:
-    """What a model of the lab reads; None for all others."""
+    """Texts for a model of the lab; None for all other models."""
     part = part_of(model)
     return text(part, documents=LAB_DOCUMENTS) if part in ("world", "othello") else None
