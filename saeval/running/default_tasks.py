@@ -1,4 +1,4 @@
-"""Which tasks run where none are named: those that can say something of what the SAEs read."""
+"""The tasks that run if the user names none: those that suit what the SAEs read."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,18 @@ from saeval.sae import origin_of
 
 
 def default_tasks(named_saes: Sequence[NamedSAE], sources: Sources) -> list[str]:
-    """Names of the tasks for all of the SAEs; one that cannot serve some of them says so."""
+    """Names of the default tasks of all SAEs; a task that does not apply to one reports so."""
     return list(
         dict.fromkeys(
             task
             for named_sae in named_saes
-            for task in sources.default_tasks(_model_named_by(named_sae))
+            for task in sources.default_tasks(_claimed_model(named_sae))
         )
     )
 
 
-def _model_named_by(named_sae: NamedSAE) -> str | None:
-    """The model that an SAE says it belongs to, as far as that can be told without a download."""
+def _claimed_model(named_sae: NamedSAE) -> str | None:
+    """The model that an SAE names; None if it names none, or its files would be downloaded."""
     member = named_sae.member
     if isinstance(member, Entry) and member.model is not None:
         return member.model
@@ -31,5 +31,5 @@ def _model_named_by(named_sae: NamedSAE) -> str | None:
         return getattr(origin_of(member), "model", None)
     try:
         return origin_of(named_sae.load("cpu")).model
-    except SaevalError:  # the error is told when the SAE is loaded to be scored
+    except SaevalError:  # the error is reported when the SAE is loaded to be scored
         return None

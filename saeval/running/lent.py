@@ -1,4 +1,4 @@
-"""Networks and SAEs that live in the caller's memory: lent for a run, handed back as they were."""
+"""Networks and SAEs in the caller's memory: lent for a run, and restored after it."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,18 +23,18 @@ _HOOKS = (
 
 @contextmanager
 def lent(model: Any, saes: Any = ()) -> Iterator[None]:
-    """Work with objects of the caller's, and leave them and the random state as they were.
+    """Context in which the caller's objects may be used; it restores them and the random state.
 
-    Meanwhile no weight takes a gradient, and a network is in evaluation mode. An SAE is scored in
-    the mode that it is in: one in training mode may be refused, which the caller should hear of.
+    Within it no weight requires a gradient, and a network is in evaluation mode. An SAE keeps the
+    mode that it is in: one in training mode may be refused, and the caller should learn of that.
 
     Args:
         model: As `saeval.evaluate` takes it: a name, a LoadedModel, or (network, tokenizer).
-        saes: As it takes them: one, a sequence, or a mapping; names among them are no objects.
+        saes: As `saeval.evaluate` takes them: one, a sequence, or a mapping. Names are skipped.
     """
-    network = _network(model)
+    network = _network_of(model)
     modules = [module for module in (network, *_modules_of(saes)) if module is not None]
-    restore = [_module_state(module) for module in modules] + [_random_state()]
+    restorers = [_module_state(module) for module in modules] + [_random_state()]
     try:
         if network is not None:
             network.eval()
@@ -42,11 +42,11 @@ def lent(model: Any, saes: Any = ()) -> Iterator[None]:
             module.requires_grad_(requires_grad=False)
         yield
     finally:
-        for put_back in restore:
-            put_back()
+        for restore in restorers:
+            restore()
 
 
-def _network(model: Any) -> nn.Module | None:
+def _network_of(model: Any) -> nn.Module | None:
     if isinstance(model, LoadedModel):
         return model.net
     if isinstance(model, tuple) and model and isinstance(model[0], nn.Module):
@@ -55,7 +55,7 @@ def _network(model: Any) -> nn.Module | None:
 
 
 def _modules_of(saes: Any) -> Iterator[nn.Module]:
-    """The torch modules among SAEs, and those that an SAE of another kind holds."""
+    """Yield the SAEs that are torch modules, and the modules in the attributes of other SAEs."""
     if isinstance(saes, Mapping):
         saes = list(saes.values())
     elif isinstance(saes, str) or not isinstance(saes, Sequence):
@@ -69,7 +69,7 @@ def _modules_of(saes: Any) -> Iterator[nn.Module]:
 
 
 def _module_state(module: nn.Module) -> Callable[[], None]:
-    """What puts back modes, gradients' flags, buffers and hooks of a module and all within it."""
+    """A function that restores modes, gradient flags, buffers and hooks of a module's parts."""
     modes = [(part, part.training) for part in module.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     hooks = [
@@ -80,7 +80,7 @@ def _module_state(module: nn.Module) -> Callable[[], None]:
     ]
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
 
-    def put_back() -> None:
+    def restore_state() -> None:
         for part, is_training in modes:
             part.training = is_training
         for parameter, requires_grad in flags:
@@ -91,24 +91,26 @@ def _module_state(module: nn.Module) -> Callable[[], None]:
                 table.update(entries)
         with torch.no_grad():
             for buffer, value in buffers:
-                if not torch.equal(buffer, value):  # in place even where nothing changed would
-                    buffer.copy_(value)  # raise a buffer's version, which autograd watches
+                # Writing in place raises a buffer's version, which autograd checks: a buffer that
+                # did not change is left alone.
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
 
-    return put_back
+    return restore_state
 
 
 def _random_state() -> Callable[[], None]:
-    """What puts back the global random generators of torch, numpy and Python."""
-    of_torch, of_python = torch.get_rng_state(), random.getstate()
-    of_numpy = np.random.get_state()  # noqa: NPY002  the caller's may be the global one
+    """A function that restores the global random generators of torch, numpy and Python."""
+    torch_state, python_state = torch.get_rng_state(), random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002  the caller's may be the global one
     has_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
-    of_cuda = torch.cuda.get_rng_state_all() if has_cuda else []
+    cuda_states = torch.cuda.get_rng_state_all() if has_cuda else []
 
-    def put_back() -> None:
-        torch.set_rng_state(of_torch)
-        np.random.set_state(of_numpy)  # noqa: NPY002
-        random.setstate(of_python)
-        if of_cuda:
-            torch.cuda.set_rng_state_all(of_cuda)
+    def restore_state() -> None:
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+        if cuda_states:
+            torch.cuda.set_rng_state_all(cuda_states)
 
-    return put_back
+    return restore_state

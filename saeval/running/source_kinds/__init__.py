@@ -1,1 +1,1 @@
-"""The kinds of source that activations come from, one a file."""
+"""The kinds of source that activations come from, one per file."""

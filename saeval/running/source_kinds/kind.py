@@ -1,4 +1,4 @@
-"""What every kind of source answers: `SourceKind`."""
+"""The questions that every kind of source answers: `SourceKind`."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,30 +8,33 @@ from saeval.running.preflight.checks import Claims
 
 @runtime_checkable
 class SourceKind(Protocol):
-    """Stored activations, synthetic worlds or transformers. A place is what `place` gave."""
+    """Stored activations, synthetic worlds or transformers.
+
+    The argument `place` of the other methods is what the method `place` returned.
+    """
 
     def check(self) -> None:
-        """See that what the user names is there at all.
+        """Check that the model that the user names exists.
 
         Raises:
-            UsageError: if it is not.
+            UsageError: if it does not.
         """
         ...
 
     def place(self, claims: Claims) -> Any:
-        """Where an SAE is to be read.
+        """The model and sites at which an SAE is read; None if there are none.
 
         Raises:
-            UsageError: if neither the user nor the SAE says.
+            UsageError: if neither the user nor the SAE names them.
         """
         ...
 
     def identity(self, place: Any) -> str:
-        """sha256 of all that decides the activations, from files alone where that can be.
+        """sha256 of all that determines the activations, if possible from files alone.
 
         Raises:
-            ModelError: if there is no such place.
-            UsageError: if it was the user who named it.
+            ModelError: if the place does not exist.
+            UsageError: if it does not exist and the user named it.
         """
         ...
 
@@ -39,22 +42,19 @@ class SourceKind(Protocol):
         """The source at a place.
 
         Raises:
-            ModelError: if there is no such place.
-            UsageError: if it was the user who named it.
+            ModelError: if the place does not exist.
+            UsageError: if it does not exist and the user named it.
         """
         ...
 
     def reader(self, model: str) -> str:
-        """What the SAEs of a model are called where it is decided which tasks run by default.
-
-        One of the keys of `saeval.config.options.DEFAULT_TASKS`.
-        """
+        """The key of `saeval.config.options.DEFAULT_TASKS` for the SAEs of a model."""
         ...
 
     def bytes_to_load(self, model: str) -> int | None:
         """Bytes that would have to be downloaded to read a model; None: nobody knows.
 
         Raises:
-            ModelError: if there is no such model.
+            ModelError: if the model does not exist.
         """
         ...

@@ -1,4 +1,4 @@
-"""Stored activations in the place of a model: every SAE of the run reads them."""
+"""Stored activations instead of a model: every SAE of the run reads them."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from saeval.running.preflight.checks import Claims
 
 
 @dataclass(frozen=True)
-class StoredArray:
-    """The array that the user gives. It has no sites, so that no SAE is read elsewhere."""
+class StoredArrays:
+    """The array that the user gives. It has no sites: every SAE reads the array itself."""
 
     opening: Opening
 
     def place(self, claims: Claims) -> SiteSpec | None:
-        """None: an array is read as it is."""
+        """None, since an array has no sites."""
         return None
 
     def check(self) -> None:
-        """Nothing to look for: the file was found when the request was read."""
+        """Nothing to check: that the file exists was checked with the request."""
 
     def identity(self, place: SiteSpec | None) -> str:
         """sha256 of the activations."""
@@ -30,7 +30,7 @@ class StoredArray:
         """The array as a source.
 
         Raises:
-            UsageError: if there is none.
+            UsageError: if the user gave no array.
             DataError: if it does not hold activations.
         """
         if self.opening.array is None:
@@ -38,9 +38,9 @@ class StoredArray:
         return array_source(self.opening.array)
 
     def reader(self, model: str) -> str:
-        """Nothing is known of the activations but their values."""
+        """Only the values of the activations are known, not what they came from."""
         return "all else"
 
     def bytes_to_load(self, model: str) -> int | None:
-        """An array is here."""
+        """Nothing: an array is a local file, or in memory."""
         return 0

@@ -19,54 +19,54 @@ from saeval.running.preflight.checks import Claims
 
 @dataclass(frozen=True)
 class SyntheticWorlds:
-    """The worlds, each with one site and a test sample that is made when it is asked for."""
+    """The worlds, each with one site and a test sample that is drawn when it is first needed."""
 
     opening: Opening
 
     def place(self, claims: Claims) -> SiteSpec:
-        """The world that the user or the SAE names, at its only site unless another is named."""
+        """The world that the user or else the SAE names; its only site unless another is named."""
         site = self.opening.site or claims.read_site or SITE
         model = str(self.opening.model or claims.model)
         return SiteSpec(model, site, claims.write_site, claims.centred)
 
     def check(self) -> None:
-        """See that the world which the user names is there.
+        """Check that the world that the user names exists.
 
         Raises:
-            UsageError: naming the worlds there are.
+            UsageError: if it does not, with the names of the worlds.
         """
         world_identity(str(world_name(str(self.opening.model))))
 
     def identity(self, place: SiteSpec) -> str:
-        """sha256 of all that decides its test sample."""
+        """sha256 of all that determines the world's test sample."""
         return world_identity(self._world(place))
 
     def open(self, place: SiteSpec) -> ActivationSource:
         """The test sample as a source.
 
         Raises:
-            ModelError: if there is no such world, or it has no such site.
-            UsageError: if the site that the user names is not there.
+            ModelError: if the world does not exist, or lacks the site.
+            UsageError: if it lacks the site that the user names.
         """
         return world_source(self._world(place))
 
     def reader(self, model: str) -> str:
-        """A world of known latents."""
+        """Worlds have tasks of their own, since their true latents are known."""
         return "synthetic worlds"
 
     def bytes_to_load(self, model: str) -> int | None:
-        """A world is made here."""
+        """Nothing: a world is computed on this machine."""
         return 0
 
     def _world(self, place: SiteSpec) -> str:
         world = str(world_name(place.model))
         if find_spec(world) is None:
             raise ModelError(f"There is no synthetic world '{world}', only {', '.join(WORLDS)}.")
-        elsewhere = {place.read_site, place.write_site or SITE} - {SITE}
-        if elsewhere or place.centred:
-            named = f"'{min(elsewhere)}'" if elsewhere else "centred activations"
+        other_sites = {place.read_site, place.write_site or SITE} - {SITE}
+        if other_sites or place.centred:
+            lacking = f"'{min(other_sites)}'" if other_sites else "centred activations"
             raise (UsageError if self.opening.site else ModelError)(
-                f"The synthetic world '{world}' has but one site, '{SITE}', and no {named}. Give "
+                f"The synthetic world '{world}' has but one site, '{SITE}', and no {lacking}. Give "
                 f"--site {SITE}, or the model that the SAE was trained on with --model."
             )
         return world

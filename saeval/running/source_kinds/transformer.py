@@ -1,4 +1,4 @@
-"""Transformers, by hub id, folder or in memory: loaded when first needed, dropped when told to."""
+"""Transformers, by hub id, by folder or in memory: loaded when needed, dropped on request."""
 
 import json
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from saeval.running.places import SiteSpec
 from saeval.running.preflight.checks import Claims
 
 ROW_TOKENS = 128
-"""Tokens a row, where a batch size in rows is turned into one in tokens."""
-_PLACES = (".", "/", "~", "lab/", "lab://")
-"""How names begin for which an error offers the nearest already, or none is near."""
+"""Tokens per row, to convert a batch size in rows to one in tokens."""
+_PATH_PREFIXES = (".", "/", "~", "lab/", "lab://")
+"""Beginnings of paths and of the lab's names, for which errors suggest no listed model."""
 
 
 class Transformers:
-    """The models of a run, and those of them that are in memory."""
+    """The models of a run. A loaded model stays in memory until it is released."""
 
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
@@ -33,34 +33,34 @@ class Transformers:
         self._files: dict[str, str] = {}
 
     def place(self, claims: Claims) -> SiteSpec:
-        """The model and sites that the user or, where the user names none, the SAE does.
+        """The model and sites that the user names, or else those that the SAE names.
 
         Raises:
-            UsageError: if neither names one.
+            UsageError: if neither names a model or a site.
         """
         model = self.opening.model or claims.model
         site = self.opening.site or claims.read_site
-        for what, named in (("model", model), ("site", site)):
-            if not named:
-                raise UsageError(f"The SAE's files name no {what}. Give one with --{what}.")
+        for kind, value in (("model", model), ("site", site)):
+            if not value:
+                raise UsageError(f"The SAE's files name no {kind}. Give one with --{kind}.")
         name = model.identity if isinstance(model, LoadedModel) else str(model)
         return SiteSpec(name, str(site), claims.write_site, claims.centred)
 
     def check(self) -> None:
-        """See that the model which the user names is there.
+        """Check that the model that the user names exists.
 
         Raises:
-            UsageError: if it is not, with what was tried.
+            UsageError: if it does not, with what was tried.
         """
         name = self.opening.model
         if isinstance(name, str):
             try:
                 self._identity_of_files(name)
             except ModelError as error:
-                raise UsageError(f"{error}{_near(name)}") from error
+                raise UsageError(f"{error}{_similar_names(name)}") from error
 
     def identity(self, place: SiteSpec) -> str:
-        """Identity of the source at a place, remembered so that the model need not be loaded.
+        """Identity of the source at a place, stored so that a later run need not load the model.
 
         Raises:
             ModelError: if the source cannot be opened.
@@ -77,8 +77,8 @@ class Transformers:
         }
 
         def write(folder: Path) -> None:
-            known = {"identity": self.open(place).identity}
-            (folder / "identity.json").write_text(json.dumps(known), encoding="utf-8")
+            values = {"identity": self.open(place).identity}
+            (folder / "identity.json").write_text(json.dumps(values), encoding="utf-8")
 
         def read(folder: Path) -> Mapping[str, str]:
             return json.loads((folder / "identity.json").read_text(encoding="utf-8"))
@@ -90,8 +90,8 @@ class Transformers:
         """The source at a place; its model is loaded first, unless it is in memory.
 
         Raises:
-            ModelError: if the model or a site that the SAE names is not there.
-            UsageError: if the site that the user names is not in the model.
+            ModelError: if the model does not exist, or lacks a site that the SAE names.
+            UsageError: if the model lacks the site that the user names.
         """
         rows = self.opening.batch_size
         try:
@@ -109,19 +109,19 @@ class Transformers:
             raise UsageError(str(error)) from error
 
     def reader(self, model: str) -> str:
-        """A language model, unless it is one of the lab's that plays a game."""
+        """The key for language models, except for the lab's models that play games."""
         return "language models" if part_of(model) in (None, "world") else "all else"
 
     def bytes_to_load(self, model: str) -> int | None:
-        """Bytes that the hub would have to send before it can be loaded; None: the hub is silent.
+        """Bytes to download before the model can be loaded; None: the hub does not answer.
 
         Raises:
-            ModelError: if there is no such model.
+            ModelError: if the model does not exist.
         """
         return 0 if isinstance(self.opening.model, LoadedModel) else bytes_to_load(model)
 
     def release_others(self, models: set[str]) -> None:
-        """Drop from memory every model that is not among these."""
+        """Drop all models but these from memory."""
         for name in self._models.keys() - models:
             del self._models[name]
 
@@ -140,7 +140,7 @@ class Transformers:
         return self._files[name]
 
 
-def _near(name: str) -> str:
-    """Listed models and aliases of a similar name; nothing for paths and the lab's own."""
+def _similar_names(name: str) -> str:
+    """Suggestion of listed models with a similar name; empty for paths and the lab's models."""
     near = suggestion(name, [*load_registry().models, *RENAMED])
-    return near if near.startswith(" Did") and not name.startswith(_PLACES) else ""
+    return near if near.startswith(" Did") and not name.startswith(_PATH_PREFIXES) else ""

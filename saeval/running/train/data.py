@@ -24,81 +24,81 @@ from saeval.training.site_stream import SiteStream
 from saeval.training.texts import chunks, read_texts
 
 CONTEXT = 128
-"""Tokens a row, BOS included, where none are asked for and the model takes as many."""
-CHARACTERS = 2**18
-"""Text tokenized at a time."""
-LEAST_BATCHES = 2
-"""Data must fill so many batches, besides what is held out."""
+"""Default number of tokens per row, BOS included, if the model takes as many."""
+CHUNK_CHARACTERS = 2**18
+"""Characters of text that are tokenized at a time."""
+MIN_BATCHES = 2
+"""Number of batches that the data must fill, besides what is held out."""
 LAB_SEED = 9
-"""Of the lab's rows; its own models and SAEs read others."""
-LAB_ROWS = 512
-"""Of them made at a time."""
+"""Seed of the lab's rows, which are other rows than its own models and SAEs were trained on."""
+LAB_CHUNK_ROWS = 512
+"""Number of the lab's rows that are made at a time."""
 
-Chunks = Callable[[], Iterator[TokenRows]]
-"""Rows from the first on, some at a time."""
+RowChunks = Callable[[], Iterator[TokenRows]]
+"""Starts an iteration over all rows from the first on, some rows at a time."""
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What the user says of model and data."""
+class DataRequest:
+    """The user's choice of model, sites and data, and how the model is run."""
 
     model: str | LoadedModel | None = None
     site: str | None = None
     write_site: str | None = None
     data: Any = None
-    """File or list of texts; or file or array of activations, a pair of them for a transcoder."""
+    """File or list of texts; or file or array of activations, two of them for a transcoder."""
     context: int | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
 
     @property
     def transcoding(self) -> bool:
-        """Whether another site is written than is read."""
+        """Whether the SAE writes at another site than it reads."""
         return self.write_site is not None or isinstance(self.data, tuple)
 
 
 @dataclass(frozen=True)
-class Material:
-    """Activations ready to be streamed, and what an SAE's origin says of them."""
+class TrainingData:
+    """Activations ready to be streamed, and their description for an SAE's origin."""
 
     source: Source
     d_in: int
     d_out: int
     recipe: Recipe
-    """As asked, with less held out where there is little."""
+    """The user's recipe, with less held out if there is little data."""
     origin: Origin
     record: dict[str, Any] = field(default_factory=dict)
-    """What was read, for the metadata."""
+    """Description of the data for the SAE's metadata."""
 
 
-def open_material(ask: Ask, recipe: Recipe) -> Material:
-    """Find model, site and data, and see that these suffice; nothing else is computed.
+def open_training_data(request: DataRequest, recipe: Recipe) -> TrainingData:
+    """Find model, site and data, and check that they suffice; nothing else is computed.
 
     Raises:
         UsageError: if there is no data, or model, site and data do not go together.
         ModelError: if the model cannot be loaded.
         DataError: if the data cannot be read, or is too little.
     """
-    if isinstance(ask.data, tuple):
-        return _arrays(ask, ask.data, recipe)
-    data = _given(ask.data)
+    if isinstance(request.data, tuple):
+        return _array_data(request, request.data, recipe)
+    data = _read_user_data(request.data)
     if isinstance(data, UserData) and data.array is not None:
-        return _arrays(ask, (data.array,), recipe)
-    if ask.model is None:
+        return _array_data(request, (data.array,), recipe)
+    if request.model is None:
         raise UsageError(
             "There is nothing to train on. Give --model and --site with --data of texts, or --data "
             "of activations (.npy, .safetensors, .parquet)."
         )
-    world = world_name(ask.model) if isinstance(ask.model, str) else None
-    return _world(ask, world, recipe) if world else _model(ask, data, recipe)
+    world = world_name(request.model) if isinstance(request.model, str) else None
+    return _world_data(request, world, recipe) if world else _model_data(request, data, recipe)
 
 
-def _given(data: Any) -> UserData | Sequence[str] | None:
-    """Files as `saeval run --data` takes them; texts in memory as they are.
+def _read_user_data(data: Any) -> UserData | Sequence[str] | None:
+    """Read files that `saeval run --data` takes; a list of texts is returned as it is.
 
     Raises:
-        UsageError: if a file is missing or of no known kind.
-        DataError: if it is no data at all.
+        UsageError: if a file is missing or of an unknown kind.
+        DataError: if there are no texts in it.
     """
     if isinstance(data, Sequence) and not isinstance(data, str):
         if not data or not all(isinstance(text, str) and text.strip() for text in data):
@@ -107,64 +107,69 @@ def _given(data: Any) -> UserData | Sequence[str] | None:
     return None if data is None else read_data(data, Path())
 
 
-def _arrays(ask: Ask, arrays: tuple[Any, ...], recipe: Recipe) -> Material:
-    """Stored activations."""
-    if ask.model is not None or ask.site is not None or ask.write_site is not None:
+def _array_data(request: DataRequest, arrays: tuple[Any, ...], recipe: Recipe) -> TrainingData:
+    """Training data of stored activations: one array, or those that are read and written."""
+    if request.model is not None or request.site is not None or request.write_site is not None:
         raise UsageError(
             "Stored activations take the place of a model: leave --model, --site and --write-site "
             "away, or give texts as --data."
         )
-    _check_no_context(ask)
+    _check_no_context(request)
     if len(arrays) > 2:
         raise UsageError(f"{len(arrays)} arrays are too many: one, or what is read and written.")
-    found = array_source(*[Path(one) if isinstance(one, str) else one for one in arrays])
-    counted = slice(None) if found.mask.all() else found.mask.ravel()
-    x = found.x[counted]
-    y = x if found.y is found.x else found.y[counted]
+    source = array_source(*[Path(array) if isinstance(array, str) else array for array in arrays])
+    mask = slice(None) if source.mask.all() else source.mask.ravel()
+    x = source.x[mask]
+    y = x if source.y is source.x else source.y[mask]
     rows = len(x)
     held_out = min(recipe.held_out, rows // 10)
-    _check_enough(rows - held_out, f"'{found.name}' holds {rows:,} activations", recipe)
+    _check_amount(rows - held_out, f"'{source.name}' holds {rows:,} activations", recipe)
     recipe = replace(recipe, held_out=max(1, held_out))
-    record = {"name": found.name, "rows": rows}
-    widths = found.widths
-    return Material((x, y), widths.d_in, widths.d_out, recipe, Origin(), record)
+    record = {"name": source.name, "rows": rows}
+    widths = source.widths
+    return TrainingData((x, y), widths.d_in, widths.d_out, recipe, Origin(), record)
 
 
-def _world(ask: Ask, world: str, recipe: Recipe) -> Material:
-    """A synthetic world, whose activations never end."""
-    if ask.data is not None or ask.write_site or ask.site not in (None, SITE):
+def _world_data(request: DataRequest, world: str, recipe: Recipe) -> TrainingData:
+    """Training data of a synthetic world, whose activations never end."""
+    if request.data is not None or request.write_site or request.site not in (None, SITE):
         raise UsageError(
             f"A synthetic world makes its own activations, at one site. Leave --data away, and "
             f"give no other site than '{SITE}'."
         )
-    _check_no_context(ask)
-    made = synthetic_world(world)
+    _check_no_context(request)
+    synthetic = synthetic_world(world)
     origin = Origin(model=world_model(world), read_site=SITE)
-    stream = made.stream(seed=LAB_SEED)
-    return Material(stream, made.spec.d, made.spec.d, recipe, origin, {"name": world_model(world)})
+    stream = synthetic.stream(seed=LAB_SEED)
+    return TrainingData(
+        stream, synthetic.spec.d, synthetic.spec.d, recipe, origin, {"name": world_model(world)}
+    )
 
 
-def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
-    """A site of a model, on texts or on what the lab makes for it."""
-    part = part_of(ask.model.name if isinstance(ask.model, LoadedModel) else str(ask.model))
+def _model_data(request: DataRequest, texts: Any, recipe: Recipe) -> TrainingData:
+    """Training data of a model's site, on texts or on rows that the lab makes for its models."""
+    part = part_of(
+        request.model.name if isinstance(request.model, LoadedModel) else str(request.model)
+    )
     if texts is None and part is None:
         raise UsageError(
             "There is no text to train on. Give --data, a file of texts (.txt, .jsonl, .csv, "
             ".parquet)."
         )
-    if ask.site is None:
+    if request.site is None:
         raise UsageError("There is no site to train at. Give --site, such as layers.2.")
-    source = _opened(ask, ask.site)
-    if ask.write_site is not None and source.sites.write == source.sites.read:
+    source = _open_source(request, request.site)
+    if request.write_site is not None and source.sites.write == source.sites.read:
         raise UsageError(
-            f"--write-site '{ask.write_site}' is the site that is read. Leave it away."
+            f"--write-site '{request.write_site}' is the site that is read. Leave it away."
         )
-    context = _context(ask.context, source)
-    name, rows = _named_rows(texts, part, source, context)
+    context = _row_length(request.context, source)
+    name, rows = _rows_with_name(texts, part, source, context)
     stream = SiteStream(source, rows)
-    counted = stream.counted(10 * recipe.held_out)
-    held_out = min(recipe.held_out, counted // 10)
-    _check_enough(counted - held_out, f"'{name}' holds {counted:,} tokens", recipe)
+    # No more tokens are counted than decide whether the full number can be held out.
+    tokens = stream.counted(10 * recipe.held_out)
+    held_out = min(recipe.held_out, tokens // 10)
+    _check_amount(tokens - held_out, f"'{name}' holds {tokens:,} tokens", recipe)
     first = next(rows())
     origin = Origin(
         model=_model_name(part, source.model),
@@ -174,48 +179,50 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
         context_size=context,
     )
     recipe = replace(recipe, held_out=max(1, held_out))
-    return Material(stream, source.widths.d_in, source.widths.d_out, recipe, origin, {"name": name})
+    return TrainingData(
+        stream, source.widths.d_in, source.widths.d_out, recipe, origin, {"name": name}
+    )
 
 
-def _opened(ask: Ask, site: str) -> ModelSource:
-    """The source, which keeps nothing on disk: a stream is read once or a few times.
+def _open_source(request: DataRequest, site: str) -> ModelSource:
+    """The source, without a store on disk, since a stream is read only once or a few times.
 
     Raises:
         UsageError: if the model has no such site.
     """
     model = (
-        ask.model
-        if isinstance(ask.model, LoadedModel)
-        else load_model(str(ask.model), device=ask.device, dtype=ask.dtype)
+        request.model
+        if isinstance(request.model, LoadedModel)
+        else load_model(str(request.model), device=request.device, dtype=request.dtype)
     )
     try:
-        return model_source(model, site, write_site=ask.write_site, store=Store(writable=False))
+        return model_source(model, site, write_site=request.write_site, store=Store(writable=False))
     except ModelError as error:
         raise UsageError(str(error)) from error
 
 
-def _context(asked: int | None, source: ModelSource) -> int:
-    """Tokens a row.
+def _row_length(requested: int | None, source: ModelSource) -> int:
+    """Number of tokens per row.
 
     Raises:
-        UsageError: if the model cannot take as many as are asked for.
+        UsageError: if the model cannot take as many as the user requests.
     """
-    context = min(CONTEXT, source.context) if asked is None else asked
-    if not 2 <= context <= source.context:
+    length = min(CONTEXT, source.context) if requested is None else requested
+    if not 2 <= length <= source.context:
         raise UsageError(
-            f"--context {context} does not suit {source.name}: it takes 2 to {source.context} "
+            f"--context {length} does not suit {source.name}: it takes 2 to {source.context} "
             "tokens a row."
         )
-    return context
+    return length
 
 
-def _named_rows(
+def _rows_with_name(
     texts: UserData | Sequence[str] | None, part: str | None, source: ModelSource, context: int
-) -> tuple[str, Chunks]:
-    """Rows of the texts or, without any, those that part of the lab makes; with a name for them.
+) -> tuple[str, RowChunks]:
+    """Rows of the texts, or without texts those that a part of the lab makes; and their name.
 
     Raises:
-        UsageError: if that part of the lab makes none.
+        UsageError: if that part of the lab makes no rows.
     """
     if texts is not None:
         name = Path(str(texts.texts)).name if isinstance(texts, UserData) else "texts in memory"
@@ -229,9 +236,9 @@ def _named_rows(
 def _text_rows(
     source: ModelSource, texts: UserData | Sequence[str], name: str, context: int
 ) -> Iterator[TokenRows]:
-    """Packed rows of texts, those of `CHARACTERS` at a time."""
-    found = read_texts(Path(str(texts.texts))) if isinstance(texts, UserData) else texts
-    for part in chunks(found, CHARACTERS):
+    """Packed rows of texts, from `CHUNK_CHARACTERS` of text at a time."""
+    documents = read_texts(Path(str(texts.texts))) if isinstance(texts, UserData) else texts
+    for part in chunks(documents, CHUNK_CHARACTERS):
         yield source.tokenize(part, name=name, context=context, overflow="pack")
 
 
@@ -242,7 +249,7 @@ def _world_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
 
     world = World()
     for step in count():
-        ids = token_rows(world, step, LAB_ROWS, seed=LAB_SEED, length=context, split="train")
+        ids = token_rows(world, step, LAB_CHUNK_ROWS, seed=LAB_SEED, length=context, split="train")
         yield source.token_rows(ids.astype(np.int32), name="lab/world")
 
 
@@ -251,12 +258,12 @@ def _othello_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
     from saeval.lab.othello.games import stream
     from saeval.lab.othello.model import TRAIN
 
-    for games in stream(LAB_ROWS, 1_000 + LAB_SEED, TRAIN):
+    for games in stream(LAB_CHUNK_ROWS, 1_000 + LAB_SEED, TRAIN):
         yield source.token_rows(games.tokens[:, :context].astype(np.int32), name="lab/othello")
 
 
 def _model_name(part: str | None, model: LoadedModel) -> str:
-    """How the origin names the model, so that `saeval run` finds it from anywhere."""
+    """The model's name for the origin, with which `saeval run` finds it from any folder."""
     if part is not None:
         return f"lab://{part}/model"
     folder = local_folder(model.name)
@@ -266,29 +273,29 @@ def _model_name(part: str | None, model: LoadedModel) -> str:
     return f"{name}@{model.revision}" if model.revision else name
 
 
-def _check_no_context(ask: Ask) -> None:
-    """No context is asked for where there are no rows of tokens.
+def _check_no_context(request: DataRequest) -> None:
+    """Check that no context is requested for data without rows of tokens.
 
     Raises:
-        UsageError: if one is.
+        UsageError: if one is requested.
     """
-    if ask.context is not None:
+    if request.context is not None:
         raise UsageError(
-            f"--context {ask.context} has no meaning for activations that come without tokens. "
+            f"--context {request.context} has no meaning for activations that come without tokens. "
             "Leave it away."
         )
 
 
-def _check_enough(rows: int, what: str, recipe: Recipe) -> None:
-    """There is enough besides what is held out.
+def _check_amount(rows: int, data: str, recipe: Recipe) -> None:
+    """Check that there is enough data besides what is held out.
 
     Raises:
-        DataError: if not.
+        DataError: if there is too little.
     """
-    least = LEAST_BATCHES * recipe.batch_size
-    if rows < least:
+    needed = MIN_BATCHES * recipe.batch_size
+    if rows < needed:
         raise DataError(
-            f"{what}, too few to train on: besides the tenth that is held out, at least {least:,} "
-            f"are needed, {LEAST_BATCHES} batches of {recipe.batch_size:,}. Give more, or a "
+            f"{data}, too few to train on: besides the tenth that is held out, at least {needed:,} "
+            f"are needed, {MIN_BATCHES} batches of {recipe.batch_size:,}. Give more, or a "
             "smaller --batch-size."
         )

@@ -14,7 +14,7 @@ from saeval.errors import UsageError
 from saeval.models.loading import pick_device
 from saeval.running.lent import lent
 from saeval.running.opening import as_model
-from saeval.running.train.data import Ask, Material, open_material
+from saeval.running.train.data import DataRequest, TrainingData, open_training_data
 from saeval.training import Fit, TrainedSAE, train
 from saeval.training.choice import Settings, check_settings, choose_method, choose_recipe
 from saeval.training.folder import check_out, check_room, write_folder
@@ -24,8 +24,8 @@ __all__ = ["train_sae"]
 
 logger = logging.getLogger(__name__)
 
-TOO_MANY = 1.5
-"""Times the target that L0 may be in the last batches of training."""
+L0_EXCESS = 1.5
+"""Multiple of the target that L0 may reach in the last batches without a warning."""
 
 
 def train_sae(  # noqa: PLR0913  the whole of the public API stands here
@@ -58,42 +58,44 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     Args:
         arch: A key of `saeval.training.METHODS`, such as "topk" or "matryoshka".
         d_sae: Number of latents.
-        k: Target L0: latents a token, exactly or on average, as the architecture has it.
+        k: Target L0: latents per token, exactly or on average, as the architecture defines it.
         model: Hugging Face id, folder, lab model or synthetic world, LoadedModel, or (network,
             tokenizer); None for stored activations.
         site: Module path or alias.
-        write_site: What is predicted, for a transcoder; None: the site that is read.
-        data: File or list of texts, or file or array of activations in the place of a model (a
-            pair of them for a transcoder). None: the lab's own data, for its models.
-        out: Folder to be made; None: nothing is written.
+        write_site: Site that a transcoder predicts; None: the site that is read.
+        data: File or list of texts, or file or array of activations instead of a model (two of
+            them for a transcoder). None: the lab's own data, for its models.
+        out: Folder to create; None: nothing is written.
         tokens: Activations seen in training, repetitions included; None: 4,000,000.
-        seed: Of the initial weights and of the order of activations.
-        lr: Adam's rate; None: by width.
-        batch_size: Activations a step; None: 1,024.
-        context: Tokens a row, BOS included; None: 128, or as many as the model takes.
+        seed: Seed of the initial weights and of the order of activations.
+        lr: Adam's learning rate; None: by the number of latents.
+        batch_size: Activations per step; None: 1,024.
+        context: Tokens per row, BOS included; None: 128, or as many as the model takes.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        dtype: The model's; None: float32.
+        dtype: Data type of the model; None: float32.
         snapshots: Shares of the training, above 0 and below 1, after which the SAE is kept too.
         settings: Fields of the recipe (`{"recipe": {"warmup": 0.05}}`) or the architecture.
-        progress: Told early figures about fifty times.
+        progress: Called about fifty times with early figures.
 
     Returns:
         The SAE, its figures, and snapshots.
 
     Raises:
-        UsageError: if the request is off, before anything is computed.
+        UsageError: if the request is invalid, before anything is computed.
         DataError: if the data cannot be read or is too little.
         ResultError: if the folder cannot be written.
-        SaevalError: if model or site cannot be had.
+        SaevalError: if the model or the site cannot be loaded.
     """
     settings = settings or {}
     if write_site is not None and write_site == site:
         raise UsageError(f"--write-site is '{site}', which is read too. Leave it away.")
-    ask = Ask(as_model(model), site, write_site, data, context, pick_device(device), _dtype(dtype))
+    request = DataRequest(
+        as_model(model), site, write_site, data, context, pick_device(device), _dtype(dtype)
+    )
     check_settings(settings, arch)
-    method = choose_method(arch, settings, transcoding=ask.transcoding)
-    given = {"d_sae": d_sae, "k": k, "tokens": tokens, "seed": seed, "lr": lr}
-    recipe = choose_recipe({**given, "batch_size": batch_size}, settings)
+    method = choose_method(arch, settings, transcoding=request.transcoding)
+    options = {"d_sae": d_sae, "k": k, "tokens": tokens, "seed": seed, "lr": lr}
+    recipe = choose_recipe({**options, "batch_size": batch_size}, settings)
     _check_snapshots(snapshots)
     if snapshots and isinstance(method, Fit):
         raise UsageError(
@@ -102,27 +104,29 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     if out is not None:
         check_out(Path(out))
     with lent(model):
-        material = open_material(ask, recipe)
+        training_data = open_training_data(request, recipe)
         if out is not None:
-            check_room(Path(out), material.d_in, material.d_out, d_sae, 1 + len(snapshots))
+            check_room(
+                Path(out), training_data.d_in, training_data.d_out, d_sae, 1 + len(snapshots)
+            )
         trained = train(
-            material.source,
+            training_data.source,
             method,
-            material.recipe,
-            device=ask.device,
+            training_data.recipe,
+            device=request.device,
             watch=progress or (lambda _: None),
             snapshots=tuple(sorted(snapshots)),
         )
     _warn_of_pruning(trained, k)
-    trained = _signed(trained, arch, settings, material)
+    trained = _with_origins(trained, arch, settings, training_data)
     if out is not None:
         write_folder(Path(out), trained.sae, trained.snapshots)
     return trained
 
 
 def _warn_of_pruning(trained: TrainedSAE, k: int) -> None:
-    """Say so where training ended before the L0 had come down, and biases had to do the rest."""
-    if trained.log and trained.log[-1].l0 > TOO_MANY * k:
+    """Warn if L0 was still above the target at the end, so that biases had to lower it."""
+    if trained.log and trained.log[-1].l0 > L0_EXCESS * k:
         logger.warning(
             "L0 was still %.0f when training ended, and was brought down to %d by shifting all "
             "latents alike, which costs FVU. Train on more activations (--tokens), or with a "
@@ -132,45 +136,47 @@ def _warn_of_pruning(trained: TrainedSAE, k: int) -> None:
         )
 
 
-def _signed(trained: TrainedSAE, arch: str, settings: Settings, material: Material) -> TrainedSAE:
-    """With origins that say where each SAE comes from and how it was made."""
-    final, recipe = trained.final, material.recipe
-    told = {
+def _with_origins(
+    trained: TrainedSAE, arch: str, settings: Settings, training_data: TrainingData
+) -> TrainedSAE:
+    """Add origins that record where each SAE was trained and how."""
+    final, recipe = trained.final, training_data.recipe
+    metadata = {
         "method": arch,
         "settings": {name: dict(values) for name, values in settings.items()},
         "recipe": asdict(recipe),
-        "data": material.record,
+        "data": training_data.record,
         "saeval": __version__,
         "torch": torch.__version__,
     }
     figures = {"fvu": final.fvu, "l0": final.l0, "dead": final.dead}
     held_out = {**figures, "activations": recipe.held_out}
     sae = _with_origin(
-        trained.sae, material, {**told, "tokens": final.tokens, "held_out": held_out}
+        trained.sae, training_data, {**metadata, "tokens": final.tokens, "held_out": held_out}
     )
-    kept = tuple(
-        (tokens, _with_origin(earlier, material, {**told, "tokens": tokens}))
-        for tokens, earlier in trained.snapshots
+    snapshots = tuple(
+        (tokens, _with_origin(snapshot, training_data, {**metadata, "tokens": tokens}))
+        for tokens, snapshot in trained.snapshots
     )
-    return replace(trained, sae=sae, snapshots=kept)
+    return replace(trained, sae=sae, snapshots=snapshots)
 
 
-def _with_origin(sae: Any, material: Material, told: dict[str, Any]) -> Any:
-    """What a method itself says of its SAE goes first: a null stays one."""
+def _with_origin(sae: Any, training_data: TrainingData, details: dict[str, Any]) -> Any:
+    """Add an origin. Metadata of the method itself overrides these details: a null stays a null."""
     origin = replace(
-        material.origin,
+        training_data.origin,
         architecture=sae.origin.architecture,
-        metadata={**told, **sae.origin.metadata},
+        metadata={**details, **sae.origin.metadata},
     )
     return replace(sae, origin=origin)
 
 
 def _check_snapshots(shares: Sequence[float]) -> None:
-    wrong = [share for share in shares if not 0 < share < 1]
-    if wrong:
+    invalid = [share for share in shares if not 0 < share < 1]
+    if invalid:
         raise UsageError(
-            f"--snapshots are shares of the training, above 0 and below 1, not {wrong[0]}. The end "
-            "is kept anyway."
+            f"--snapshots are shares of the training, above 0 and below 1, not {invalid[0]}. The "
+            "end is kept anyway."
         )
 
 
