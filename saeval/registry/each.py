@@ -30,13 +30,13 @@ Fill = Callable[[tuple[Any, ...]], Any]
 
 
 @dataclass(frozen=True)
-class Table:
+class EachTable:
     """Names of placeholders, and rows that hold one value for each of them."""
 
     names: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
 
-    def is_plain(self) -> bool:
+    def has_simple_values(self) -> bool:
         """Whether all values are numbers and simple words, which are valid anywhere in an id."""
         values = {value for row in self.rows for value in row if type(value) in (int, float, str)}
         kinds = {type(value) for row in self.rows for value in row}
@@ -70,7 +70,7 @@ def record_fields(record: Any, where: str) -> dict[str, Any]:
     return dict(record)
 
 
-def read_table(each: Any, where: str) -> Table:
+def read_table(each: Any, where: str) -> EachTable:
     """The table of values that an `each` stands for.
 
     Raises:
@@ -80,26 +80,26 @@ def read_table(each: Any, where: str) -> Table:
         names = _same_names(each, where)
         # A cell such as `52 97` holds several values: its row stands for one row per value.
         choices = [[_values(row[name]) or [row[name]] for name in names] for row in each]
-        return Table(names, [row for cells in choices for row in itertools.product(*cells)])
+        return EachTable(names, [row for cells in choices for row in itertools.product(*cells)])
     if isinstance(each, dict) and each:
         axes = [_axis(name, values, f"{where}: each.{name}") for name, values in each.items()]
         names = tuple(name for axis in axes for name in axis.names)
         grid = itertools.product(*(axis.rows for axis in axes))
-        return Table(names, [tuple(itertools.chain(*cells)) for cells in grid])
+        return EachTable(names, [tuple(itertools.chain(*cells)) for cells in grid])
     raise RegistryError(
         f"{where}: 'each' must map names to lists or ranges such as 0..11, or list such mappings."
     )
 
 
-def _axis(name: str, values: Any, where: str) -> Table:
+def _axis(name: str, values: Any, where: str) -> EachTable:
     """One dimension of a grid: the values of one name, or of several names that vary together."""
     items = _values(values)
     if not items:
         raise RegistryError(f"{where} must be a list or a range such as 0..11, not {values!r}.")
     if all(isinstance(item, dict) for item in items):
         names = _same_names(items, where)
-        return Table(names, [tuple(item[key] for key in names) for item in items])
-    return Table((name,), [(item,) for item in items])
+        return EachTable(names, [tuple(item[key] for key in names) for item in items])
+    return EachTable((name,), [(item,) for item in items])
 
 
 def _same_names(rows: Sequence[Mapping[str, Any]], where: str) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ _NAME_BY_WORD = {
 }
 """Placeholder names for the words that precede a number, where these differ from the word."""
 
-Row = dict[str, Any]
+EachRow = dict[str, Any]
+"""Values of one member of a family, by placeholder name."""
 
 
 def families_yaml(entries: Sequence[Entry]) -> str:
@@ -54,7 +55,7 @@ def _family_yaml(members: Sequence[Entry]) -> str:
     values: dict[str, str] = {}
     for field in FIELDS:
         values[field] = _template(field, members, parts, names)
-    rows: list[Row] = [
+    rows: list[EachRow] = [
         {name: key[index] for key, name in names.items()} for index in range(len(members))
     ]
     for name, read in (("l0", _expected_l0), ("scale", _input_scale)):
@@ -121,7 +122,7 @@ def _input_scale(entry: Entry) -> float | None:
 
 
 def _add_figure(
-    name: str, figures: Sequence[float | None], rows: list[Row], values: dict[str, str]
+    name: str, figures: Sequence[float | None], rows: list[EachRow], values: dict[str, str]
 ) -> None:
     """Add a figure that all members have: as a constant, or as a placeholder of an equal column.
 
@@ -144,7 +145,7 @@ def _add_figure(
     )
 
 
-def _each_lines(rows: Sequence[Row]) -> list[str]:
+def _each_lines(rows: Sequence[EachRow]) -> list[str]:
     """Lines of `each`: a grid if every combination occurs, else rows, similar ones merged."""
     axes = {name: _distinct_values(row[name] for row in rows) for name in rows[0]}
     if math.prod(map(len, axes.values())) == len({tuple(row.values()) for row in rows}):

@@ -19,8 +19,8 @@ from saeval.config.field_types import conform
 from saeval.config.strict_yaml import Loader, repeated_key
 from saeval.errors import RegistryError, SaevalError, suggestion
 from saeval.registry.each import (
+    EachTable,
     Fill,
-    Table,
     expand_record,
     is_text,
     make_fill,
@@ -149,7 +149,7 @@ def _read_entries(record: Any, path: Path, where: str) -> Iterator[Entry]:
     values = record_fields(record, where)
     table = read_table(values.pop("each"), where) if "each" in values else None
     fills = {} if table is None else _make_fills(values, table, where)
-    if table is None or not table.is_plain():
+    if table is None or not table.has_simple_values():
         yield from (_read_entry(member, path, where) for member in expand_record(record, where))
         return
     first_values = {key: fill(table.rows[0]) for key, fill in fills.items()}
@@ -166,7 +166,7 @@ def _read_entries(record: Any, path: Path, where: str) -> Iterator[Entry]:
         yield replace_fields(first, (*texts, *figures), cells)
 
 
-def _make_fills(values: Mapping[str, Any], table: Table, where: str) -> dict[str, Fill]:
+def _make_fills(values: Mapping[str, Any], table: EachTable, where: str) -> dict[str, Fill]:
     """Functions that fill each field that varies within a family from a row."""
     fills = {key: make_fill(value, table.names, where) for key, value in values.items()}
     return {key: fill for key, fill in fills.items() if fill is not None}

@@ -179,12 +179,12 @@ def _is_hidden(path: str, base: str) -> bool:
 
 def _check_room(source: Source, files: Iterable[RemoteFile]) -> None:
     cache = repository_cache(source)
-    needed = _bytes_not_cached(source, files)
+    size = _bytes_not_cached(source, files)
     # The cache's folder may not exist yet: the disk is that of the nearest parent that does.
     folder = next(path for path in (cache, *cache.parents) if path.exists())
     free = shutil.disk_usage(folder).free
-    if needed and free < needed + _SPARE_BYTES:
-        raise _disk_full(source, f"{needed / 1e9:.3f} GB are needed, {free / 1e9:.3f} GB are free")
+    if size and free < size + _SPARE_BYTES:
+        raise _disk_full(source, f"{size / 1e9:.3f} GB are needed, {free / 1e9:.3f} GB are free")
 
 
 def _disk_full(source: Source, figures: str) -> FetchError:

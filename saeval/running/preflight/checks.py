@@ -22,7 +22,7 @@ class Claims:
     """The model and sites that an SAE claims to belong to, by its registry entry or its files."""
 
     model: str | None = None
-    """Hub id, TransformerLens name or whatever the files hold, with or without `@revision`."""
+    """Hub id, TransformerLens name or any other name in the files, with or without `@revision`."""
     read_site: str | None = None
     write_site: str | None = None
     prepend_bos: bool | None = None

@@ -292,10 +292,10 @@ def _check_amount(rows: int, data: str, recipe: Recipe) -> None:
     Raises:
         DataError: if there is too little.
     """
-    needed = MIN_BATCHES * recipe.batch_size
-    if rows < needed:
+    minimum = MIN_BATCHES * recipe.batch_size
+    if rows < minimum:
         raise DataError(
-            f"{data}, too few to train on: besides the tenth that is held out, at least {needed:,} "
-            f"are needed, {MIN_BATCHES} batches of {recipe.batch_size:,}. Give more, or a "
-            "smaller --batch-size."
+            f"{data}, too few to train on: besides the tenth that is held out, at least "
+            f"{minimum:,} are needed, {MIN_BATCHES} batches of {recipe.batch_size:,}. Give more, "
+            "or a smaller --batch-size."
         )
