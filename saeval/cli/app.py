@@ -350,11 +350,11 @@ def validate(
         _print_json([counts]) if as_json else _print_record(counts)
         return
     from saeval.cli.display import Display, warnings_shown
-    from saeval.running.validate import validated
+    from saeval.running.validate import verdicts
 
     failed = False
     with warnings_shown(Display("nothing")):
-        found = validated(source, model=model, site=site, data=data, device=device or "auto")
+        found = verdicts(source, model=model, site=site, data=data, device=device or "auto")
         for verdict in found:
             failed |= verdict.failed
             _print_json([verdict.row()]) if as_json else _print_verdict(verdict)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from saeval.results.text import one_line, shortened, width_of
 
 if TYPE_CHECKING:
-    from saeval.running.progress import Step
+    from saeval.running.progress import ProgressStep
 
 EVERY = 30.0
 """Seconds after which a plain line says what goes on, if no other did."""
@@ -94,7 +94,7 @@ class Display:
         self.given: Way | None = way
         self.way: Way = "nothing" if way is None else way
         self.tally = Tally()
-        self.latest: Step | None = None
+        self.latest: ProgressStep | None = None
         self.drawn = 0
         """Columns of the line on the screen."""
         self.said = self.tally.began

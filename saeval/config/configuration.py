@@ -56,7 +56,7 @@ def check_names(found: Mapping[Any, Any], where: str) -> None:
             raise UsageError(f"{where} has the unknown key '{key}'.{suggestion(str(key), known)}")
 
 
-def check_named(name: Any, what: str) -> None:
+def refuse_unnameable(name: Any, what: str) -> None:
     """Refuse what a result's `run` could name by no path that means the same elsewhere.
 
     Args:
@@ -68,7 +68,7 @@ def check_named(name: Any, what: str) -> None:
     """
     if isinstance(name, Mapping | list | tuple):
         for inner in name.values() if isinstance(name, Mapping) else name:
-            check_named(inner, what)
+            refuse_unnameable(inner, what)
     if isinstance(name, str) and name.startswith(IN_MEMORY):
         raise UsageError(
             f"The {what} of that run ({name.removeprefix(IN_MEMORY)}) was an object in memory, "
@@ -211,7 +211,7 @@ def configured(task: type[T], settings: Mapping[str, Any], name: str) -> T:
     for key, value in settings.items():
         if key not in known:
             raise UsageError(f"Task '{name}' has no field '{key}'.{suggestion(key, known)}")
-        check_named(value, f"{name}.{key}")
+        refuse_unnameable(value, f"{name}.{key}")
         values[key] = _checked(value, hints[key], f"{name}.{key}")
     try:
         return task(**values)

@@ -10,7 +10,7 @@ import pytest
 import saeval
 from saeval.cli import display
 from saeval.cli.display import Display, Way, way_to_show
-from saeval.running.progress import Step, whole_run
+from saeval.running.progress import ProgressStep, whole_run
 
 Captured = pytest.CaptureFixture[str]
 
@@ -20,13 +20,13 @@ def said(capsys: Captured) -> list[str]:
     return re.sub(r"\d+ s\b", "T", capsys.readouterr().err).splitlines()
 
 
-def steps(sae: str, total: int, *, what: str = "computed") -> Iterator[Step]:
+def steps(sae: str, total: int, *, what: str = "computed") -> Iterator[ProgressStep]:
     """What a run tells of one result."""
-    yield Step("load", sae, total=total)
-    yield Step("load", sae, seconds=0.5, total=total)
-    yield Step("score", sae, "core", 0, total=total)
-    yield Step("score", sae, "core", 0, 2.0, total)
-    yield Step(what, sae, "core", 0, total=total)  # type: ignore[arg-type]
+    yield ProgressStep("load", sae, total=total)
+    yield ProgressStep("load", sae, seconds=0.5, total=total)
+    yield ProgressStep("score", sae, "core", 0, total=total)
+    yield ProgressStep("score", sae, "core", 0, 2.0, total)
+    yield ProgressStep(what, sae, "core", 0, total=total)  # type: ignore[arg-type]
 
 
 def told(shown: Display, *saes: str, what: str = "computed") -> None:
@@ -60,7 +60,7 @@ def test_a_long_phase_is_told_of_every_half_minute(
     monkeypatch.setattr(display, "EVERY", 0.2)
     shown = Display("lines")
     with whole_run(shown, 1):
-        shown(Step("score", "a", "core", 0, total=1))
+        shown(ProgressStep("score", "a", "core", 0, total=1))
         time.sleep(1.1)
     lines = said(capsys)
     assert 2 <= lines.count("0 of 1 results, 1 left, T: scoring core of a") <= 5

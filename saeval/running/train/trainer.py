@@ -24,7 +24,7 @@ __all__ = ["train_sae"]
 logger = logging.getLogger(__name__)
 
 TOO_MANY = 1.5
-"""Times the target that L0 may be in the last batches of training."""
+"""L0 in the last batches of training may be this many times the target without a warning."""
 
 
 def train_sae(  # noqa: PLR0913  the whole of the public API stands here
@@ -57,33 +57,33 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     Args:
         arch: A key of `saeval.training.METHODS`, such as "topk" or "matryoshka".
         d_sae: Number of latents.
-        k: Target L0: latents a token, exactly or on average, as the architecture has it.
+        k: Target L0: latents per token, exactly or on average, depending on the architecture.
         model: Hugging Face id, folder, lab model or synthetic world, LoadedModel, or (network,
             tokenizer); None for stored activations.
         site: Module path or alias.
         write_site: What is predicted, for a transcoder; None: the site that is read.
-        data: File or list of texts, or file or array of activations in the place of a model (a
-            pair of them for a transcoder). None: the lab's own data, for its models.
-        out: Folder to be made; None: nothing is written.
-        tokens: Activations seen in training, repetitions included; None: 4,000,000.
+        data: File or list of texts, or file or array of activations in place of a model (a pair of
+            them for a transcoder). None: the lab's own data, for its models.
+        out: Folder to create; None: nothing is written.
+        tokens: Activations in training, repetitions included; None: 4,000,000.
         seed: Of the initial weights and of the order of activations.
-        lr: Adam's rate; None: by width.
-        batch_size: Activations a step; None: 1,024.
-        context: Tokens a row, BOS included; None: 128, or as many as the model takes.
+        lr: Learning rate of Adam; None: set by the width.
+        batch_size: Activations per step; None: 1,024.
+        context: Tokens per row, BOS included; None: 128, or as many as the model takes.
         device: `auto`, `cpu`, `cuda` or `mps`.
         dtype: The model's; None: float32.
         snapshots: Shares of the training, above 0 and below 1, after which the SAE is kept too.
         settings: Fields of the recipe (`{"recipe": {"warmup": 0.05}}`) or the architecture.
-        progress: Told early figures about fifty times.
+        progress: Called about fifty times with the figures of training so far.
 
     Returns:
         The SAE, its figures, and snapshots.
 
     Raises:
-        UsageError: if the request is off, before anything is computed.
+        UsageError: if the request is wrong, before anything is computed.
         DataError: if the data cannot be read or is too little.
         ResultError: if the folder cannot be written.
-        SaevalError: if model or site cannot be had.
+        SaevalError: if the model cannot be loaded, or has no such site.
     """
     settings = settings or {}
     if write_site is not None and write_site == site:
@@ -91,8 +91,8 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     ask = Ask(as_model(model), site, write_site, data, context, pick_device(device), _dtype(dtype))
     check_settings(settings, arch)
     method = choose_method(arch, settings, transcoding=ask.transcoding)
-    given = {"d_sae": d_sae, "k": k, "tokens": tokens, "seed": seed, "lr": lr}
-    recipe = choose_recipe({**given, "batch_size": batch_size}, settings)
+    fields = {"d_sae": d_sae, "k": k, "tokens": tokens, "seed": seed, "lr": lr}
+    recipe = choose_recipe({**fields, "batch_size": batch_size}, settings)
     _check_snapshots(snapshots)
     if snapshots and isinstance(method, Fit):
         raise UsageError(
@@ -112,14 +112,14 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
         snapshots=tuple(sorted(snapshots)),
     )
     _warn_of_pruning(trained, k)
-    trained = _signed(trained, arch, settings, material)
+    trained = _with_origins(trained, arch, settings, material)
     if out is not None:
         write_folder(Path(out), trained.sae, trained.snapshots)
     return trained
 
 
 def _warn_of_pruning(trained: TrainedSAE, k: int) -> None:
-    """Say so where training ended before the L0 had come down, and biases had to do the rest."""
+    """Warn if training ended with an L0 far above the target, which then only biases lowered."""
     if trained.log and trained.log[-1].l0 > TOO_MANY * k:
         logger.warning(
             "L0 was still %.0f when training ended, and was brought down to %d by shifting all "
@@ -130,10 +130,12 @@ def _warn_of_pruning(trained: TrainedSAE, k: int) -> None:
         )
 
 
-def _signed(trained: TrainedSAE, arch: str, settings: Settings, material: Material) -> TrainedSAE:
-    """With origins that say where each SAE comes from and how it was made."""
+def _with_origins(
+    trained: TrainedSAE, arch: str, settings: Settings, material: Material
+) -> TrainedSAE:
+    """The SAE and its snapshots, with origins that say how each was made."""
     final, recipe = trained.final, material.recipe
-    told = {
+    metadata = {
         "method": arch,
         "settings": {name: dict(values) for name, values in settings.items()},
         "recipe": asdict(recipe),
@@ -144,21 +146,21 @@ def _signed(trained: TrainedSAE, arch: str, settings: Settings, material: Materi
     figures = {"fvu": final.fvu, "l0": final.l0, "dead": final.dead}
     held_out = {**figures, "activations": recipe.held_out}
     sae = _with_origin(
-        trained.sae, material, {**told, "tokens": final.tokens, "held_out": held_out}
+        trained.sae, material, {**metadata, "tokens": final.tokens, "held_out": held_out}
     )
-    kept = tuple(
-        (tokens, _with_origin(earlier, material, {**told, "tokens": tokens}))
+    snapshots = tuple(
+        (tokens, _with_origin(earlier, material, {**metadata, "tokens": tokens}))
         for tokens, earlier in trained.snapshots
     )
-    return replace(trained, sae=sae, snapshots=kept)
+    return replace(trained, sae=sae, snapshots=snapshots)
 
 
-def _with_origin(sae: Any, material: Material, told: dict[str, Any]) -> Any:
-    """What a method itself says of its SAE goes first: a null stays one."""
+def _with_origin(sae: Any, material: Material, metadata: dict[str, Any]) -> Any:
+    """The SAE with its origin. Metadata that the method itself set wins: a null stays a null."""
     origin = replace(
         material.origin,
         architecture=sae.origin.architecture,
-        metadata={**told, **sae.origin.metadata},
+        metadata={**metadata, **sae.origin.metadata},
     )
     return replace(sae, origin=origin)
 
