@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from saeval.activations import TokenRows
-from saeval.config.configuration import plain
+from saeval.config.configuration import json_value
 from saeval.models.places import locate
 from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
@@ -30,7 +30,7 @@ def by_content(value: Any) -> Any:
         return [by_content(item) for item in value]
     if isinstance(value, str | Path) and is_file(value):
         return {"sha256": file_sha256(Path(value))}
-    return plain(value)
+    return json_value(value)
 
 
 def is_file(value: str | Path) -> bool:
@@ -95,7 +95,7 @@ def task_inputs(task: Any, model: str | None) -> Any:
         task: With a method `inputs(model)`, whose answer is JSON-like.
         model: Name of the model that is read; None for stored activations.
     """
-    return plain(task.inputs(model))
+    return json_value(task.inputs(model))
 
 
 def prepared_sha256(content: Prepared) -> str:

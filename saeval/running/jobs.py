@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from saeval.config.configuration import configured, plain
+from saeval.config.configuration import configured, json_value
 from saeval.config.options import Settings
 from saeval.config.plugins import load_task
 from saeval.errors import UsageError, suggestion
@@ -58,7 +58,7 @@ class Job:
         """Its fields that differ from their defaults, as plain values."""
         default = type(self.task)()
         return {
-            item.name: plain(getattr(self.task, item.name))
+            item.name: json_value(getattr(self.task, item.name))
             for item in dataclasses.fields(self.task)
             if getattr(self.task, item.name) != getattr(default, item.name)
         }

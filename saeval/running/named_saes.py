@@ -252,8 +252,8 @@ def _folders_of_files(text: str, members: Sequence[Entry | FolderRef]) -> list[E
             if is_glob and Path(place).is_dir():
                 reason = str(error).partition("\n")[0].partition("; looked for")[0]
                 raise UsageError(
-                    f"'{text}' matches a folder that is no SAE: {reason}. Name the SAEs one by one, "
-                    "or narrow the pattern."
+                    f"'{text}' matches a folder that is no SAE: {reason}. Name the SAEs one by "
+                    "one, or narrow the pattern."
                 ) from error
             if not is_glob:  # loading this one will say what is wrong
                 saes.append(member)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from saeval.activations import ActivationSource
-from saeval.config.configuration import check_named
+from saeval.config.configuration import refuse_unnameable
 from saeval.lab.synthetic import world_name
 from saeval.models import LoadedModel
 from saeval.running.opening import Opening
@@ -37,7 +37,7 @@ class Sources:
         Raises:
             UsageError: if it is not, with what was tried.
         """
-        check_named(self._opening.model, "model")
+        refuse_unnameable(self._opening.model, "model")
         if self._opening.model is not None:
             self._kind(self._opening.model).check()
 

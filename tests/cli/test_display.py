@@ -9,7 +9,7 @@ import pytest
 
 import saeval
 from saeval.cli import display
-from saeval.cli.display import Display, Way, way_to_show
+from saeval.cli.display import Display, DisplayMode, display_mode
 from saeval.running.progress import ProgressStep, whole_run
 
 Captured = pytest.CaptureFixture[str]
@@ -77,7 +77,7 @@ def test_a_run_that_breaks_off_ends_the_telling(
     shown = Display("lines")
     with pytest.raises(error), whole_run(shown, 3):
         raise error
-    assert shown.over.is_set()
+    assert shown.ended.is_set()
     assert said(capsys) == ["0 of 3 results, 3 left, T: 0 computed, 0 found"]
 
 
@@ -107,9 +107,9 @@ def test_hostile_names_steer_nothing(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("quiet, way", [(True, "nothing"), (False, "lines")])
-def test_quiet_says_nothing(capsys: Captured, quiet: bool, way: Way) -> None:  # noqa: FBT001
+def test_quiet_says_nothing(capsys: Captured, quiet: bool, way: DisplayMode) -> None:  # noqa: FBT001
     """--quiet silences both ways; else a stderr that is no terminal gets lines."""
-    assert way_to_show(quiet=quiet) == way
+    assert display_mode(quiet=quiet) == way
     told(Display("nothing"), "a")
     assert capsys.readouterr().err == ""
 
@@ -117,8 +117,8 @@ def test_quiet_says_nothing(capsys: Captured, quiet: bool, way: Way) -> None:  #
 def test_a_terminal_gets_the_moving_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless it is to be quiet."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert way_to_show() == "line"
-    assert way_to_show(quiet=True) == "nothing"
+    assert display_mode() == "line"
+    assert display_mode(quiet=True) == "nothing"
 
 
 def test_progress_from_python_begins_anew_with_each_run(capsys: Captured) -> None:

@@ -11,7 +11,8 @@ from saeval_tasks.core import Core
 from saeval import lab
 from saeval.activations import model_source
 from saeval.cli.app import app
-from saeval.cli.catalogue import describe, list_models
+from saeval.cli.catalogue import list_models
+from saeval.cli.descriptions import describe
 from saeval.errors import ModelError, UsageError
 from saeval.lab import description
 from saeval.lab.worlds import WORLDS
