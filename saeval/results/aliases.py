@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from saeval.results.key import plain
+from saeval.results.key import checked_json
 from saeval.results.portable import working_folder
 from saeval.results.score import Result
 from saeval.results.unfinished import unfinished
@@ -74,7 +74,9 @@ def write_aliases(folder: Path, result_id: str, aliases: Iterable[Alias], root: 
             "working_folder": working_folder(root),
             "run": alias.run,
         }
-        text = json.dumps(plain(about, "alias"), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            checked_json(about, "alias"), indent=1, ensure_ascii=False, allow_nan=False
+        )
         (folder / alias.file).write_text(text + "\n", encoding="utf-8")
 
 

@@ -18,11 +18,11 @@ def result_key(inputs: Mapping[str, Any]) -> str:
     Raises:
         ResultError: if a value is not JSON, such as NaN, bytes or a number as key.
     """
-    text = json.dumps(plain(inputs, "inputs"), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(checked_json(inputs, "inputs"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def plain(value: Any, where: str) -> Any:
+def checked_json(value: Any, where: str) -> Any:
     """The value as lists and dictionaries that JSON gives back unchanged.
 
     Raises:
@@ -32,9 +32,9 @@ def plain(value: Any, where: str) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise ResultError(f"{where}: the key {key!r} is not text, which JSON keys are.")
-        return {key: plain(inner, f"{where}.{key}") for key, inner in value.items()}
+        return {key: checked_json(inner, f"{where}.{key}") for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner, f"{where}[{place}]") for place, inner in enumerate(value)]
+        return [checked_json(inner, f"{where}[{place}]") for place, inner in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise ResultError(f"{where} is {value}, which JSON has no number for.")
     if value is None or isinstance(value, str | int | float):

@@ -10,7 +10,7 @@ _PATH = re.compile(
     | (?<![\w/:.~…\\-]) (?P<bare>/[^\s'"`,;()\[\]{}<>|]+)""",
     re.VERBOSE,
 )
-_AS_THEY_ARE = ("part",)
+_UNCHANGED = ("part",)
 """Fields that name what evidence files name too."""
 
 
@@ -39,28 +39,28 @@ def portable(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {
-            key: inner if key in _AS_THEY_ARE else portable(inner) for key, inner in value.items()
+            key: inner if key in _UNCHANGED else portable(inner) for key, inner in value.items()
         }
     if isinstance(value, list | tuple):
         return [portable(inner) for inner in value]
-    return _text(value) if isinstance(value, str) and "/" in value else value
+    return _portable_text(value) if isinstance(value, str) and "/" in value else value
 
 
-def _text(text: str) -> str:
-    if text.startswith("/") and _is_here(text):
-        return _told(text)
-    return _PATH.sub(_replaced, text)
+def _portable_text(text: str) -> str:
+    if text.startswith("/") and _is_on_this_machine(text):
+        return _portable_path(text)
+    return _PATH.sub(_replace_path, text)
 
 
-def _replaced(match: re.Match[str]) -> str:
+def _replace_path(match: re.Match[str]) -> str:
     quote = match["quote"] or ""
     path = match["quoted"] or match["bare"]
     end = path[len(path.rstrip(".:")) :]
     path = path.removesuffix(end) if end else path
-    return f"{quote}{_told(path)}{end}{quote}" if _is_here(path) else match[0]
+    return f"{quote}{_portable_path(path)}{end}{quote}" if _is_on_this_machine(path) else match[0]
 
 
-def _is_here(path: str) -> bool:
+def _is_on_this_machine(path: str) -> bool:
     """Whether an absolute path leads into this machine's folders, whatever lies at its end."""
     parts = Path(path).parts
     try:
@@ -69,7 +69,7 @@ def _is_here(path: str) -> bool:
         return False
 
 
-def _told(path: str) -> str:
+def _portable_path(path: str) -> str:
     try:
         below = below_working_folder(path)
     except (OSError, ValueError, RuntimeError):

@@ -29,7 +29,7 @@ PACKAGES = (
     "transformers",
 )
 """Packages whose version might change a number."""
-_OWN = ("saeval", "tasks", "registry.yaml")
+_CODE_PATHS = ("saeval", "tasks", "registry.yaml")
 """What a checkout computes with; changes elsewhere in it do not make it dirty."""
 
 
@@ -77,7 +77,7 @@ def checkout(root: Path) -> dict[str, Any]:
         return unknown
     try:
         commit = _git(root, "rev-parse", "HEAD")
-        changes = _git(root, "status", "--porcelain", "--", *_OWN)
+        changes = _git(root, "status", "--porcelain", "--", *_CODE_PATHS)
     except (OSError, subprocess.SubprocessError):
         return unknown
     return {"commit": commit, "dirty": bool(changes)}

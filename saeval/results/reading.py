@@ -67,8 +67,8 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _damaged(folder: Path, why: str) -> ResultError:
-    return ResultError(f"'{folder}' is no whole result: {why}. Run its task again with --force.")
+def _damaged(folder: Path, fault: str) -> ResultError:
+    return ResultError(f"'{folder}' is no whole result: {fault}. Run its task again with --force.")
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -94,8 +94,8 @@ def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def find_result(root: str | Path, result_id: str) -> Result | None:
     """The result of an id, by the name of its folder alone; a damaged one counts as none."""
-    whole = [_readable(folder) for folder in _folders(root, result_id)]
-    return min(filter(None, whole), key=_is_failed, default=None)
+    results = [_read_or_skip(folder) for folder in _folders(root, result_id)]
+    return min(filter(None, results), key=_is_failed, default=None)
 
 
 def find_folder(root: str | Path, result_id: str) -> Path | None:
@@ -104,13 +104,13 @@ def find_folder(root: str | Path, result_id: str) -> Path | None:
     There is more than one only if two processes computed a result under two names at once.
     """
 
-    def worth(folder: Path) -> int:
+    def rank(folder: Path) -> int:
         try:
             return _is_failed(read_result(folder))
         except ResultError:
             return 2
 
-    return min(_folders(root, result_id), key=worth, default=None)
+    return min(_folders(root, result_id), key=rank, default=None)
 
 
 def _folders(root: str | Path, result_id: str | None = None) -> list[Path]:
@@ -146,9 +146,11 @@ def read_results(root: str | Path) -> list[Result]:
     """
     copies: dict[str, list[tuple[Path, Result]]] = {}
     for folder in _folders(root):
-        if result := _readable(folder):
+        if result := _read_or_skip(folder):
             copies.setdefault(result.result_id, []).append((folder, result))
-    return _told_apart([result for same in copies.values() for result in _under_all_names(same)])
+    return _make_names_distinct(
+        [result for folders in copies.values() for result in _under_all_names(folders)]
+    )
 
 
 def _under_all_names(copies: Sequence[tuple[Path, Result]]) -> list[Result]:
@@ -161,7 +163,7 @@ def _under_all_names(copies: Sequence[tuple[Path, Result]]) -> list[Result]:
     return [alias.of(best) for alias in aliases.values()]
 
 
-def _told_apart(results: Sequence[Result]) -> list[Result]:
+def _make_names_distinct(results: Sequence[Result]) -> list[Result]:
     contents: dict[str | None, set[str]] = {}
     for result in results:
         contents.setdefault(result.sae, set()).update(filter(None, [_content(result)]))
@@ -198,7 +200,7 @@ def load_results(folder: str | Path) -> Results:
     return Results(read_results(Path(folder).expanduser()))
 
 
-def _readable(folder: Path) -> Result | None:
+def _read_or_skip(folder: Path) -> Result | None:
     try:
         return read_result(folder)
     except ResultError as error:

@@ -45,10 +45,10 @@ class Results(Sequence[Result]):
     @overload
     def __getitem__(self, index: slice) -> "Results": ...
     def __getitem__(self, index: int | slice) -> "Result | Results":
-        chosen = self._results[index]
-        if isinstance(chosen, Result):
-            return chosen
-        return Results(chosen, headlines=self._headlines, seed_sets=self._seed_sets)
+        selection = self._results[index]
+        if isinstance(selection, Result):
+            return selection
+        return Results(selection, headlines=self._headlines, seed_sets=self._seed_sets)
 
     def __len__(self) -> int:
         return len(self._results)
@@ -139,4 +139,4 @@ class Results(Sequence[Result]):
 def _is_null(result: Result) -> bool:
     """Whether its SAE is there to be beaten: it says so, or is of an architecture that is."""
     about = result.provenance.get("saes", ())
-    return any(each.get("null") or each.get("architecture") in NULLS for each in about)
+    return any(sae.get("null") or sae.get("architecture") in NULLS for sae in about)

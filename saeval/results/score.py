@@ -137,8 +137,8 @@ class Result:
         run: Mapping[str, Any],
     ) -> "Result":
         """A result from its scores; a row without a metric speaks for the whole task."""
-        whole = next((score for score in scores if score.metric is None), None)
-        status, reason = (whole.status, whole.reason) if whole else ("scored", None)
+        task_score = next((score for score in scores if score.metric is None), None)
+        status, reason = (task_score.status, task_score.reason) if task_score else ("scored", None)
         return cls(
             str(labels.result_id),
             labels.sae,

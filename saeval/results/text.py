@@ -30,10 +30,10 @@ def terminal_width() -> int:
 
 def printable(text: object) -> str:
     """The text without what could steer a terminal: control characters, marks of direction."""
-    plain = str(text)
-    if plain.isprintable():
-        return plain
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)
+    characters = str(text)
+    if characters.isprintable():
+        return characters
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in characters)
 
 
 def one_line(text: object) -> str:
@@ -93,16 +93,16 @@ def _pieces(word: str, width: int) -> Iterator[str]:
         yield word
         return
     for piece in _BREAKABLE.findall(word):
-        rest = piece
-        while width_of(rest) > width:
-            head = _beginning(rest, width)
+        remainder = piece
+        while width_of(remainder) > width:
+            head = _first_characters(remainder, width)
             yield head
-            rest = rest[len(head) :]
-        if rest:
-            yield rest
+            remainder = remainder[len(head) :]
+        if remainder:
+            yield remainder
 
 
-def _beginning(text: str, width: int) -> str:
+def _first_characters(text: str, width: int) -> str:
     """As many of the first characters as fit, and at least one."""
     count = 1
     while count < len(text) and width_of(text[: count + 1]) <= width:
@@ -121,7 +121,7 @@ def shortened(text: str, width: int) -> str:
     end = text
     while end and width_of(end) > room - room // 3:
         end = end[1:]
-    return _beginning(text, room - width_of(end)) + ELLIPSIS + end
+    return _first_characters(text, room - width_of(end)) + ELLIPSIS + end
 
 
 def layout(
@@ -176,28 +176,28 @@ def listing(
     least = {name: _least_width([name, *(row[name] for row in texts)]) for name in names}
     if not names:
         return ""
-    must = [name for name in list(texts[0])[:needed] if name in names]
-    widths = _squeezed({name: least[name] for name in must}, width)
+    needed_names = [name for name in list(texts[0])[:needed] if name in names]
+    widths = _squeeze({name: least[name] for name in needed_names}, width)
     if _total(widths.values()) > width:
         records = (record_text({name: row[name] for name in names}, width) for row in texts)
         return "\n".join(records).rstrip()
     for name in names:
-        if name not in must and _total([*widths.values(), least[name]]) <= width:
+        if name not in needed_names and _total([*widths.values(), least[name]]) <= width:
             widths[name] = least[name]
-    widths = _spread(widths, texts, width)
+    widths = _widen(widths, texts, width)
     table = layout(
-        [_folded(name, size) for name, size in widths.items()],
-        [[_folded(row[name], size) for name, size in widths.items()] for row in texts],
+        [_wrap_cell(name, size) for name, size in widths.items()],
+        [[_wrap_cell(row[name], size) for name, size in widths.items()] for row in texts],
         right=[number for number, name in enumerate(widths) if name in right],
     )
     hidden = [name for name in names if name not in widths]
     if hidden:
-        said = f"Not shown for want of room: {', '.join(hidden)}. --json has all."
-        table = "\n".join([table, *wrapped(said, width)])
+        remark = f"Not shown for want of room: {', '.join(hidden)}. --json has all."
+        table = "\n".join([table, *wrapped(remark, width)])
     return table
 
 
-def _squeezed(widths: dict[str, int], width: int) -> dict[str, int]:
+def _squeeze(widths: dict[str, int], width: int) -> dict[str, int]:
     """The widest of some columns made narrower until all fit, or none can be."""
     while _total(widths.values()) > width and max(widths.values()) > WORD:
         widest = max(widths, key=lambda name: widths[name])
@@ -205,15 +205,15 @@ def _squeezed(widths: dict[str, int], width: int) -> dict[str, int]:
     return widths
 
 
-def _spread(
+def _widen(
     least: Mapping[str, int], texts: Sequence[Mapping[str, str]], width: int
 ) -> dict[str, int]:
     """Widths of columns: what each asks for, the first ones served first."""
     widths = dict(least)
     for name in least:
-        asked = max(width_of(line) for row in texts for line in [*row[name].splitlines(), name])
+        natural = max(width_of(line) for row in texts for line in [*row[name].splitlines(), name])
         spare = width - _total(widths.values())
-        widths[name] = min(max(asked, widths[name]), widths[name] + max(spare, 0))
+        widths[name] = min(max(natural, widths[name]), widths[name] + max(spare, 0))
     return widths
 
 
@@ -224,11 +224,11 @@ def _total(widths: Collection[int]) -> int:
 def _least_width(texts: Sequence[str]) -> int:
     """Width of a column in which no word is broken, and prose has some room."""
     words = [word for text in texts for word in text.split()]
-    whole = max(width_of(line) for text in texts for line in [*text.splitlines(), ""])
-    return max([*map(width_of, words), min(whole, NARROWEST)])
+    longest_line = max(width_of(line) for text in texts for line in [*text.splitlines(), ""])
+    return max([*map(width_of, words), min(longest_line, NARROWEST)])
 
 
-def _folded(text: str, width: int) -> str:
+def _wrap_cell(text: str, width: int) -> str:
     """A cell's paragraphs, each wrapped to the width of its column."""
     return "\n".join(line for part in text.splitlines() for line in wrapped(part, width))
 
@@ -267,9 +267,9 @@ def _field(key: str, value: Any, width: int) -> Iterator[str]:
         yield f"{key} ({len(value)}):"
         yield from _indented(map(str, value), inner)
     elif isinstance(value, Mapping):
-        known = [f"{name} {item}" for name, item in value.items() if item is not None]
-        if known:
-            yield from wrapped(one_line(f"{key}: {', '.join(known)}"), width, hanging=4)
+        items = [f"{name} {item}" for name, item in value.items() if item is not None]
+        if items:
+            yield from wrapped(one_line(f"{key}: {', '.join(items)}"), width, hanging=4)
     elif "\n" in str(value) or len(key) > _LONG_NAME:
         yield f"{key}:"
         yield from _indented(_paragraphs(str(value)), inner)

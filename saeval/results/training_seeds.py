@@ -47,16 +47,16 @@ def over_training_seeds(scores: Iterable[Score], sets: Collection[str]) -> tuple
         if score.set in sets and score.set is not None and score.sae is not None:
             members.setdefault((score.set, score.task, score.seed), set()).add(score.sae)
             if score.value is not None:
-                same = (score.set, score.task, score.task_version, score.seed, score.part)
-                values.setdefault((*same, score.metric), []).append(score)
+                labels = (score.set, score.task, score.task_version, score.seed, score.part)
+                values.setdefault((*labels, score.metric), []).append(score)
     return tuple(
-        _spread(alike, len(members[alike[0].set or "", alike[0].task, alike[0].seed]))
-        for alike in values.values()
+        _spread(group, len(members[group[0].set or "", group[0].task, group[0].seed]))
+        for group in values.values()
     )
 
 
-def _spread(alike: list[Score], members: int) -> SeedSpread:
-    first, numbers = alike[0], [score.value for score in alike if score.value is not None]
+def _spread(scores: list[Score], members: int) -> SeedSpread:
+    first, numbers = scores[0], [score.value for score in scores if score.value is not None]
     return SeedSpread(
         set=first.set or "",
         task=first.task,

@@ -41,7 +41,7 @@ def unfinished(root: Path, place: Path | None = None) -> Iterator[Unfinished]:
     """
     root.mkdir(parents=True, exist_ok=True)
     text = place.relative_to(root).as_posix() if place else ""
-    token, lock = _locked(root, text)
+    token, lock = _make_lock(root, text)
     paths = Unfinished(root / f"{_NEW}{token}", root / f"{_OLD}{token}")
     try:
         paths.folder.mkdir()
@@ -61,7 +61,7 @@ def sweep(root: Path) -> None:
     leftover = re.compile(rf"({re.escape(_NEW)}|{re.escape(_OLD)}|{re.escape(_LOCK)})(.+)")
     names = [leftover.fullmatch(entry.name) for entry in os.scandir(root)]
     for token in {name[2] for name in names if name}:
-        with _if_dead(_path(root, token)) as place:
+        with _text_of_dead_lock(_path(root, token)) as place:
             if place is not None:
                 _clear(root, token, place)
 
@@ -82,7 +82,7 @@ def _path(root: Path, token: str) -> Path:
     return root / f"{_LOCK}{token}"
 
 
-def _locked(root: Path, text: str) -> tuple[str, int]:
+def _make_lock(root: Path, text: str) -> tuple[str, int]:
     """A new token and the handle of its lock, which holds until the handle is closed."""
     while True:
         token = uuid.uuid4().hex
@@ -96,7 +96,7 @@ def _locked(root: Path, text: str) -> tuple[str, int]:
 
 
 @contextmanager
-def _if_dead(lock: Path) -> Iterator[str | None]:
+def _text_of_dead_lock(lock: Path) -> Iterator[str | None]:
     """What a lock says if nobody holds it, None if somebody does.
 
     No file means dead: whoever writes makes it first and removes it last.

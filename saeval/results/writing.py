@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from saeval.errors import ResultError
 from saeval.results.aliases import Alias, aliases_in, first_alias, remember, write_aliases
 from saeval.results.folder import HEAD, INTERVAL, SCHEMA, result_path
-from saeval.results.key import plain
+from saeval.results.key import checked_json
 from saeval.results.portable import portable, working_folder
 from saeval.results.reading import find_folder, read_result
 from saeval.results.score import Result
@@ -67,7 +67,7 @@ def write_result(
 
     root = Path(root)
     target = find_folder(root, result.result_id) or result_path(root, result)
-    scored = [each for each in evidence if isinstance(each, Evidence)]
+    scored = [entry for entry in evidence if isinstance(entry, Evidence)]
     tables = distinct_tables(scored)
     try:
         with unfinished(root, target) as paths:
@@ -75,13 +75,13 @@ def write_result(
             for name, table in tables.items():
                 path, about[name] = write_table(table, paths.folder)
                 _to_disk(path)
-            record = _record(root, result, about, [recipe(each) for each in scored])
+            record = _record(root, result, about, [recipe(entry) for entry in scored])
             text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
             (paths.folder / "result.json").write_text(text + "\n", encoding="utf-8")
             _to_disk(paths.folder / "result.json")
             write_aliases(paths.folder, result.result_id, _other_names(target, result), root)
             _to_disk(paths.folder)
-            _into_place(root, paths, target, result)
+            _move_into_place(root, paths, target, result)
     except OSError as error:
         raise _unwritable(root, error) from error
     return target
@@ -104,7 +104,7 @@ def _record(
         "tables": tables,
         "metrics": metrics,
     }
-    return portable(plain({"schema": SCHEMA, **head, **body}, "result"))
+    return portable(checked_json({"schema": SCHEMA, **head, **body}, "result"))
 
 
 def _to_disk(path: Path) -> None:
@@ -126,7 +126,7 @@ def _other_names(old: Path, result: Result) -> list[Alias]:
     return [alias for alias in aliases if alias.name != first_alias(result).name]
 
 
-def _into_place(root: Path, paths: Unfinished, target: Path, result: Result) -> None:
+def _move_into_place(root: Path, paths: Unfinished, target: Path, result: Result) -> None:
     """Rename a finished folder to its place, and drop what stood there."""
     target.parent.mkdir(exist_ok=True)
     for _ in range(1000):
@@ -138,8 +138,8 @@ def _into_place(root: Path, paths: Unfinished, target: Path, result: Result) -> 
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             # another process was quicker, and what it wrote is moved aside in its turn
-            others = _other_names(paths.aside, result)
-            write_aliases(paths.folder, result.result_id, others, root)
+            aliases = _other_names(paths.aside, result)
+            write_aliases(paths.folder, result.result_id, aliases, root)
             shutil.rmtree(paths.aside, ignore_errors=True)
             continue
         # names that came since the old folder was looked at

@@ -187,9 +187,9 @@ def test_short_names_can_be_made_whole_again() -> None:
     for _ in range(300):
         names = _random_names(draw, draw.randint(1, 30))
         short = short_names(names, draw.choice((16, 26, 40)))
-        assert len(set(short.shown.values())) == len(names)
+        assert len(set(short.short.values())) == len(names)
         legend = dict(line.split(": ", 1) for line in short.legend)
-        for name, shown in short.shown.items():
+        for name, shown in short.short.items():
             plain = " ".join(_safe(name).split())
             by_legend = legend.get(shown, legend.get(shown.split(" ")[0]))
             assert plain in (" ".join(f"{short.common}{shown}".split()), by_legend)
