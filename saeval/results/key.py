@@ -1,4 +1,4 @@
-"""The key that inputs give a result."""
+"""The key of a result: a hash of its inputs."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from saeval.errors import ResultError
 
 
 def result_key(inputs: Mapping[str, Any]) -> str:
-    """20 hex digits that every input decides: sha256 of the inputs as canonical JSON.
+    """20 hex digits that depend on every input: sha256 of the inputs as canonical JSON.
 
     Args:
         inputs: JSON values under text keys; 1, 1.0 and True are three different values.
@@ -23,10 +23,14 @@ def result_key(inputs: Mapping[str, Any]) -> str:
 
 
 def checked_json(value: Any, where: str) -> Any:
-    """The value as lists and dictionaries that JSON gives back unchanged.
+    """The value as lists and dictionaries that JSON stores and returns unchanged.
+
+    Args:
+        value: Any value.
+        where: Its place within the whole, for errors.
 
     Raises:
-        ResultError: naming the place of what JSON would change, or has no form for.
+        ResultError: naming the place of a value that JSON would change or cannot hold.
     """
     if isinstance(value, Mapping):
         for key in value:

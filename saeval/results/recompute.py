@@ -1,4 +1,4 @@
-"""Stored scores against the evidence that lies beside them."""
+"""Stored scores compared with the evidence beside them."""
 
 import math
 from pathlib import Path
@@ -15,7 +15,7 @@ TOLERANCE = 1e-9
 
 
 def recompute(path: str | Path) -> tuple[Score, ...]:
-    """The scores of a stored result, computed again from its files alone.
+    """The scores of a stored result, recomputed from its files alone.
 
     Raises:
         ResultError: if a file was changed, or a stored score differs from its evidence.
@@ -29,7 +29,7 @@ def recompute(path: str | Path) -> tuple[Score, ...]:
 
 
 def discrepancies(path: str | Path) -> tuple[str, ...]:
-    """Everything that a stored result and its evidence disagree on; empty where they agree."""
+    """Every difference between a stored result and its evidence; empty if they agree."""
     try:
         return tuple(_compare_with_evidence(path)[1])
     except ResultError as error:

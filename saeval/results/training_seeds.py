@@ -1,7 +1,7 @@
-"""What training seeds do to a score: mean and spread over SAEs that differ in nothing else.
+"""Effect of training seeds on a score: mean and spread over SAEs that differ only in their seed.
 
-An interval says how far a score would move on other texts. This says how far it moves when the
-SAE is trained again, which no interval over texts can.
+An interval says how much a score would vary on other texts. The spread says how much it varies
+when the SAE is trained again, which no interval over texts can tell.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ class SeedSpread:
     task: str
     task_version: int
     seed: int
-    """Of the task; the training seeds are the members."""
+    """Seed of the task; each member has a training seed of its own."""
     part: str | None
     metric: str
     unit: str | None
@@ -38,8 +38,8 @@ def over_training_seeds(scores: Iterable[Score], sets: Collection[str]) -> tuple
     """Mean and standard deviation over training seeds, of each metric and part.
 
     Args:
-        scores: Rows; each member of a set has its own, with the set's name.
-        sets: Names of the sets whose members differ in their training seed alone.
+        scores: Scores of the members, each with the name of its set.
+        sets: Names of the sets whose members differ only in their training seed.
     """
     values: dict[tuple[Score, ...] | tuple, list[Score]] = {}
     members: dict[tuple[str, str, int], set[str]] = {}
