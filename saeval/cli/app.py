@@ -232,15 +232,14 @@ def describe(name: str, as_json: bool) -> None:
 
     NAME is that of an SAE, set, model, task, metric or loader, or a folder. Nothing is loaded.
     """
-    from saeval.cli.descriptions import describe as records_of
-    from saeval.cli.descriptions import readable
+    from saeval.cli.descriptions import find_records, with_readable_texts
 
-    records = records_of(name)
+    records = find_records(name)
     if as_json:
         print_json(records)
         return
     for record in records:
-        print_record(readable(record))
+        print_record(with_readable_texts(record))
 
 
 @app.command()

@@ -18,7 +18,7 @@ _LINE = 74
 """Characters of a line of running text: with its indent it fits 80 columns."""
 
 
-def describe(name: str) -> list[Row]:
+def find_records(name: str) -> list[Row]:
     """All records under a name: of an SAE, set, model, task, metric, loader, folder or id prefix.
 
     Raises:
@@ -103,16 +103,20 @@ def _metric_records(name: str) -> list[Row]:
         return []
     from saeval.config.metric_docs import find_metrics, row_of_metric, rows_of_metrics
 
-    found = find_metrics(name)
+    metrics = find_metrics(name)
     if not any(character in name for character in "*?["):
-        return [row_of_metric(metric) for metric in found]
+        return [row_of_metric(metric) for metric in metrics]
+    tasks = dict.fromkeys(metric.task for metric in metrics)
+    metrics_by_task = {
+        task: [metric for metric in metrics if metric.task == task] for task in tasks
+    }
     return [
-        {"task": task, "metrics": rows_of_metrics([each for each in found if each.task == task])}
-        for task in dict.fromkeys(metric.task for metric in found)
+        {"task": task, "metrics": rows_of_metrics(of_task)}
+        for task, of_task in metrics_by_task.items()
     ]
 
 
-def readable(record: Row) -> Row:
+def with_readable_texts(record: Row) -> Row:
     """A record for people: metrics one below the other, and long texts in lines."""
     texts = {}
     for key, value in record.items():

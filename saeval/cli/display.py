@@ -61,7 +61,7 @@ class Tally:
         """Number of results that exist by now."""
         return self.found + self.computed
 
-    def take(self, step: "Step") -> None:
+    def take(self, step: "ProgressStep") -> None:
         """Add one step."""
         self.total = step.total or self.total
         if step.what == "found":
@@ -101,7 +101,7 @@ class Display:
         """When the last plain line was written."""
         self.ended = threading.Event()
 
-    def __call__(self, step: "Step") -> None:
+    def __call__(self, step: "ProgressStep") -> None:
         """Take one step."""
         if step.what == "begin":
             self._begin(step)
@@ -112,11 +112,11 @@ class Display:
         self.latest = step
         self.tally.take(step)
         if self.mode == "line":
-            self._draw(step)
+            self._rewrite_line(step)
         elif step.what == "computed" or self._is_late():
             self._write_line(_step_text(step))
 
-    def _begin(self, step: "Step") -> None:
+    def _begin(self, step: "ProgressStep") -> None:
         self.mode = display_mode() if self.fixed_mode is None else self.fixed_mode
         self.tally = Tally(step.total)
         self.last_line_at = self.tally.began
@@ -150,7 +150,7 @@ class Display:
             sys.stderr.write(f"{tally.finished}{of} results{remaining}, {tally.time()}: {text}\n")
             sys.stderr.flush()
 
-    def _draw(self, step: "Step") -> None:
+    def _rewrite_line(self, step: "ProgressStep") -> None:
         self.clear()
         done, total = self.tally.finished, self.tally.total
         counts = f"[{done}/{total}] " if total else ""
@@ -179,7 +179,7 @@ class Display:
 _FROM_PYTHON = Display()
 
 
-def progress(step: "Step") -> None:
+def progress(step: "ProgressStep") -> None:
     """Show how far a run is: `saeval.evaluate(..., progress=saeval.progress)`.
 
     On stderr: one rewritten line on a terminal; in a notebook or a file a line per result, and one
@@ -188,19 +188,19 @@ def progress(step: "Step") -> None:
     _FROM_PYTHON(step)
 
 
-def _activity(step: "Step") -> str:
+def _activity(step: "ProgressStep") -> str:
     """The verb of a step, and the task if the step has one."""
     seed = f" (seed {step.seed})" if step.task and step.seed else ""
     task = f" {one_line(step.task)}{seed} of" if step.task else ""
     return _VERBS.get(step.what, step.what) + task
 
 
-def _step_text(step: "Step") -> str:
+def _step_text(step: "ProgressStep") -> str:
     return f"{_activity(step)} {one_line(step.sae)}"
 
 
 def _fit_line(start: str, name: str, width: int) -> str:
-    """Start and name in at most `width` columns: the name loses its middle first, then its end."""
+    """Start and name in at most `width` columns: the name loses its middle, then the line its end."""
     room = width - width_of(start)
     line = start + (shortened(name, room) if room >= NARROWEST_NAME else name)
     while width_of(line) > width:

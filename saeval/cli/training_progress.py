@@ -19,7 +19,7 @@ def figures_text(figures: "Figures") -> str:
 
 
 @contextmanager
-def show_training(mode: "Way") -> "Iterator[Watch]":
+def show_training(mode: "DisplayMode") -> "Iterator[Watch]":
     """A function that takes figures and shows them on stderr, as a bar, as lines or not at all."""
     with {"line": _bar, "lines": _lines, "nothing": _nothing}[mode]() as watch:
         yield watch

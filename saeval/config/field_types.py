@@ -22,9 +22,9 @@ def conform(value: Any, hint: Any) -> Any:
         return _one_of(value, arguments)
     if origin is Literal:
         choices = "one of " + ", ".join(map(str, arguments))
-        return _check(value, expected=choices, fits=value in arguments)
+        return _require(value, expected=choices, fits=value in arguments)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _check(value, expected="a mapping", fits=isinstance(value, Mapping))
+        return _require(value, expected="a mapping", fits=isinstance(value, Mapping))
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return _sequence(value, origin, arguments)
     return _simple_value(value, hint)
@@ -36,9 +36,9 @@ def _origin_and_arguments(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _sequence(value: Any, origin: type, arguments: Sequence[Any]) -> Any:
-    _check(value, expected="a list, such as [1, 2]", fits=isinstance(value, list | tuple))
+    _require(value, expected="a list, such as [1, 2]", fits=isinstance(value, list | tuple))
     if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-        _check(value, expected=f"a list of {len(arguments)}", fits=len(value) == len(arguments))
+        _require(value, expected=f"a list of {len(arguments)}", fits=len(value) == len(arguments))
         return tuple(conform(item, hint) for item, hint in zip(value, arguments, strict=True))
     items = (conform(item, arguments[0] if arguments else Any) for item in value)
     return list(items) if origin is list else tuple(items)
@@ -49,7 +49,7 @@ def _simple_value(value: Any, hint: Any) -> Any:
         return value
     expected, kinds = _SIMPLE[hint]
     # bool is a subclass of int, but `true` is never meant as the number 1.
-    checked = _check(
+    checked = _require(
         value,
         expected=expected,
         fits=isinstance(value, kinds) and (hint is bool or not isinstance(value, bool)),
@@ -84,7 +84,7 @@ def _one_of(value: Any, members: Sequence[Any]) -> Any:
     raise ValueError(" or ".join(dict.fromkeys(expectations)))
 
 
-def _check(value: Any, *, expected: str, fits: bool) -> Any:
+def _require(value: Any, *, expected: str, fits: bool) -> Any:
     if not fits:
         raise ValueError(expected)
     return value

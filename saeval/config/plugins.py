@@ -68,7 +68,7 @@ def load_task(name: str) -> type:
     Raises:
         UsageError: if no task has that name, or the plugin of that name is no task.
     """
-    return _load(TASKS, name, check_task_class)
+    return _load_plugin(TASKS, name, check_task_class)
 
 
 def load_loader(name: str) -> ModuleType:
@@ -77,7 +77,7 @@ def load_loader(name: str) -> ModuleType:
     Raises:
         UsageError: if no loader has that name, or the plugin of that name is no loader.
     """
-    return _load(LOADERS, name, check_loader_module)
+    return _load_plugin(LOADERS, name, check_loader_module)
 
 
 def tasks() -> dict[str, type]:
@@ -90,7 +90,7 @@ def loaders() -> dict[str, ModuleType]:
     return _load_all(LOADERS, load_loader)
 
 
-def _load(group: str, name: str, check: Callable[[Plugin, Any], None]) -> Any:
+def _load_plugin(group: str, name: str, check: Callable[[Plugin, Any], None]) -> Any:
     plugins = find(group)
     if name not in plugins:
         kind = group.removeprefix("saeval.").removesuffix("s")

@@ -22,7 +22,7 @@ from saeval.results.unfinished import unfinished
 _FILES = "alias-*.json"
 _WAIT = 0.01
 _TRIES = 200
-"""Seconds between tries, and tries, while another process replaces the folder."""
+"""Seconds between tries, and number of tries, while another process replaces the folder."""
 
 
 @dataclass(frozen=True)

@@ -120,14 +120,14 @@ def _folders(root: str | Path, result_id: str | None = None) -> list[Path]:
     """
     names = {
         (sae, match[0])
-        for sae in _names(Path(root))
-        for match in map(FOLDER.fullmatch, _names(Path(root) / sae))
+        for sae in _entry_names(Path(root))
+        for match in map(FOLDER.fullmatch, _entry_names(Path(root) / sae))
         if match and result_id in (None, match[1])
     }
     return [Path(root) / sae / name for sae, name in sorted(names)]
 
 
-def _names(folder: Path) -> list[str]:
+def _entry_names(folder: Path) -> list[str]:
     try:
         return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError:

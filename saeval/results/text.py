@@ -24,7 +24,7 @@ _BREAKABLE = re.compile(r"[^/_=.,-]*[/_=.,-]+|[^/_=.,-]+")
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, or of the variable COLUMNS; 80 without a terminal, at least 40."""
+    """The variable COLUMNS, else the terminal's width; 80 without a terminal, at least 40."""
     return max(shutil.get_terminal_size((80, 24)).columns, 40)
 
 
@@ -171,18 +171,18 @@ def listing(
         needed: How many of the first columns must be shown; long words in them may be broken.
         right: Columns that are aligned right.
     """
-    texts = [{one_line(name): _cell(value) for name, value in row.items()} for row in rows]
+    texts = [{one_line(name): _cell_text(value) for name, value in row.items()} for row in rows]
     names = [name for name in (texts[0] if texts else ()) if any(row[name] for row in texts)]
     least = {name: _least_width([name, *(row[name] for row in texts)]) for name in names}
     if not names:
         return ""
     needed_names = [name for name in list(texts[0])[:needed] if name in names]
     widths = _squeeze({name: least[name] for name in needed_names}, width)
-    if _total(widths.values()) > width:
+    if _total_width(widths.values()) > width:
         records = (record_text({name: row[name] for name in names}, width) for row in texts)
         return "\n".join(records).rstrip()
     for name in names:
-        if name not in needed_names and _total([*widths.values(), least[name]]) <= width:
+        if name not in needed_names and _total_width([*widths.values(), least[name]]) <= width:
             widths[name] = least[name]
     widths = _widen(widths, texts, width)
     table = layout(
@@ -199,7 +199,7 @@ def listing(
 
 def _squeeze(widths: dict[str, int], width: int) -> dict[str, int]:
     """Widths that fit: the widest column is made narrower until all fit or none can shrink."""
-    while _total(widths.values()) > width and max(widths.values()) > WORD:
+    while _total_width(widths.values()) > width and max(widths.values()) > WORD:
         widest = max(widths, key=lambda name: widths[name])
         widths = {**widths, widest: widths[widest] - 1}
     return widths
@@ -212,12 +212,12 @@ def _widen(
     widths = dict(least)
     for name in least:
         natural = max(width_of(line) for row in texts for line in [*row[name].splitlines(), name])
-        spare = width - _total(widths.values())
+        spare = width - _total_width(widths.values())
         widths[name] = min(max(natural, widths[name]), widths[name] + max(spare, 0))
     return widths
 
 
-def _total(widths: Collection[int]) -> int:
+def _total_width(widths: Collection[int]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
 
 
@@ -233,7 +233,7 @@ def _wrap_cell(text: str, width: int) -> str:
     return "\n".join(line for part in text.splitlines() for line in wrapped(part, width))
 
 
-def _cell(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     """A value as paragraphs that are safe to print; None becomes empty."""
     return "" if value is None else "\n".join(_paragraphs(str(value)))
 
@@ -252,11 +252,11 @@ def _paragraphs(text: str) -> list[str]:
 
 def record_text(record: Mapping[str, Any], width: int = 10_000) -> str:
     """One record, one line per field, and an empty line after it. Empty fields are left out."""
-    lines = [line for key, value in record.items() for line in _field(str(key), value, width)]
+    lines = [line for key, value in record.items() for line in _field_lines(str(key), value, width)]
     return "\n".join([*lines, ""])
 
 
-def _field(key: str, value: Any, width: int) -> Iterator[str]:
+def _field_lines(key: str, value: Any, width: int) -> Iterator[str]:
     if value in (None, "", [], (), {}):
         return
     key, inner = printable(key), max(width - 4, NARROWEST)

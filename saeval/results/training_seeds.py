@@ -56,15 +56,15 @@ def over_training_seeds(scores: Iterable[Score], sets: Collection[str]) -> tuple
 
 
 def _spread(scores: list[Score], members: int) -> SeedSpread:
-    first, numbers = scores[0], [score.value for score in scores if score.value is not None]
+    example, numbers = scores[0], [score.value for score in scores if score.value is not None]
     return SeedSpread(
-        set=first.set or "",
-        task=first.task,
-        task_version=first.task_version,
-        seed=first.seed,
-        part=first.part,
-        metric=first.metric or "",
-        unit=first.unit,
+        set=example.set or "",
+        task=example.task,
+        task_version=example.task_version,
+        seed=example.seed,
+        part=example.part,
+        metric=example.metric or "",
+        unit=example.unit,
         mean=fmean(numbers),
         sd=stdev(numbers) if len(numbers) > 1 else None,
         n=len(numbers),

@@ -62,7 +62,7 @@ def sweep(root: Path) -> None:
     leftover = re.compile(rf"({re.escape(_NEW)}|{re.escape(_OLD)}|{re.escape(_LOCK)})(.+)")
     names = [leftover.fullmatch(entry.name) for entry in os.scandir(root)]
     for token in {name[2] for name in names if name}:
-        with _text_of_dead_lock(_path(root, token)) as place:
+        with _text_of_dead_lock(_lock_path(root, token)) as place:
             if place is not None:
                 _clear(root, token, place)
 
@@ -76,10 +76,10 @@ def _clear(root: Path, token: str, place: str) -> None:
     for path in (root / f"{_NEW}{token}", aside):
         shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
-        _path(root, token).unlink()
+        _lock_path(root, token).unlink()
 
 
-def _path(root: Path, token: str) -> Path:
+def _lock_path(root: Path, token: str) -> Path:
     return root / f"{_LOCK}{token}"
 
 
@@ -87,11 +87,11 @@ def _make_lock(root: Path, text: str) -> tuple[str, int]:
     """A new token and the handle of its lock, which lasts until the handle is closed."""
     while True:
         token = uuid.uuid4().hex
-        handle = os.open(_path(root, token), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        handle = os.open(_lock_path(root, token), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         os.write(handle, text.encode())
         with suppress(OSError):  # on a file system without locks, sweeps remove nothing
             _lock(handle, wait=True)
-        if _path(root, token).exists():  # no sweep came between the two steps
+        if _lock_path(root, token).exists():  # no sweep came between the two steps
             return token, handle
         os.close(handle)
 

@@ -42,7 +42,7 @@ class Job:
         """Whether the task scores whole sets."""
         return hasattr(self.task, "score_group")
 
-    def evidence(self, members: Sequence[Member]) -> Iterable[Evidence | Missing]:
+    def score_members(self, members: Sequence[Member]) -> Iterable[Evidence | Missing]:
         """What the task yields for one SAE, or for all members of a set.
 
         Raises:

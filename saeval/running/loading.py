@@ -49,7 +49,7 @@ class LoadedSAEs:
         return {self.source(member): member for member in reversed(self.members)}
 
 
-def load(item: WorkItem, session: Session) -> LoadedSAEs:
+def load_item(item: WorkItem, session: Session) -> LoadedSAEs:
     """Load SAEs and identify their sources. No model is loaded if its files tell its identity.
 
     Raises:

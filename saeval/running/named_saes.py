@@ -117,14 +117,14 @@ def load_sae(source: Any, *, device: str = "cpu", dtype: str | torch.dtype | Non
         FetchError: if its files cannot be fetched.
         LoadError: if they cannot be read as an SAE.
     """
-    device, torch_dtype = pick_device(device), _dtype(dtype)
+    device, torch_dtype = pick_device(device), _parse_dtype(dtype)
     named_saes = find_saes([source])
     if len(named_saes) != 1:
         raise UsageError(f"'{source}' names {len(named_saes)} SAEs; load one of them at a time.")
     return named_saes[0].load(device, torch_dtype)
 
 
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+def _parse_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     """A dtype by its name or itself, if it is one to compute in.
 
     Raises:
@@ -163,7 +163,7 @@ def find_saes(saes: Any, registry_file: str | Path | None = None) -> list[NamedS
     for label, source in pairs:
         refuse_unnameable(source, "SAE")
         if isinstance(source, Path) or (isinstance(source, str) and source.startswith(_PATHS)):
-            matches = _resolve_name(_path(source), EMPTY_REGISTRY)
+            matches = _resolve_name(_as_path(source), EMPTY_REGISTRY)
         elif isinstance(source, str):
             registry = registry or load_registry(registry_files(registry_file))
             matches = _resolve_name(source, registry)
@@ -214,7 +214,7 @@ def _make_labels_distinct(named_saes: Mapping[tuple[Any, ...], NamedSAE]) -> lis
     ]
 
 
-def _path(source: str | Path) -> str:
+def _as_path(source: str | Path) -> str:
     """A path, with `./` before it where it could be read as a name of the registry."""
     text = str(source)
     return text if text.startswith(_PATHS) else f"./{text}"

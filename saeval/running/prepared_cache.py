@@ -52,7 +52,7 @@ def load_or_prepare(
     if stored is not None:
         return stored, bool(fresh)
     content = fresh[0] if fresh else make()
-    return replace(content, facts=json.loads(_facts(content))), True
+    return replace(content, facts=json.loads(_facts_json(content))), True
 
 
 def has_prepared(store: Store, key: Mapping[str, Any]) -> bool:
@@ -90,7 +90,7 @@ def save(content: Prepared, folder: Path) -> None:
     listing = {
         "tables": list(content.tables),
         "rows": [[place, rows.name] for place, rows in all_rows.items()],
-        "facts": json.loads(_facts(content)),
+        "facts": json.loads(_facts_json(content)),
     }
     (folder / _FACTS).write_text(json.dumps(listing), encoding="utf-8")
 
@@ -123,7 +123,7 @@ def load(folder: Path) -> Prepared:
     return Prepared(arrays, tables, listing["facts"], main_rows, more)
 
 
-def _facts(content: Prepared) -> str:
+def _facts_json(content: Prepared) -> str:
     try:
         return json.dumps(dict(content.facts), allow_nan=False)
     except (TypeError, ValueError) as error:

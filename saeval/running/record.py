@@ -38,18 +38,18 @@ def run_of_result(
         names = [named_saes[0].set]
     # Members of a set may read different models or sites. Then none is written down: the next run
     # takes what each SAE names.
-    models = {_model(session.opening.model, place) for place in places if place}
+    models = {_name_of_model(session.opening.model, place) for place in places if place}
     sites = {place.read_site for place in places if place}
     array = session.opening.array
     in_memory = None if array is None else f"{IN_MEMORY}array of activations"
     configuration = replace(
         session.options,
         saes=tuple(names),
-        tasks={job.task.name: _settings(job)},
+        tasks={job.task.name: _task_fields(job)},
         model=models.pop() if len(models) == 1 else None,
         site=sites.pop() if len(sites) == 1 else None,
-        data=_path(session.data) if session.data else in_memory,
-        registry=_registry(named_saes, is_group=job.is_group),
+        data=_name_of_file(session.data) if session.data else in_memory,
+        registry=_registry_file(named_saes, is_group=job.is_group),
         seeds=(job.seed,),
         limit=None,
         compat=None,
@@ -85,11 +85,11 @@ def _with_hash(name: Any, content: str | None) -> Any:
     return f"{name} (content {content.removeprefix('local:')[:_DIGITS]})"
 
 
-def _path(path: str | Path) -> str:
+def _name_of_file(path: str | Path) -> str:
     return below_working_folder(path) or f"{ELSEWHERE}{Path(path).name}"
 
 
-def _registry(named_saes: Sequence[NamedSAE], *, is_group: bool) -> str | None:
+def _registry_file(named_saes: Sequence[NamedSAE], *, is_group: bool) -> str | None:
     """The registry file that lists them, if it is not one of those that every run reads."""
     homes = [
         named_sae.member.file for named_sae in named_saes if isinstance(named_sae.member, Entry)
@@ -97,7 +97,7 @@ def _registry(named_saes: Sequence[NamedSAE], *, is_group: bool) -> str | None:
     group = named_saes[0].group if is_group else None
     usual = {path.resolve() for path in lasting_files()}
     unusual = [path for path in ([group.file] if group else homes) if path.resolve() not in usual]
-    return _path(unusual[0]) if unusual else None
+    return _name_of_file(unusual[0]) if unusual else None
 
 
 def _name_of_sae(named_sae: NamedSAE) -> str:
@@ -105,22 +105,22 @@ def _name_of_sae(named_sae: NamedSAE) -> str:
         return named_sae.member.id
     if isinstance(named_sae.member, FolderRef):
         source = named_sae.member.source
-        return source if "://" in source else _path(source)
+        return source if "://" in source else _name_of_file(source)
     return f"{IN_MEMORY}{named_sae.label}"
 
 
-def _model(model: str | LoadedModel | None, place: SiteSpec) -> str | None:
+def _name_of_model(model: str | LoadedModel | None, place: SiteSpec) -> str | None:
     """A hub id, a folder, or what was in memory; None for a folder that the SAE itself knows of."""
     name = model.name if isinstance(model, LoadedModel) else place.model
     folder = local_folder(name)
     if folder is not None:
-        return below_working_folder(folder) if model is None else _path(folder)
+        return below_working_folder(folder) if model is None else _name_of_file(folder)
     if isinstance(model, LoadedModel) and model.identity.startswith("local:"):
         return f"{IN_MEMORY}model {model.name}"
     return place.model
 
 
-def _settings(job: Job) -> dict[str, Any]:
+def _task_fields(job: Job) -> dict[str, Any]:
     """Fields of the task that differ from their defaults, the files in them named as above."""
     contents = job.identity["fields"]
     return {key: _name_files(value, contents[key]) for key, value in job.settings.items()}
@@ -138,5 +138,5 @@ def _name_files(value: Any, content: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_name_files(*pair) for pair in zip(value, content, strict=True)]
     if isinstance(value, str) and isinstance(content, Mapping):
-        return _with_hash(_path(value), content["sha256"])
+        return _with_hash(_name_of_file(value), content["sha256"])
     return value

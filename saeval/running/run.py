@@ -14,7 +14,7 @@ from saeval.results.results import Results
 from saeval.results.score import Result
 from saeval.results.writing import check_writable
 from saeval.running.jobs import Job
-from saeval.running.loading import load
+from saeval.running.loading import load_item
 from saeval.running.named_saes import find_saes, load_sae
 from saeval.running.outcome import failed_result, inapplicable_result
 from saeval.running.progress import Progress, ProgressStep, silent, whole_run
@@ -22,7 +22,7 @@ from saeval.running.scoring import result_of
 from saeval.running.session import (
     Request,
     Session,
-    begin,
+    begin_session,
     request_of_configuration,
     request_of_keywords,
 )
@@ -100,7 +100,9 @@ def _run(request: Request, progress: Progress) -> Results:
     named_saes = find_saes(request.saes, request.options.registry)
     root = Path(request.options.output_path)
     check_writable(root)
-    session = begin(request, named_saes, inputs=root / "inputs", store=Store(), tell=progress)
+    session = begin_session(
+        request, named_saes, inputs=root / "inputs", store=Store(), tell=progress
+    )
     with whole_run(progress, session.total):
         session.sources.check()
         results = visit_all(work_items(named_saes, session.jobs), partial(_scored, session=session))
@@ -118,20 +120,24 @@ def _headline(job: Job) -> tuple[str, ...]:
 
 def _scored(item: WorkItem, session: Session) -> Iterator[Result]:
     """Results of SAEs that are loaded together. The SAEs leave memory afterwards."""
-    labels = [item.labels(job) for job in item.jobs]
+    labels_by_job = [item.labels(job) for job in item.jobs]
     if not item.named_saes:
-        yield from (_report(inapplicable_result(each, NO_SET), session) for each in labels)
+        yield from (
+            _report(inapplicable_result(labels, NO_SET), session) for labels in labels_by_job
+        )
         return
     try:
-        saes = load(item, session)
+        saes = load_item(item, session)
     except UsageError:
         raise  # the request itself is wrong, so no other SAE can be scored either
     except Exception as error:  # noqa: BLE001  one SAE's files do not end the run
-        yield from (_report(failed_result(each, error, session.root), session) for each in labels)
+        yield from (
+            _report(failed_result(labels, error, session.root), session) for labels in labels_by_job
+        )
         return
     checks = ()
-    for job, each in zip(item.jobs, labels, strict=True):
-        result, checks = result_of(saes, job, each, session, checks)
+    for job, labels in zip(item.jobs, labels_by_job, strict=True):
+        result, checks = result_of(saes, job, labels, session, checks)
         yield result
 
 

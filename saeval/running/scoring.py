@@ -86,8 +86,13 @@ def key_inputs(
     """
     keys = [prepared_key(saes, member, job, session) for member in saes.members]
     if not job.declares_inputs:
-        contents = {id(each.prepared): prepared_sha256(each.prepared) for each in members}
-        hashes = [contents[id(each.prepared)] for each in members] or [None] * len(keys)
+        contents = {
+            id(scored_member.prepared): prepared_sha256(scored_member.prepared)
+            for scored_member in members
+        }
+        hashes = [contents[id(scored_member.prepared)] for scored_member in members] or [
+            None
+        ] * len(keys)
         keys = [
             {**key, "inputs": {"prepared": content_hash}}
             for key, content_hash in zip(keys, hashes, strict=True)
@@ -134,7 +139,7 @@ def try_to_prepare(attempt: Attempt, checks: Checks) -> Preparation:
     """The task's preparation, or the error that stopped it. Only an interrupt is raised."""
     try:
         refuse(checks)
-        return Preparation(prepare(attempt))
+        return Preparation(prepare_members(attempt))
     except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
         return Preparation(failure=error)
 
@@ -151,7 +156,7 @@ def compute(attempt: Attempt, preparation: Preparation, checks: Checks) -> Compu
         refuse(checks)
         with clock.phase("score", job.task.name, job.seed) as phase:
             phase.tokens += _count_tokens(preparation.members)
-            evidence = list(job.evidence(preparation.members))
+            evidence = list(job.score_members(preparation.members))
         with clock.phase("summarise", job.task.name, job.seed):
             outcome = Outcome(scores_of(evidence, attempt.labels), evidence)
     except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
@@ -159,7 +164,7 @@ def compute(attempt: Attempt, preparation: Preparation, checks: Checks) -> Compu
     return Computed(outcome, checks, preparation)
 
 
-def prepare(attempt: Attempt) -> tuple[Member, ...]:
+def prepare_members(attempt: Attempt) -> tuple[Member, ...]:
     """Open all sources, and have the task prepare once at each.
 
     Raises:
@@ -253,7 +258,10 @@ def _write_result(attempt: Attempt, inputs: Mapping[str, Any], computed: Compute
 
 def _run_of(attempt: Attempt) -> dict[str, Any]:
     members = attempt.saes.members
-    named_saes, places = [each.named_sae for each in members], [each.place for each in members]
+    named_saes, places = (
+        [member.named_sae for member in members],
+        [member.place for member in members],
+    )
     return run_of_result(attempt.session, named_saes, places, attempt.job)
 
 

@@ -114,7 +114,7 @@ class Session:
                 logger.warning("%s", message)
 
 
-def begin(
+def begin_session(
     request: Request,
     named_saes: Sequence[NamedSAE],
     *,

@@ -85,10 +85,10 @@ def _verdict(
 ) -> Verdict:
     """Load an SAE, and check it where it reads, if that source can be opened.
 
-    A source that the user named must open (`is_required`); one that only the SAE names may not.
+    A source that the user named must open (`is_required`). One that only the SAE names may fail.
     """
     sae = named_sae.load(device)
-    facts, claims = _facts(sae), claims_of(sae, named_sae.expected)
+    facts, claims = _sae_facts(sae), claims_of(sae, named_sae.expected)
     if not is_required and claims.model is None:
         return Verdict(named_sae.label, facts)
     try:
@@ -108,7 +108,7 @@ def _verdict(
     return Verdict(named_sae.label, facts, checks)
 
 
-def _facts(sae: SAE) -> dict[str, Any]:
+def _sae_facts(sae: SAE) -> dict[str, Any]:
     origin = origin_of(sae)
     return {
         "loader": origin.loader,

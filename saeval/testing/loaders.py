@@ -46,7 +46,7 @@ def check_loader(
         shutil.copytree(folder, copy)
         trial = LoaderTrial(module, name, copy)
         _check_recognition(trial, Path(work))
-        sae = _load(trial)
+        sae = _load_sae(trial)
         check_sae(trial, sae)
         check_dtype(trial, sae)
         if outputs is not None:
@@ -56,7 +56,7 @@ def check_loader(
 
 def _check_recognition(trial: LoaderTrial, work: Path) -> None:
     """`matches` answers True for its own format only, and a bool for any folder."""
-    if _matches(trial, trial.folder) is not True:
+    if _call_matches(trial, trial.folder) is not True:
         raise trial.fail(
             "`matches` does not recognise the folder, so that --sae FOLDER would not find the "
             "loader. Look for what FORMAT promises."
@@ -64,11 +64,11 @@ def _check_recognition(trial: LoaderTrial, work: Path) -> None:
     formats = {name: module.__name__ for name, module in plugins.loaders().items()}
     for loader_name, folders in write_formats(work / "others").items():
         for folder in folders if formats.get(loader_name) != trial.loader.__name__ else ():
-            if _matches(trial, folder):
+            if _call_matches(trial, folder):
                 raise trial.fail(
                     f"`matches` also says yes to a folder of {loader_name}, so that saeval could "
-                    f"read neither ({', '.join(sorted(_names(folder)))}). Ask for as much as tells "
-                    "your format from others."
+                    f"read neither ({', '.join(sorted(_file_names(folder)))}). Ask for as much as "
+                    "tells your format from others."
                 )
     for loader_name, module in plugins.loaders().items():
         if module.__name__ != trial.loader.__name__ and module.matches(trial.folder):
@@ -82,24 +82,24 @@ def _check_recognition(trial: LoaderTrial, work: Path) -> None:
     for path in _files(junk):
         path.write_text("<!DOCTYPE html>")
     for folder in (work / "nowhere", empty, junk):
-        _matches(trial, folder)
+        _call_matches(trial, folder)
 
 
-def _matches(trial: LoaderTrial, folder: Path) -> bool:
+def _call_matches(trial: LoaderTrial, folder: Path) -> bool:
     try:
         answer = trial.loader.matches(folder)
     except Exception as error:
         raise trial.fail(
             f"`matches` raises {type(error).__name__} on a folder with "
-            f"{', '.join(sorted(_names(folder))) or 'nothing'}: {error}. It is asked about every "
-            "folder that any user names; answer False to what is not yours."
+            f"{', '.join(sorted(_file_names(folder))) or 'nothing'}: {error}. It is asked about "
+            "every folder that any user names; answer False to what is not yours."
         ) from error
     if not isinstance(answer, bool):
         raise trial.fail(f"`matches` answers {answer!r:.60}. Answer True or False.")
     return answer
 
 
-def _load(trial: LoaderTrial) -> SAE:
+def _load_sae(trial: LoaderTrial) -> SAE:
     """The SAE of the unchanged folder."""
     try:
         sae = trial.loader.load(trial.folder, None)
@@ -175,5 +175,5 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _names(folder: Path) -> list[str]:
+def _file_names(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in _files(folder)] if folder.is_dir() else []

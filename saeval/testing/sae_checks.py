@@ -35,7 +35,7 @@ class LoaderTrial:
 
 def check_sae(trial: LoaderTrial, sae: SAE) -> None:
     """Shapes are right, numbers finite, tokens independent, and no call changes a later one."""
-    x, other_x = _draw(sae, 0), _draw(sae, 1)
+    x, other_x = _random_x(sae, 0), _random_x(sae, 1)
     _check_shape(trial, "W_dec", sae.W_dec, (sae.d_sae, d_out(sae)))
     acts = _encode(trial, sae, x)
     _check_shape(trial, "encode(x)", acts, (TOKENS, sae.d_sae))
@@ -75,8 +75,8 @@ def check_dtype(trial: LoaderTrial, sae: SAE) -> None:
     """All tensors change their dtype together, as `load_sae(..., dtype=...)` needs."""
     try:
         wide = moved(sae, dtype=torch.float64)
-        acts = wide.encode(_draw(sae, 0).double())
-        x_hat = wide.decode(acts, _draw(sae, 0).double())
+        acts = wide.encode(_random_x(sae, 0).double())
+        x_hat = wide.decode(acts, _random_x(sae, 0).double())
     except Exception as error:
         raise trial.fail(
             f"the SAE cannot compute in float64 ({type(error).__name__}: {error}), so the dtype of "
@@ -137,7 +137,7 @@ def _answer(trial: LoaderTrial, method: str, ask: Callable[[], Any]) -> Tensor:
     return answer
 
 
-def _draw(sae: SAE, seed: int) -> Float[Tensor, "tokens d_in"]:
+def _random_x(sae: SAE, seed: int) -> Float[Tensor, "tokens d_in"]:
     return torch.randn(TOKENS, sae.d_in, generator=torch.Generator().manual_seed(seed))
 
 

@@ -43,14 +43,14 @@ def check_task(
     """Check all that saeval assumes of a task. Call it in a test of your own.
 
     It must be documented, score or give a reason, give equal evidence for equal seeds and equal
-    scores for any batch size, work on content that was stored and loaded, yield each metric once and
-    finite, rank exact SAEs no lower than a random one, leave the SAE unchanged, and do less work
-    under a lower `limit`.
+    scores for any batch size, work on content that was stored and loaded, yield each metric once
+    and finite, rank exact SAEs no lower than a random one, leave the SAE unchanged, and do less
+    work under a lower `limit`.
 
     Args:
         task: Name of an installed task, its class, or an object with small data set in its fields.
-        cases: Sources and SAEs to try it on; None: a model, a synthetic world and stored vectors of the lab.
-            It must score in one of them at least.
+        cases: Sources and SAEs to try it on; None: a model, a synthetic world and stored vectors of
+            the lab. It must score in at least one of them.
         unordered: Metrics with a direction on which a random SAE may still win.
         seed: Seed of all runs.
 
@@ -63,7 +63,7 @@ def check_task(
     for case in lab_cases() if cases is None else cases:
         with tempfile.TemporaryDirectory(prefix="saeval-testing-") as folder:
             reasons.append(
-                _check(TaskTrial(_with_limit(configured), case, Path(folder), seed), unordered)
+                _check_case(TaskTrial(_with_limit(configured), case, Path(folder), seed), unordered)
             )
     if all(reasons):
         raise AssertionError(
@@ -78,19 +78,19 @@ def _with_limit(task: Any) -> Any:
     return replace(task, limit=LIMIT) if unset else task
 
 
-def _check(trial: TaskTrial, unordered: Collection[str]) -> str | None:
+def _check_case(trial: TaskTrial, unordered: Collection[str]) -> str | None:
     """Run all checks in one case. Returns why the task scored nothing; None if it scored."""
     try:
         prepared = prepare(trial, POSITIONS[0])
     except NotApplicable as error:
-        return _reason_of(trial, error)
+        return _check_reason(trial, error)
     stored = store_and_load(trial, prepared)
-    first = run_score(trial, stored, POSITIONS[0])
-    scores = scores_from(trial, first)
-    check_declared(trial.task, first)
-    _check_repeats(trial, prepared, first)
+    evidence = run_score(trial, stored, POSITIONS[0])
+    scores = scores_from(trial, evidence)
+    check_declared(trial.task, evidence)
+    _check_repeats(trial, prepared, evidence)
     _check_batches(trial, scores)
-    _check_limit(trial, prepared, first)
+    _check_limit(trial, prepared, evidence)
     if not hasattr(trial.task, "score_group"):
         exact = [
             scores_from(trial, run_score(trial, stored, POSITIONS[0], sae))
@@ -102,7 +102,7 @@ def _check(trial: TaskTrial, unordered: Collection[str]) -> str | None:
     return " ".join(dict.fromkeys(str(score.reason) for score in scores))
 
 
-def _reason_of(trial: TaskTrial, error: NotApplicable) -> str:
+def _check_reason(trial: TaskTrial, error: NotApplicable) -> str:
     """The reason why the task is not applicable; a failure if it gives none."""
     if not str(error).strip():
         raise trial.fail(
@@ -112,7 +112,7 @@ def _reason_of(trial: TaskTrial, error: NotApplicable) -> str:
     return str(error)
 
 
-def _check_repeats(trial: TaskTrial, prepared: Prepared, first: Yielded) -> None:
+def _check_repeats(trial: TaskTrial, prepared: Prepared, evidence: Yielded) -> None:
     second_prepared = prepare(trial, POSITIONS[0])
     changed = difference(prepared, second_prepared)
     advice = "Draw from numpy.random.default_rng(seed) or torch.Generator().manual_seed(seed) alone"
@@ -121,8 +121,8 @@ def _check_repeats(trial: TaskTrial, prepared: Prepared, first: Yielded) -> None
             f"`prepare` gives something else when it runs again with seed {trial.seed}: {changed}. "
             f"Then no result could be reproduced. {advice}, and read data in a fixed order."
         )
-    second = run_score(trial, store_and_load(trial, second_prepared), POSITIONS[0])
-    changed = difference(list(first), list(second))
+    second_evidence = run_score(trial, store_and_load(trial, second_prepared), POSITIONS[0])
+    changed = difference(list(evidence), list(second_evidence))
     if changed:
         raise trial.fail(
             f"`score` gives something else when it runs again with seed {trial.seed}: {changed}. "
@@ -150,7 +150,7 @@ def _is_near(a: float, b: float) -> bool:
     return abs(a - b) <= TOLERANCE * max(1.0, abs(a), abs(b))
 
 
-def _check_limit(trial: TaskTrial, prepared: Prepared, first: Yielded) -> None:
+def _check_limit(trial: TaskTrial, prepared: Prepared, evidence: Yielded) -> None:
     """Check that a lower limit gives less to prepare, or fewer units."""
     limit = getattr(trial.task, "limit", None)
     if limit is None:
@@ -166,7 +166,7 @@ def _check_limit(trial: TaskTrial, prepared: Prepared, first: Yielded) -> None:
         if _size(less) < _size(prepared):
             return
         yielded = run_score(lower, store_and_load(lower, less), POSITIONS[0])
-        if _units(yielded) < _units(first):
+        if _units(yielded) < _units(evidence):
             return
         raise trial.fail(
             f"limit={low} reads and scores as much as limit={limit}, so that --limit would not "

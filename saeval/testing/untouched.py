@@ -17,11 +17,11 @@ def untouched(sae: SAE, fail: Callable[[str], Exception]) -> Iterator[None]:
         sae: A built-in architecture, or a wrapped module.
         fail: Makes an exception from a message.
     """
-    before, switches = _state(sae), _switches()
+    state, switches = _state(sae), _switches()
     yield
-    after = _state(sae)
-    for name, value in before.items():
-        if after[name] != value:
+    state_after = _state(sae)
+    for name, value in state.items():
+        if state_after[name] != value:
             raise fail(
                 f"`score` leaves the SAE with other {name}: the tasks after it would score "
                 "something else, and a user's own object is changed. Work on a copy."

@@ -13,7 +13,7 @@ from saeval.errors import UsageError
 from saeval.results.results import Results
 from saeval.results.score import Labels, Result, Score
 from saeval.results.tables import View, check_columns, number, score_html, score_tables
-from saeval.results.tables.cells import counted, with_half
+from saeval.results.tables.cells import count_text, with_half
 from saeval.results.tables.names import short_names
 from saeval.results.tables.view import shares
 
@@ -117,7 +117,7 @@ def test_an_interval_is_never_shown_as_nothing() -> None:
 )
 def test_n_says_what_it_counts(n: int | None, unit: str | None, text: str) -> None:
     """In the plural, and of crossed or nested units how many there are of either."""
-    assert counted(n, unit) == text
+    assert count_text(n, unit) == text
 
 
 def test_one_sae_has_a_row_a_metric() -> None:

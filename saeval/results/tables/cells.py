@@ -58,7 +58,7 @@ def half_interval(score: Score) -> float | None:
     return max(score.ci_high - score.value, score.value - score.ci_low)
 
 
-def interval(score: Score) -> str:
+def interval_text(score: Score) -> str:
     """Both ends of the 95 % interval, `.471 to .493`; empty if there is none."""
     if score.ci_low is None or score.ci_high is None:
         return f"±{brief(number(score.stderr, score.stderr))}" if score.stderr else ""
@@ -66,7 +66,7 @@ def interval(score: Score) -> str:
     return f"{brief(low)} to {brief(high)}"
 
 
-def counted(n: int | None, unit: str | None) -> str:
+def count_text(n: int | None, unit: str | None) -> str:
     """Number and unit of n: `12 rows`, `152 texts x 10 labels`, `412 words in 24 letters`.
 
     Args:

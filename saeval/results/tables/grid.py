@@ -56,7 +56,7 @@ class Grid:
 
 def natural_width(grid: Grid) -> int:
     """Width of the grid as one table with no cell broken."""
-    return _total([column.natural for column in (*grid.label_columns, *grid.columns)])
+    return _total_width([column.natural for column in (*grid.label_columns, *grid.columns)])
 
 
 def grid_text(grid: Grid, width: int) -> str:
@@ -82,17 +82,17 @@ def _sizes(grid: Grid, width: int) -> tuple[list[int], list[int]]:
     """
     cut, columns = len(grid.label_columns), (*grid.label_columns, *grid.columns)
     sizes = [column.least for column in columns]
-    if _total(sizes) > width:
+    if _total_width(sizes) > width:
         most = max((width - GAP * cut) // (cut + 1), 2)
         label_widths = [min(column.natural, most) for column in grid.label_columns]
         room = max(width - sum(label_widths) - GAP * cut, 2)
         return label_widths, [min(column.natural, room) for column in grid.columns]
     for number, column in enumerate(columns):
-        sizes[number] = min(column.natural, sizes[number] + width - _total(sizes))
+        sizes[number] = min(column.natural, sizes[number] + width - _total_width(sizes))
     return sizes[:cut], sizes[cut:]
 
 
-def _total(sizes: Sequence[int]) -> int:
+def _total_width(sizes: Sequence[int]) -> int:
     return sum(sizes) + GAP * (len(sizes) - 1)
 
 

@@ -65,10 +65,10 @@ def _shorten_paths(names: Sequence[str]) -> dict[str, str]:
     return {name: "/".join(parts[shared:]) for name, parts in zip(names, split, strict=True)}
 
 
-def _common_start(ends: Mapping[str, str]) -> tuple[str, list[str]]:
+def _common_start(tails: Mapping[str, str]) -> tuple[str, list[str]]:
     """The beginning cut from all names; if it differs, a legend line per cut name instead."""
-    cut = {name: end for name, end in ends.items() if end != name}
+    cut = {name: end for name, end in tails.items() if end != name}
     prefixes = {name.removesuffix(end) for name, end in cut.items()}
-    if len(prefixes) == 1 and len(cut) == len(ends):
+    if len(prefixes) == 1 and len(cut) == len(tails):
         return one_line(prefixes.pop()), []
     return "", [f"{one_line(end)}: {one_line(name)}" for name, end in cut.items()]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from saeval.results.score import Score
-from saeval.results.tables.cells import counted
+from saeval.results.tables.cells import count_text
 from saeval.results.text import one_line
 from saeval.results.training_seeds import SeedSpread
 
@@ -26,7 +26,7 @@ def _units_behind(scores: Sequence[Score]) -> str:
     if not ordered:
         return "units that were not counted"
     low, high = ordered[0], ordered[-1]
-    most = one_line(counted(high.n, high.unit_of_n))
+    most = one_line(count_text(high.n, high.unit_of_n))
     return most if low.n == high.n else f"{low.n} to {most}"
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from saeval.results.tables.cells import (
     brief,
-    counted,
-    interval,
+    count_text,
+    interval_text,
     metric_name,
     number,
     value_text,
@@ -30,8 +30,8 @@ def one_sae(task: TaskScores, view: View) -> Grid:
         )
     texts = {
         "value": [value_text(score) for score in rows],
-        "95 % interval".replace(" ", NO_BREAK): [interval(score) for score in rows],
-        "n": [one_line(counted(score.n, score.unit_of_n)) for score in rows],
+        "95 % interval".replace(" ", NO_BREAK): [interval_text(score) for score in rows],
+        "n": [one_line(count_text(score.n, score.unit_of_n)) for score in rows],
         "floor": [brief(number(score.floor)) for score in rows],
         "ceiling": [brief(number(score.ceiling)) for score in rows],
         UNIT: [one_line(score.unit or "") for score in rows],

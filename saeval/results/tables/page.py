@@ -36,32 +36,34 @@ def score_tables(scores: Iterable[Score], view: View = ALL, *, width: int = 80) 
         view: What to show of the scores.
         width: Columns of the terminal, at least 40.
     """
-    grids, notes = _page(list(scores), view, width)
+    grids, notes = _tables_and_notes(list(scores), view, width)
     lines = [line for note in notes for line in wrapped(note, width, hanging=4)]
     return "\n\n".join([*(grid_text(grid, width) for grid in grids), "\n".join(lines)]).strip("\n")
 
 
 def score_html(scores: Iterable[Score], view: View = ALL) -> str:
     """Tables and notes as HTML for a notebook; every text is escaped."""
-    grids, notes = _page(list(scores), view, PAGE)
+    grids, notes = _tables_and_notes(list(scores), view, PAGE)
     paragraphs = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return f"<div>{''.join(map(grid_html, grids))}{paragraphs}</div>"
 
 
-def _page(scores: Sequence[Score], view: View, width: int) -> tuple[list[Grid], list[str]]:
+def _tables_and_notes(
+    scores: Sequence[Score], view: View, width: int
+) -> tuple[list[Grid], list[str]]:
     """The tables, and the notes below them."""
     tasks = tasks_of(scores, view)
     labels = list(dict.fromkeys(map(label_of, scores)))
     names = short_names(labels, max(width // NAME_SHARE, SHORTEST_NAME), view.nulls)
-    together = _together(tasks, view, names, width)
-    grids = [together] if together else [_grid(t, view, names) for t in tasks if t.figures]
+    together = _joint_table(tasks, view, names, width)
+    grids = [together] if together else [_task_table(t, view, names) for t in tasks if t.figures]
     if any(natural_width(grid) > width for grid in grids):
         grids = [without_unit(grid) for grid in grids]
     legend = names.legend if any(len(task.rows) > 1 for task in tasks) else ()
     return grids, [*legend, *_notes(tasks, scores, view, names.short, grids)]
 
 
-def _together(tasks: Sequence[TaskScores], view: View, names: Names, width: int) -> Grid | None:
+def _joint_table(tasks: Sequence[TaskScores], view: View, names: Names, width: int) -> Grid | None:
     """All tasks in one table, if they have the same rows and the table fits."""
     if len(tasks) < 2 or len({task.rows for task in tasks}) > 1 or len(tasks[0].rows) < 2:
         return None
@@ -69,7 +71,7 @@ def _together(tasks: Sequence[TaskScores], view: View, names: Names, width: int)
     return together if natural_width(together) <= width else None
 
 
-def _grid(task: TaskScores, view: View, names: Names) -> Grid:
+def _task_table(task: TaskScores, view: View, names: Names) -> Grid:
     return one_sae(task, view) if len(task.rows) == 1 else several_saes([task], view, names)
 
 

@@ -80,15 +80,15 @@ class DryRun:
             Unpredictable: if the task cannot be run now, or would not score.
         """
         try:
-            costs = self._prepare(saes, job)
+            costs = self._run_prepare(saes, job)
             members = self._members(saes, job)
             if not checks:
-                checks, spent = self._check(saes, members)
+                checks, spent = self._run_preflight(saes, members)
                 costs = replace(costs, preflight=spent)
             keys = [digest(key) for key in self._keys(saes, job)]
             work = (*dict.fromkeys(keys), shape(saes))
             if work not in self._scored:
-                self._scored[work] = self._score(members, job)
+                self._scored[work] = self._run_score(members, job)
         except OutOfTime as error:
             raise Unpredictable(f"unknown: rehearsals took {error}") from error
         except NotApplicable as error:
@@ -136,7 +136,7 @@ class DryRun:
             for member in saes.members
         )
 
-    def _prepare(self, saes: LoadedSAEs, job: Job) -> Costs:
+    def _run_prepare(self, saes: LoadedSAEs, job: Job) -> Costs:
         """Get the prepared content of each place: from the cache, or from one batch."""
         seconds, size = 0.0, 0
         for member in saes.first_readers.values():
@@ -168,19 +168,19 @@ class DryRun:
 
         return load_or_prepare(self.session.opening.store, key, make)[0], spent
 
-    def _check(self, saes: LoadedSAEs, members: Sequence[Member]) -> tuple[Checks, float]:
+    def _run_preflight(self, saes: LoadedSAEs, members: Sequence[Member]) -> tuple[Checks, float]:
         """The preflight and its seconds. It reads so little that it runs in full, as in a run."""
         full_members = [replace(member, source=_full_source(member.source)) for member in members]
         checks, spent = self.stopwatch.timed(lambda: run_preflight(saes, full_members))
         refuse(checks)
         return checks, spent
 
-    def _score(self, members: Sequence[Member], job: Job) -> tuple[float, int]:
+    def _run_score(self, members: Sequence[Member], job: Job) -> tuple[float, int]:
         """Seconds of scoring, and bytes of the result. The evidence is thrown away."""
 
         def score() -> list[Evidence | Missing]:
             yielded = []
-            for item in job.evidence(members):
+            for item in job.score_members(members):
                 yielded.append(item)
                 self.stopwatch.check()
             return yielded
@@ -194,7 +194,7 @@ class DryRun:
         finally:
             self._note_tokens(members)
         task = job.task
-        summarised, size = _result(evidence, Labels("", task.name, task.version, job.seed))
+        summarised, size = _summarise(evidence, Labels("", task.name, task.version, job.seed))
         return spent + summarised, size
 
     def _note_tokens(self, members: Sequence[Member]) -> None:
@@ -221,16 +221,16 @@ def with_quick_batches(source: ActivationSource) -> ActivationSource:
     row = None if rows is None else rows.take(slice(0, 1))
     tokens = source.batch_tokens
     if row is not None:
-        _seconds(source, row)  # a first pass also allocates memory and compiles, so it is not timed
-        spent = max(_seconds(source, row), 1e-6)
+        _pass_seconds(source, row)  # not timed: a first pass has costs that later ones have not
+        spent = max(_pass_seconds(source, row), 1e-6)
         tokens = min(tokens, int(row.attention.sum() * PASS_SECONDS / spent))
-    # Passes made only for timing must not count as cache misses of the run.
+    # What these passes would have stored does not belong to the run, so it is not counted.
     source.store.lacking.clear()
     source.store.lacking.update(earlier_misses)
     return replace(source, batch_tokens=max(tokens, 1))
 
 
-def _seconds(source: ModelSource, rows: TokenRows) -> float:
+def _pass_seconds(source: ModelSource, rows: TokenRows) -> float:
     """Seconds of one pass over some rows."""
     began = time.perf_counter()
     for _ in source.final_hidden(rows) if has_logits(source) else source.batches(rows):
@@ -254,7 +254,7 @@ def _prepared_bytes(content: Prepared) -> int:
     return sum(array.nbytes for array in content.arrays.values()) + tables + facts
 
 
-def _result(evidence: Sequence[Evidence | Missing], labels: Labels) -> tuple[float, int]:
+def _summarise(evidence: Sequence[Evidence | Missing], labels: Labels) -> tuple[float, int]:
     """Seconds that intervals take, and bytes that the result takes."""
     began = time.perf_counter()
     scores: tuple[Score, ...] = ()

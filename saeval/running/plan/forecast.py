@@ -69,16 +69,16 @@ class History:
         phases = [result.provenance["phases"] for result in equal]
         fresh = [record for record in phases if record.get("prepare", {}).get("tokens")]
         return RecordedCosts(
-            score=median(_seconds(record, "score", "summarise") for record in phases),
-            prepare=median(_seconds(record, "prepare") for record in fresh) if fresh else None,
-            preflight=min(_seconds(record, "preflight") for record in phases),
-            model=max(_seconds(record, "model") for record in phases),
+            score=median(_sum_seconds(record, "score", "summarise") for record in phases),
+            prepare=median(_sum_seconds(record, "prepare") for record in fresh) if fresh else None,
+            preflight=min(_sum_seconds(record, "preflight") for record in phases),
+            model=max(_sum_seconds(record, "model") for record in phases),
             peak_bytes=1e6 * max(p["peak_rss_mb"] for record in phases for p in record.values()),
             results_bytes=int(median(_folder_bytes(self.session.root, result) for result in equal)),
         )
 
     @cached_property
-    def _results(self) -> list[Result]:
+    def _count_results(self) -> list[Result]:
         return read_results(self.session.root)
 
 
@@ -98,7 +98,7 @@ def _work_key(key: Mapping[str, Any]) -> dict[str, Any]:
     return {**key, "saes": None, "seed": None}
 
 
-def _seconds(phases: Mapping[str, Mapping[str, Any]], *names: str) -> float:
+def _sum_seconds(phases: Mapping[str, Mapping[str, Any]], *names: str) -> float:
     return sum(float(phases[name]["seconds"]) for name in names if name in phases)
 
 
@@ -179,15 +179,17 @@ def method(sample_tokens: int, total_tokens: int, recorded: int, rehearsed: int)
     texts = []
     if rehearsed:
         sample = f" ({sample_tokens:,} of {total_tokens:,} tokens)" if total_tokens else ""
-        texts.append(f"{_results(rehearsed)} by trying the task on one batch{sample}, within 2x")
+        texts.append(
+            f"{_count_results(rehearsed)} by trying the task on one batch{sample}, within 2x"
+        )
     if recorded:
-        texts.append(f"{_results(recorded)} from recorded times of equal work, within 1.5x")
+        texts.append(f"{_count_results(recorded)} from recorded times of equal work, within 1.5x")
     if not texts:
         return "only what is here was loaded and timed; what is unknown is not guessed."
     return f"{'; '.join(texts)}; other programs add to it, downloads are not timed."
 
 
-def _results(count: int) -> str:
+def _count_results(count: int) -> str:
     return f"{count} result{'s' * (count != 1)}"
 
 

@@ -29,7 +29,7 @@ from saeval.running.scoring import key_inputs
 from saeval.running.session import (
     Request,
     Session,
-    begin,
+    begin_session,
     request_of_configuration,
     request_of_keywords,
 )
@@ -69,7 +69,7 @@ def _plan(request: Request, tell: Progress = silent) -> Plan:
     named_saes = find_saes(request.saes, request.options.registry)
     with tempfile.TemporaryDirectory() as inputs:
         store = Store(writable=False)
-        session = begin(request, named_saes, inputs=Path(inputs), store=store, tell=tell)
+        session = begin_session(request, named_saes, inputs=Path(inputs), store=store, tell=tell)
         return _Planner(session).plan(named_saes)
 
 
@@ -122,7 +122,7 @@ class _Planner:
                 result, checks = self._plan_job(saes, job, blank, checks)
                 planned.append(result)
         for phase, figures in saes.clock.timer.record().items():
-            self._add(phase, figures["seconds"])
+            self._add_seconds(phase, figures["seconds"])
         return planned
 
     def _load_item(self, item: WorkItem) -> LoadedSAEs:
@@ -190,7 +190,7 @@ class _Planner:
         except Unpredictable as error:
             return replace(planned, reason=str(error)), checks
         for phase in ("prepare", "preflight", "score"):
-            self._add(phase, getattr(costs, phase))
+            self._add_seconds(phase, getattr(costs, phase))
         self.bytes["cache"] += costs.prepared_bytes
         self.bytes["results"] += costs.results_bytes
         seconds = costs.prepare + costs.preflight + costs.score
@@ -214,7 +214,7 @@ class _Planner:
         rehearsed = Costs(preflight=recorded.preflight)
         return recorded.costs(rehearsed), "recorded", checks
 
-    def _add(self, phase: str, seconds: float) -> None:
+    def _add_seconds(self, phase: str, seconds: float) -> None:
         self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
 
     def _forecast(

@@ -88,7 +88,9 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     settings = settings or {}
     if write_site is not None and write_site == site:
         raise UsageError(f"--write-site is '{site}', which is read too. Leave it away.")
-    ask = Ask(as_model(model), site, write_site, data, context, pick_device(device), _dtype(dtype))
+    ask = Ask(
+        as_model(model), site, write_site, data, context, pick_device(device), _model_dtype(dtype)
+    )
     check_settings(settings, arch)
     method = choose_method(arch, settings, transcoding=ask.transcoding)
     fields = {"d_sae": d_sae, "k": k, "tokens": tokens, "seed": seed, "lr": lr}
@@ -174,7 +176,7 @@ def _check_snapshots(shares: Sequence[float]) -> None:
         )
 
 
-def _dtype(name: str | None) -> torch.dtype:
+def _model_dtype(name: str | None) -> torch.dtype:
     if name is not None and name not in DTYPES:
         raise UsageError(f"--dtype '{name}' is none of {', '.join(DTYPES)}.")
     return getattr(torch, name or "float32")
