@@ -200,7 +200,7 @@ def _step_text(step: "ProgressStep") -> str:
 
 
 def _fit_line(start: str, name: str, width: int) -> str:
-    """Start and name in at most `width` columns: the name loses its middle, then the line its end."""
+    """Start and name in at most `width` columns: the name loses its middle, the line its end."""
     room = width - width_of(start)
     line = start + (shortened(name, room) if room >= NARROWEST_NAME else name)
     while width_of(line) > width:

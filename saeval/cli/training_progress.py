@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from saeval.cli.display import DisplayMode
     from saeval.training.figures import Figures
     from saeval.training.loop import Watch
 

@@ -78,7 +78,7 @@ class History:
         )
 
     @cached_property
-    def _count_results(self) -> list[Result]:
+    def _results(self) -> list[Result]:
         return read_results(self.session.root)
 
 
