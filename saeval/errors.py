@@ -8,7 +8,7 @@ class SaevalError(Exception):
 
 
 class UsageError(SaevalError):
-    """The request itself is off: an unknown name, a bad option, a malformed configuration."""
+    """The request itself is wrong: an unknown name, a bad option, a malformed configuration."""
 
 
 class RegistryError(SaevalError):
@@ -43,11 +43,11 @@ class NotApplicable(SaevalError):
     """A task cannot say anything about this SAE here. An outcome with a reason, not a failure."""
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x' or 'y'?`, or all names where few exist, or nothing."""
-    import difflib  # takes a while, and is needed for mistakes only
+def suggestion(word: str, candidates: Iterable[str]) -> str:
+    """` Did you mean 'x' or 'y'?`, or all names where there are few, or nothing."""
+    import difflib  # slow to import, and needed only after a mistake
 
-    names = sorted(set(known))
+    names = sorted(set(candidates))
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     near += [name for name in names if word in name and name not in near][: 3 - len(near)]
     if near:

@@ -1,4 +1,4 @@
-"""What a task is: a frozen configuration with `prepare` (once a site) and `score` (once an SAE)."""
+"""What a task is: a frozen configuration with `prepare` (once per site), `score` (once per SAE)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Prepared:
     """JSON-like values: names, hashes, choices made."""
     rows: TokenRows | None = None
     """Rows that the scores are read from. The checks before scoring (scale, BOS, promised L0 and
-    FVU) look at these; without them, at a few passages of the model's own kind."""
+    FVU) look at these rows; without them, at a few passages of the model's own kind."""
     more_rows: Mapping[str, TokenRows] = field(default_factory=dict)
     """Further sets of rows, by name."""
 
@@ -44,12 +44,12 @@ class Member:
     """One SAE of a set, with what it is scored on."""
 
     label: str
-    """What tables call it."""
+    """Name in tables."""
     sae: SAE
     prepared: Prepared
-    """What the task prepared where it reads: one object for all members that read there."""
+    """Content that the task prepared where it reads: one object for all members that read there."""
     source: ActivationSource
-    """What it reads: likewise."""
+    """The source it reads: one object likewise."""
 
 
 @runtime_checkable
@@ -63,14 +63,14 @@ class Task(Protocol):
     - `texts` (str, set by --data FILE for texts): the file whose texts take the place of the task's
       own.
 
-    A task should have a method besides, which tells the data that it reads and no field names:
+    A task should also have a method that tells which data it reads besides those its fields name:
 
     - `inputs(model)`: anything JSON-like, such as a hash of that data; None if it reads no such
-      data. `model` is the name of the model that is read, None for stored activations. It enters
-      the key of every result, as name, version, fields and the content of files that fields name
-      do without it. A task without the method is prepared anew in every run, and what it prepared
-      enters the key, so that no stale result is given; `saeval plan` then cannot tell what is
-      there already.
+      data. `model` is the name of the model that is read, None for stored activations. The
+      answer enters the key of every result, like the name, the version, the fields and the content
+      of files that fields name. A task without the method is prepared anew in every run, and the
+      prepared content enters the key, so that no stale result is used; `saeval plan` then cannot
+      tell which results exist already.
     """
 
     name: ClassVar[str]
@@ -122,7 +122,7 @@ class GroupTask(Protocol):
         Args:
             members: In the order of the set. They may read different layers or models; all their
                 sources are open at the same time.
-            seed: Of all that is drawn.
+            seed: For all random draws.
 
         Raises:
             NotApplicable: if the task can say nothing about this set.

@@ -2,25 +2,40 @@
 
 import sys
 
-try:  # Ctrl-C counts from the start, and of a short command these are the longest part
+try:  # Ctrl-C must end even this part quietly: it is most of the time of a short command
     import functools
-    import json
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import Any
 
     import click
 
-    from saeval.config.options import Option, options
+    from saeval.cli.command_options import (
+        DISPLAY_OPTIONS,
+        JSON_OPTION,
+        OPTIONS_BY_NAME,
+        QUIET_OPTION,
+        RUN_OPTIONS,
+        TRAIN_OPTIONS,
+        with_options,
+    )
+    from saeval.cli.printing import (
+        complain,
+        print_json,
+        print_record,
+        print_rows,
+        print_tables,
+        print_verdict,
+    )
 except KeyboardInterrupt:
     sys.exit(130)
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
-def _print_version(context: click.Context, _: Any, asked: bool) -> None:
-    if asked:
+def _print_version(context: click.Context, _: Any, is_set: bool) -> None:
+    if is_set:
         import saeval
 
         click.echo(f"saeval {saeval.__version__} ({Path(saeval.__file__).parent})")
@@ -30,7 +45,7 @@ def _print_version(context: click.Context, _: Any, asked: bool) -> None:
 @click.group(
     context_settings={
         "help_option_names": ["-h", "--help"],
-        # lm-evaluation-harness spells them with underscores.
+        # lm-evaluation-harness spells options with underscores, so both spellings work.
         "token_normalize_func": lambda name: name.replace("_", "-"),
     },
     help="Decide how good sparse autoencoders (SAEs) are: every number with its unit, its sample "
@@ -52,97 +67,6 @@ def app() -> None:
     """All commands."""
 
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-
-
-def _offered(option: Option) -> Callable[[Any], Any]:
-    """An option of a run. Values stay texts, which are checked like those of a file."""
-    if option.is_flag:
-        return click.option(*option.flags, option.name, is_flag=True, help=option.about.doc)
-    return click.option(
-        *option.flags,
-        option.name,
-        metavar=option.metavar,
-        multiple=option.is_repeatable,
-        help=option.about.doc,
-    )
-
-
-OFFERED = {option.name: _offered(option) for option in options()}
-"""Options of a run by name."""
-QUIET = click.option(
-    "--quiet", is_flag=True, help="Do not tell on stderr how far it is; warnings and errors stay."
-)
-SHOWN = (
-    click.option(
-        "--columns",
-        metavar="all|NAME,NAME",
-        help="Metrics in the tables, by name or glob; default: each task's headline.",
-    ),
-    click.option("--parts", is_flag=True, help="Figures of parts of the data in the tables too."),
-    QUIET,
-)
-"""Options that change what is shown of a run, and nothing of the run."""
-RUN = (
-    *OFFERED.values(),
-    click.option("--config", metavar="FILE", help="Options as YAML, or a result.json to repeat."),
-    click.option(
-        "--set",
-        "set_",
-        multiple=True,
-        metavar="TASK.FIELD=VALUE",
-        help="Value as YAML. Repeatable.",
-    ),
-    AS_JSON,
-)
-"""Options of `run`, and of what else speaks of a run."""
-TRAIN = (
-    click.option(
-        "--arch",
-        required=True,
-        metavar="NAME",
-        help="abstopk, batchtopk, gated, hierarchical-topk, itda, jumprelu, matryoshka, p-anneal, "
-        "relu, topk, transcoder; nulls: frozen-decoder, frozen-encoder, neurons, pca, "
-        "permuted-decoder, random, soft-frozen.",
-    ),
-    click.option(
-        "--model", metavar="ID|FOLDER", help="Language model, one of the lab's, or lab/synthetic/X."
-    ),
-    click.option("--site", metavar="PATH", help="Module path or alias, such as layers.2."),
-    click.option("--write-site", metavar="PATH", help="What a transcoder predicts."),
-    click.option(
-        "--data",
-        metavar="FILE",
-        help="Texts (.txt, .jsonl, .csv, .parquet), or activations in the place of a model "
-        "(.npy, .safetensors, .parquet); default: what the lab makes for its own models.",
-    ),
-    click.option("--d-sae", type=int, required=True, help="Number of latents."),
-    click.option("--k", type=int, required=True, help="Latents a token to aim for (L0)."),
-    click.option("--out", required=True, metavar="FOLDER", help="Folder to be made."),
-    click.option("--tokens", type=int, help="Activations seen in training; default: 4,000,000."),
-    click.option("--seed", type=int, default=0, help="Of initial weights and order."),
-    click.option("--lr", type=float, help="Adam's rate; default: by width."),
-    click.option("--batch-size", type=int, help="Activations a step; default: 1,024."),
-    click.option("--context", type=int, help="Tokens a row, BOS included; default: 128."),
-    click.option(
-        "--snapshots",
-        metavar="0.1,0.5",
-        help="Shares of the training after which to keep the SAE too.",
-    ),
-    click.option(
-        "--set",
-        "set_",
-        multiple=True,
-        metavar="recipe.FIELD=VALUE",
-        help="Value as YAML, of the recipe or of the architecture (matryoshka.FIELD). Repeatable.",
-    ),
-    OFFERED["device"],
-    click.option("--dtype", metavar="float32|bfloat16|float16", help="The model's."),
-    AS_JSON,
-)
-"""Options of `train`."""
-
-
 def main() -> None:
     """Run the command line."""
     try:
@@ -154,17 +78,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _taking(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Give a command these options, in this order."""
-
-    def adopt(command: Any) -> Any:
-        return functools.reduce(lambda taken, option: option(taken), reversed(options), command)
-
-    return adopt
-
-
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with every deliberate error as one line on stderr and an exit code."""
+def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which reports every deliberate error as one line on stderr and an exit code."""
 
     @functools.wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> None:
@@ -173,9 +88,11 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except SaevalError as error:
-            _complain(str(error))
-            if kwargs.get("as_json") and "source" in kwargs:  # validate answers in any case
-                _print_json([{"source": kwargs["source"], "error": str(error)}])
+            complain(str(error))
+            if (
+                kwargs.get("as_json") and "source" in kwargs
+            ):  # validate prints a line also on errors
+                print_json([{"source": kwargs["source"], "error": str(error)}])
             usage = isinstance(error, UsageError | RegistryError)
             raise click.exceptions.Exit(USAGE if usage else FAILED) from None
         except KeyboardInterrupt:
@@ -187,108 +104,109 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-def _complain(message: str) -> None:
-    sys.stderr.write(f"error: {message}\n")
-
-
 @app.command()
-@_taking(*RUN, *SHOWN)
-@_guarded
-def run(columns: str | None, parts: bool, quiet: bool, **given: Any) -> None:
+@with_options(*RUN_OPTIONS, *DISPLAY_OPTIONS)
+@_report_errors
+def run(columns: str | None, parts: bool, quiet: bool, **typed: Any) -> None:
     """Score SAEs on tasks. What was scored before, from equal inputs, is not computed again."""
-    from saeval.cli.display import Display, warnings_shown, way_to_show
+    from saeval.cli.display import Display, display_mode, show_warnings
     from saeval.config.command_line import configuration_of
 
-    configuration = configuration_of(given)
-    display = Display(way_to_show(quiet=quiet))
+    configuration = configuration_of(typed)
+    display = Display(display_mode(quiet=quiet))
     try:
-        with warnings_shown(display):
+        with show_warnings(display):
             from saeval.running.run import run_configuration
 
             results = run_configuration(configuration, display)
     except KeyboardInterrupt:
         display.clear()
-        _complain(
+        complain(
             f"interrupted. What was finished is kept in {configuration.output_path}: the same "
             "command goes on from there."
         )
         raise click.exceptions.Exit(INTERRUPTED) from None
     finally:
         display.clear()
-    if given["as_json"]:
-        _print_json(score.row() for score in results.scores)
+    if typed["as_json"]:
+        print_json(score.row() for score in results.scores)
         failures = {(r.sae or r.set, r.task, r.reason) for r in results if r.status == "failed"}
         for label, task, reason in sorted(failures, key=str):
-            _complain(f"{label}, {task}: {reason}")
+            complain(f"{label}, {task}: {reason}")
     else:  # the tables say what failed
-        _print_tables(results, columns, parts, display.summary(configuration.output_path))
+        print_tables(results, columns, parts, display.summary(configuration.output_path))
     if results.failed:
         raise click.exceptions.Exit(FAILED)
 
 
 @app.command()
-@_taking(*RUN, QUIET)
-@_guarded
-def plan(quiet: bool, **given: Any) -> None:
+@with_options(*RUN_OPTIONS, QUIET_OPTION)
+@_report_errors
+def plan(quiet: bool, **typed: Any) -> None:
     """Say what run would do, and what it would take.
 
     What is to be computed, found and downloaded, with time, memory and disk.
     """
-    from saeval.cli.display import Display, warnings_shown, way_to_show
+    from saeval.cli.display import Display, display_mode, show_warnings
     from saeval.config.command_line import configuration_of
     from saeval.results.text import terminal_width
 
-    configuration = configuration_of(given)
-    display = Display("line" if way_to_show(quiet=quiet) == "line" else "nothing")
+    configuration = configuration_of(typed)
+    display = Display("line" if display_mode(quiet=quiet) == "line" else "nothing")
     try:
-        with warnings_shown(display):
+        with show_warnings(display):
             from saeval.running.plan.plan import plan_configuration
 
             planned = plan_configuration(configuration, display)
     finally:
         display.clear()
-    if given["as_json"]:
-        _print_json(planned.rows())
+    if typed["as_json"]:
+        print_json(planned.rows())
     else:
         click.echo(planned.text(terminal_width()))
 
 
 @app.command()
-@_taking(*TRAIN, QUIET)
-@_guarded
+@with_options(*TRAIN_OPTIONS, QUIET_OPTION)
+@_report_errors
 def train(
-    out: str, snapshots: str | None, set_: Sequence[str], as_json: bool, quiet: bool, **given: Any
+    out: str,
+    snapshots: str | None,
+    set_: Sequence[str],
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
 ) -> None:
     """Train an SAE, and write it to a folder of its own.
 
     On texts through a model, or on stored activations. Early figures are of training batches,
     the last ones of activations held out.
     """
-    from saeval.cli.display import Display, warnings_shown, way_to_show
+    from saeval.cli.display import Display, display_mode, show_warnings
 
-    with warnings_shown(Display("nothing")):
-        from saeval.cli.training_progress import shown
+    with show_warnings(Display("nothing")):
+        from saeval.cli.training_progress import show_training
         from saeval.running.train.trainer import train_sae
         from saeval.training.choice import parse_settings, parse_shares
 
-        given["snapshots"] = parse_shares(snapshots) if snapshots else ()
-        given["settings"] = parse_settings(set_)
-        given["device"] = given["device"] or "auto"
+        arguments["snapshots"] = parse_shares(snapshots) if snapshots else ()
+        arguments["settings"] = parse_settings(set_)
+        arguments["device"] = arguments["device"] or "auto"
         try:
-            with shown(way_to_show(quiet=quiet)) as progress:
-                trained = train_sae(**given, out=out, progress=progress)
+            with show_training(display_mode(quiet=quiet)) as progress:
+                trained = train_sae(**arguments, out=out, progress=progress)
         except KeyboardInterrupt:
-            _complain("interrupted. Nothing was written.")
+            complain("interrupted. Nothing was written.")
             raise
     record = {"sae": out, **trained.summary()}
-    _print_json([record]) if as_json else _print_record(record)
+    print_json([record]) if as_json else print_record(record)
 
 
 @app.command()
 @click.argument("kind", metavar="saes|sets|tasks|loaders|results|models")
 @click.argument("pattern", required=False)
-@_taking(OFFERED["output_path"], AS_JSON)
-@_guarded
+@with_options(OPTIONS_BY_NAME["output_path"], JSON_OPTION)
+@_report_errors
 def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -> None:
     """List what is known, or what was scored.
 
@@ -300,35 +218,34 @@ def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -
     brief = kind == "saes" and pattern is None and not as_json
     rows = list_releases() if brief else rows_of(kind, pattern, Path(output_path or "results"))
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
-        _print_rows(rows, f"No {kind}.", NEEDED.get(kind, 1))
+        print_rows(rows, f"No {kind}.", NEEDED.get(kind, 1))
 
 
 @app.command()
 @click.argument("name")
-@_taking(AS_JSON)
-@_guarded
+@with_options(JSON_OPTION)
+@_report_errors
 def describe(name: str, as_json: bool) -> None:
     """Show all that is known under a name.
 
     NAME is that of an SAE, set, model, task, metric or loader, or a folder. Nothing is loaded.
     """
-    from saeval.cli.catalogue import describe as described
-    from saeval.cli.catalogue import readable
+    from saeval.cli.descriptions import find_records, with_readable_texts
 
-    found = described(name)
+    records = find_records(name)
     if as_json:
-        _print_json(found)
+        print_json(records)
         return
-    for record in found:
-        _print_record(readable(record))
+    for record in records:
+        print_record(with_readable_texts(record))
 
 
 @app.command()
 @click.argument("source")
-@_taking(*(OFFERED[name] for name in ("model", "site", "data", "device")), AS_JSON)
-@_guarded
+@with_options(*(OPTIONS_BY_NAME[name] for name in ("model", "site", "data", "device")), JSON_OPTION)
+@_report_errors
 def validate(
     source: str,
     model: str | None,
@@ -347,60 +264,18 @@ def validate(
         from saeval.cli.catalogue import registry_counts
 
         counts = {"registry": source, **registry_counts(Path(source))}
-        _print_json([counts]) if as_json else _print_record(counts)
+        print_json([counts]) if as_json else print_record(counts)
         return
-    from saeval.cli.display import Display, warnings_shown
-    from saeval.running.validate import validated
+    from saeval.cli.display import Display, show_warnings
+    from saeval.running.validate import verdicts
 
     failed = False
-    with warnings_shown(Display("nothing")):
-        found = validated(source, model=model, site=site, data=data, device=device or "auto")
-        for verdict in found:
+    with show_warnings(Display("nothing")):
+        verdict_stream = verdicts(
+            source, model=model, site=site, data=data, device=device or "auto"
+        )
+        for verdict in verdict_stream:
             failed |= verdict.failed
-            _print_json([verdict.row()]) if as_json else _print_verdict(verdict)
+            print_json([verdict.row()]) if as_json else print_verdict(verdict)
     if failed:
         raise click.exceptions.Exit(FAILED)
-
-
-def _print_verdict(verdict: Any) -> None:
-    row = verdict.row()
-    checks = row.pop("preflight")
-    _print_record(row)
-    shown = [{key: text for key, text in check.items() if key != "message"} for check in checks]
-    _print_rows(shown, "Give --model to check it against the model it reads.")
-    for check in checks:
-        if check["message"]:
-            _print_wrapped(f"{check['status']}: {check['message']}")
-
-
-def _print_json(rows: Iterable[Mapping[str, Any]]) -> None:
-    for row in rows:
-        click.echo(json.dumps(dict(row), ensure_ascii=False, allow_nan=False))
-
-
-def _print_tables(results: Any, columns: str | None, parts: bool, summary: str) -> None:
-    """Tables of a run's scores. What the columns ask is looked up when all is computed and kept."""
-    from saeval.results.text import terminal_width
-
-    asked = [name.strip() for name in (columns or "").split(",") if name.strip()]
-    how = "--columns all, --parts, --json"
-    click.echo(results.table(width=terminal_width(), columns=asked, parts=parts, how=how) + "\n")
-    _print_wrapped(summary)
-
-
-def _print_wrapped(line: str) -> None:
-    from saeval.results.text import one_line, terminal_width, wrapped
-
-    click.echo("\n".join(wrapped(one_line(line), terminal_width(), hanging=4)))
-
-
-def _print_rows(rows: Sequence[Mapping[str, Any]], otherwise: str, needed: int = 1) -> None:
-    from saeval.results.text import listing, terminal_width
-
-    click.echo(listing(rows, terminal_width(), needed=needed) if rows else otherwise)
-
-
-def _print_record(record: Mapping[str, Any]) -> None:
-    from saeval.results.text import record_text, terminal_width
-
-    click.echo(record_text(record, terminal_width()))

@@ -1,6 +1,6 @@
-"""What a person sees of a run on stderr: how far it is, warnings, and a closing sum.
+"""Progress of a run on stderr, its warnings, and a closing summary.
 
-On a terminal one line moves; elsewhere (a file, a notebook) there are plain lines.
+On a terminal one line is rewritten; elsewhere (a file, a notebook) plain lines are written.
 """
 
 import logging
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Literal
 from saeval.results.text import one_line, shortened, width_of
 
 if TYPE_CHECKING:
-    from saeval.running.progress import Step
+    from saeval.running.progress import ProgressStep
 
 EVERY = 30.0
-"""Seconds after which a plain line says what goes on, if no other did."""
-NAME = 8
-"""Columns of a name at least; where there is no room for them, the line's end is cut off."""
-_DOING = {
+"""Seconds without any plain line after which one is written."""
+NARROWEST_NAME = 8
+"""Fewest columns of a shortened name; where even these do not fit, the line's end is cut off."""
+_VERBS = {
     "load": "loading",
     "model": "loading the model of",
     "prepare": "preparing",
@@ -33,12 +33,12 @@ _DOING = {
     "computed": "finished",
 }
 
-Way = Literal["line", "lines", "nothing"]
-"""One line that moves, plain lines, or nothing at all."""
+DisplayMode = Literal["line", "lines", "nothing"]
+"""One line that is rewritten, plain lines, or nothing at all."""
 
 
-def way_to_show(*, quiet: bool = False) -> Way:
-    """As stderr allows and the user asks."""
+def display_mode(*, quiet: bool = False) -> DisplayMode:
+    """The mode that the user asks for and stderr allows."""
     if quiet:
         return "nothing"
     return "line" if sys.stderr.isatty() else "lines"
@@ -46,22 +46,22 @@ def way_to_show(*, quiet: bool = False) -> Way:
 
 @dataclass
 class Tally:
-    """What happened since a run began."""
+    """Counts and times since a run began."""
 
     total: int = 0
-    """Results that it will give; 0: unknown."""
+    """Number of results that the run will give; 0: unknown."""
     found: int = 0
     computed: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of each phase, in the order in which they began."""
+    """Seconds of each phase, in the order in which phases began."""
     began: float = field(default_factory=time.perf_counter)
 
     @property
-    def done(self) -> int:
-        """Results that are there."""
+    def finished(self) -> int:
+        """Number of results that exist by now."""
         return self.found + self.computed
 
-    def take(self, step: "Step") -> None:
+    def take(self, step: "ProgressStep") -> None:
         """Add one step."""
         self.total = step.total or self.total
         if step.what == "found":
@@ -72,36 +72,36 @@ class Tally:
             self.seconds[step.what] = self.seconds.get(step.what, 0.0) + step.seconds
 
     def time(self) -> str:
-        """Since it began: `42 s`, `3 min 5 s`, `2 h 10 min`."""
-        whole = round(time.perf_counter() - self.began)
-        minutes, seconds = divmod(whole, 60)
-        hours, rest = divmod(minutes, 60)
+        """Time since the run began: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+        elapsed = round(time.perf_counter() - self.began)
+        minutes, seconds = divmod(elapsed, 60)
+        hours, minutes_left = divmod(minutes, 60)
         if hours:
-            return f"{hours} h {rest} min"
+            return f"{hours} h {minutes_left} min"
         return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 class Display:
-    """Takes the steps of a run and shows how far it is. A step `begin` starts it anew."""
+    """Takes the steps of a run and shows how far it is. A step `begin` resets it."""
 
-    def __init__(self, way: Way | None = None) -> None:
+    def __init__(self, mode: DisplayMode | None = None) -> None:
         """Show nothing yet.
 
         Args:
-            way: How to show; None: as stderr allows when a run begins.
+            mode: How to show; None: as stderr allows when a run begins.
         """
         self.created = time.perf_counter()
-        self.given: Way | None = way
-        self.way: Way = "nothing" if way is None else way
+        self.fixed_mode: DisplayMode | None = mode
+        self.mode: DisplayMode = "nothing" if mode is None else mode
         self.tally = Tally()
-        self.latest: Step | None = None
-        self.drawn = 0
-        """Columns of the line on the screen."""
-        self.said = self.tally.began
+        self.latest: ProgressStep | None = None
+        self.line_width = 0
+        """Columns of the rewritten line on the screen; 0 if there is none."""
+        self.last_line_at = self.tally.began
         """When the last plain line was written."""
-        self.over = threading.Event()
+        self.ended = threading.Event()
 
-    def __call__(self, step: "Step") -> None:
+    def __call__(self, step: "ProgressStep") -> None:
         """Take one step."""
         if step.what == "begin":
             self._begin(step)
@@ -111,103 +111,105 @@ class Display:
             return
         self.latest = step
         self.tally.take(step)
-        if self.way == "line":
-            self._draw(step)
+        if self.mode == "line":
+            self._rewrite_line(step)
         elif step.what == "computed" or self._is_late():
-            self._say(_told(step))
+            self._write_line(_step_text(step))
 
-    def _begin(self, step: "Step") -> None:
-        self.way = way_to_show() if self.given is None else self.given
+    def _begin(self, step: "ProgressStep") -> None:
+        self.mode = display_mode() if self.fixed_mode is None else self.fixed_mode
         self.tally = Tally(step.total)
-        self.said = self.tally.began
-        self.over = threading.Event()
-        if self.way == "lines":
-            threading.Thread(target=self._keep_telling, args=(self.over,), daemon=True).start()
+        self.last_line_at = self.tally.began
+        self.ended = threading.Event()
+        if self.mode == "lines":
+            threading.Thread(target=self._repeat_lines, args=(self.ended,), daemon=True).start()
 
     def _end(self) -> None:
-        self.over.set()
+        self.ended.set()
         self.clear()
-        if self.way == "lines":
-            self._say(f"{self.tally.computed} computed, {self.tally.found} found")
+        if self.mode == "lines":
+            self._write_line(f"{self.tally.computed} computed, {self.tally.found} found")
 
-    def _keep_telling(self, over: threading.Event) -> None:
-        """A line every half minute in which no other was written."""
-        while not over.wait(max(self.said + EVERY - time.perf_counter(), 0.01)):
+    def _repeat_lines(self, ended: threading.Event) -> None:
+        """Write a line after every half minute in which no other was written."""
+        while not ended.wait(max(self.last_line_at + EVERY - time.perf_counter(), 0.01)):
             if self._is_late() and self.latest:
-                self._say(_told(self.latest))
+                self._write_line(_step_text(self.latest))
 
     def _is_late(self) -> bool:
-        return time.perf_counter() - self.said >= EVERY
+        return time.perf_counter() - self.last_line_at >= EVERY
 
-    def _say(self, what: str) -> None:
-        if self.way == "lines":
-            self.said = time.perf_counter()
+    def _write_line(self, text: str) -> None:
+        if self.mode == "lines":
+            self.last_line_at = time.perf_counter()
             tally = self.tally
-            left = f", {tally.total - tally.done} left" if tally.done < tally.total else ""
+            remaining = (
+                f", {tally.total - tally.finished} left" if tally.finished < tally.total else ""
+            )
             of = f" of {tally.total}" if tally.total else ""
-            sys.stderr.write(f"{tally.done}{of} results{left}, {tally.time()}: {what}\n")
+            sys.stderr.write(f"{tally.finished}{of} results{remaining}, {tally.time()}: {text}\n")
             sys.stderr.flush()
 
-    def _draw(self, step: "Step") -> None:
+    def _rewrite_line(self, step: "ProgressStep") -> None:
         self.clear()
-        done, total = self.tally.done, self.tally.total
+        done, total = self.tally.finished, self.tally.total
         counts = f"[{done}/{total}] " if total else ""
-        line = _cut(f"{counts}{_doing(step)} ", one_line(step.sae), _terminal_columns() - 1)
+        line = _fit_line(f"{counts}{_activity(step)} ", one_line(step.sae), _terminal_columns() - 1)
         sys.stderr.write(line)
         sys.stderr.flush()
-        self.drawn = width_of(line)
+        self.line_width = width_of(line)
 
     def clear(self) -> None:
-        """Take the moving line off the screen."""
-        if self.drawn:
-            sys.stderr.write("\r" + " " * self.drawn + "\r")
+        """Remove the rewritten line from the screen."""
+        if self.line_width:
+            sys.stderr.write("\r" + " " * self.line_width + "\r")
             sys.stderr.flush()
-            self.drawn = 0
+            self.line_width = 0
 
     def summary(self, folder: str) -> str:
-        """Where results are, what was found and computed, and where the time went."""
+        """Folder of the results, how many were found and computed, and seconds by phase."""
         tally = self.tally
-        whole = time.perf_counter() - self.created
+        elapsed = time.perf_counter() - self.created
         counts = f"{tally.computed} computed, {tally.found} found"
-        parts = [f"{name} {spent:.1f}" for name, spent in tally.seconds.items() if spent >= 0.05]
-        split = f" ({', '.join(parts)})" if parts else ""
-        return one_line(f"Results in {folder}: {counts}. {whole:.1f} s{split}.")
+        phases = [f"{name} {spent:.1f}" for name, spent in tally.seconds.items() if spent >= 0.05]
+        split = f" ({', '.join(phases)})" if phases else ""
+        return one_line(f"Results in {folder}: {counts}. {elapsed:.1f} s{split}.")
 
 
 _FROM_PYTHON = Display()
 
 
-def progress(step: "Step") -> None:
+def progress(step: "ProgressStep") -> None:
     """Show how far a run is: `saeval.evaluate(..., progress=saeval.progress)`.
 
-    On stderr: a moving line on a terminal; in a notebook or a file a line at each result, and
-    one every half minute. Each says how many results are there and how many are left.
+    On stderr: one rewritten line on a terminal; in a notebook or a file a line per result, and one
+    every half minute. Each says how many results are there and how many are left.
     """
     _FROM_PYTHON(step)
 
 
-def _doing(step: "Step") -> str:
-    """The verb, and the task where it is about one."""
+def _activity(step: "ProgressStep") -> str:
+    """The verb of a step, and the task if the step has one."""
     seed = f" (seed {step.seed})" if step.task and step.seed else ""
     task = f" {one_line(step.task)}{seed} of" if step.task else ""
-    return _DOING.get(step.what, step.what) + task
+    return _VERBS.get(step.what, step.what) + task
 
 
-def _told(step: "Step") -> str:
-    return f"{_doing(step)} {one_line(step.sae)}"
+def _step_text(step: "ProgressStep") -> str:
+    return f"{_activity(step)} {one_line(step.sae)}"
 
 
-def _cut(start: str, name: str, width: int) -> str:
-    """Both in at most `width` columns: the name's middle goes first, then the line's end."""
+def _fit_line(start: str, name: str, width: int) -> str:
+    """Start and name in at most `width` columns: the name loses its middle, the line its end."""
     room = width - width_of(start)
-    line = start + (shortened(name, room) if room >= NAME else name)
+    line = start + (shortened(name, room) if room >= NARROWEST_NAME else name)
     while width_of(line) > width:
         line = line[:-1]
     return line
 
 
 def _terminal_columns() -> int:
-    """Columns of the terminal that stderr is; 80 where it does not tell."""
+    """Columns of the terminal behind stderr; 80 if they are unknown."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):
@@ -215,7 +217,7 @@ def _terminal_columns() -> int:
 
 
 class Warnings(logging.Handler):
-    """Log records as lines on stderr, under the moving line."""
+    """Log records as lines on stderr. The rewritten line is removed before each."""
 
     def __init__(self, display: Display) -> None:
         super().__init__(logging.WARNING)
@@ -228,8 +230,8 @@ class Warnings(logging.Handler):
 
 
 @contextmanager
-def warnings_shown(display: Display) -> Iterator[None]:
-    """While open, log records from WARNING on are shown."""
+def show_warnings(display: Display) -> Iterator[None]:
+    """Show log records of level WARNING and above inside this block."""
     handler = Warnings(display)
     logging.getLogger().addHandler(handler)
     try:

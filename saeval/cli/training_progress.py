@@ -1,4 +1,4 @@
-"""What a person sees of a training: a bar with early figures, or lines where nothing can move."""
+"""Progress of a training on stderr: a bar with figures, or lines where no terminal is."""
 
 import sys
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from saeval.cli.display import Way
+    from saeval.cli.display import DisplayMode
     from saeval.training.figures import Figures
     from saeval.training.loop import Watch
 
 LINES = 10
-"""Lines of a training that is not shown on a terminal."""
+"""Lines per training where stderr is no terminal."""
 
 
 def figures_text(figures: "Figures") -> str:
@@ -20,9 +20,9 @@ def figures_text(figures: "Figures") -> str:
 
 
 @contextmanager
-def shown(way: "Way") -> "Iterator[Watch]":
-    """Take figures and show them on stderr: a bar, lines, or nothing."""
-    with {"line": _bar, "lines": _lines, "nothing": _nothing}[way]() as watch:
+def show_training(mode: "DisplayMode") -> "Iterator[Watch]":
+    """A function that takes figures and shows them on stderr, as a bar, as lines or not at all."""
+    with {"line": _bar, "lines": _lines, "nothing": _nothing}[mode]() as watch:
         yield watch
 
 
@@ -53,12 +53,12 @@ def _bar() -> "Iterator[Watch]":
 
 @contextmanager
 def _lines() -> "Iterator[Watch]":
-    said = 0
+    lines_written = 0
 
     def watch(figures: "Figures") -> None:
-        nonlocal said
-        if int(LINES * figures.share) > said:
-            said = int(LINES * figures.share)
+        nonlocal lines_written
+        if int(LINES * figures.share) > lines_written:
+            lines_written = int(LINES * figures.share)
             begin = f"{100 * figures.share:3.0f} % after {figures.seconds:.0f} s"
             sys.stderr.write(f"{begin}: {figures_text(figures)}\n")
 

@@ -1,1 +1,1 @@
-"""What a run is told: options, fields of tasks, plugins."""
+"""Configuration of a run: options, fields of tasks, plugins."""

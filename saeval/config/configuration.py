@@ -1,4 +1,4 @@
-"""What a run is told, as plain values: read from YAML, overridden, checked and written back."""
+"""The configuration of a run as plain values: read from YAML, overridden, checked, written."""
 
 import dataclasses
 import typing
@@ -10,16 +10,16 @@ import yaml
 
 from saeval.config.field_types import conform
 from saeval.config.options import Configuration, Option, options
-from saeval.config.repeated import repeated
+from saeval.config.repeated import run_of_file
 from saeval.config.strict_yaml import parse_yaml
 from saeval.errors import UsageError, suggestion
 
 T = TypeVar("T")
 
 IN_MEMORY = "in memory: "
-"""How a result's `run` begins the name of what no file held."""
+"""Begins the name, in a result's `run`, of an object that came from no file."""
 ELSEWHERE = "elsewhere: "
-"""How it begins the name of a file or folder that did not lie below the working folder."""
+"""Begins the name there of a file or folder that did not lie below the working folder."""
 
 
 def read_configuration(path: str | Path) -> dict[str, Any]:
@@ -33,51 +33,55 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read the configuration '{path}': {error}.") from error
     try:
-        found = parse_yaml(text)
+        content = parse_yaml(text)
     except ValueError as error:
         raise UsageError(f"'{path}' is not YAML: {error}") from error
-    if isinstance(found, dict) and "result_id" in found and isinstance(found.get("run"), dict):
-        found = repeated(Path(path), found)
-    if not isinstance(found, dict):
+    if (
+        isinstance(content, dict)
+        and "result_id" in content
+        and isinstance(content.get("run"), dict)
+    ):
+        content = run_of_file(Path(path), content)
+    if not isinstance(content, dict):
         raise UsageError(f"'{path}' must hold a mapping with keys such as 'saes' and 'tasks'.")
-    check_names(found, f"'{path}'")
-    return found
+    check_names(content, f"'{path}'")
+    return content
 
 
-def check_names(found: Mapping[Any, Any], where: str) -> None:
-    """Refuse keys that no configuration has.
+def check_names(mapping: Mapping[Any, Any], place: str) -> None:
+    """Refuse keys that are no option of a run.
 
     Raises:
         UsageError: naming the first such key and the nearest known.
     """
-    known = [item.name for item in dataclasses.fields(Configuration)]
-    for key in found:
-        if key not in known:
-            raise UsageError(f"{where} has the unknown key '{key}'.{suggestion(str(key), known)}")
+    names = [item.name for item in dataclasses.fields(Configuration)]
+    for key in mapping:
+        if key not in names:
+            raise UsageError(f"{place} has the unknown key '{key}'.{suggestion(str(key), names)}")
 
 
-def check_named(name: Any, what: str) -> None:
-    """Refuse what a result's `run` could name by no path that means the same elsewhere.
+def refuse_unnameable(name: Any, role: str) -> None:
+    """Refuse a name from a result's `run` that leads to no file: see `IN_MEMORY`, `ELSEWHERE`.
 
     Args:
-        name: As a configuration gives it.
-        what: What it should name, such as "SAE", or a task's field, such as "core.texts".
+        name: Value of a configuration; lists and mappings are searched.
+        role: What the name stands for, such as "SAE", or a task's field, such as "core.texts".
 
     Raises:
-        UsageError: if it was in memory, or lay elsewhere.
+        UsageError: if the object was in memory, or lay elsewhere.
     """
     if isinstance(name, Mapping | list | tuple):
         for inner in name.values() if isinstance(name, Mapping) else name:
-            check_named(inner, what)
+            refuse_unnameable(inner, role)
     if isinstance(name, str) and name.startswith(IN_MEMORY):
         raise UsageError(
-            f"The {what} of that run ({name.removeprefix(IN_MEMORY)}) was an object in memory, "
+            f"The {role} of that run ({name.removeprefix(IN_MEMORY)}) was an object in memory, "
             "which no file can name. Give the object to saeval.evaluate again, or name another."
         )
     if isinstance(name, str) and name.startswith(ELSEWHERE):
-        option = f"--set {what}=PATH" if "." in what else f"--{what.lower()} PATH"
+        option = f"--set {role}=PATH" if "." in role else f"--{role.lower()} PATH"
         raise UsageError(
-            f"The {what} of that run lay outside its working folder, and result files hold no "
+            f"The {role} of that run lay outside its working folder, and result files hold no "
             f"absolute paths: it is named '{name.removeprefix(ELSEWHERE)}'. Say where it is with "
             f"{option}."
         )
@@ -87,7 +91,7 @@ def parse_setting(text: str) -> tuple[str, str, Any]:
     """Read `task.field=value`, the value as YAML.
 
     Raises:
-        UsageError: if the form is another, or the value is not YAML.
+        UsageError: if the text has another form, or the value is not YAML.
     """
     name, equals, value = text.partition("=")
     task, dot, key = name.strip().partition(".")
@@ -100,56 +104,56 @@ def parse_setting(text: str) -> tuple[str, str, Any]:
 
 
 def from_mapping(
-    found: Mapping[str, Any], where: str = "The configuration", typed: Collection[str] = ()
+    mapping: Mapping[str, Any], place: str = "The configuration", typed: Collection[str] = ()
 ) -> Configuration:
     """A configuration from plain values, each checked against its field's type.
 
     Args:
-        found: Values by key.
-        where: What errors call the place of a key.
-        typed: Keys that were typed as options, which errors name instead.
+        mapping: Values by key.
+        place: Name of the mapping in error messages.
+        typed: Keys that were typed as options. Their errors name the option instead.
 
     Raises:
         UsageError: naming the key, its value and what it should be.
     """
-    check_names(found, where)
-    values = dict(found)
+    check_names(mapping, place)
+    values = dict(mapping)
     for key in ("saes", "seeds"):
         if key in values and not isinstance(values[key], list | tuple):
             values[key] = [values[key]]
-    values["tasks"] = task_settings(values.get("tasks"), where)
+    values["tasks"] = task_settings(values.get("tasks"), place)
     return Configuration(
         **{
-            option.name: _valid(values[option.name], option, where, typed)
+            option.name: _valid_value(values[option.name], option, place, typed)
             for option in options()
             if option.name in values
         }
     )
 
 
-def _valid(value: Any, option: Option, where: str, typed: Collection[str]) -> Any:
-    """The value as the option's type asks, if it is one that it may have."""
-    called = option.flags[0] if option.name in typed else f"{where}: '{option.name}'"
-    value = _checked(value, option.type, called)
+def _valid_value(value: Any, option: Option, place: str, typed: Collection[str]) -> Any:
+    """The value in the option's type, if it is a value that the option may have."""
+    title = option.flags[0] if option.name in typed else f"{place}: '{option.name}'"
+    value = _conform(value, option.type, title)
     least, numbers = option.about.least, value if isinstance(value, tuple) else (value,)
     if least is not None and any(isinstance(number, int) and number < least for number in numbers):
-        raise UsageError(f"{called} must be at least {least}, not {_listed(value)}.")
+        raise UsageError(f"{title} must be at least {least}, not {_joined(value)}.")
     if option.name == "seeds" and not value:
-        raise UsageError(f"{called} must be at least one whole number.")
+        raise UsageError(f"{title} must be at least one whole number.")
     return value
 
 
-def _listed(value: Any) -> str:
+def _joined(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def overridden(file: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """A file's mapping with options in the place of what it says.
+    """A file's mapping, with typed options in place of the file's values.
 
-    Tasks that are named by option keep the fields which the file sets for them.
+    Tasks that are named by option keep the fields that the file sets for them.
 
     Args:
-        file: As it was read; {} where there is none.
+        file: The file's mapping; {} where there is no file.
         typed: Values of the options that were given on the command line.
 
     Raises:
@@ -157,16 +161,16 @@ def overridden(file: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, A
     """
     values = {**file, **typed}
     of_file = task_settings(file.get("tasks"), "The configuration")
-    asked = task_settings(values.get("tasks"), "--tasks")
-    return {**values, "tasks": {name: of_file.get(name, {}) for name in asked}}
+    tasks = task_settings(values.get("tasks"), "--tasks")
+    return {**values, "tasks": {name: of_file.get(name, {}) for name in tasks}}
 
 
 def with_settings(mapping: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     """A mapping with fields of its tasks set.
 
     Args:
-        mapping: With `tasks` as `task_settings` gives them.
-        texts: `task.field=value` each.
+        mapping: A configuration, with `tasks` in the form of `task_settings`.
+        texts: Settings, each `task.field=value`.
 
     Raises:
         UsageError: if one is malformed, or names a task that is not run.
@@ -184,46 +188,46 @@ def with_settings(mapping: Mapping[str, Any], texts: Sequence[str]) -> dict[str,
 def to_mapping(configuration: Configuration) -> dict[str, Any]:
     """Plain JSON-like values; `from_mapping` gives the same configuration back."""
     return {
-        item.name: plain(getattr(configuration, item.name))
+        item.name: json_value(getattr(configuration, item.name))
         for item in dataclasses.fields(configuration)
     }
 
 
-def plain(value: Any) -> Any:
-    """JSON-like form: tuples as lists, paths as text."""
+def json_value(value: Any) -> Any:
+    """The value in JSON-like form: tuples as lists, paths as text."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
 def configured(task: type[T], settings: Mapping[str, Any], name: str) -> T:
-    """A task with the given fields, the others at their defaults.
+    """A task with these fields, all others at their defaults.
 
     Raises:
         UsageError: for an unknown field (nearest names offered), a value of another type, or one
             that the task itself refuses.
     """
-    known = [item.name for item in dataclasses.fields(typing.cast(Any, task)) if item.init]
+    names = [item.name for item in dataclasses.fields(typing.cast(Any, task)) if item.init]
     hints = typing.get_type_hints(task)
     values = {}
     for key, value in settings.items():
-        if key not in known:
-            raise UsageError(f"Task '{name}' has no field '{key}'.{suggestion(key, known)}")
-        check_named(value, f"{name}.{key}")
-        values[key] = _checked(value, hints[key], f"{name}.{key}")
+        if key not in names:
+            raise UsageError(f"Task '{name}' has no field '{key}'.{suggestion(key, names)}")
+        refuse_unnameable(value, f"{name}.{key}")
+        values[key] = _conform(value, hints[key], f"{name}.{key}")
     try:
         return task(**values)
     except (TypeError, ValueError) as error:
         raise UsageError(f"Task '{name}' refuses its configuration: {error}") from error
 
 
-def task_settings(tasks: Any, where: str) -> dict[str, dict[str, Any]]:
-    """Fields by task, from names (a list, or one text with commas) or from such a mapping.
+def task_settings(tasks: Any, place: str) -> dict[str, dict[str, Any]]:
+    """Fields by task, from names (a list, or one text with commas) or from a mapping.
 
     Raises:
-        UsageError: if it is neither.
+        UsageError: if `tasks` is neither.
     """
     if tasks is None:
         return {}
@@ -235,12 +239,12 @@ def task_settings(tasks: Any, where: str) -> dict[str, dict[str, Any]]:
         isinstance(name, str) and (fields is None or isinstance(fields, Mapping))
         for name, fields in tasks.items()
     ):
-        raise UsageError(f"{where}: 'tasks' must be names, or a mapping of names to fields.")
+        raise UsageError(f"{place}: 'tasks' must be names, or a mapping of names to fields.")
     return {name: dict(fields or {}) for name, fields in tasks.items()}
 
 
-def _checked(value: Any, hint: Any, where: str) -> Any:
+def _conform(value: Any, hint: Any, place: str) -> Any:
     try:
         return conform(value, hint)
     except ValueError as error:
-        raise UsageError(f"{where} must be {error}, not {value!r}.") from error
+        raise UsageError(f"{place} must be {error}, not {value!r}.") from error

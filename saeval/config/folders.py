@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def config_folder() -> Path:
-    """$SAEVAL_CONFIG, else saeval's folder among the user's configuration."""
-    if given := os.environ.get("SAEVAL_CONFIG"):
-        return Path(given).expanduser()
+    """$SAEVAL_CONFIG, else saeval's folder in the user's configuration folder."""
+    if folder := os.environ.get("SAEVAL_CONFIG"):
+        return Path(folder).expanduser()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "saeval"
     if sys.platform == "win32":
@@ -17,9 +17,9 @@ def config_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """$SAEVAL_CACHE, else saeval's folder among the user's caches."""
-    if given := os.environ.get("SAEVAL_CACHE"):
-        return Path(given).expanduser()
+    """$SAEVAL_CACHE, else saeval's folder in the user's cache folder."""
+    if folder := os.environ.get("SAEVAL_CACHE"):
+        return Path(folder).expanduser()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "saeval"
     if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""What tasks say of their metrics, read from the source of their `Metric(...)` records.
+"""Descriptions of metrics, read from the source of the `Metric(...)` records of tasks.
 
 A task's records stand at the top level of the module that defines its class, or in files beside
 it called `metrics.py` or `NAME_metrics.py`. None of this code runs.
@@ -18,8 +18,8 @@ from saeval.errors import UsageError
 
 OPEN = "{k}"
 """Stands in a name for a number, as in `auc_top_{k}`."""
-_PLACES = 3
-# Of a record's fields, name, unit and better may be given by position, as in the dataclass.
+_POSITIONAL = 3
+# Fields of a record that may be given by position, as in the dataclass: name, unit and better.
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class MetricDescription:
     """`file:line` of the record."""
 
     def numbered(self, number: str) -> "MetricDescription":
-        """The metric with a number in its name, and wherever its texts speak of that name."""
+        """The metric with a number in place of `{k}`, in its name and in all its texts."""
         texts = {
             item.name: getattr(self, item.name).replace(OPEN, number)
             for item in fields(self)
@@ -57,7 +57,7 @@ _RECORD = tuple(item.name for item in fields(MetricDescription))[:-2]
 
 
 def metrics_of(plugin: Plugin) -> tuple[MetricDescription, ...]:
-    """The metrics that a task declares, in the order of its source; none if it declares none.
+    """The metrics that a task declares, in the order of its source; empty if it declares none.
 
     Raises:
         UsageError: if a record is no literal, or the task's source cannot be read.
@@ -65,30 +65,30 @@ def metrics_of(plugin: Plugin) -> tuple[MetricDescription, ...]:
     module = find_class(plugin.module, plugin.attribute)[0]
     return tuple(
         replace(metric, task=plugin.name)
-        for each in _modules_beside(module)
-        for metric in _declared(each)
+        for neighbour in _modules_beside(module)
+        for metric in _declared(neighbour)
     )
 
 
 def find_metrics(name: str) -> list[MetricDescription]:
-    """Metrics of that name, of any task: exact, with a number, or several by a glob.
+    """Metrics of any task under a name: one name, one with a number for `{k}`, or a glob.
 
-    Tasks whose records cannot be read have none.
+    Tasks whose records cannot be read are left out.
     """
-    return [found for metric in _all_metrics() for found in _named(metric, name)]
+    return [match for metric in _all_metrics() for match in _match_name(metric, name)]
 
 
 def metric_names() -> list[str]:
-    """Names of all metrics that tasks declare, with 1 for an open number."""
+    """Names of all metrics that tasks declare, with 1 in place of `{k}`."""
     return [metric.name.replace(OPEN, "1") for metric in _all_metrics()]
 
 
 def location(function: str) -> str:
-    """`file:function` with its line, of `module:function`; as it is if it cannot be found."""
+    """`file:function (line n)` for `module:function`; unchanged if there is no such function."""
     module, _, name = function.partition(":")
     try:
         line = line_of(module, name)
-        return f"{_shown(source_file(module))}:{name} (line {line})" if line else function
+        return f"{_display_path(source_file(module))}:{name} (line {line})" if line else function
     except (UsageError, OSError, SyntaxError):
         return function
 
@@ -101,31 +101,31 @@ def _all_metrics() -> Iterator[MetricDescription]:
             continue  # `describe TASK` says what is wrong with it
 
 
-def _named(metric: MetricDescription, name: str) -> Iterator[MetricDescription]:
+def _match_name(metric: MetricDescription, name: str) -> Iterator[MetricDescription]:
     if any(character in name for character in "*?["):
         if fnmatch.fnmatchcase(metric.name, name):
             yield metric
     elif name == metric.name:
         yield metric
     elif OPEN in metric.name:
-        before, _, after = map(re.escape, metric.name.partition(OPEN))
-        if match := re.fullmatch(rf"{before}(\d+){after}", name):
+        prefix, _, suffix = map(re.escape, metric.name.partition(OPEN))
+        if match := re.fullmatch(rf"{prefix}(\d+){suffix}", name):
             yield metric.numbered(match[1])
 
 
 def _modules_beside(module: str) -> list[str]:
-    """A module, and those of its package that are called after metrics."""
-    package, _, own = module.rpartition(".")
+    """A module, and the modules beside it that are named `metrics` or `*_metrics`."""
+    package, _, module_stem = module.rpartition(".")
     if not package:
         return [module]
     folder = source_file(module).parent
-    beside = sorted(path.stem for path in folder.glob("*metrics.py") if path.stem != own)
-    named = [stem for stem in beside if stem == "metrics" or stem.endswith("_metrics")]
-    return [module, *(f"{package}.{stem}" for stem in named)]
+    beside = sorted(path.stem for path in folder.glob("*metrics.py") if path.stem != module_stem)
+    stems = [stem for stem in beside if stem == "metrics" or stem.endswith("_metrics")]
+    return [module, *(f"{package}.{stem}" for stem in stems)]
 
 
 def _declared(module: str) -> Iterator[MetricDescription]:
-    tree, path = parse(module), _shown(source_file(module))
+    tree, path = parse(module), _display_path(source_file(module))
     names = _names_of_metric(tree)
     constants = _constants(tree)
     for statement in tree.body:
@@ -133,18 +133,18 @@ def _declared(module: str) -> Iterator[MetricDescription]:
             continue
         for call in ast.walk(statement.value):
             if isinstance(call, ast.Call) and ast.unparse(call.func) in names:
-                where = f"{path}:{call.lineno}"
-                yield MetricDescription(**_arguments(call, constants, where), declared_in=where)
+                place = f"{path}:{call.lineno}"
+                yield MetricDescription(**_arguments(call, constants, place), declared_in=place)
 
 
 def _names_of_metric(tree: ast.Module) -> set[str]:
-    """What the module calls saeval's `Metric`: other classes of that name are none of ours."""
+    """Names under which a module imports saeval's `Metric`; other classes may share the name."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "saeval":
             for alias in node.names:
-                here = alias.asname or alias.name
-                names |= {here} if alias.name == "Metric" else {f"{here}.Metric"}
+                local_name = alias.asname or alias.name
+                names |= {local_name} if alias.name == "Metric" else {f"{local_name}.Metric"}
         if isinstance(node, ast.Import):
             names |= {f"{alias.asname or alias.name}.Metric" for alias in node.names}
     return names
@@ -161,33 +161,33 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
     }
 
 
-def _arguments(call: ast.Call, constants: Mapping[str, ast.expr], where: str) -> dict[str, Any]:
+def _arguments(call: ast.Call, constants: Mapping[str, ast.expr], place: str) -> dict[str, Any]:
     """The record's fields.
 
     Raises:
         UsageError: naming the line and the field that is no literal, unknown or missing.
     """
-    given: dict[str, ast.expr] = dict(zip(_RECORD[:_PLACES], call.args, strict=False))
-    given |= {str(keyword.arg): keyword.value for keyword in call.keywords}
-    _check_fields(call, given, where)
+    expressions: dict[str, ast.expr] = dict(zip(_RECORD[:_POSITIONAL], call.args, strict=False))
+    expressions |= {str(keyword.arg): keyword.value for keyword in call.keywords}
+    _check_fields(call, expressions, place)
     values = {}
-    for name, expression in given.items():
+    for name, expression in expressions.items():
         shared = constants.get(expression.id) if isinstance(expression, ast.Name) else None
         try:
             values[name] = ast.literal_eval(shared or expression)
         except ValueError as error:
             raise UsageError(
-                f"The metric in {where} has '{ast.unparse(expression)}' as its {name}, which only "
+                f"The metric in {place} has '{ast.unparse(expression)}' as its {name}, which only "
                 "running the code would tell. Write it as a literal, so that it can be described."
             ) from error
     return values
 
 
-def _check_fields(call: ast.Call, given: Mapping[str, ast.expr], where: str) -> None:
-    unknown = [name for name in given if name not in _RECORD]
-    missing = [name for name in _RECORD[: _PLACES + 1] if name not in given]
-    if len(call.args) > _PLACES:
-        fault = f"more than {_PLACES} fields without their names"
+def _check_fields(call: ast.Call, expressions: Mapping[str, ast.expr], place: str) -> None:
+    unknown = [name for name in expressions if name not in _RECORD]
+    missing = [name for name in _RECORD[: _POSITIONAL + 1] if name not in expressions]
+    if len(call.args) > _POSITIONAL:
+        fault = f"more than {_POSITIONAL} fields without their names"
     elif unknown:
         fault = f"an unknown field '{unknown[0]}'"
     elif missing:
@@ -195,25 +195,27 @@ def _check_fields(call: ast.Call, given: Mapping[str, ast.expr], where: str) -> 
     else:
         return
     raise UsageError(
-        f"The metric in {where} has {fault}. A record is Metric(name, unit=..., better=..., "
+        f"The metric in {place} has {fault}. A record is Metric(name, unit=..., better=..., "
         "formula=...), with more fields by name."
     )
 
 
-def _shown(path: Path) -> str:
-    """A file as seen from the working folder, if it lies there."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def _display_path(path: Path) -> str:
+    """A path relative to the working folder, if it lies below it."""
+    working_folder = Path.cwd()
+    return (
+        str(path.relative_to(working_folder)) if path.is_relative_to(working_folder) else str(path)
+    )
 
 
 def rows_of_metrics(metrics: Sequence[MetricDescription]) -> list[dict[str, Any]]:
-    """What `describe TASK` says of each metric."""
-    shown = ("name", "unit", "better", "floor", "ceiling", "formula", "where")
-    return [{name: getattr(metric, name) for name in shown} for metric in metrics]
+    """Rows of metrics for `describe TASK`."""
+    columns = ("name", "unit", "better", "floor", "ceiling", "formula", "where")
+    return [{name: getattr(metric, name) for name in columns} for metric in metrics]
 
 
 def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
-    """All that `describe METRIC` says."""
+    """The record of a metric for `describe METRIC`."""
     return {
         "metric": metric.name,
         "task": metric.task,

@@ -1,4 +1,4 @@
-"""The source of modules that may not be run: where it lies, and what it assigns and defines."""
+"""The source of modules that must not be run: its file, and what it assigns and defines."""
 
 import ast
 import importlib.util
@@ -33,10 +33,10 @@ def source_file(module: str) -> Path:
 
 
 def find_class(module: str, name: str, hops: int = 3) -> tuple[str, ast.ClassDef]:
-    """The module that defines a class, and its source, past so many `from x import name`.
+    """The module that defines a class, and its source, after at most `hops` imports of it.
 
     Raises:
-        UsageError: if it is not found.
+        UsageError: if no such class is found.
     """
     for node in parse(module).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
@@ -62,8 +62,8 @@ def line_of(module: str, name: str) -> int | None:
     return line
 
 
-def assigned(body: Sequence[ast.stmt], name: str) -> Any:
-    """The literal assigned to a name, None if there is none."""
+def assigned_value(body: Sequence[ast.stmt], name: str) -> Any:
+    """The literal assigned to a name; None if no statement assigns one."""
     for node in body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
@@ -78,11 +78,11 @@ def _resolve(module: str, node: ast.ImportFrom) -> str:
 
 
 def _spec(module: str) -> ModuleSpec:
-    """Where a module lies, found without running its parent packages as `find_spec` would."""
-    top, *rest = module.split(".")
+    """The spec of a module. `find_spec` would run its parent packages; this runs none."""
+    top, *inner_names = module.split(".")
     spec = importlib.util.find_spec(top)
     name = top
-    for part in rest:
+    for part in inner_names:
         name = f"{name}.{part}"
         locations = spec.submodule_search_locations if spec else None
         spec = PathFinder.find_spec(name, locations) if locations else None

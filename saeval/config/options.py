@@ -1,7 +1,8 @@
-"""The options of a run: one record, of which all that asks for an option follows.
+"""The options of a run: one record, from which all uses of an option follow.
 
 A field is an option of `saeval run` and `saeval plan` with its help, a key of their YAML file, and
-a keyword of `saeval.evaluate`. Its type and `least` are what is checked. No yaml and no torch.
+a keyword of `saeval.evaluate`. Values are checked against its type and `least`. Imports neither
+yaml nor torch.
 """
 
 import types
@@ -14,7 +15,7 @@ Settings = Mapping[str, Mapping[str, Any]]
 """Task name -> field -> value."""
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES = typing.get_args(Dtype)
-"""What a model may compute in."""
+"""Dtypes that a model may compute in."""
 DEFAULT_TASKS: Mapping[str, tuple[str, ...]] = {
     "language models": ("core", "probing", "absorption"),
     "synthetic worlds": ("core", "synthetic"),
@@ -26,16 +27,16 @@ _BY_DEFAULT = ", ".join(f"{','.join(names)} for {kind}" for kind, names in DEFAU
 
 @dataclass(frozen=True)
 class About:
-    """What an option is, beside its name, type and default."""
+    """Help and limits of an option, besides its name, type and default."""
 
     doc: str
     """One or two sentences, shown by --help."""
     metavar: str
-    """What stands for its value there; empty for a flag, and where its choices do."""
+    """Placeholder of its value in the help; empty for a flag, and where its choices are shown."""
     flags: tuple[str, ...]
-    """How it is spelled on the command line; none: as the field."""
+    """Its spellings on the command line; empty: the field's name."""
     least: int | None
-    """Smallest number that it may be."""
+    """Smallest number that it may be; None: no limit."""
 
 
 def about(
@@ -134,7 +135,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Option:
-    """One field of `Configuration`, as the command line offers it and as values are checked."""
+    """One field of `Configuration`, for the command line and for checking its values."""
 
     name: str
     type: Any
@@ -143,7 +144,7 @@ class Option:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """How it is spelled on the command line."""
+        """Its spellings on the command line."""
         return self.about.flags or (f"--{self.name.replace('_', '-')}",)
 
     @property
@@ -153,7 +154,7 @@ class Option:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether it may be given several times, a text each time."""
+        """Whether it may be given several times, with one text each."""
         return self.type == tuple[str, ...]
 
     @property
@@ -163,18 +164,18 @@ class Option:
 
     @property
     def alternatives(self) -> tuple[Any, ...]:
-        """Types of which its value has one."""
+        """Types that its value may have."""
         united = typing.get_origin(self.type) in (typing.Union, types.UnionType)
         return typing.get_args(self.type) if united else (self.type,)
 
     @property
     def metavar(self) -> str | None:
-        """What stands for its value in the help: its choices, where it has no other."""
+        """Placeholder of its value in the help: `about.metavar`, else its choices."""
         choices = [
             choice
-            for each in self.alternatives
-            if typing.get_origin(each) is Literal
-            for choice in typing.get_args(each)
+            for alternative in self.alternatives
+            if typing.get_origin(alternative) is Literal
+            for choice in typing.get_args(alternative)
         ]
         return self.about.metavar or "|".join(choices) or None
 
@@ -190,5 +191,5 @@ def options() -> tuple[Option, ...]:
 
 
 def find_option(name: str) -> Option:
-    """The option of that name; there is one."""
+    """The option of a name, which must exist."""
     return next(option for option in options() if option.name == name)

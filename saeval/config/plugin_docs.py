@@ -1,4 +1,4 @@
-"""What plugins say about themselves, read from their source.
+"""Descriptions of plugins, read from their source.
 
 None of their code runs, nor that of their parent packages, so that `saeval ls` and `describe`
 stay quick whatever a plugin imports.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from saeval.config.metric_docs import MetricDescription, metrics_of
-from saeval.config.module_source import assigned, find_class, parse
+from saeval.config.module_source import assigned_value, find_class, parse
 from saeval.config.plugins import LOADERS, TASKS, Plugin, find
 from saeval.errors import UsageError
 
@@ -27,7 +27,7 @@ class FieldDescription:
 
 @dataclass(frozen=True)
 class Description:
-    """A plugin as its source describes it. None of it has been run."""
+    """A plugin as its source describes it. No code of it has been run."""
 
     plugin: Plugin
     doc: str
@@ -51,30 +51,32 @@ class Description:
 
 def describe_tasks(name: str | None = None) -> list[Description]:
     """Every task as its source describes it; with a name, that one alone."""
-    return _described(TASKS, name, _describe_task)
+    return _describe_all(TASKS, name, _describe_task)
 
 
 def describe_loaders(name: str | None = None) -> list[Description]:
     """Every loader as its source describes it; with a name, that one alone."""
-    return _described(LOADERS, name, _describe_loader)
+    return _describe_all(LOADERS, name, _describe_loader)
 
 
 def declared_headline(task: str) -> tuple[str, ...]:
-    """Metrics that an installed task names as its `headline`; none where it names none."""
+    """Metrics that an installed task names as its `headline`; empty if it names none."""
     plugin = find(TASKS).get(task)
     try:
         body = find_class(plugin.module, plugin.attribute)[1].body if plugin else []
-        declared = assigned(body, "headline") or ()
+        declared = assigned_value(body, "headline") or ()
     except (UsageError, OSError, SyntaxError, ValueError):
         return ()
     return tuple(name for name in declared if isinstance(name, str))
 
 
-def _described(
+def _describe_all(
     group: str, name: str | None, describe: Callable[[Plugin], Description]
 ) -> list[Description]:
     plugins = find(group).values()
-    return [_describe(one, describe) for one in plugins if name is None or one.name == name]
+    return [
+        _describe(plugin, describe) for plugin in plugins if name is None or plugin.name == name
+    ]
 
 
 def _describe(plugin: Plugin, describe: Callable[[Plugin], Description]) -> Description:
@@ -86,7 +88,7 @@ def _describe(plugin: Plugin, describe: Callable[[Plugin], Description]) -> Desc
 
 def _describe_loader(plugin: Plugin) -> Description:
     tree = parse(plugin.module)
-    declared = assigned(tree.body, "FORMAT")
+    declared = assigned_value(tree.body, "FORMAT")
     return Description(plugin, doc=ast.get_docstring(tree) or "", format=declared or "")
 
 
@@ -104,7 +106,7 @@ def _describe_task(plugin: Plugin) -> Description:
         and isinstance(node.target, ast.Name)
         and not ast.unparse(node.annotation).startswith(("ClassVar", "typing.ClassVar"))
     )
-    version = assigned(tree.body, "version")
+    version = assigned_value(tree.body, "version")
     return Description(
         plugin,
         doc=ast.get_docstring(tree) or "",
@@ -115,7 +117,7 @@ def _describe_task(plugin: Plugin) -> Description:
 
 
 def _default(value: ast.expr) -> ast.expr:
-    """The default that a field shows: within `field(...)`, its default or its factory's call."""
+    """The default value of a field: of `field(...)`, its `default` or the call of its factory."""
     if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field"):
         for keyword in value.keywords:
             if keyword.arg == "default":
@@ -129,7 +131,7 @@ def _default(value: ast.expr) -> ast.expr:
 
 
 def _text_of(node: ast.stmt) -> str:
-    """A string that stands alone as a statement, else nothing."""
+    """The text of a statement that is only a string; empty for every other statement."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return inspect.cleandoc(node.value.value) if isinstance(node.value.value, str) else ""
     return ""

@@ -1,4 +1,4 @@
-"""Tasks and loaders among the entry points of whatever is installed, checked on arrival."""
+"""Tasks and loaders among the entry points of installed packages, checked when they load."""
 
 import inspect
 import logging
@@ -18,13 +18,13 @@ LOADERS = "saeval.loaders"
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point: a name, and where the thing of that name is defined."""
+    """One entry point: a name, and where the task or loader of that name is defined."""
 
     name: str
     target: str
     """`module` or `module:attribute`."""
     distribution: str
-    """Package that brings it, with its version."""
+    """Package that defines it, with its version."""
 
     @property
     def module(self) -> str:
@@ -41,21 +41,21 @@ class Plugin:
 
 
 def find(group: str) -> dict[str, Plugin]:
-    """All plugins of a group by name, in order of name. Nothing is imported.
+    """All plugins of a group by name, in order of name. None is imported.
 
     Raises:
-        UsageError: if two distributions bring different plugins under one name.
+        UsageError: if two packages define different plugins under one name.
     """
-    found: dict[str, Plugin] = {}
+    plugins: dict[str, Plugin] = {}
     for point in entry_points(group=group):
         plugin = Plugin(point.name, point.value, _distribution(point))
-        other = found.setdefault(plugin.name, plugin)
-        if other.target != plugin.target:
+        earlier = plugins.setdefault(plugin.name, plugin)
+        if earlier.target != plugin.target:
             raise UsageError(
-                f"Two plugins of {group} share a name: {other} and {plugin}. "
+                f"Two plugins of {group} share a name: {earlier} and {plugin}. "
                 "Uninstall one of the two packages."
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(plugins.items()))
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -68,7 +68,7 @@ def load_task(name: str) -> type:
     Raises:
         UsageError: if no task has that name, or the plugin of that name is no task.
     """
-    return _load(TASKS, name, check_task_class)
+    return _load_plugin(TASKS, name, check_task_class)
 
 
 def load_loader(name: str) -> ModuleType:
@@ -77,53 +77,53 @@ def load_loader(name: str) -> ModuleType:
     Raises:
         UsageError: if no loader has that name, or the plugin of that name is no loader.
     """
-    return _load(LOADERS, name, check_loader_module)
+    return _load_plugin(LOADERS, name, check_loader_module)
 
 
 def tasks() -> dict[str, type]:
-    """All tasks that load, by name; the others are logged and left out."""
+    """All tasks that can be imported, by name; the others are logged and left out."""
     return _load_all(TASKS, load_task)
 
 
 def loaders() -> dict[str, ModuleType]:
-    """All loaders that load, by name; the others are logged and left out."""
+    """All loaders that can be imported, by name; the others are logged and left out."""
     return _load_all(LOADERS, load_loader)
 
 
-def _load(group: str, name: str, check: Callable[[Plugin, Any], None]) -> Any:
-    known = find(group)
-    if name not in known:
+def _load_plugin(group: str, name: str, check: Callable[[Plugin, Any], None]) -> Any:
+    plugins = find(group)
+    if name not in plugins:
         kind = group.removeprefix("saeval.").removesuffix("s")
-        raise UsageError(f"No {kind} is called '{name}'.{suggestion(name, known)}")
-    plugin = known[name]
+        raise UsageError(f"No {kind} is called '{name}'.{suggestion(name, plugins)}")
+    plugin = plugins[name]
     try:
-        loaded = EntryPoint(plugin.name, plugin.target, group).load()
+        content = EntryPoint(plugin.name, plugin.target, group).load()
     except Exception as error:
         raise UsageError(
             f"Plugin {plugin} cannot be imported: {type(error).__name__}: {error}. "
             "Reinstall or uninstall its package."
         ) from error
-    check(plugin, loaded)
-    return loaded
+    check(plugin, content)
+    return content
 
 
 def _load_all(group: str, load: Callable[[str], Any]) -> dict[str, Any]:
-    loaded = {}
+    contents = {}
     for name in find(group):
         try:
-            loaded[name] = load(name)
+            contents[name] = load(name)
         except UsageError as error:
             logger.warning("Left out: %s", error)
-    return loaded
+    return contents
 
 
 def check_task_class(plugin: Plugin, task: Any) -> None:
-    """See that a class is a task, before anything of it runs.
+    """Make sure that a class is a task, before any of its methods runs.
 
     Raises:
-        UsageError: saying what it lacks.
+        UsageError: naming what is missing or wrong.
     """
-    if not (inspect.isclass(task) and is_dataclass(task) and _frozen(task)):
+    if not (inspect.isclass(task) and is_dataclass(task) and _is_frozen(task)):
         raise UsageError(f"Plugin {plugin} must be a frozen dataclass, but is {task!r}.")
     if getattr(task, "name", None) != plugin.name:
         raise UsageError(
@@ -150,15 +150,15 @@ def check_task_class(plugin: Plugin, task: Any) -> None:
         ) from error
 
 
-def _frozen(task: Any) -> bool:
+def _is_frozen(task: Any) -> bool:
     return task.__dataclass_params__.frozen
 
 
 def check_loader_module(plugin: Plugin, loader: Any) -> None:
-    """See that a module is a loader, before anything of it runs.
+    """Make sure that a module is a loader, before any of its functions runs.
 
     Raises:
-        UsageError: saying what it lacks.
+        UsageError: naming what is missing or wrong.
     """
     if not isinstance(loader, ModuleType):
         raise UsageError(f"Plugin {plugin} must be a module, but is {loader!r}.")
@@ -173,7 +173,7 @@ def check_loader_module(plugin: Plugin, loader: Any) -> None:
 
 
 def _check_signature(plugin: Plugin, owner: Any, method: str, expected: Sequence[str]) -> None:
-    """The parameters in their order; more may follow if they have defaults."""
+    """Compare parameters, in their order. More may follow if they have defaults."""
     function = getattr(owner, method, None)
     definition = f"{method}({', '.join(expected)})"
     if not callable(function):
@@ -181,7 +181,7 @@ def _check_signature(plugin: Plugin, owner: Any, method: str, expected: Sequence
     parameters = list(inspect.signature(function).parameters.values())
     more = parameters[len(expected) :]
     names = [parameter.name for parameter in parameters[: len(expected)]]
-    if names != list(expected) or any(one.default is one.empty for one in more):
+    if names != list(expected) or any(extra.default is extra.empty for extra in more):
         raise UsageError(
             f"Plugin {plugin} defines {method}{inspect.signature(function)}, "
             f"but it is called as {definition}."

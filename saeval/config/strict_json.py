@@ -1,11 +1,11 @@
-"""JSON read strictly: one value a key, real numbers only, of bounded size and depth."""
+"""JSON read strictly: one value per key, real numbers only, of bounded size and depth."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 LARGEST_BYTES = 16 * 2**20
-"""Size of a configuration at most. Real ones have a few thousand bytes."""
+"""Largest size of a configuration. Real ones have a few thousand bytes."""
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -24,13 +24,13 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """One object. Which of two values counts is not guessed."""
-    found: dict[str, Any] = {}
+    """One object. A key that stands twice is an error: neither value is preferred."""
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key '{key}' stands twice, as {found[key]!r} and as {value!r}")
-        found[key] = value
-    return found
+        if key in values:
+            raise ValueError(f"the key '{key}' stands twice, as {values[key]!r} and as {value!r}")
+        values[key] = value
+    return values
 
 
 def _no_constant(name: str) -> None:

@@ -1,4 +1,4 @@
-"""YAML read strictly: plain values only, and one value a key."""
+"""YAML read strictly: plain values only, and one value per key."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ def parse_yaml(text: str) -> Any:
     """The value that a YAML text holds; None if it holds nothing.
 
     Raises:
-        ValueError: if it is no YAML, or names one key twice, with the line where it can be told.
-            Which of two values counts is not guessed.
+        ValueError: if it is no YAML, or names one key twice. The message has the line if it is
+            known.
     """
     try:
         loader = Loader(text)
@@ -24,25 +24,25 @@ def parse_yaml(text: str) -> Any:
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise ValueError(f"{where}{getattr(error, 'problem', None) or error}") from error
+        position = f"line {mark.line + 1}: " if mark else ""
+        raise ValueError(f"{position}{getattr(error, 'problem', None) or error}") from error
 
 
 def repeated_key(node: yaml.Node) -> tuple[str, int] | None:
-    """The first key that stands twice in one mapping, at whatever depth, and its line."""
-    ahead, visited = [node], set()
-    while ahead:
-        one = ahead.pop()
-        if id(one) in visited:  # an alias: what it stands for was looked at where it is written
+    """The first key that stands twice in one mapping, at any depth, and its line."""
+    pending, visited = [node], set()
+    while pending:
+        current = pending.pop()
+        if id(current) in visited:  # an alias of a node that was visited where it is defined
             continue
-        visited.add(id(one))
-        if isinstance(one, yaml.MappingNode):
+        visited.add(id(current))
+        if isinstance(current, yaml.MappingNode):
             names: set[str] = set()
-            for key, value in one.value:
+            for key, value in current.value:
                 if str(key.value) in names:
                     return str(key.value), key.start_mark.line + 1
                 names.add(str(key.value))
-                ahead.append(value)
-        elif isinstance(one, yaml.SequenceNode):
-            ahead.extend(one.value)
+                pending.append(value)
+        elif isinstance(current, yaml.SequenceNode):
+            pending.extend(current.value)
     return None

@@ -1,7 +1,7 @@
-"""The closed registry of named, versioned ways to turn units into one number.
+"""The closed registry of aggregators: named, versioned ways to turn units into one number.
 
-Each works on many weightings of the same rows at once. The first weighting is the data itself,
-so the first number out is the score; the others are bootstrap replicates of it.
+Each takes many weightings of the same rows at once. The first weighting is the data itself, so the
+first number is the score; the others are its bootstrap replicates.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,35 +20,35 @@ Sums = Mapping[str, Float[np.ndarray, "weightings groups"]]
 Keys = Mapping[str, Float[np.ndarray, " groups"]]
 """Key role -> its value in each group, such as `setting` -> 0, 1, 2."""
 Numbers = Float[np.ndarray, " weightings"]
-"""One number a weighting; NaN where the statistic is undefined under that weighting."""
+"""One number per weighting; NaN where the statistic is undefined under that weighting."""
 
 
 @dataclass(frozen=True)
 class Aggregator:
-    """How a statistic is computed, and what it needs. Either `of_sums` or `of_rows` is set."""
+    """How a statistic is computed, from which columns. Either `of_sums` or `of_rows` is set."""
 
     needs: tuple[str, ...]
     """Roles that must have a column."""
     of_sums: Callable[[Sums, Keys, Parameters], Numbers] | None = None
-    """The statistic from sums of its terms alone, where it needs no more."""
+    """The statistic from sums of its terms, for one that needs only sums."""
     of_rows: (
         Callable[[Columns, Float[np.ndarray, "weightings rows"], Parameters], Numbers] | None
     ) = None
-    """The statistic from rows and the weight of each, for one that ranks rows."""
+    """The statistic from rows and their weights, for one that ranks rows."""
     ones: tuple[str, ...] = ()
-    """Roles that are 1 in every row where they have no column: an average has denominator 1."""
+    """Roles that are 1 in every row if they have no column: an average has denominator 1."""
     keys: tuple[str, ...] = ()
-    """Roles whose values name the groups that are summed apart; never summed themselves."""
+    """Roles whose values name groups. Each group is summed apart; keys are never summed."""
     by_part: bool = False
-    """Without a `group` column, the groups are the parts."""
+    """Whether the groups are the parts if there is no `group` column."""
     parameters: Parameters = field(default_factory=dict)
     """Parameters and their defaults."""
     terms: Callable[[Columns], Columns] = dict
-    """What is summed, from what is stored."""
+    """The terms to sum, computed from the stored columns."""
     refuse: Callable[[Columns, Parameters], str | None] = lambda _columns, _parameters: None
-    """What is wrong with rows and parameters, or None."""
+    """A text that says what is wrong with rows or parameters; None if nothing is."""
     counts: Callable[[Columns], int] = lambda columns: len(next(iter(columns.values())))
-    """n: the units behind the number, counted once where they recur under several settings."""
+    """n: the units behind the number. A unit under several settings counts once."""
 
 
 def _ratio(
@@ -70,19 +70,19 @@ def ratio_of_sums(sums: Sums, _keys: Keys, _parameters: Parameters) -> Numbers:
 
 def difference_of_ratios(sums: Sums, _keys: Keys, _parameters: Parameters) -> Numbers:
     """sum(num_a) / sum(den_a) - sum(num_b) / sum(den_b), both over the same rows."""
-    first = _ratio(sums["num_a"], sums["den_a"])
-    return (first - _ratio(sums["num_b"], sums["den_b"]))[:, 0]
+    ratio_a = _ratio(sums["num_a"], sums["den_a"])
+    return (ratio_a - _ratio(sums["num_b"], sums["den_b"]))[:, 0]
 
 
 def macro_average(sums: Sums, _keys: Keys, _parameters: Parameters) -> Numbers:
-    """Mean over groups, or parts, of each one's own ratio of sums; every group counts the same.
+    """Mean over groups, or parts, of the ratio of sums in each; every group counts the same.
 
-    `multiplicity` (how often a weighting drew each group) is there only where groups, rather
-    than rows within fixed groups, are what was sampled.
+    `multiplicity` (how often a weighting drew each group) is set only if the groups themselves are
+    resampled, not rows within fixed groups.
     """
     ratios = _ratio(sums["num"], sums["den"])
-    drawn = sums.get("multiplicity", np.ones_like(ratios))
-    return (ratios * drawn).sum(1) / drawn.sum(1)
+    multiplicity = sums.get("multiplicity", np.ones_like(ratios))
+    return (ratios * multiplicity).sum(1) / multiplicity.sum(1)
 
 
 def frontier_area(sums: Sums, _keys: Keys, parameters: Parameters) -> Numbers:
@@ -99,8 +99,8 @@ def frontier_area(sums: Sums, _keys: Keys, parameters: Parameters) -> Numbers:
     points = []
     for axis in ("x", "y"):
         low, high = float(parameters[f"{axis}_low"]), float(parameters[f"{axis}_high"])
-        at = _ratio(sums[f"{axis}_num"], sums[f"{axis}_den"])
-        points.append(np.clip((at - low) / (high - low), 0, 1))
+        position = _ratio(sums[f"{axis}_num"], sums[f"{axis}_den"])
+        points.append(np.clip((position - low) / (high - low), 0, 1))
     order = np.argsort(-points[0], axis=1, kind="stable")
     x, y = (np.take_along_axis(axis, order, 1) for axis in points)
     width = x - np.concatenate([x[:, 1:], np.zeros_like(x[:, :1])], 1)
@@ -108,7 +108,7 @@ def frontier_area(sums: Sums, _keys: Keys, parameters: Parameters) -> Numbers:
 
 
 def best_setting(sums: Sums, keys: Keys, parameters: Parameters) -> Numbers:
-    """Ratio of sums of the best setting, chosen on rows that do not count.
+    """Ratio of sums of the best setting, chosen on other rows than those that score it.
 
     Rows with role 0 choose the setting with the largest ratio (the smallest where `maximise` is
     false; the first of equals), rows with role 1 score it. Every replicate chooses anew, so that
@@ -116,16 +116,16 @@ def best_setting(sums: Sums, keys: Keys, parameters: Parameters) -> Numbers:
     """
     ratios = _ratio(sums["num"], sums["den"])
     order = np.argsort(keys["setting"], kind="stable")
-    chosen_on = [g for g in order if keys["role"][g] == 0]
-    scored_on = {keys["setting"][g]: g for g in order if keys["role"][g] == 1}
-    on_select = ratios[:, chosen_on] * (1 if parameters["maximise"] else -1)
-    defined = ~np.isnan(on_select).any(1)
-    best = np.where(np.isnan(on_select), -np.inf, on_select).argmax(1)
-    score_group = np.array([scored_on[keys["setting"][g]] for g in chosen_on])[best]
+    select_groups = [g for g in order if keys["role"][g] == 0]
+    score_groups = {keys["setting"][g]: g for g in order if keys["role"][g] == 1}
+    select_ratios = ratios[:, select_groups] * (1 if parameters["maximise"] else -1)
+    defined = ~np.isnan(select_ratios).any(1)
+    best = np.where(np.isnan(select_ratios), -np.inf, select_ratios).argmax(1)
+    score_group = np.array([score_groups[keys["setting"][g]] for g in select_groups])[best]
     return np.where(defined, ratios[np.arange(len(ratios)), score_group], np.nan)
 
 
-def _matches(columns: Columns) -> Columns:
+def _matched_terms(columns: Columns) -> Columns:
     return {"num": columns["value"] * columns["match"], "den": columns["match"]}
 
 
@@ -134,7 +134,7 @@ def auc(
 ) -> Numbers:
     """Area under the ROC curve: P(score of a label-1 row > that of a label-0 row), ties half.
 
-    0.5 for a score that knows nothing. Undefined unless both labels have weight.
+    0.5 for a score without information. Undefined unless both labels have weight.
 
     Source: the Mann-Whitney form, Hanley and McNeil, "The meaning and use of the area under a
     receiver operating characteristic (ROC) curve" (1982), with weighted rows.
@@ -145,11 +145,11 @@ def auc(
     zeros = zeros[np.argsort(score[zeros], kind="stable")]
     below = np.zeros((len(weights), len(zeros) + 1))
     np.cumsum(weights[:, zeros], axis=1, out=below[:, 1:])
-    first = np.searchsorted(score[zeros], score[ones], side="left")
-    last = np.searchsorted(score[zeros], score[ones], side="right")
+    ties_begin = np.searchsorted(score[zeros], score[ones], side="left")
+    ties_end = np.searchsorted(score[zeros], score[ones], side="right")
     won = weights[:, ones]
     total = won.sum(1) * below[:, -1]
-    pairs = (won * (below[:, first] + below[:, last])).sum(1) / 2
+    pairs = (won * (below[:, ties_begin] + below[:, ties_end])).sum(1) / 2
     return np.where(total > 0, pairs / np.where(total > 0, total, 1.0), np.nan)
 
 
@@ -179,7 +179,7 @@ def _refuse_roles(columns: Columns, _parameters: Parameters) -> str | None:
 
 
 def _largest_setting(columns: Columns) -> int:
-    """Rows of the setting that has most, rows that only select left out."""
+    """Number of rows of the largest setting, without the rows that only select."""
     scored = columns["setting"][columns["role"] == 1 if "role" in columns else slice(None)]
     return int(np.unique(scored, return_counts=True)[1].max())
 
@@ -212,7 +212,9 @@ AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
             refuse=_refuse_roles,
             counts=_largest_setting,
         ),
-        "matched_mean/1": Aggregator(("value",), ratio_of_sums, ones=("match",), terms=_matches),
+        "matched_mean/1": Aggregator(
+            ("value",), ratio_of_sums, ones=("match",), terms=_matched_terms
+        ),
     }
 )
 """Closed: a new way to aggregate is a new name, a changed one a new version."""

@@ -1,4 +1,4 @@
-"""Resampling: which rows are drawn together, how often each is drawn, and the interval that gives.
+"""Resampling: which rows are drawn together, with which weights, and the resulting interval.
 
 Replicates reweight clusters with independent exponential weights (the Bayesian bootstrap, Rubin
 1981) instead of drawing them with replacement. Both have the same spread to first order, but no
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 MOST_BLOCKS = 4096
-"""More clusters than this are put into this many random blocks, which are then resampled.
+"""If there are more clusters, they are put into this many random blocks, which are resampled.
 
 The standard error from so many blocks is itself within about 1 % (1 / sqrt(2 * 4096)), less than
 what 2,000 replicates leave; a million latents then cost little more than a thousand documents.
@@ -24,14 +24,14 @@ what 2,000 replicates leave; a million latents then cost little more than a thou
 FEW_CLUSTERS = 10
 """Below this many clusters percentiles are too coarse, and Student's t takes their place."""
 _ROUNDING = 1e-12
-"""Relative spread of replicates below which they differ by rounding alone."""
+"""Relative spread of replicates up to which they differ only by rounding."""
 _CELLS = 2**19
-"""Weights held at once: 4 MB of float64."""
+"""Numbers in memory at once: 4 MB of float64."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """Which rows are resampled together. Equal for equal clusters, whatever the scores are."""
+    """Which rows are resampled together. Depends only on the clusters, not on the scores."""
 
     block: Int[np.ndarray, " rows"]
     """int64 block of each row, counted from 0."""
@@ -43,7 +43,7 @@ class Design:
 
 
 def _names_digest(names: pd.DataFrame) -> bytes:
-    """Sha256 of the rows of `names`, in order, values kept apart from types and each other."""
+    """Sha256 of the rows of `names`, in order. Lengths tell "a", "bc" from "ab", "c"."""
     digest = hashlib.sha256()
     for name, column in names.items():
         if pd.api.types.is_integer_dtype(column.dtype):
@@ -55,10 +55,10 @@ def _names_digest(names: pd.DataFrame) -> bytes:
 
 
 def design(names: pd.DataFrame) -> Design:
-    """Rows of equal names are one cluster. The order of the rows does not matter.
+    """The design in which rows of equal names are one cluster. The order of rows does not matter.
 
     Args:
-        names: One row a unit; the columns together name its cluster.
+        names: One row per unit; the columns together name its cluster.
     """
     codes, order = _ordered_codes(names)
     digest = _names_digest(order)
@@ -73,9 +73,9 @@ def _ordered_codes(names: pd.DataFrame) -> tuple[Int[np.ndarray, " rows"], pd.Da
     """The place of each row's name among the sorted distinct names, and those names."""
     grouped = names.groupby(list(names.columns), sort=True, dropna=False)
     codes = grouped.ngroup().to_numpy(np.int64)
-    first = np.full(int(codes.max()) + 1, -1)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    return codes, names.iloc[first]
+    first_rows = np.full(int(codes.max()) + 1, -1)
+    first_rows[codes[::-1]] = np.arange(len(codes))[::-1]
+    return codes, names.iloc[first_rows]
 
 
 def _generator(digest: bytes, *purpose: int | str) -> np.random.Generator:
@@ -84,27 +84,27 @@ def _generator(digest: bytes, *purpose: int | str) -> np.random.Generator:
 
 
 def weightings(
-    of: Design, replicates: int, seed: int, width: int
+    design: Design, replicates: int, seed: int, width: int
 ) -> Iterator[Float[np.ndarray, "weightings blocks"]]:
-    """Weights of each block, a few replicates at a time, each after a first row of ones.
+    """Weights of each block, a few replicates at a time. The first row of every yield is ones.
 
-    They depend on nothing but the seed and the ordered cluster names: two SAEs over the same
-    units are reweighted alike, which is what pairs them.
+    The weights depend only on the seed and the ordered cluster names. So two SAEs over the same
+    units get the same weights, which is what pairs them.
 
     Args:
-        of: The design.
+        design: The design.
         replicates: Replicates in all.
-        seed: Of the weights.
-        width: Numbers that the caller will hold for each replicate, which bounds how many
-            replicates come at a time.
+        seed: Seed of the weights.
+        width: Numbers that the caller keeps in memory per replicate; it bounds how many replicates
+            come at a time.
     """
-    generator = _generator(of.digest, "weights", seed)
-    step = max(1, _CELLS // max(width, of.blocks))
+    generator = _generator(design.digest, "weights", seed)
+    step = max(1, _CELLS // max(width, design.blocks))
     for start in range(0, replicates, step):
         count = min(step, replicates - start)
-        drawn = np.ones((count + 1, of.blocks))
-        generator.standard_exponential(out=drawn[1:])
-        yield drawn
+        weights = np.ones((count + 1, design.blocks))
+        generator.standard_exponential(out=weights[1:])
+        yield weights
 
 
 def interval(
@@ -117,7 +117,7 @@ def interval(
 
     The interval is the bias-corrected percentile one. Percentiles stay within the statistic's
     range (an F1 never exceeds 1) and follow its skew. Plain ones double the bias of a statistic
-    such as a mean of many small ratios (there they held the truth in 67 % of simulations, the
+    such as a mean of many small ratios (they covered the truth in 67 % of simulations, the
     corrected ones in 89 %), so their levels move by how far the value lies from the replicates'
     median, by one standard error at most; the acceleration of BCa is left out, since its
     jackknife breaks down for maxima and costs as much again. Levels also move outwards by the

@@ -1,4 +1,4 @@
-"""Evidence: what a task yields, and the value, interval and paired difference that follow."""
+"""Evidence: what a task yields, and how value, interval and paired difference follow from it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from saeval.errors import ResultError
 from saeval.evidence.aggregators import AGGREGATORS, Aggregator, Columns, Scalar
 from saeval.evidence.bootstrap import Design, design, interval, p_value
 from saeval.evidence.counting import unit_of_n
-from saeval.evidence.replicates import Sample, replicated, value
+from saeval.evidence.replicates import MetricSample, replicated, value
 from saeval.evidence.unit_tables import Units, paired_rows, units
 
 __all__ = [
@@ -32,12 +32,12 @@ __all__ = [
 Better = Literal["higher", "lower", "none"]
 REPLICATES = 2000
 DETECTABLE = 2.8
-"""Standard errors at which a 5 % two-sided test has 80 % power: 1.96 + 0.84."""
+"""Number of standard errors at which a 5 % two-sided test has 80 % power: 1.96 + 0.84."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One metric: which units it is about, and how they become a number.
+    """One metric: its units, and how they become a number.
 
     Raises:
         ResultError: if aggregator, columns, parameters or part do not fit the table.
@@ -50,17 +50,17 @@ class Evidence:
     unit: str
     """Unit of measure: `nats`, `fraction`, `latents per token`, `cosine`."""
     better: Better
-    """Which direction is better, `none` where neither is."""
+    """Which direction is better; `none` if neither is."""
     aggregator: str = "ratio_of_sums/1"
     """Name and version, one of `AGGREGATORS`."""
     part: str | None = None
     """Use only the rows of this part; None uses all."""
     floor: float | None = None
-    """Value of knowing nothing, where the metric has one."""
+    """Value without any information, if the metric has one."""
     ceiling: float | None = None
-    """Best possible value, where the metric has one."""
+    """Best possible value, if the metric has one."""
     no_interval: str | None = None
-    """Why no interval is valid, such as a bit count; None where one is."""
+    """Reason why no interval is valid, as for a bit count; None if an interval is valid."""
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     """Parameters of the aggregator that differ from its defaults."""
 
@@ -77,23 +77,23 @@ class Evidence:
         if self.better not in ("higher", "lower", "none"):
             return f"better must be 'higher', 'lower' or 'none', not '{self.better}'"
         if self.aggregator not in AGGREGATORS:
-            known = ", ".join(AGGREGATORS)
-            return f"there is no aggregator '{self.aggregator}'; the registry is closed: {known}"
+            names = ", ".join(AGGREGATORS)
+            return f"there is no aggregator '{self.aggregator}'; the registry is closed: {names}"
         for name in ("floor", "ceiling"):
             anchor = getattr(self, name)
             if anchor is not None and not math.isfinite(anchor):
                 return f"its {name} is {anchor}; give a finite number, or None"
         return self._misfit(AGGREGATORS[self.aggregator])
 
-    def _misfit(self, how: Aggregator) -> str | None:
-        roles = {*how.needs, *how.ones, *how.keys}
-        if not set(how.needs) <= set(self.columns) <= roles:
+    def _misfit(self, aggregator: Aggregator) -> str | None:
+        roles = {*aggregator.needs, *aggregator.ones, *aggregator.keys}
+        if not set(aggregator.needs) <= set(self.columns) <= roles:
             return (
-                f"{self.aggregator} needs columns for {', '.join(how.needs)} and may have "
-                f"{', '.join(sorted(roles - set(how.needs))) or 'no others'}; it was given "
+                f"{self.aggregator} needs columns for {', '.join(aggregator.needs)} and may have "
+                f"{', '.join(sorted(roles - set(aggregator.needs))) or 'no others'}; it was given "
                 f"{', '.join(self.columns) or 'none'}"
             )
-        unknown = set(self.parameters) - set(how.parameters)
+        unknown = set(self.parameters) - set(aggregator.parameters)
         if unknown:
             return f"{self.aggregator} has no parameter '{min(unknown)}'"
         absent = [name for name in self.columns.values() if name not in self.units.statistics]
@@ -108,7 +108,7 @@ class Evidence:
 
     @property
     def unit_of_n(self) -> str:
-        """What one of the n is, in words: `row`, or `text x label (152 x 10)`."""
+        """The unit of n, in words: `row`, or `text x label (152 x 10)`."""
         return unit_of_n(self.units, self.part)
 
     @property
@@ -117,23 +117,23 @@ class Evidence:
         return {**AGGREGATORS[self.aggregator].parameters, **self.parameters}
 
     def values(self, rows: Int[np.ndarray, " rows"]) -> Columns:
-        """Role -> statistic at some rows, roles without a column filled in."""
-        how = AGGREGATORS[self.aggregator]
-        found = {role: self.units.column(name, rows) for role, name in self.columns.items()}
-        found |= {role: np.ones(len(rows)) for role in how.ones if role not in found}
-        if how.by_part and "group" not in found:
+        """Role -> statistic at some rows. Roles without a column get their default."""
+        aggregator = AGGREGATORS[self.aggregator]
+        columns = {role: self.units.column(name, rows) for role, name in self.columns.items()}
+        columns |= {role: np.ones(len(rows)) for role in aggregator.ones if role not in columns}
+        if aggregator.by_part and "group" not in columns:
             parts = self.units.table["part"].iloc[rows]
-            found["group"] = pd.factorize(parts, sort=True)[0].astype(np.float64)
-        return found
+            columns["group"] = pd.factorize(parts, sort=True)[0].astype(np.float64)
+        return columns
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A metric that says nothing about this SAE here, yielded in place of its evidence."""
+    """A metric that has no value for this SAE here, yielded in place of its evidence."""
 
     metric: str
     reason: str
-    """Why, as a sentence: "The model has no output head."."""
+    """The reason, as a sentence: "The model has no output head."."""
     unit: str = ""
     """Unit of measure."""
     better: Better = "none"
@@ -142,7 +142,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Summary:
-    """A value and how sure it is."""
+    """A value, its standard error and its interval."""
 
     value: float
     stderr: float | None
@@ -155,12 +155,12 @@ class Summary:
     reason: str | None
     """Why there is no interval; None where there is one."""
     clusters: int
-    """Independent clusters of units, which is what the interval rests on."""
+    """Number of independent clusters of units, from which the interval is computed."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much two scores over the same units differ, unit by unit."""
+    """The paired difference of two scores over the same units."""
 
     delta: float
     """Value of the first minus value of the second."""
@@ -171,9 +171,9 @@ class Difference:
     n: int
     """Units in common."""
     mde: float | None
-    """Minimum detectable difference: the true one that would be found in 80 % of such runs."""
+    """Minimum detectable difference: a true difference of this size is found in 80 % of runs."""
     p: float | None
-    """Two-sided p-value of no difference, not corrected for other comparisons."""
+    """Two-sided p-value for no difference, not corrected for multiple comparisons."""
     reason: str | None
     """Why there is no interval; None where there is one."""
 
@@ -191,25 +191,25 @@ def summarise_all(
     Args:
         evidence: Metrics, over one table or several.
         replicates: Bootstrap replicates.
-        seed: Of the replicates. Equal seeds over equal units give equal weights.
+        seed: Seed of the replicates. Equal seeds over equal units give equal weights.
 
     Raises:
         ResultError: if a metric is undefined on its units, as with a denominator of 0.
     """
     designs: dict[tuple[int, str | None], Design] = {}
     samples = []
-    for each in evidence:
-        rows = each.units.rows(each.part)
-        key = (id(each.units), each.part)
+    for entry in evidence:
+        rows = entry.units.rows(entry.part)
+        key = (id(entry.units), entry.part)
         if key not in designs:
-            designs[key] = design(each.units.cluster_names(rows))
-        samples.append(_sample(each, rows, designs[key]))
-    values = [_value(each, sample) for each, sample in zip(evidence, samples, strict=True)]
-    reasons = [_no_interval(each, sample) for each, sample in zip(evidence, samples, strict=True)]
+            designs[key] = design(entry.units.cluster_names(rows))
+        samples.append(_sample(entry, rows, designs[key]))
+    values = [_value(entry, sample) for entry, sample in zip(evidence, samples, strict=True)]
+    reasons = [_no_interval(entry, sample) for entry, sample in zip(evidence, samples, strict=True)]
     resampled = [sample for sample, reason in zip(samples, reasons, strict=True) if not reason]
-    drawn = iter(replicated(resampled, replicates, seed))
+    draws = iter(replicated(resampled, replicates, seed))
     return tuple(
-        _summary(sample, value, reason or next(drawn))
+        _summary(sample, value, reason or next(draws))
         for sample, value, reason in zip(samples, values, reasons, strict=True)
     )
 
@@ -217,57 +217,61 @@ def summarise_all(
 def compare(a: Evidence, b: Evidence, *, replicates: int = REPLICATES, seed: int = 0) -> Difference:
     """The paired difference a - b of one metric between two SAEs, over the same units.
 
-    Both are reweighted alike in every replicate, so what units have in common cancels; an SAE
-    compared with itself differs by exactly 0.
+    Both get the same weights in every replicate, so what the units contribute to both cancels. An
+    SAE compared with itself differs by exactly 0.
 
     Raises:
         ResultError: if metric, aggregator, units, clusters or weights are not the same.
     """
     for name in ("metric", "unit", "aggregator", "settings", "part"):
-        ours, theirs = getattr(a, name), getattr(b, name)
-        if ours != theirs:
+        value_a, value_b = getattr(a, name), getattr(b, name)
+        if value_a != value_b:
             raise ResultError(
-                f"{a.label} and {b.label} answer different questions: {name} is {ours!r} and "
-                f"{theirs!r}. Compare the same metric, computed by the same task version."
+                f"{a.label} and {b.label} answer different questions: {name} is {value_a!r} and "
+                f"{value_b!r}. Compare the same metric, computed by the same task version."
             )
     rows_a, rows_b = paired_rows(a.units, b.units, a.part)
     common = design(a.units.cluster_names(rows_a))
     samples = [_sample(a, rows_a, common), _sample(b, rows_b, common)]
     delta = _value(a, samples[0]) - _value(b, samples[1])
     reason = _no_interval(a, samples[0]) or _no_interval(b, samples[1])
-    found = _summary(
+    summary = _summary(
         samples[0], delta, reason or np.subtract(*replicated(samples, replicates, seed))
     )
-    ends = (found.ci_low, found.ci_high)
-    if found.stderr is None:
-        return Difference(delta, None, *ends, found.n, None, None, found.reason)
-    p = p_value(delta, found.stderr, common.clusters)
-    return Difference(delta, found.stderr, *ends, found.n, DETECTABLE * found.stderr, p, None)
+    bounds = (summary.ci_low, summary.ci_high)
+    if summary.stderr is None:
+        return Difference(delta, None, *bounds, summary.n, None, None, summary.reason)
+    p = p_value(delta, summary.stderr, common.clusters)
+    return Difference(
+        delta, summary.stderr, *bounds, summary.n, DETECTABLE * summary.stderr, p, None
+    )
 
 
-def _sample(evidence: Evidence, rows: Int[np.ndarray, " rows"], drawn: Design) -> Sample:
-    return Sample(
+def _sample(
+    evidence: Evidence, rows: Int[np.ndarray, " rows"], shared_design: Design
+) -> MetricSample:
+    return MetricSample(
         AGGREGATORS[evidence.aggregator],
         evidence.settings,
         evidence.values(rows),
         evidence.units.column("weight", rows),
-        drawn,
+        shared_design,
     )
 
 
-def _value(evidence: Evidence, sample: Sample) -> float:
-    found = value(sample)
-    if not math.isfinite(found):
+def _value(evidence: Evidence, sample: MetricSample) -> float:
+    number = value(sample)
+    if not math.isfinite(number):
         raise ResultError(
             f"{evidence.label} is undefined over its {len(sample.weight)} rows: "
             f"{evidence.aggregator} divides by a sum that is 0 (columns "
             f"{dict(evidence.columns)}). Yield Missing, with the reason, where a metric has "
             "nothing to say."
         )
-    return found
+    return number
 
 
-def _no_interval(evidence: Evidence, sample: Sample) -> str | None:
+def _no_interval(evidence: Evidence, sample: MetricSample) -> str | None:
     if evidence.no_interval:
         return evidence.no_interval
     if sample.design.clusters < 2:
@@ -276,16 +280,16 @@ def _no_interval(evidence: Evidence, sample: Sample) -> str | None:
 
 
 def _summary(
-    sample: Sample, value: float, found: str | Float[np.ndarray, " replicates"]
+    sample: MetricSample, value: float, outcome: str | Float[np.ndarray, " replicates"]
 ) -> Summary:
-    """A summary from replicates, or from the reason why there are none."""
-    n, clusters = sample.how.counts(sample.columns), sample.design.clusters
-    if not isinstance(found, str):
-        undefined = int((~np.isfinite(found)).sum())
+    """A summary from replicates, or from the reason why there are none (`outcome`)."""
+    n, clusters = sample.aggregator.counts(sample.columns), sample.design.clusters
+    if not isinstance(outcome, str):
+        undefined = int((~np.isfinite(outcome)).sum())
         if not undefined:
-            return Summary(value, *interval(value, found, clusters), n, None, clusters)
-        found = (
+            return Summary(value, *interval(value, outcome, clusters), n, None, clusters)
+        outcome = (
             "the denominator cannot be told from zero "
-            f"({undefined} of {len(found)} replicates undefined)"
+            f"({undefined} of {len(outcome)} replicates undefined)"
         )
-    return Summary(value, None, None, None, n, found, clusters)
+    return Summary(value, None, None, None, n, outcome, clusters)

@@ -1,4 +1,4 @@
-"""What a task declares of a metric: how it is computed, and how its values are to be read."""
+"""The record by which a task declares a metric: how it is computed, and how to read its values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ OPEN = "{k}"
 """Stands in a name for a number, as in `auc_top_{k}`."""
 
 Anchor = float | str | None
-"""A floor or ceiling: a number; in words where the data set it; None where there is none."""
+"""A floor or ceiling: a number; words, if the data set the number; None, if there is none."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ class Metric:
     unit: str
     """Unit of measure: `nats`, `fraction`, `latents per token`, `cosine`."""
     better: Better
-    """Which direction is better, `none` where neither is."""
+    """Which direction is better; `none` if neither is."""
     formula: str
     """How it is computed, in plain words that stand on their own."""
     functions: tuple[str, ...] = ()
-    """Where the arithmetic stands, `module:function` each. The task calls these very functions."""
+    """The functions that compute it, each `module:function`. The task itself calls them."""
     distrust: str = ""
     """When not to trust it. Goes on from "Do not trust it": `near 1: ...`."""
     floor: Anchor = None
-    """Value of knowing nothing."""
+    """Value without any information."""
     ceiling: Anchor = None
     """Best possible value."""
     undefined: str = ""
-    """What it means where the formula divides by zero: `all activations are equal`."""
+    """When the formula divides by zero: `all activations are equal`."""
     where: str = ""
-    """Where it exists, if not everywhere: `with --compat saebench`."""
+    """When a task reports it, if not always: `with --compat saebench`."""
     source: str = ""
     """Paper or code that the definition is taken from."""
 
@@ -67,12 +67,12 @@ class Metric:
             columns: Role in the aggregator -> statistic column.
             aggregator: How units become a number.
             part: Use only the rows of this part.
-            floor: Where the declared one is words: the number that the data give, if any.
-            ceiling: Likewise.
+            floor: If the declared floor is words: the number that the data give, if any.
+            ceiling: The same for the ceiling.
             no_interval: Why no interval is valid.
 
         Raises:
-            ResultError: if an anchor is given that is not declared in words.
+            ResultError: if a floor or ceiling is given that is not declared in words.
         """
         return Evidence(
             self.name,
@@ -88,15 +88,15 @@ class Metric:
         )
 
     def missing(self, reason: str, part: str | None = None) -> Missing:
-        """This metric declared absent. The reason is a sentence that a stranger understands."""
+        """This metric without a value. The reason is a sentence that a stranger understands."""
         return Missing(self.name, reason, unit=self.unit, better=self.better, part=part)
 
-    def _anchor(self, which: str, declared: Anchor, given: float | None) -> float | None:
+    def _anchor(self, name: str, declared: Anchor, value: float | None) -> float | None:
         if isinstance(declared, str):
-            return given
-        if given is not None:
+            return value
+        if value is not None:
             raise ResultError(
-                f"'{self.name}' declares {declared} as its {which}, but {given} was given. Let "
-                f"its record say in words what the data's {which} is, or give none."
+                f"'{self.name}' declares {declared} as its {name}, but {value} was given. Let "
+                f"its record say in words what the data's {name} is, or give none."
             )
         return declared

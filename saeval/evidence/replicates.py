@@ -1,4 +1,4 @@
-"""Many statistics under the same replicate weights, sums of all of them in one matrix product."""
+"""Many statistics under the same replicate weights; one matrix product gives all their sums."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from saeval.evidence.bootstrap import Design, weightings
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The rows of one metric, how they become a number, and which are drawn together."""
+class MetricSample:
+    """The rows of one metric, how they become a number, and which rows are drawn together."""
 
-    how: Aggregator
+    aggregator: Aggregator
     settings: Parameters
     """Every parameter of the aggregator."""
     columns: Columns
@@ -27,31 +27,35 @@ class Sample:
 
     @property
     def width(self) -> int:
-        """Numbers held for each replicate while the statistic is computed."""
-        return self.design.blocks if self.how.of_sums else len(self.weight)
+        """Numbers in memory per replicate while the statistic is computed."""
+        return self.design.blocks if self.aggregator.of_sums else len(self.weight)
 
     @cached_property
     def groups(self) -> tuple[Int[np.ndarray, " rows"], Keys, int]:
         """Group of each row, the keys of each group, and how many groups there are."""
-        if not self.how.keys:
+        if not self.aggregator.keys:
             return np.zeros(len(self.weight), np.int64), {}, 1
-        stacked = np.stack([self.columns[key] for key in self.how.keys])
+        stacked = np.stack([self.columns[key] for key in self.aggregator.keys])
         distinct, group = np.unique(stacked, axis=1, return_inverse=True)
-        keys = dict(zip(self.how.keys, distinct, strict=True))
+        keys = dict(zip(self.aggregator.keys, distinct, strict=True))
         return group.reshape(-1), keys, distinct.shape[1]
 
     @cached_property
     def terms(self) -> Columns:
-        """What is summed: weighted terms, and how often each group is drawn where groups are."""
-        sums = {role: column for role, column in self.columns.items() if role not in self.how.keys}
-        terms = {role: term * self.weight for role, term in self.how.terms(sums).items()}
+        """Weighted terms to sum, and how often each group is drawn if groups are resampled."""
+        sums = {
+            role: column
+            for role, column in self.columns.items()
+            if role not in self.aggregator.keys
+        }
+        terms = {role: term * self.weight for role, term in self.aggregator.terms(sums).items()}
         group, _, groups = self.groups
-        if self.how.by_part and self._groups_are_drawn(group, groups):
+        if self.aggregator.by_part and self._groups_are_drawn(group, groups):
             terms["multiplicity"] = 1 / np.bincount(group, minlength=groups)[group]
         return terms
 
     def _groups_are_drawn(self, group: Int[np.ndarray, " rows"], groups: int) -> bool:
-        """Whether every group lies within one block, so that groups are what is resampled."""
+        """Whether every group lies within one block, so that whole groups are resampled."""
         return len(np.unique(group * self.design.blocks + self.design.block)) == groups
 
     @cached_property
@@ -71,52 +75,56 @@ class Sample:
         return sparse.csr_matrix((entries[0], (entries[1], column)), shape=shape)
 
 
-def _from_sums(sample: Sample, sums: Float[np.ndarray, "weightings terms"]) -> Numbers:
+def _from_sums(sample: MetricSample, sums: Float[np.ndarray, "weightings terms"]) -> Numbers:
     """The statistic from the sums of all terms and groups, group after group within a term."""
     _, keys, groups = sample.groups
     by_role = {
         role: sums[:, number * groups : (number + 1) * groups]
         for number, role in enumerate(sample.terms)
     }
-    return cast("Callable[..., Numbers]", sample.how.of_sums)(by_role, keys, sample.settings)
+    return cast("Callable[..., Numbers]", sample.aggregator.of_sums)(by_role, keys, sample.settings)
 
 
-def _alone(sample: Sample, weights: Float[np.ndarray, "weightings blocks"]) -> Numbers:
-    """The statistic of a sample that shares no matrix product with others."""
-    if sample.how.of_rows is not None:
+def _single_statistic(
+    sample: MetricSample, weights: Float[np.ndarray, "weightings blocks"]
+) -> Numbers:
+    """The statistic of a sample that cannot share the common matrix product."""
+    if sample.aggregator.of_rows is not None:
         rows = weights[:, sample.design.block] * sample.weight
-        return sample.how.of_rows(sample.columns, rows, sample.settings)
+        return sample.aggregator.of_rows(sample.columns, rows, sample.settings)
     return _from_sums(sample, np.ascontiguousarray((sample.per_group @ weights.T).T))
 
 
 def _statistics(
-    samples: Sequence[Sample], weights: Float[np.ndarray, "weightings blocks"]
+    samples: Sequence[MetricSample], weights: Float[np.ndarray, "weightings blocks"]
 ) -> list[Numbers]:
     """Every sample's statistic under every weighting. All samples have the same design."""
-    plain = [sample for sample in samples if sample.how.of_sums and not sample.how.keys]
+    summed = [
+        sample for sample in samples if sample.aggregator.of_sums and not sample.aggregator.keys
+    ]
     sums: Iterator[np.ndarray] = iter(())
-    if plain:
-        widths = np.cumsum([len(sample.terms) for sample in plain])[:-1]
-        stacked = np.concatenate([sample.per_block for sample in plain], 1)
+    if summed:
+        widths = np.cumsum([len(sample.terms) for sample in summed])[:-1]
+        stacked = np.concatenate([sample.per_block for sample in summed], 1)
         sums = iter(np.split(weights @ stacked, widths, axis=1))
     return [
         _from_sums(sample, next(sums))
-        if sample.how.of_sums and not sample.how.keys
-        else _alone(sample, weights)
+        if sample.aggregator.of_sums and not sample.aggregator.keys
+        else _single_statistic(sample, weights)
         for sample in samples
     ]
 
 
-def value(sample: Sample) -> float:
+def value(sample: MetricSample) -> float:
     """The statistic of the data itself; NaN where it is undefined."""
     return float(_statistics([sample], np.ones((1, sample.design.blocks)))[0][0])
 
 
 def replicated(
-    samples: Sequence[Sample], replicates: int, seed: int
+    samples: Sequence[MetricSample], replicates: int, seed: int
 ) -> list[Float[np.ndarray, " replicates"]]:
-    """Bootstrap replicates of every sample, those over equal units sharing their weights."""
-    found: list[list[np.ndarray]] = [[] for _ in samples]
+    """Bootstrap replicates of every sample. Samples over equal units share their weights."""
+    numbers_by_sample: list[list[np.ndarray]] = [[] for _ in samples]
     by_design: dict[tuple[bytes, int], list[int]] = {}
     for number, sample in enumerate(samples):
         by_design.setdefault((sample.design.digest, sample.design.blocks), []).append(number)
@@ -125,5 +133,6 @@ def replicated(
         width = max(sample.width for sample in together)
         for weights in weightings(together[0].design, replicates, seed, width):
             for number, numbers in zip(members, _statistics(together, weights), strict=True):
-                found[number].append(numbers[1:])
-    return [np.concatenate(parts) for parts in found]
+                # The first weighting is all ones: the data itself, no replicate.
+                numbers_by_sample[number].append(numbers[1:])
+    return [np.concatenate(chunks) for chunks in numbers_by_sample]

@@ -15,7 +15,7 @@ from saeval.errors import ResultError
 LABELS = ("part", "unit_id", "cluster", "weight")
 """Columns that every table has; all others are statistics."""
 CROSSED, NESTED = " x ", " in "
-"""What stands between two nouns in the name of units that are crossed, or nested."""
+"""Words between the two nouns of a unit's name: crossed units, nested units."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -24,14 +24,14 @@ class Units:
     """One evidence table, shared by several metrics, stored as `<name>.parquet`.
 
     Raises:
-        ResultError: if the table is empty, a label is missing or a unit doubled, a weight is
+        ResultError: if the table is empty, a label is missing, a unit stands twice, a weight is
             negative, or a statistic is not a finite float64.
     """
 
     name: str
     """Lower-case name of the table, such as `rows`, `latents` or `words`."""
     unit: str
-    """What one row is, in the singular: `row`, `latent`, `word`, `document`.
+    """The unit that a row measures, in the singular: `row`, `latent`, `word`, `document`.
 
     `text x label` where a row is a text under one of several labels: the first noun names the
     `cluster`, the second the `part`. `word in letter` where rows are nested: the second noun
@@ -70,20 +70,22 @@ class Units:
     def _rows_of_part(self) -> Mapping[Any, Int[np.ndarray, " rows"]]:
         counted = np.flatnonzero(self.table["weight"].to_numpy() > 0)
         parts = self.table["part"].iloc[counted].reset_index(drop=True)
-        found = {name: counted[where] for name, where in parts.groupby(parts).indices.items()}
-        return {**found, None: counted}
+        rows_by_part = {
+            name: counted[places] for name, places in parts.groupby(parts).indices.items()
+        }
+        return {**rows_by_part, None: counted}
 
     def rows(self, part: str | None) -> Int[np.ndarray, " rows"]:
-        """Places of a part's rows (all rows for None) that have weight.
+        """Numbers of a part's rows (of all rows for None) that have weight.
 
         Raises:
             ResultError: if there are none.
         """
         if part not in self._rows_of_part:
-            known = ", ".join(str(name) for name in list(self._rows_of_part)[:-1][:5])
+            names = ", ".join(str(name) for name in list(self._rows_of_part)[:-1][:5])
             raise ResultError(
                 f"Evidence table '{self.name}' has no part '{part}' with weight; "
-                f"it has {known or 'no parts'}."
+                f"it has {names or 'no parts'}."
             )
         return self._rows_of_part[part]
 
@@ -92,7 +94,7 @@ class Units:
         return self.table[name].to_numpy()[rows]
 
     def cluster_names(self, rows: Int[np.ndarray, " rows"]) -> pd.DataFrame:
-        """What names the cluster of each row: its cluster, else the unit itself."""
+        """Columns that name the cluster of each row: its cluster, else the unit itself."""
         if not self.table["cluster"].isna().iloc[0]:
             names = ["cluster"]
         else:
@@ -114,10 +116,10 @@ def units(  # noqa: PLR0913  the labels are one noun, the table's row, spelt by 
 
     Args:
         name: Of the table.
-        unit: What a row is, in the singular; see `Units`.
-        statistics: Column name -> one number a row, stored as float64.
+        unit: The unit of a row, in the singular; see `Units`.
+        statistics: Column name -> one number per row, stored as float64.
         unit_id: Text or integers, distinct within a part; 0, 1, 2, ... where None.
-        part: One text for all rows, a text each, or None.
+        part: One text for all rows, one text per row, or None.
         cluster: Text or integers that rows share where they are not independent, or None.
         weight: How much each row counts, or None for 1 each.
 
@@ -141,11 +143,11 @@ def units(  # noqa: PLR0913  the labels are one noun, the table's row, spelt by 
                 f"Evidence table '{name}': column '{key}' has shape {array.shape}, but there "
                 f"are {rows} rows; give one number for each."
             )
-        table[key] = _stored(key, array)
+        table[key] = _as_stored_type(key, array)
     return Units(name, unit, pd.DataFrame(table))
 
 
-def _stored(name: str, array: np.ndarray) -> Any:
+def _as_stored_type(name: str, array: np.ndarray) -> Any:
     """A column in the type it is stored in: int64 or text for labels, float64 for the rest."""
     if name not in ("part", "unit_id", "cluster"):
         return array.astype(np.float64)
@@ -157,16 +159,16 @@ def _stored(name: str, array: np.ndarray) -> Any:
 def paired_rows(
     a: Units, b: Units, part: str | None
 ) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
-    """Where the same units of a part stand in two tables, both in the order of the first.
+    """Row numbers of the same units in two tables, both in the order of the first table.
 
     Raises:
         ResultError: if the two do not have the same units, clusters and weights.
     """
     remedy = "Score both on the same data, with the same --limit and seed."
     places, labels = [], []
-    for each in (a, b):
-        rows = each.rows(part)
-        table = each.table[list(LABELS)].iloc[rows].reset_index(drop=True)
+    for side in (a, b):
+        rows = side.rows(part)
+        table = side.table[list(LABELS)].iloc[rows].reset_index(drop=True)
         table = table.sort_values(["part", "unit_id"], kind="stable")
         places.append(rows[table.index.to_numpy()])
         labels.append(table.reset_index(drop=True))
@@ -176,20 +178,20 @@ def paired_rows(
             f"{len(labels[1])} on the other. {remedy}"
         )
     for name in LABELS:
-        first, second = (table[name].to_numpy(object) for table in labels)
-        same = (first == second) | (pd.isna(first) & pd.isna(second))
-        if not same.all():
-            row = int(np.flatnonzero(~same)[0])
+        values_a, values_b = (table[name].to_numpy(object) for table in labels)
+        is_equal = (values_a == values_b) | (pd.isna(values_a) & pd.isna(values_b))
+        if not is_equal.all():
+            row = int(np.flatnonzero(~is_equal)[0])
             raise ResultError(
-                f"'{a.name}' cannot be paired: {name} differs in {int((~same).sum())} units, "
-                f"first {first[row]!r} on one side and {second[row]!r} on the other. {remedy}"
+                f"'{a.name}' cannot be paired: {name} differs in {int((~is_equal).sum())} units, "
+                f"first {values_a[row]!r} on one side and {values_b[row]!r} on the other. {remedy}"
             )
     order = np.argsort(places[0])
     return places[0][order], places[1][order]
 
 
 def _label_complaint(table: pd.DataFrame) -> str | None:
-    """What keeps a table's labels from naming units, or None."""
+    """Why the labels of a table do not name its units, or None."""
     missing = [name for name in LABELS if name not in table.columns]
     if missing:
         return f"it lacks the column '{missing[0]}'; make it with saeval.evidence.units()."
@@ -212,20 +214,20 @@ def _label_complaint(table: pd.DataFrame) -> str | None:
 
 
 def _unit_complaint(unit: str, table: pd.DataFrame) -> str | None:
-    """Which label the name of a unit speaks of although the table has none, or None."""
+    """Which label the name of the unit implies but the table lacks, or None."""
     needed = {CROSSED: ("cluster", "part"), NESTED: ("cluster",)}
-    for between, labels in needed.items():
+    for link, labels in needed.items():
         for label in labels:
-            if between in unit and table[label].isna().iloc[0]:
+            if link in unit and table[label].isna().iloc[0]:
                 return (
                     f"a unit named '{unit}' needs a {label} in every row; give one, or name the "
-                    f"unit without '{between.strip()}'."
+                    f"unit without '{link.strip()}'."
                 )
     return None
 
 
 def _number_complaint(table: pd.DataFrame) -> str | None:
-    """Which weight or statistic is no number to count with, or None."""
+    """Which weight or statistic is not a finite float64, or None."""
     for name in [column for column in table.columns if column not in LABELS[:3]]:
         column = table[name].to_numpy()
         if column.dtype != np.float64:

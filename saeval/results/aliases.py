@@ -1,8 +1,8 @@
-"""The other names under which a result was asked for: a small file each, beside result.json.
+"""Other names of a result: one small file per name, beside result.json.
 
-Results are found by content, so one result may answer to several names. The first stands in
-result.json. Every further one has a file of its own, so that two processes never rewrite the same
-file; a folder without such files, as older versions wrote it, has one name.
+Results are found by content, so one result may answer to several names. The first name stands in
+result.json. Every other name has a file of its own, so that two processes never rewrite the same
+file. A folder without such files, as older versions wrote it, has one name.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from saeval.results.key import plain
+from saeval.results.key import checked_json
 from saeval.results.portable import working_folder
 from saeval.results.score import Result
 from saeval.results.unfinished import unfinished
@@ -22,25 +22,26 @@ from saeval.results.unfinished import unfinished
 _FILES = "alias-*.json"
 _WAIT = 0.01
 _TRIES = 200
+"""Seconds between tries, and number of tries, while another process replaces the folder."""
 
 
 @dataclass(frozen=True)
 class Alias:
-    """A name under which a result was asked for."""
+    """A name that a run gave to a result."""
 
     sae: str | None
     set: str | None
     run: Mapping[str, Any]
-    """The configuration that asked."""
+    """The configuration of that run."""
 
     @property
     def name(self) -> tuple[str | None, str | None]:
-        """What tells it from others."""
+        """The name itself, by which aliases are compared."""
         return self.sae, self.set
 
     @property
     def file(self) -> str:
-        """Name of its file, which the name decides."""
+        """Name of its file, a hash of the name."""
         text = json.dumps(self.name, ensure_ascii=False)
         return _FILES.replace("*", hashlib.sha256(text.encode()).hexdigest()[:16])
 
@@ -55,17 +56,17 @@ def first_alias(result: Result) -> Alias:
 
 
 def aliases_in(folder: Path) -> list[Alias]:
-    """Names that a result's folder remembers beside the first, in order of name."""
+    """Names that a result's folder remembers besides the first, in order."""
     aliases = []
     for file in folder.glob(_FILES):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # half a copy is no name
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a file that was copied in part
             about = json.loads(file.read_text(encoding="utf-8"))
             aliases.append(Alias(about["sae"], about["set"], dict(about["run"])))
     return sorted(aliases, key=lambda alias: [part or "" for part in alias.name])
 
 
 def write_aliases(folder: Path, result_id: str, aliases: Iterable[Alias], root: Path) -> None:
-    """Write a file for each name into a folder that nobody else sees yet."""
+    """Write a file per name into a folder that no other process sees yet."""
     for alias in aliases:
         about = {
             "result_id": result_id,
@@ -74,18 +75,20 @@ def write_aliases(folder: Path, result_id: str, aliases: Iterable[Alias], root: 
             "working_folder": working_folder(root),
             "run": alias.run,
         }
-        text = json.dumps(plain(about, "alias"), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            checked_json(about, "alias"), indent=1, ensure_ascii=False, allow_nan=False
+        )
         (folder / alias.file).write_text(text + "\n", encoding="utf-8")
 
 
 def remember(root: Path, folder: Path, result_id: str, alias: Alias) -> None:
-    """Have a result's folder remember one more name, even while others replace the folder.
+    """Add a name to a result's folder, even while other processes replace the folder.
 
-    A writer moves the old folder aside, puts the new one in its place, and then takes over the
-    names that came into the old one meanwhile. So a name that is seen in its place stays.
+    A writer moves the old folder aside, puts the new one in its place, and then copies names that
+    the old one got meanwhile. So a name that was once seen in its place is never lost.
 
     Raises:
-        OSError: if it cannot be written, or the result is gone.
+        OSError: if the name cannot be written, or the result was deleted.
     """
     file = folder / alias.file
     for _ in range(_TRIES):

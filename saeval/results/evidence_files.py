@@ -1,4 +1,4 @@
-"""Evidence on disk: parquet tables, and beside them what turns each into its number."""
+"""Evidence on disk: parquet tables, and in result.json how each metric is computed from them."""
 
 import hashlib
 import re
@@ -29,33 +29,34 @@ _RECIPE = (
 
 
 def distinct_tables(evidence: Iterable[Evidence]) -> dict[str, Units]:
-    """Each table once, by name.
+    """The distinct tables, by name.
 
     Raises:
         ResultError: if two different tables have one name, and so one file.
     """
     tables: dict[str, Units] = {}
-    for each in evidence:
-        table = each.units
-        first = tables.setdefault(table.name, table)
-        if first is not table and not (
-            first.unit == table.unit and first.table.equals(table.table)
+    for entry in evidence:
+        table = entry.units
+        earlier = tables.setdefault(table.name, table)
+        if earlier is not table and not (
+            earlier.unit == table.unit and earlier.table.equals(table.table)
         ):
             raise ResultError(
                 f"Two different evidence tables are named '{table.name}' (one with "
-                f"{len(first.table)} rows, {each.label} with {len(table.table)}); name them apart."
+                f"{len(earlier.table)} rows, {entry.label} with {len(table.table)}); name them "
+                "apart."
             )
     return tables
 
 
 def recipe(evidence: Evidence) -> dict[str, Any]:
-    """All that is needed, beside the table, to compute the metric again."""
+    """All that is needed, besides the table, to compute the metric again."""
     fields = {name: getattr(evidence, name) for name in _RECIPE}
     return {**fields, "parameters": evidence.settings, "table": evidence.units.name}
 
 
 def write_table(table: Units, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Store a table as parquet. Gives its file, and what result.json says about it."""
+    """Store a table as parquet. Returns its file, and its entry in result.json."""
     path = folder / f"{table.name}.parquet"
     pq.write_table(
         pa.Table.from_pandas(table.table, preserve_index=False), path, compression="zstd"
@@ -72,15 +73,15 @@ def read_evidence(folder: Path, record: Mapping[str, Any]) -> tuple[Evidence, ..
         record: Its result.json.
 
     Raises:
-        ResultError: if a file is missing, was changed, or is not what result.json says.
+        ResultError: if a file is missing, was changed, or contradicts result.json.
     """
     try:
         tables = {
             name: _read_table(folder, name, about) for name, about in record["tables"].items()
         }
         return tuple(
-            Evidence(units=tables[each["table"]], **{name: each[name] for name in _RECIPE})
-            for each in record["metrics"]
+            Evidence(units=tables[metric["table"]], **{name: metric[name] for name in _RECIPE})
+            for metric in record["metrics"]
         )
     except (KeyError, TypeError, AttributeError, ValueError, OSError, pa.ArrowException) as error:
         raise ResultError(

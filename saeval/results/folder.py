@@ -1,4 +1,4 @@
-"""A result's folder: where it lies, and what its result.json is made of."""
+"""A result's folder: its path, and the constants of its result.json."""
 
 import re
 import unicodedata
@@ -8,9 +8,9 @@ from saeval.errors import ResultError
 from saeval.results.score import Result
 
 SCHEMA = 1
-"""Of result.json; raised when its keys change meaning."""
+"""Version of result.json; raised when its keys change meaning."""
 INTERVAL = {"level": 0.95, "replicates": 2000, "seed": 0}
-"""How intervals are computed, recorded with every result."""
+"""How intervals are computed; recorded with every result."""
 HEAD = ("result_id", "sae", "set", "task", "task_version", "seed", "status", "reason")
 """Fields of a result that stand in result.json as they are."""
 KEY = re.compile(r"[0-9a-f]{20}")
@@ -21,19 +21,19 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 
 def slug(name: str) -> str:
-    """A name as one harmless folder name; different names may share one."""
+    """A name as one safe folder name; different names may give the same one."""
     text = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     text = re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:80].strip("-.")
     return f"sae-{text}".rstrip("-") if not text or _RESERVED.fullmatch(text) else text
 
 
 def result_path(root: str | Path, result: Result) -> Path:
-    """Where a new result is to lie: `<root>/<sae>/<task>-<result_id>`.
+    """Path of a new result: `<root>/<sae>/<task>-<result_id>`.
 
-    Asked for under another name later, it stays there; `find_folder` finds it by its id.
+    A later run may give the result another name; it stays there, and `find_folder` finds it by id.
 
     Raises:
-        ResultError: if the id is not a key, so that the path could lead anywhere.
+        ResultError: if the id is not a key. Such a path could lead anywhere.
     """
     path = (
         Path(root)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def scores_of(evidence: "Iterable[Evidence | Missing]", labels: Labels) -> tuple[Score, ...]:
-    """A score for each piece of evidence, in order; a Missing becomes `not_applicable`.
+    """One score per metric yielded, in order; a Missing becomes `not_applicable`.
 
     Raises:
         ResultError: if a metric is undefined on its units, or yielded twice for one part.
@@ -20,26 +20,26 @@ def scores_of(evidence: "Iterable[Evidence | Missing]", labels: Labels) -> tuple
     from saeval.evidence import Evidence, summarise_all
 
     yielded = list(evidence)
-    seen = set()
-    for each in yielded:
-        if (each.metric, each.part) in seen:
+    names = set()
+    for entry in yielded:
+        if (entry.metric, entry.part) in names:
             raise ResultError(
-                f"{labels.task} yields '{each.metric}' twice for part {each.part}; a metric and a "
-                "part name one score."
+                f"{labels.task} yields '{entry.metric}' twice for part {entry.part}; a metric and "
+                "a part name one score."
             )
-        seen.add((each.metric, each.part))
-    measured = [each for each in yielded if isinstance(each, Evidence)]
-    drawn = {"replicates": INTERVAL["replicates"], "seed": INTERVAL["seed"]}
-    summaries = iter(summarise_all(measured, **drawn))
+        names.add((entry.metric, entry.part))
+    measured = [entry for entry in yielded if isinstance(entry, Evidence)]
+    resampling = {"replicates": INTERVAL["replicates"], "seed": INTERVAL["seed"]}
+    summaries = iter(summarise_all(measured, **resampling))
     scores = []
-    for each in yielded:
-        named = {"metric": each.metric, "part": each.part, "better": each.better}
-        if isinstance(each, Evidence):
+    for entry in yielded:
+        columns = {"metric": entry.metric, "part": entry.part, "better": entry.better}
+        if isinstance(entry, Evidence):
             summary = {key: val for key, val in vars(next(summaries)).items() if key in COLUMNS}
-            anchors = {"floor": each.floor, "ceiling": each.ceiling}
-            named |= {"unit": each.unit, "unit_of_n": each.unit_of_n, "status": "scored"}
-            scores.append(labels.score(**named, **anchors, **summary))
+            anchors = {"floor": entry.floor, "ceiling": entry.ceiling}
+            columns |= {"unit": entry.unit, "unit_of_n": entry.unit_of_n, "status": "scored"}
+            scores.append(labels.score(**columns, **anchors, **summary))
         else:
-            named |= {"unit": each.unit or None, "status": "not_applicable"}
-            scores.append(labels.score(**named, reason=each.reason))
+            columns |= {"unit": entry.unit or None, "status": "not_applicable"}
+            scores.append(labels.score(**columns, reason=entry.reason))
     return tuple(scores)

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, packages, machine, and what each phase of a run took."""
+"""Provenance of a result: code, packages, machine, and time and memory of each phase."""
 
 import os
 import platform
@@ -29,12 +29,12 @@ PACKAGES = (
     "transformers",
 )
 """Packages whose version might change a number."""
-_OWN = ("saeval", "tasks", "registry.yaml")
-"""What a checkout computes with; changes elsewhere in it do not make it dirty."""
+_CODE_PATHS = ("saeval", "tasks", "registry.yaml")
+"""Paths of a checkout that can change a number; changes elsewhere do not make it dirty."""
 
 
 def provenance(*, device: str, dtype: str) -> dict[str, Any]:
-    """What computed: JSON values without names of users, hosts or folders. Imports no torch.
+    """Code and machine as JSON values, without names of users, hosts or folders. Imports no torch.
 
     Args:
         device: The device used, such as `cpu` or `cuda:0`.
@@ -69,15 +69,15 @@ def checkout(root: Path) -> dict[str, Any]:
 
     Args:
         root: Folder that holds the `saeval` package. An installed package lies in no checkout
-            of its own, even where its environment lies inside somebody's repository; then both
-            are None. The caller's folder and git variables play no part.
+            of its own, even if its environment lies inside some repository; then both are None.
+            The working folder and git's environment variables play no part.
     """
     unknown = {"commit": None, "dirty": None}
     if not (root / ".git").exists():
         return unknown
     try:
         commit = _git(root, "rev-parse", "HEAD")
-        changes = _git(root, "status", "--porcelain", "--", *_OWN)
+        changes = _git(root, "status", "--porcelain", "--", *_CODE_PATHS)
     except (OSError, subprocess.SubprocessError):
         return unknown
     return {"commit": commit, "dirty": bool(changes)}
@@ -97,7 +97,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 @cache
 def device_name(device: str) -> str:
-    """What the device is called by its maker: the GPU's name, or the processor's."""
+    """The maker's name of the device: of the GPU, or of the processor."""
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name(device))
@@ -111,13 +111,13 @@ def device_name(device: str) -> str:
 
 @dataclass
 class Phase:
-    """What one phase took so far. Time in phases within it is theirs, not its own."""
+    """Time, tokens and memory of one phase so far. Time in inner phases counts for those alone."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     """Of all threads of this process."""
     tokens: int = 0
-    """Tokens that went through, as counted by whoever ran the phase."""
+    """Tokens processed, as counted by the code that runs the phase."""
     peak_rss_mb: float = 0.0
     """Highest resident memory of the process by the phase's last end, in 10^6 bytes. It never
     falls, so the phase that needs most is the first with the highest figure."""
@@ -135,7 +135,7 @@ class Phase:
 
 
 class PhaseTimer:
-    """Adds up time, tokens and memory of named phases that may repeat and stand in each other."""
+    """Adds up time, tokens and memory of named phases, which may repeat and be nested."""
 
     def __init__(self) -> None:
         self._phases: dict[str, Phase] = {}
@@ -144,7 +144,7 @@ class PhaseTimer:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[Phase]:
-        """Count what happens inside as part of a phase; add to its `tokens` as they pass."""
+        """Count the time of this block for a phase. The block adds its tokens to `tokens`."""
         self._settle()
         current = self._phases.setdefault(name, Phase())
         self._open.append(current)
@@ -156,7 +156,7 @@ class PhaseTimer:
             current.peak_rss_mb = peak_rss_mb()
 
     def _settle(self) -> None:
-        """Give the time since the last change to the innermost phase."""
+        """Add the time since the last change of phase to the innermost phase."""
         now = (time.perf_counter(), time.process_time())
         if self._open:
             self._open[-1].seconds += now[0] - self._since[0]

@@ -1,4 +1,4 @@
-"""Results read back: one from its folder, one by its id, all below a folder."""
+"""Reading results: one from its folder, one by its id, all below a folder."""
 
 import json
 import logging
@@ -45,7 +45,7 @@ def read_result(path: str | Path) -> Result:
 
 
 def read_record(path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of a result, and what its result.json says.
+    """The folder of a result, and the content of its result.json.
 
     Raises:
         ResultError: if it is missing, damaged, or of another schema.
@@ -67,8 +67,8 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _damaged(folder: Path, why: str) -> ResultError:
-    return ResultError(f"'{folder}' is no whole result: {why}. Run its task again with --force.")
+def _damaged(folder: Path, fault: str) -> ResultError:
+    return ResultError(f"'{folder}' is no whole result: {fault}. Run its task again with --force.")
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -93,41 +93,41 @@ def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def find_result(root: str | Path, result_id: str) -> Result | None:
-    """The result of an id, by the name of its folder alone; a damaged one counts as none."""
-    whole = [_readable(folder) for folder in _folders(root, result_id)]
-    return min(filter(None, whole), key=_is_failed, default=None)
+    """The result of an id, found by the name of its folder; None if missing or damaged."""
+    results = [_read_or_skip(folder) for folder in _folders(root, result_id)]
+    return min(filter(None, results), key=_is_failed, default=None)
 
 
 def find_folder(root: str | Path, result_id: str) -> Path | None:
-    """The folder of an id, damaged or not: one that holds what `find_result` gives goes first.
+    """The folder of an id, damaged or not. The folder of `find_result` is preferred.
 
-    There is more than one only if two processes computed a result under two names at once.
+    There can be several: two processes may compute one result under two names at the same time.
     """
 
-    def worth(folder: Path) -> int:
+    def rank(folder: Path) -> int:
         try:
             return _is_failed(read_result(folder))
         except ResultError:
             return 2
 
-    return min(_folders(root, result_id), key=worth, default=None)
+    return min(_folders(root, result_id), key=rank, default=None)
 
 
 def _folders(root: str | Path, result_id: str | None = None) -> list[Path]:
     """Folders of results by name, of one id or of all, in order of path.
 
-    Others may write at the same time, so what vanishes while it is listed is passed over.
+    Other processes may write at the same time, so a folder that vanishes meanwhile is skipped.
     """
     names = {
         (sae, match[0])
-        for sae in _names(Path(root))
-        for match in map(FOLDER.fullmatch, _names(Path(root) / sae))
+        for sae in _entry_names(Path(root))
+        for match in map(FOLDER.fullmatch, _entry_names(Path(root) / sae))
         if match and result_id in (None, match[1])
     }
     return [Path(root) / sae / name for sae, name in sorted(names)]
 
 
-def _names(folder: Path) -> list[str]:
+def _entry_names(folder: Path) -> list[str]:
     try:
         return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError:
@@ -139,20 +139,22 @@ def _is_failed(result: Result) -> bool:
 
 
 def read_results(root: str | Path) -> list[Result]:
-    """Every whole result under a folder, once under each name that it was asked for.
+    """Every readable result under a folder, once per name that it answers to.
 
-    In order of path, damaged ones are logged and skipped. Where different SAEs were asked for
-    under one name, each gets the beginning of its content's hash after it: `sae-1a2b3c4d`.
+    In order of path; damaged results are logged and skipped. If different SAEs have one name, the
+    beginning of the content hash is put after it: `sae-1a2b3c4d`.
     """
     copies: dict[str, list[tuple[Path, Result]]] = {}
     for folder in _folders(root):
-        if result := _readable(folder):
+        if result := _read_or_skip(folder):
             copies.setdefault(result.result_id, []).append((folder, result))
-    return _told_apart([result for same in copies.values() for result in _under_all_names(same)])
+    return _make_names_distinct(
+        [result for folders in copies.values() for result in _under_all_names(folders)]
+    )
 
 
 def _under_all_names(copies: Sequence[tuple[Path, Result]]) -> list[Result]:
-    """One result, from however many folders, under every name that these remember."""
+    """One result, which may lie in several folders, under every name that they remember."""
     best = min((result for _, result in copies), key=_is_failed)
     aliases = {first_alias(best).name: first_alias(best)}
     for folder, result in copies:
@@ -161,7 +163,7 @@ def _under_all_names(copies: Sequence[tuple[Path, Result]]) -> list[Result]:
     return [alias.of(best) for alias in aliases.values()]
 
 
-def _told_apart(results: Sequence[Result]) -> list[Result]:
+def _make_names_distinct(results: Sequence[Result]) -> list[Result]:
     contents: dict[str | None, set[str]] = {}
     for result in results:
         contents.setdefault(result.sae, set()).update(filter(None, [_content(result)]))
@@ -174,18 +176,18 @@ def _told_apart(results: Sequence[Result]) -> list[Result]:
 
 
 def _content(result: Result) -> str:
-    """Hash of the SAE's content; empty where none is on record."""
+    """Hash of the SAE's content; empty if none is recorded."""
     members = result.provenance.get("saes") or [{}]
     return str(members[0].get("hash", ""))
 
 
 def load_results(folder: str | Path) -> Results:
-    """Results that lie in a folder, as `saeval.evaluate` or `saeval run` wrote them.
+    """Results in a folder that `saeval.evaluate` or `saeval run` wrote.
 
-    Each stands once under every name that it was asked for; see `read_results`.
+    Each stands once per name that it answers to; see `read_results`.
 
     Args:
-        folder: The folder of all results, as of `output_path`.
+        folder: The folder of all results, that of `output_path`.
 
     Raises:
         ResultError: if there is no such folder.
@@ -198,7 +200,7 @@ def load_results(folder: str | Path) -> Results:
     return Results(read_results(Path(folder).expanduser()))
 
 
-def _readable(folder: Path) -> Result | None:
+def _read_or_skip(folder: Path) -> Result | None:
     try:
         return read_result(folder)
     except ResultError as error:

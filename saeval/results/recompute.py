@@ -1,4 +1,4 @@
-"""Stored scores against the evidence that lies beside them."""
+"""Stored scores compared with the evidence beside them."""
 
 import math
 from pathlib import Path
@@ -15,12 +15,12 @@ TOLERANCE = 1e-9
 
 
 def recompute(path: str | Path) -> tuple[Score, ...]:
-    """The scores of a stored result, computed again from its files alone.
+    """The scores of a stored result, recomputed from its files alone.
 
     Raises:
         ResultError: if a file was changed, or a stored score differs from its evidence.
     """
-    scores, complaints = _recomputed(path)
+    scores, complaints = _compare_with_evidence(path)
     if complaints:
         raise ResultError(
             f"The scores in '{path}' do not follow from its evidence: {'; '.join(complaints[:5])}."
@@ -29,19 +29,19 @@ def recompute(path: str | Path) -> tuple[Score, ...]:
 
 
 def discrepancies(path: str | Path) -> tuple[str, ...]:
-    """Everything that a stored result and its evidence disagree on; empty where they agree."""
+    """Every difference between a stored result and its evidence; empty if they agree."""
     try:
-        return tuple(_recomputed(path)[1])
+        return tuple(_compare_with_evidence(path)[1])
     except ResultError as error:
         return (str(error),)
 
 
-def _recomputed(path: str | Path) -> tuple[tuple[Score, ...], list[str]]:
+def _compare_with_evidence(path: str | Path) -> tuple[tuple[Score, ...], list[str]]:
     result, record = read_result(path), read_record(path)[1]
     labels = Labels(
         result.sae, result.task, result.task_version, result.seed, result.result_id, result.set
     )
-    again = {(s.metric, s.part): s for s in scores_of(result_evidence(path), labels)}
+    recomputed = {(s.metric, s.part): s for s in scores_of(result_evidence(path), labels)}
     complaints, scores = [], []
     if record.get("interval") != INTERVAL:
         complaints.append(f"its intervals were computed with {record.get('interval')}")
@@ -49,20 +49,22 @@ def _recomputed(path: str | Path) -> tuple[tuple[Score, ...], list[str]]:
         if stored.status != "scored":
             scores.append(stored)
             continue
-        computed = again.pop((stored.metric, stored.part), None)
+        computed = recomputed.pop((stored.metric, stored.part), None)
         name = f"{stored.metric} (part {stored.part})"
         if computed is None:
             complaints.append(f"{name} has no evidence")
             continue
         scores.append(computed)
         complaints += [
-            f"{name}: {column} is {ours!r}, its evidence gives {theirs!r}"
-            for column, ours, theirs in zip(
+            f"{name}: {column} is {stored_value!r}, its evidence gives {computed_value!r}"
+            for column, stored_value, computed_value in zip(
                 COLUMNS, stored.row().values(), computed.row().values(), strict=True
             )
-            if not _agree(ours, theirs)
+            if not _agree(stored_value, computed_value)
         ]
-    complaints += [f"{metric} (part {part}) has evidence but no score" for metric, part in again]
+    complaints += [
+        f"{metric} (part {part}) has evidence but no score" for metric, part in recomputed
+    ]
     return tuple(scores), complaints
 
 

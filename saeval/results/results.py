@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NULLS = ("neurons", "pca")
-"""Architectures that are nulls, whoever made one."""
+"""Architectures that are always nulls."""
 HOW = "table(columns=['all'], parts=True), to_pandas()"
-"""How to see in Python what a table leaves out."""
+"""How to see, in Python, figures that a table leaves out."""
 
 
 class Results(Sequence[Result]):
@@ -28,12 +28,12 @@ class Results(Sequence[Result]):
         headlines: Mapping[str, Sequence[str]] | None = None,
         seed_sets: Collection[str] = (),
     ) -> None:
-        """Keep them.
+        """Collect results.
 
         Args:
             results: In order.
-            headlines: By task, the metrics that it is judged by first; None: those that the
-                installed task of that name declares.
+            headlines: Task -> its most telling metrics; None: those that the installed task of that
+                name declares.
             seed_sets: Names of sets whose members differ in their training seed alone.
         """
         self._results = tuple(results)
@@ -45,10 +45,10 @@ class Results(Sequence[Result]):
     @overload
     def __getitem__(self, index: slice) -> "Results": ...
     def __getitem__(self, index: int | slice) -> "Result | Results":
-        chosen = self._results[index]
-        if isinstance(chosen, Result):
-            return chosen
-        return Results(chosen, headlines=self._headlines, seed_sets=self._seed_sets)
+        selection = self._results[index]
+        if isinstance(selection, Result):
+            return selection
+        return Results(selection, headlines=self._headlines, seed_sets=self._seed_sets)
 
     def __len__(self) -> int:
         return len(self._results)
@@ -58,7 +58,7 @@ class Results(Sequence[Result]):
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """All of them."""
+        """All results."""
         return self._results
 
     @property
@@ -74,10 +74,10 @@ class Results(Sequence[Result]):
     def over_training_seeds(self, *sets: str) -> tuple[SeedSpread, ...]:
         """Mean and standard deviation over SAEs that differ in their training seed alone.
 
-        This is the spread of training again; a score's own interval is over texts.
+        This is the spread between trainings; a score's own interval is over texts.
 
         Args:
-            *sets: Names of such sets; none: those that the run knows as of kind `seeds`.
+            *sets: Names of such sets; without any, the run's sets of kind `seeds`.
         """
         return over_training_seeds(self.scores, sets or self._seed_sets)
 
@@ -90,7 +90,7 @@ class Results(Sequence[Result]):
             width: Columns of the terminal, at least 40.
             columns: Metrics by name or glob, `all` for every one; empty for each task's headline.
             parts: Whether figures of parts of the data are shown too.
-            how: What the table says of how to see more.
+            how: Text of the table on how to see more.
 
         Raises:
             UsageError: if a name in `columns` stands for no metric.
@@ -107,7 +107,7 @@ class Results(Sequence[Result]):
         return View(tuple(columns), parts, headlines, self._seed_sets, nulls, how)
 
     def to_pandas(self) -> "pd.DataFrame":
-        """One row a score, `COLUMNS` in order; absent numbers are NaN or NA, absent texts None."""
+        """One row per score, `COLUMNS` in order. A missing number is NaN or NA, a text None."""
         import pandas as pd
 
         rows = [score.row() for score in self.scores]
@@ -119,7 +119,7 @@ class Results(Sequence[Result]):
         )
 
     def __repr__(self) -> str:
-        """How many there are, of what, and whether anything failed."""
+        """The number of results, their tasks, and how many failed."""
         tasks = ", ".join(dict.fromkeys(result.task for result in self._results)) or "nothing"
         failed = sum(result.status == "failed" for result in self._results)
         return (
@@ -137,6 +137,6 @@ class Results(Sequence[Result]):
 
 
 def _is_null(result: Result) -> bool:
-    """Whether its SAE is there to be beaten: it says so, or is of an architecture that is."""
+    """Whether its SAE is a null: by its own metadata, or by its architecture."""
     about = result.provenance.get("saes", ())
-    return any(each.get("null") or each.get("architecture") in NULLS for each in about)
+    return any(sae.get("null") or sae.get("architecture") in NULLS for sae in about)

@@ -1,4 +1,4 @@
-"""What a run says: scores, the results they belong to, and the key that inputs give a result."""
+"""The records of a run: scores, and the results that they belong to."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ DTYPES = {"task_version": "Int64", "seed": "Int64", "n": "Int64"} | dict.fromkey
 
 @dataclass(frozen=True)
 class Score:
-    """One row of every table and file. None where a column does not apply.
+    """One score, a row of every table and file. A column that does not apply is None.
 
     Raises:
         ResultError: if a number is not finite, or value, status and reason contradict each other.
@@ -26,7 +26,7 @@ class Score:
     sae: str | None
     """Name of the SAE; None for a score of a whole set."""
     set: str | None
-    """Name of the set it was scored in."""
+    """Name of the set in which it was scored."""
     task: str
     task_version: int
     seed: int
@@ -43,13 +43,13 @@ class Score:
     n: int | None
     """Units behind the value."""
     unit_of_n: str | None
-    """What one of the n is, in the singular: `row`, `latent`. With numbers where units are crossed,
+    """The unit of n in the singular: `row`, `latent`. It has counts if units are crossed,
     `text x label (152 x 10)`, or nested, `word in letter (412 in 24)`."""
     unit: str | None
     """Unit of measure."""
     better: Literal["higher", "lower", "none"] | None
     floor: float | None
-    """Value of knowing nothing."""
+    """Value without any information."""
     ceiling: float | None
     """Best possible value."""
     status: Status
@@ -86,7 +86,7 @@ COLUMNS = tuple(item.name for item in fields(Score))
 
 @dataclass(frozen=True)
 class Labels:
-    """What all scores of one result have in common."""
+    """Labels that all scores of one result share."""
 
     sae: str | None
     task: str
@@ -96,21 +96,21 @@ class Labels:
     set: str | None = None
 
     def score(self, **columns: Any) -> Score:
-        """A score with these labels; columns not named are None.
+        """A score with these labels; columns that are not given are None.
 
-        A task that scored nothing is one such row with a status and a reason alone.
+        A task that scored nothing gives one such row, with only a status and a reason.
         """
         return Score(**{**dict.fromkeys(COLUMNS), **vars(self), **columns})
 
 
 @dataclass(frozen=True)
 class Result:
-    """One SAE (or set), one task, one seed: its scores, and what gives them again."""
+    """One SAE (or set), one task, one seed: the scores, and how to reproduce them."""
 
     result_id: str
     """20 hex digits, the `result_key` of its inputs."""
     sae: str | None
-    """Name of the SAE, a label only: identity is the content that the key hashes."""
+    """Name of the SAE. It is only a label: the key hashes the SAE's content."""
     task: str
     task_version: int
     seed: int
@@ -137,8 +137,8 @@ class Result:
         run: Mapping[str, Any],
     ) -> "Result":
         """A result from its scores; a row without a metric speaks for the whole task."""
-        whole = next((score for score in scores if score.metric is None), None)
-        status, reason = (whole.status, whole.reason) if whole else ("scored", None)
+        task_score = next((score for score in scores if score.metric is None), None)
+        status, reason = (task_score.status, task_score.reason) if task_score else ("scored", None)
         return cls(
             str(labels.result_id),
             labels.sae,
@@ -154,6 +154,6 @@ class Result:
         )
 
     def renamed(self, *, sae: str | None, set: str | None) -> "Result":  # noqa: A002  its column
-        """The same result under the names of another request: content decides, names are labels."""
+        """The same result under the names of another request."""
         scores = tuple(replace(score, sae=sae, set=set) for score in self.scores)
         return replace(self, sae=sae, set=set, scores=scores)

@@ -1,4 +1,4 @@
-"""Texts for a terminal of some width: safe to print, wrapped, in tables and in records.
+"""Texts for a terminal of some width: made safe to print, wrapped, in tables and in records.
 
 Widths are columns of the terminal: a wide character takes two, a combining one takes none.
 """
@@ -9,35 +9,35 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 NARROWEST = 16
-"""Columns that no cell of prose and no indented text goes below, so that they stay readable."""
+"""Narrowest width of prose in a cell and of indented text, so that both stay readable."""
 WORD = 24
-"""Columns from which a word in a column that must stand may be broken."""
+"""Width above which words in a column that must be shown may be broken."""
 GAP = 2
 """Columns between two columns of a table."""
 ELLIPSIS = "…"
 NO_BREAK = "\N{NO-BREAK SPACE}"
-"""Stands for a space at which a cell is not broken."""
+"""A space at which a cell is not broken."""
 _LONG_NAME = 24
-"""Characters from which a name stands on a line of its own."""
+"""Length above which a field's name has a line of its own."""
 _BREAKABLE = re.compile(r"[^/_=.,-]*[/_=.,-]+|[^/_=.,-]+")
-"""Pieces of a word too long for a line: it breaks after these signs first."""
+"""Pieces of a word that is too long for a line: it breaks after these characters first."""
 
 
 def terminal_width() -> int:
-    """Columns of the terminal, `COLUMNS` first; 80 where there is none, and at least 40."""
+    """The variable COLUMNS, else the terminal's width; 80 without a terminal, at least 40."""
     return max(shutil.get_terminal_size((80, 24)).columns, 40)
 
 
 def printable(text: object) -> str:
-    """The text without what could steer a terminal: control characters, marks of direction."""
-    plain = str(text)
-    if plain.isprintable():
-        return plain
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)
+    """The text without characters that control a terminal or change the writing direction."""
+    characters = str(text)
+    if characters.isprintable():
+        return characters
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in characters)
 
 
 def one_line(text: object) -> str:
-    """The text safe to print, its line breaks and runs of spaces made single spaces."""
+    """The text safe to print, with single spaces for line breaks and runs of spaces."""
     return printable(" ".join(str(text).split()))
 
 
@@ -82,28 +82,28 @@ def wrapped(text: str, width: int, *, hanging: int = 0) -> list[str]:
 
 
 def longest_piece(text: str) -> int:
-    """Columns below which a word of the text breaks at no sign that invites it."""
+    """Width of the longest piece that a word breaks into; narrower lines cut within pieces."""
     pieces = (piece for word in text.split(" ") for piece in _BREAKABLE.findall(word))
     return max(map(width_of, pieces), default=0)
 
 
 def _pieces(word: str, width: int) -> Iterator[str]:
-    """A word in pieces none of which is wider than a line; whole, if it is not."""
+    """A word in pieces, none wider than a line; the whole word if it fits."""
     if width_of(word) <= width:
         yield word
         return
     for piece in _BREAKABLE.findall(word):
-        rest = piece
-        while width_of(rest) > width:
-            head = _beginning(rest, width)
+        remainder = piece
+        while width_of(remainder) > width:
+            head = _first_characters(remainder, width)
             yield head
-            rest = rest[len(head) :]
-        if rest:
-            yield rest
+            remainder = remainder[len(head) :]
+        if remainder:
+            yield remainder
 
 
-def _beginning(text: str, width: int) -> str:
-    """As many of the first characters as fit, and at least one."""
+def _first_characters(text: str, width: int) -> str:
+    """As many first characters as fit, at least one."""
     count = 1
     while count < len(text) and width_of(text[: count + 1]) <= width:
         count += 1
@@ -111,9 +111,9 @@ def _beginning(text: str, width: int) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """The text in at most `width` columns, its middle left out where it is longer.
+    """The text in at most `width` columns; a longer text loses its middle.
 
-    More of its end is kept than of its beginning: the end tells names of SAEs apart.
+    More of the end is kept than of the beginning, since names of SAEs differ at their ends.
     """
     if width_of(text) <= width:
         return text
@@ -121,7 +121,7 @@ def shortened(text: str, width: int) -> str:
     end = text
     while end and width_of(end) > room - room // 3:
         end = end[1:]
-    return _beginning(text, room - width_of(end)) + ELLIPSIS + end
+    return _first_characters(text, room - width_of(end)) + ELLIPSIS + end
 
 
 def layout(
@@ -131,17 +131,17 @@ def layout(
     foot: Sequence[Sequence[str]] = (),
     right: Sequence[int] = (),
 ) -> str:
-    """Cells as a table, as wide as they ask for. Cells may have several lines.
+    """Cells as a table of their natural width. Cells may have several lines.
 
     Args:
         head: Names of the columns.
-        body: Rows, as many cells in each.
+        body: Rows, each with one cell per column.
         foot: Rows below a second rule.
-        right: Numbers of the columns whose texts end in line.
+        right: Numbers of the columns that are aligned right.
     """
     from tabulate import SEPARATING_LINE, tabulate
 
-    # As a row, since tabulate gives true heads two columns more than they need.
+    # The head is passed as a row, since tabulate makes real heads two columns wider than needed.
     rows = [list(head), SEPARATING_LINE, *map(list, body)]
     if foot:
         rows += [SEPARATING_LINE, *map(list, foot)]
@@ -161,85 +161,85 @@ def listing(
 ) -> str:
     """Rows as a table no wider than `width`.
 
-    Cells are wrapped between words. Where that is not enough, columns are left out, which a last
-    line says; where not even the needed ones fit, each row is a record of its own.
+    Cells are wrapped between words. If that is not enough, columns are left out, and a last line
+    names them. If not even the needed columns fit, each row becomes a record of its own.
 
     Args:
-        rows: The same names in each, from the most important to the least. Columns that are empty
-            throughout are left out.
+        rows: All with the same names, the most important first. A column without any value is left
+            out.
         width: Columns of the terminal.
-        needed: How many of the first columns must stand; long words in them may be broken.
-        right: Columns whose texts end in line.
+        needed: How many of the first columns must be shown; long words in them may be broken.
+        right: Columns that are aligned right.
     """
-    texts = [{one_line(name): _cell(value) for name, value in row.items()} for row in rows]
+    texts = [{one_line(name): _cell_text(value) for name, value in row.items()} for row in rows]
     names = [name for name in (texts[0] if texts else ()) if any(row[name] for row in texts)]
     least = {name: _least_width([name, *(row[name] for row in texts)]) for name in names}
     if not names:
         return ""
-    must = [name for name in list(texts[0])[:needed] if name in names]
-    widths = _squeezed({name: least[name] for name in must}, width)
-    if _total(widths.values()) > width:
+    needed_names = [name for name in list(texts[0])[:needed] if name in names]
+    widths = _squeeze({name: least[name] for name in needed_names}, width)
+    if _total_width(widths.values()) > width:
         records = (record_text({name: row[name] for name in names}, width) for row in texts)
         return "\n".join(records).rstrip()
     for name in names:
-        if name not in must and _total([*widths.values(), least[name]]) <= width:
+        if name not in needed_names and _total_width([*widths.values(), least[name]]) <= width:
             widths[name] = least[name]
-    widths = _spread(widths, texts, width)
+    widths = _widen(widths, texts, width)
     table = layout(
-        [_folded(name, size) for name, size in widths.items()],
-        [[_folded(row[name], size) for name, size in widths.items()] for row in texts],
+        [_wrap_cell(name, size) for name, size in widths.items()],
+        [[_wrap_cell(row[name], size) for name, size in widths.items()] for row in texts],
         right=[number for number, name in enumerate(widths) if name in right],
     )
     hidden = [name for name in names if name not in widths]
     if hidden:
-        said = f"Not shown for want of room: {', '.join(hidden)}. --json has all."
-        table = "\n".join([table, *wrapped(said, width)])
+        remark = f"Not shown for want of room: {', '.join(hidden)}. --json has all."
+        table = "\n".join([table, *wrapped(remark, width)])
     return table
 
 
-def _squeezed(widths: dict[str, int], width: int) -> dict[str, int]:
-    """The widest of some columns made narrower until all fit, or none can be."""
-    while _total(widths.values()) > width and max(widths.values()) > WORD:
+def _squeeze(widths: dict[str, int], width: int) -> dict[str, int]:
+    """Widths that fit: the widest column is made narrower until all fit or none can shrink."""
+    while _total_width(widths.values()) > width and max(widths.values()) > WORD:
         widest = max(widths, key=lambda name: widths[name])
         widths = {**widths, widest: widths[widest] - 1}
     return widths
 
 
-def _spread(
+def _widen(
     least: Mapping[str, int], texts: Sequence[Mapping[str, str]], width: int
 ) -> dict[str, int]:
-    """Widths of columns: what each asks for, the first ones served first."""
+    """Widths of columns: spare room goes to the first columns first, up to what each needs."""
     widths = dict(least)
     for name in least:
-        asked = max(width_of(line) for row in texts for line in [*row[name].splitlines(), name])
-        spare = width - _total(widths.values())
-        widths[name] = min(max(asked, widths[name]), widths[name] + max(spare, 0))
+        natural = max(width_of(line) for row in texts for line in [*row[name].splitlines(), name])
+        spare = width - _total_width(widths.values())
+        widths[name] = min(max(natural, widths[name]), widths[name] + max(spare, 0))
     return widths
 
 
-def _total(widths: Collection[int]) -> int:
+def _total_width(widths: Collection[int]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
 
 
 def _least_width(texts: Sequence[str]) -> int:
-    """Width of a column in which no word is broken, and prose has some room."""
+    """Narrowest width of a column in which no word is broken and prose has some room."""
     words = [word for text in texts for word in text.split()]
-    whole = max(width_of(line) for text in texts for line in [*text.splitlines(), ""])
-    return max([*map(width_of, words), min(whole, NARROWEST)])
+    longest_line = max(width_of(line) for text in texts for line in [*text.splitlines(), ""])
+    return max([*map(width_of, words), min(longest_line, NARROWEST)])
 
 
-def _folded(text: str, width: int) -> str:
+def _wrap_cell(text: str, width: int) -> str:
     """A cell's paragraphs, each wrapped to the width of its column."""
     return "\n".join(line for part in text.splitlines() for line in wrapped(part, width))
 
 
-def _cell(value: Any) -> str:
-    """A value in paragraphs that are safe to print; None is empty."""
+def _cell_text(value: Any) -> str:
+    """A value as paragraphs that are safe to print; None becomes empty."""
     return "" if value is None else "\n".join(_paragraphs(str(value)))
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Lines joined as far as they run on: an empty or an indented line stands alone."""
+    """Consecutive lines joined into paragraphs; an empty or indented line stays alone."""
     joined: list[str] = []
     for line in map(printable, text.splitlines()):
         runs_on = joined and joined[-1] and line and not line.startswith(" ")
@@ -251,12 +251,12 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def record_text(record: Mapping[str, Any], width: int = 10_000) -> str:
-    """One record, a line a field; empty fields are left out, and an empty line follows."""
-    lines = [line for key, value in record.items() for line in _field(str(key), value, width)]
+    """One record, one line per field, and an empty line after it. Empty fields are left out."""
+    lines = [line for key, value in record.items() for line in _field_lines(str(key), value, width)]
     return "\n".join([*lines, ""])
 
 
-def _field(key: str, value: Any, width: int) -> Iterator[str]:
+def _field_lines(key: str, value: Any, width: int) -> Iterator[str]:
     if value in (None, "", [], (), {}):
         return
     key, inner = printable(key), max(width - 4, NARROWEST)
@@ -267,9 +267,9 @@ def _field(key: str, value: Any, width: int) -> Iterator[str]:
         yield f"{key} ({len(value)}):"
         yield from _indented(map(str, value), inner)
     elif isinstance(value, Mapping):
-        known = [f"{name} {item}" for name, item in value.items() if item is not None]
-        if known:
-            yield from wrapped(one_line(f"{key}: {', '.join(known)}"), width, hanging=4)
+        items = [f"{name} {item}" for name, item in value.items() if item is not None]
+        if items:
+            yield from wrapped(one_line(f"{key}: {', '.join(items)}"), width, hanging=4)
     elif "\n" in str(value) or len(key) > _LONG_NAME:
         yield f"{key}:"
         yield from _indented(_paragraphs(str(value)), inner)
@@ -278,7 +278,7 @@ def _field(key: str, value: Any, width: int) -> Iterator[str]:
 
 
 def _indented(lines: Iterable[str], width: int) -> Iterator[str]:
-    """Lines under a field, each wrapped on its own; their own indent is kept."""
+    """Lines under a field, each wrapped on its own and with its own indent."""
     for line in map(printable, lines):
         indent = len(line) - len(line.lstrip())
         for part in wrapped(line.strip(), max(width - indent, NARROWEST)):

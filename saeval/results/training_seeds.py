@@ -1,7 +1,7 @@
-"""What training seeds do to a score: mean and spread over SAEs that differ in nothing else.
+"""Effect of training seeds on a score: mean and spread over SAEs that differ only in their seed.
 
-An interval says how far a score would move on other texts. This says how far it moves when the
-SAE is trained again, which no interval over texts can.
+An interval says how much a score would vary on other texts. The spread says how much it varies
+when the SAE is trained again, which no interval over texts can tell.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ class SeedSpread:
     task: str
     task_version: int
     seed: int
-    """Of the task; the training seeds are the members."""
+    """Seed of the task; each member has a training seed of its own."""
     part: str | None
     metric: str
     unit: str | None
@@ -38,8 +38,8 @@ def over_training_seeds(scores: Iterable[Score], sets: Collection[str]) -> tuple
     """Mean and standard deviation over training seeds, of each metric and part.
 
     Args:
-        scores: Rows; each member of a set has its own, with the set's name.
-        sets: Names of the sets whose members differ in their training seed alone.
+        scores: Scores of the members, each with the name of its set.
+        sets: Names of the sets whose members differ only in their training seed.
     """
     values: dict[tuple[Score, ...] | tuple, list[Score]] = {}
     members: dict[tuple[str, str, int], set[str]] = {}
@@ -47,24 +47,24 @@ def over_training_seeds(scores: Iterable[Score], sets: Collection[str]) -> tuple
         if score.set in sets and score.set is not None and score.sae is not None:
             members.setdefault((score.set, score.task, score.seed), set()).add(score.sae)
             if score.value is not None:
-                same = (score.set, score.task, score.task_version, score.seed, score.part)
-                values.setdefault((*same, score.metric), []).append(score)
+                labels = (score.set, score.task, score.task_version, score.seed, score.part)
+                values.setdefault((*labels, score.metric), []).append(score)
     return tuple(
-        _spread(alike, len(members[alike[0].set or "", alike[0].task, alike[0].seed]))
-        for alike in values.values()
+        _spread(group, len(members[group[0].set or "", group[0].task, group[0].seed]))
+        for group in values.values()
     )
 
 
-def _spread(alike: list[Score], members: int) -> SeedSpread:
-    first, numbers = alike[0], [score.value for score in alike if score.value is not None]
+def _spread(scores: list[Score], members: int) -> SeedSpread:
+    example, numbers = scores[0], [score.value for score in scores if score.value is not None]
     return SeedSpread(
-        set=first.set or "",
-        task=first.task,
-        task_version=first.task_version,
-        seed=first.seed,
-        part=first.part,
-        metric=first.metric or "",
-        unit=first.unit,
+        set=example.set or "",
+        task=example.task,
+        task_version=example.task_version,
+        seed=example.seed,
+        part=example.part,
+        metric=example.metric or "",
+        unit=example.unit,
         mean=fmean(numbers),
         sd=stdev(numbers) if len(numbers) > 1 else None,
         n=len(numbers),

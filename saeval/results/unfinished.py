@@ -1,4 +1,4 @@
-"""Folders that are being written: each held by a lock, cleared away once its process is dead."""
+"""Folders that are being written: each has a lock, and is removed once its process is dead."""
 
 import os
 import re
@@ -14,34 +14,35 @@ from saeval.results.folder import KEY
 
 _NEW, _OLD, _LOCK = ".tmp-", ".old-", ".lock-"
 _PLACE = re.compile(rf"[^/\\.][^/\\]*/[^/\\.][^/\\]*-{KEY.pattern}")
-"""What a lock may say of where a result belongs: never a path that leads elsewhere."""
+"""Paths that a lock may name as a result's place: never one that leads out of the root."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What one write holds until it is done."""
+    """The two folders of one write in progress."""
 
     folder: Path
-    """New and empty: to be filled, and renamed to its place."""
+    """New and empty: to be filled, then renamed to the result's place."""
     aside: Path
-    """Not there yet: where what stands in that place is moved meanwhile."""
+    """Does not exist yet: the older result is moved here while the new one takes its place."""
 
 
 @contextmanager
 def unfinished(root: Path, place: Path | None = None) -> Iterator[Unfinished]:
-    """A folder that no sweep takes while this process lives, and that goes when the block ends.
+    """A folder that no sweep removes while this process lives. It is removed when the block ends.
 
     Args:
         root: Folder of all results.
-        place: Where the folder will be renamed to. If the block ends with that place empty and the
-            older result still aside, it goes back there; if the process dies, at the next sweep.
+        place: The path to which the folder will be renamed. If the block ends with that place empty
+            and the older result still aside, the older one goes back; if the process dies, the next
+            sweep puts it back.
 
     Raises:
         OSError: if the root cannot be written to.
     """
     root.mkdir(parents=True, exist_ok=True)
     text = place.relative_to(root).as_posix() if place else ""
-    token, lock = _locked(root, text)
+    token, lock = _make_lock(root, text)
     paths = Unfinished(root / f"{_NEW}{token}", root / f"{_OLD}{token}")
     try:
         paths.folder.mkdir()
@@ -52,22 +53,22 @@ def unfinished(root: Path, place: Path | None = None) -> Iterator[Unfinished]:
 
 
 def sweep(root: Path) -> None:
-    """Clear what dead processes left; an older result that one had moved aside goes back.
+    """Remove what dead processes left. An older result that one had moved aside goes back.
 
-    A process is alive as long as it holds its lock, which the system drops at its end, however
-    that comes. So no clock is asked, and no process id that another process may have by now. Where
-    a file system has no locks, everything is left alone.
+    A process is alive as long as it holds its lock, which the system releases when the process
+    ends in any way. So neither clocks nor process ids, which may be reused, are needed. On a file
+    system without locks nothing is removed.
     """
     leftover = re.compile(rf"({re.escape(_NEW)}|{re.escape(_OLD)}|{re.escape(_LOCK)})(.+)")
     names = [leftover.fullmatch(entry.name) for entry in os.scandir(root)]
     for token in {name[2] for name in names if name}:
-        with _if_dead(_path(root, token)) as place:
+        with _text_of_dead_lock(_lock_path(root, token)) as place:
             if place is not None:
                 _clear(root, token, place)
 
 
 def _clear(root: Path, token: str, place: str) -> None:
-    """Remove what a write leaves. What it moved aside goes back if nothing took its place."""
+    """Remove the files of a write. The older result goes back if its place is empty."""
     aside = root / f"{_OLD}{token}"
     if _PLACE.fullmatch(place) and aside.is_dir() and not (root / place).exists():
         with suppress(OSError):
@@ -75,31 +76,31 @@ def _clear(root: Path, token: str, place: str) -> None:
     for path in (root / f"{_NEW}{token}", aside):
         shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
-        _path(root, token).unlink()
+        _lock_path(root, token).unlink()
 
 
-def _path(root: Path, token: str) -> Path:
+def _lock_path(root: Path, token: str) -> Path:
     return root / f"{_LOCK}{token}"
 
 
-def _locked(root: Path, text: str) -> tuple[str, int]:
-    """A new token and the handle of its lock, which holds until the handle is closed."""
+def _make_lock(root: Path, text: str) -> tuple[str, int]:
+    """A new token and the handle of its lock, which lasts until the handle is closed."""
     while True:
         token = uuid.uuid4().hex
-        handle = os.open(_path(root, token), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        handle = os.open(_lock_path(root, token), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         os.write(handle, text.encode())
-        with suppress(OSError):  # without locks a sweep leaves everything alone
+        with suppress(OSError):  # on a file system without locks, sweeps remove nothing
             _lock(handle, wait=True)
-        if _path(root, token).exists():  # no sweep came between the two steps
+        if _lock_path(root, token).exists():  # no sweep came between the two steps
             return token, handle
         os.close(handle)
 
 
 @contextmanager
-def _if_dead(lock: Path) -> Iterator[str | None]:
-    """What a lock says if nobody holds it, None if somebody does.
+def _text_of_dead_lock(lock: Path) -> Iterator[str | None]:
+    """The text of a lock that no process holds; None if one holds it.
 
-    No file means dead: whoever writes makes it first and removes it last.
+    No lock file means that the writer is dead: a writer creates it first and removes it last.
     """
     try:
         handle = os.open(lock, os.O_RDWR)

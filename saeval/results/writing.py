@@ -1,4 +1,4 @@
-"""A result written whole or not at all."""
+"""Writing a result: all of its files, or none."""
 
 import errno
 import json
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from saeval.errors import ResultError
 from saeval.results.aliases import Alias, aliases_in, first_alias, remember, write_aliases
 from saeval.results.folder import HEAD, INTERVAL, SCHEMA, result_path
-from saeval.results.key import plain
+from saeval.results.key import checked_json
 from saeval.results.portable import portable, working_folder
 from saeval.results.reading import find_folder, read_result
 from saeval.results.score import Result
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 
 def check_writable(root: str | Path) -> None:
-    """Make sure, before anything is computed, that results can be kept; clear what was left over.
+    """Make sure that results can be written, and remove leftovers of runs that died.
+
+    Called before anything is computed, so that no work is lost.
 
     Raises:
-        ResultError: if the folder cannot be made or written to.
+        ResultError: if the folder cannot be created or written to.
     """
     root = Path(root)
     try:
@@ -46,28 +48,28 @@ def _unwritable(root: Path, error: OSError) -> ResultError:
 def write_result(
     root: str | Path, result: Result, evidence: "Sequence[Evidence | Missing]"
 ) -> Path:
-    """Store a result and its evidence, whole or not at all, in place of an older one of its id.
+    """Store a result and its evidence, all or nothing; an older one of its id is replaced.
 
-    Names under which the older one was asked for stay with it. Absolute paths in its texts are
-    written as `portable` tells them.
+    Other names that the older result answers to are kept. Absolute paths in texts are made
+    portable; see `portable`.
 
     Args:
         root: Folder of all results.
-        result: What to store. What is read back also has the names of the files in `evidence`.
-        evidence: What its scores were computed from, as yielded by the task.
+        result: The result to store. Read back, it also has file names in `evidence`.
+        evidence: What the task yielded, from which the scores were computed.
 
     Returns:
-        The folder, which holds result.json and one parquet file a table.
+        The folder, with result.json and one parquet file per table.
 
     Raises:
-        ResultError: if it cannot be written, or holds what JSON cannot.
+        ResultError: if it cannot be written, or has a value that JSON cannot hold.
     """
     from saeval.evidence import Evidence
     from saeval.results.evidence_files import distinct_tables, recipe, write_table
 
     root = Path(root)
     target = find_folder(root, result.result_id) or result_path(root, result)
-    scored = [each for each in evidence if isinstance(each, Evidence)]
+    scored = [entry for entry in evidence if isinstance(entry, Evidence)]
     tables = distinct_tables(scored)
     try:
         with unfinished(root, target) as paths:
@@ -75,13 +77,13 @@ def write_result(
             for name, table in tables.items():
                 path, about[name] = write_table(table, paths.folder)
                 _to_disk(path)
-            record = _record(root, result, about, [recipe(each) for each in scored])
+            record = _record(root, result, about, [recipe(entry) for entry in scored])
             text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
             (paths.folder / "result.json").write_text(text + "\n", encoding="utf-8")
             _to_disk(paths.folder / "result.json")
             write_aliases(paths.folder, result.result_id, _other_names(target, result), root)
             _to_disk(paths.folder)
-            _into_place(root, paths, target, result)
+            _move_into_place(root, paths, target, result)
     except OSError as error:
         raise _unwritable(root, error) from error
     return target
@@ -93,7 +95,7 @@ def _record(
     tables: Mapping[str, Any],
     metrics: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """What result.json says."""
+    """Content of result.json."""
     head = {name: getattr(result, name) for name in HEAD}
     body = {
         "working_folder": working_folder(root),
@@ -104,11 +106,11 @@ def _record(
         "tables": tables,
         "metrics": metrics,
     }
-    return portable(plain({"schema": SCHEMA, **head, **body}, "result"))
+    return portable(checked_json({"schema": SCHEMA, **head, **body}, "result"))
 
 
 def _to_disk(path: Path) -> None:
-    """Have a file, or the names in a folder, survive a power cut."""
+    """Flush a file, or the names in a folder, to disk, so that a power cut loses nothing."""
     if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
         return  # Windows has no handle on a folder's names
     handle = os.open(path, os.O_RDONLY)
@@ -119,15 +121,18 @@ def _to_disk(path: Path) -> None:
 
 
 def _other_names(old: Path, result: Result) -> list[Alias]:
-    """Names that a folder remembers, if there is one, beside that of the result to come."""
+    """Names that an older folder remembers, if there is one, without the new result's own name."""
     aliases = aliases_in(old)
-    with suppress(ResultError):  # a damaged result's first name is not to be had
+    with suppress(ResultError):  # the first name of a damaged result is lost
         aliases.append(first_alias(read_result(old)))
     return [alias for alias in aliases if alias.name != first_alias(result).name]
 
 
-def _into_place(root: Path, paths: Unfinished, target: Path, result: Result) -> None:
-    """Rename a finished folder to its place, and drop what stood there."""
+def _move_into_place(root: Path, paths: Unfinished, target: Path, result: Result) -> None:
+    """Rename a finished folder to its place, and remove the older one there.
+
+    Other processes may write the same result at the same time, hence the loop.
+    """
     target.parent.mkdir(exist_ok=True)
     for _ in range(1000):
         with suppress(FileNotFoundError):
@@ -137,12 +142,12 @@ def _into_place(root: Path, paths: Unfinished, target: Path, result: Result) -> 
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            # another process was quicker, and what it wrote is moved aside in its turn
-            others = _other_names(paths.aside, result)
-            write_aliases(paths.folder, result.result_id, others, root)
+            # Another process put its folder there first. The next round moves that aside too.
+            aliases = _other_names(paths.aside, result)
+            write_aliases(paths.folder, result.result_id, aliases, root)
             shutil.rmtree(paths.aside, ignore_errors=True)
             continue
-        # names that came since the old folder was looked at
+        # Names that the old folder got after its names were copied.
         for alias in _other_names(paths.aside, result):
             remember(root, target, result.result_id, alias)
         shutil.rmtree(paths.aside, ignore_errors=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from saeval.activations import TokenRows
-from saeval.config.configuration import plain
+from saeval.config.configuration import json_value
 from saeval.models.places import locate
 from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
@@ -30,11 +30,11 @@ def by_content(value: Any) -> Any:
         return [by_content(item) for item in value]
     if isinstance(value, str | Path) and is_file(value):
         return {"sha256": file_sha256(Path(value))}
-    return plain(value)
+    return json_value(value)
 
 
 def is_file(value: str | Path) -> bool:
-    """Whether a value names a file that is there."""
+    """Whether a value names an existing file."""
     try:
         return Path(value).is_file()
     except (OSError, ValueError):  # a text too long for a path, or with a null character
@@ -42,10 +42,10 @@ def is_file(value: str | Path) -> bool:
 
 
 def task_identity(task: Any) -> dict[str, Any]:
-    """What of a task decides its scores: name, version, every field, every file it names.
+    """All of a task that decides its scores: name, version, every field, every file it names.
 
-    Of a task that does not come with saeval, its code too, since nobody here sees to it that its
-    version rises with a change.
+    For a task that does not come with saeval this includes its code, since saeval's tests do not
+    make sure that its version rises with a change.
     """
     identity = {
         "task": task.name,
@@ -66,7 +66,7 @@ BUILT_IN = "saeval_tasks"
 def code_sha256(cls: type) -> str | None:
     """sha256 of the Python files of the package that defines a class, or of its single module.
 
-    None where there are no files, as for a class typed into an interpreter.
+    None where the class has no file, as when it was typed into an interpreter.
     """
     module = cls.__module__
     while (parent := module.rpartition(".")[0]) and getattr(sys.modules.get(parent), "__file__", 0):
@@ -78,24 +78,24 @@ def code_sha256(cls: type) -> str | None:
     folder = path.parent
     files = sorted(folder.rglob("*.py")) if path.name == "__init__.py" else [path]
     digest = hashlib.sha256()
-    for each in files:
-        digest.update(f"{each.relative_to(folder).as_posix()}\0{file_sha256(each)}\n".encode())
+    for source in files:
+        digest.update(f"{source.relative_to(folder).as_posix()}\0{file_sha256(source)}\n".encode())
     return digest.hexdigest()
 
 
 def declares_inputs(task: Any) -> bool:
-    """Whether a task tells what data it finds by itself, be it none."""
+    """Whether a task tells what data it finds by itself, also if that is no data."""
     return callable(getattr(task, "inputs", None))
 
 
 def task_inputs(task: Any, model: str | None) -> Any:
-    """Data that a task finds by itself, unnamed by its fields, as its `inputs` tells it.
+    """Data that a task finds by itself and no field names, as its method `inputs` tells it.
 
     Args:
         task: With a method `inputs(model)`, whose answer is JSON-like.
         model: Name of the model that is read; None for stored activations.
     """
-    return plain(task.inputs(model))
+    return json_value(task.inputs(model))
 
 
 def prepared_sha256(content: Prepared) -> str:
@@ -147,7 +147,7 @@ def model_files(name: str) -> str:
         return f"{place.root}@{place.commit}"
     digest = hashlib.sha256()
     folder = Path(place.root)
-    beside = [path for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES]
-    for path in sorted({*filter(Path.is_file, beside), *weight_files(folder)}):
+    other_files = [path for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES]
+    for path in sorted({*filter(Path.is_file, other_files), *weight_files(folder)}):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode())
     return f"local:{digest.hexdigest()}"

@@ -1,4 +1,4 @@
-"""What is asked of every SAE: each task, with its fields, under each seed."""
+"""The jobs of a run: every task, with its fields, under every seed."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from saeval.config.configuration import configured, plain
+from saeval.config.configuration import configured, json_value
 from saeval.config.options import Settings
 from saeval.config.plugins import load_task
 from saeval.errors import UsageError, suggestion
@@ -23,7 +23,7 @@ class Job:
     """The configured task, a `Task` or a `GroupTask`."""
     seed: int
     identity: Mapping[str, Any]
-    """What of the task decides its scores, by content."""
+    """All of the task that decides its scores, by content."""
     inputs: Callable[[str | None], Any]
     """Data that the task finds by itself for a model, looked up once; see `task_inputs`. Not to be
     called where the task does not declare it."""
@@ -39,10 +39,10 @@ class Job:
 
     @property
     def is_group(self) -> bool:
-        """Whether it scores sets."""
+        """Whether the task scores whole sets."""
         return hasattr(self.task, "score_group")
 
-    def evidence(self, members: Sequence[Member]) -> Iterable[Evidence | Missing]:
+    def score_members(self, members: Sequence[Member]) -> Iterable[Evidence | Missing]:
         """What the task yields for one SAE, or for all members of a set.
 
         Raises:
@@ -58,7 +58,7 @@ class Job:
         """Its fields that differ from their defaults, as plain values."""
         default = type(self.task)()
         return {
-            item.name: plain(getattr(self.task, item.name))
+            item.name: json_value(getattr(self.task, item.name))
             for item in dataclasses.fields(self.task)
             if getattr(self.task, item.name) != getattr(default, item.name)
         }
@@ -71,9 +71,9 @@ def make_jobs(
 
     Args:
         tasks: Names (in a sequence, or one text with commas), or configured tasks.
-        settings: Fields of the tasks that are named.
-        common: Fields set in every task that has them and does not set them itself; None: not
-            given.
+        settings: Field values by task, for tasks given by name.
+        common: Values for every task that has a field of that name and does not set it itself. A
+            value of None leaves the field alone.
         seeds: Each task runs once under each.
 
     Raises:
@@ -83,23 +83,25 @@ def make_jobs(
         tasks = [name.strip() for name in tasks.split(",") if name.strip()]
     elif not isinstance(tasks, Sequence):
         tasks = [tasks]
-    made = [
-        _named(task, settings.get(task, {}), common)
+    configured_tasks = [
+        _configure_task(task, settings.get(task, {}), common)
         if isinstance(task, str)
-        else _given(task, common)
+        else _fill_fields(task, common)
         for task in tasks
     ]
-    if not made:
+    if not configured_tasks:
         raise UsageError("No task to run: give --tasks, such as --tasks core.")
-    names = [task.name for task in made]
+    names = [task.name for task in configured_tasks]
     for name in settings:
         if name not in names:
             raise UsageError(f"Settings for '{name}', which is not run.{suggestion(name, names)}")
     if len(set(names)) < len(names):
         raise UsageError(f"Each task runs once: {', '.join(names)}.")
-    if common.get("texts") and not any(_has(type(task), "texts") for task in made):
+    if common.get("texts") and not any(
+        _has_field(type(task), "texts") for task in configured_tasks
+    ):
         raise UsageError(f"None of {', '.join(names)} reads texts, so '--data' says nothing.")
-    return [job for task in made for job in _under_seeds(task, dict.fromkeys(seeds))]
+    return [job for task in configured_tasks for job in _under_seeds(task, dict.fromkeys(seeds))]
 
 
 def _under_seeds(task: Any, seeds: Iterable[int]) -> list[Job]:
@@ -108,22 +110,24 @@ def _under_seeds(task: Any, seeds: Iterable[int]) -> list[Job]:
     return [Job(task, seed, identity, inputs) for seed in seeds]
 
 
-def _named(name: str, settings: Mapping[str, Any], common: Mapping[str, Any]) -> Any:
+def _configure_task(name: str, settings: Mapping[str, Any], common: Mapping[str, Any]) -> Any:
     cls = load_task(name)
-    shared = {key: value for key, value in common.items() if value is not None and _has(cls, key)}
+    shared = {
+        key: value for key, value in common.items() if value is not None and _has_field(cls, key)
+    }
     return configured(cls, {**shared, **settings}, name)
 
 
-def _given(task: Any, common: Mapping[str, Any]) -> Any:
+def _fill_fields(task: Any, common: Mapping[str, Any]) -> Any:
     if not dataclasses.is_dataclass(task) or isinstance(task, type) or not hasattr(task, "name"):
         raise UsageError(f"{task!r:.80} is no task: give a name, or a task with its fields.")
     changed = {
         key: value
         for key, value in common.items()
-        if value is not None and _has(type(task), key) and getattr(task, key) is None
+        if value is not None and _has_field(type(task), key) and getattr(task, key) is None
     }
     return dataclasses.replace(task, **changed)
 
 
-def _has(cls: type, field: str) -> bool:
+def _has_field(cls: type, field: str) -> bool:
     return any(item.name == field for item in dataclasses.fields(cls))

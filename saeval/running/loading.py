@@ -1,4 +1,4 @@
-"""SAEs brought into memory, and what each of them reads."""
+"""SAEs in memory, and the source that each of them reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from saeval.sae.traits import with_k
 class LoadedSAE:
     """One SAE in memory."""
 
-    named: NamedSAE
+    named_sae: NamedSAE
     sae: SAE
     hash: str
     """Of its content."""
@@ -30,14 +30,14 @@ class LoadedSAE:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSAEs:
     """SAEs that are scored together (one, or the members of a set), and what they read."""
 
     members: tuple[LoadedSAE, ...]
     identities: Mapping[SiteSpec | None, str]
-    """Of the source at each of their places, by content."""
+    """Identity of the source at each of their places, by content."""
     clock: Clock
-    """What loading took; the preflight adds to it."""
+    """Times loading, and later the preflight."""
 
     def source(self, member: LoadedSAE) -> str:
         """Identity of what a member reads."""
@@ -49,54 +49,54 @@ class Loaded:
         return {self.source(member): member for member in reversed(self.members)}
 
 
-def load(item: WorkItem, session: Session) -> Loaded:
-    """Load SAEs and find out what they read. No model is loaded if its files are known.
+def load_item(item: WorkItem, session: Session) -> LoadedSAEs:
+    """Load SAEs and identify their sources. No model is loaded if its files tell its identity.
 
     Raises:
-        SaevalError: if an SAE or its source cannot be had; of a set, it says whose.
+        SaevalError: if an SAE or its source cannot be loaded; for a set, it names the member.
     """
     clock = Clock(item.label, session.tell, session.total)
-    return identified(load_saes(item.named_saes, clock, session), clock, session)
+    return identify_sources(load_saes(item.named_saes, clock, session), clock, session)
 
 
 def load_saes(
     named_saes: Sequence[NamedSAE], clock: Clock, session: Session
 ) -> tuple[LoadedSAE, ...]:
-    """Load SAEs, and see where they say that they read.
+    """Load SAEs, and take from each where it reads.
 
     Raises:
-        SaevalError: if one cannot be had; of several, it says which.
+        SaevalError: if one cannot be loaded; of several, it names the member.
     """
     members = []
     with clock.phase("load"):
         for named_sae in named_saes:
-            with told_of(named_sae.label, len(named_saes)):
-                members.append(_loaded(named_sae, session))
+            with naming_member(named_sae.label, len(named_saes)):
+                members.append(_load_sae(named_sae, session))
     return tuple(members)
 
 
-def identified(members: Sequence[LoadedSAE], clock: Clock, session: Session) -> Loaded:
-    """Find out what is to be read at their places, by content.
+def identify_sources(members: Sequence[LoadedSAE], clock: Clock, session: Session) -> LoadedSAEs:
+    """Identify the source that each member reads, by content.
 
     Raises:
-        SaevalError: if it cannot be had; of several members, it says whose.
+        SaevalError: if a source cannot be identified; of several members, it names the one.
     """
     session.sources.keep_only([member.place for member in members])
     identities = {}
     with clock.phase("model"):
         for member in members:
-            with told_of(member.named.label, len(members)):
+            with naming_member(member.named_sae.label, len(members)):
                 identities[member.place] = session.sources.identity(member.place)
-    return Loaded(tuple(members), identities, clock)
+    return LoadedSAEs(tuple(members), identities, clock)
 
 
 @contextmanager
-def told_of(label: str, count: int) -> Iterator[None]:
-    """Have an error say at which of several members it arose.
+def naming_member(label: str, count: int) -> Iterator[None]:
+    """Put the name of the member into an error's message, if there are several members.
 
     Raises:
         SaevalError: of the kind that arose, if it was raised on purpose.
-        RuntimeError: for any other.
+        RuntimeError: for any other error.
     """
     try:
         yield
@@ -110,16 +110,16 @@ def told_of(label: str, count: int) -> Iterator[None]:
         raise RuntimeError(f"Member '{label}': {type(error).__name__}: {error}") from error
 
 
-def _loaded(named_sae: NamedSAE, session: Session) -> LoadedSAE:
+def _load_sae(named_sae: NamedSAE, session: Session) -> LoadedSAE:
     sae, expected, k = _with_width(named_sae, session), named_sae.expected, session.options.k
     if k is not None:
-        sae, expected = _asked_for(sae, k), Expected()  # published figures are of another k
+        sae, expected = _limit_latents(sae, k), Expected()  # published figures are of another k
     claims = claims_of(sae, expected)
     return LoadedSAE(named_sae, sae, content_hash(sae), claims, session.sources.place(claims))
 
 
-def _asked_for(sae: SAE, k: int) -> SAE:
-    """The SAE that answers with at most k latents per token.
+def _limit_latents(sae: SAE, k: int) -> SAE:
+    """The SAE with at most k active latents per token.
 
     Raises:
         LoadError: if it does not take such a number, or not this one.
@@ -131,8 +131,8 @@ def _asked_for(sae: SAE, k: int) -> SAE:
 
 
 def _with_width(named_sae: NamedSAE, session: Session) -> SAE:
-    """An SAE; an object that does not tell its width is as wide as the site it reads."""
-    origin, device = named_sae.widthless, session.opening.device
+    """Load an SAE. An object that does not tell its width gets the width of its site."""
+    origin, device = named_sae.origin_without_width, session.opening.device
     if origin is None:
         return named_sae.load(device)
     claims = Claims(origin.model, origin.read_site, origin.write_site)

@@ -1,4 +1,4 @@
-"""How the sources of a run are opened: what the user says of them, as it is used."""
+"""How the sources of a run are opened: the user's options in the form that opening needs."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Opening:
     """How sources are opened."""
 
     model: str | LoadedModel | None = None
-    """Given by the user; None: as each SAE says."""
+    """The user's; None: the one that each SAE names."""
     site: str | None = None
     """Likewise."""
     array: str | Path | np.ndarray | None = None
@@ -26,7 +26,7 @@ class Opening:
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     batch_size: int | None = None
-    """Rows of 128 tokens a pass; None: the default."""
+    """Rows of 128 tokens per pass; None: the default."""
     store: Store = field(default_factory=Store)
 
 
@@ -41,14 +41,14 @@ def as_model(model: Any) -> str | LoadedModel | None:
     if isinstance(model, Path):
         return str(model)
     if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
-        return _wrapped(*model)
+        return _model_in_memory(*model)
     raise UsageError(
         f"{model!r:.80} is no model: give a Hugging Face id, a folder, a LoadedModel, or a tuple "
         "of a transformers network and its tokenizer."
     )
 
 
-def _wrapped(net: torch.nn.Module, tokenizer: Any) -> LoadedModel:
+def _model_in_memory(net: torch.nn.Module, tokenizer: Any) -> LoadedModel:
     """A network in memory, identified by its weights."""
     from saeval.models.anatomy import dissect
     from saeval.models.quantised import refuse_integer_layers

@@ -23,30 +23,30 @@ Yielded = Sequence[Evidence | Missing]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt to score."""
+    """How an attempt to score ended: in scores, one of which may only give a reason."""
 
     scores: tuple[Score, ...]
     evidence: Yielded = ()
     trace: str | None = None
-    """Where an error arose that nobody raised on purpose."""
+    """Traceback of an error that was not raised on purpose."""
 
 
 def outcome_of(error: Exception, labels: Labels) -> Outcome:
-    """What an error makes of an attempt: a row that is not applicable, or has failed."""
+    """The outcome that an error leads to: one row, `not_applicable` or `failed`."""
     if isinstance(error, NotApplicable):
-        return Outcome((labels.score(status="not_applicable", reason=_said(error)),))
+        return Outcome((labels.score(status="not_applicable", reason=_reason_of(error)),))
     if isinstance(error, SaevalError):
-        return Outcome((labels.score(status="failed", reason=_said(error)),))
+        return Outcome((labels.score(status="failed", reason=_reason_of(error)),))
     reason = f"{type(error).__name__}: {error}"
     trace = "".join(traceback.format_exception(error))
     return Outcome((labels.score(status="failed", reason=reason),), trace=trace)
 
 
-def _said(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def keep(
+def write_outcome(
     root: Path,
     labels: Labels,
     outcome: Outcome,
@@ -56,7 +56,8 @@ def keep(
 ) -> Result:
     """Write a result, and beside it the trace of an unexpected error.
 
-    A failure never replaces what is there and did not fail: it is told, and the older one stays.
+    A failure never replaces an older result that did not fail: the failure is logged, and the older
+    result stays.
 
     Raises:
         ResultError: if it cannot be written.
@@ -97,13 +98,13 @@ def _write_trace(folder: Path, trace: str | None) -> None:
 
 
 def under_label(root: Path, result: Result, labels: Labels, run: Mapping[str, Any]) -> Result:
-    """A result that was there, under the name asked for now, which its folder remembers.
+    """A stored result under the name of this request, which its folder remembers from now on.
 
     Args:
         root: Folder of all results.
         result: As `find_result` gives it.
-        labels: With the name asked for.
-        run: The configuration that asks for it under that name.
+        labels: With the name of this request.
+        run: The configuration of this request.
     """
     alias = Alias(labels.sae, labels.set, with_contents(run, result.provenance))
     if alias.name == first_alias(result).name:
@@ -125,22 +126,22 @@ def under_label(root: Path, result: Result, labels: Labels, run: Mapping[str, An
 def failed_result(labels: Labels, error: Exception, root: Path) -> Result:
     """A result that has no place on disk, since its inputs could not even be identified."""
     deliberate = isinstance(error, SaevalError)
-    reason = _said(error) if deliberate else f"{type(error).__name__}: {error}"
+    reason = _reason_of(error) if deliberate else f"{type(error).__name__}: {error}"
     if not deliberate:
         folder = root / slug(labels.sae or labels.set or "")
         folder.mkdir(parents=True, exist_ok=True)
         trace = folder / f"{slug(labels.task)}.traceback.txt"
         trace.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         logger.warning("The whole error is in '%s'.", trace)
-    return _unkept(labels, labels.score(status="failed", reason=reason))
+    return _result_without_folder(labels, labels.score(status="failed", reason=reason))
 
 
 def inapplicable_result(labels: Labels, reason: str) -> Result:
     """A result of a task that cannot even begin."""
-    return _unkept(labels, labels.score(status="not_applicable", reason=reason))
+    return _result_without_folder(labels, labels.score(status="not_applicable", reason=reason))
 
 
-def _unkept(labels: Labels, score: Score) -> Result:
+def _result_without_folder(labels: Labels, score: Score) -> Result:
     return Result(
         result_id="",
         sae=labels.sae,

@@ -1,4 +1,4 @@
-"""Where SAEs read and write: what they say themselves, and what follows for a run."""
+"""Where SAEs read and write: a model and sites in it, by name."""
 
 from dataclasses import dataclass
 

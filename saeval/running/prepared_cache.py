@@ -14,24 +14,24 @@ from saeval.errors import UsageError
 from saeval.task import Prepared
 
 _KIND = {"kind": "prepared", "form": 2}
-"""Part of every key. The form rises when `save` writes otherwise, so that older entries are misses
-and not damaged ones."""
+"""Part of every key. The form rises when `save` writes another form, so that older entries are
+misses, not damaged entries."""
 _ARRAYS = "arrays.safetensors"
 _ROWS = "rows.safetensors"
 _FACTS = "facts.json"
-_PARTS = ("ids", "attention", "mask")
+_ROW_FIELDS = ("ids", "attention", "mask")
 
 
-def prepared(
+def load_or_prepare(
     store: Store, key: Mapping[str, Any], make: Callable[[], Prepared]
 ) -> tuple[Prepared, bool]:
-    """What `make` gives, made only if the store does not hold it under the key.
+    """The content of the store under this key; made by `make` and stored if the store has none.
 
-    Computed or found, it comes back as it reads from disk: tuples in facts are lists, and keys
-    are strings.
+    New content comes back in the form that disk would give: tuples in facts are lists, and keys are
+    strings. So a task sees the same values in every run.
 
     Args:
-        store: Where to look and keep.
+        store: Where to look, and where to keep new content.
         key: All that the result depends on, JSON-like: the task with its version and
             configuration, the source's identity, the seed, hashes of the data.
         make: Runs the task's `prepare`. What it raises passes through.
@@ -40,7 +40,7 @@ def prepared(
         What was prepared, and whether it was computed now.
 
     Raises:
-        UsageError: if the result cannot be kept as arrays of numbers, tables and JSON.
+        UsageError: if the content cannot be stored as arrays of numbers, tables and JSON.
     """
     fresh: list[Prepared] = []
 
@@ -51,11 +51,11 @@ def prepared(
     stored = store.get({**key, **_KIND}, write, load)
     if stored is not None:
         return stored, bool(fresh)
-    made = fresh[0] if fresh else make()
-    return replace(made, facts=json.loads(_facts(made))), True
+    content = fresh[0] if fresh else make()
+    return replace(content, facts=json.loads(_facts_json(content))), True
 
 
-def held(store: Store, key: Mapping[str, Any]) -> bool:
+def has_prepared(store: Store, key: Mapping[str, Any]) -> bool:
     """Whether the store has what was prepared under the key."""
     return store.holds({**key, **_KIND})
 
@@ -76,20 +76,21 @@ def save(content: Prepared, folder: Path) -> None:
             )
     all_rows = {"": content.rows} if content.rows is not None else {}
     all_rows |= {f"/{name}": rows for name, rows in content.more_rows.items()}
-    parts = {
-        f"{number}.{part}": getattr(rows, part)
+    row_arrays = {
+        f"{number}.{field}": getattr(rows, field)
         for number, rows in enumerate(all_rows.values())
-        for part in _PARTS
+        for field in _ROW_FIELDS
     }
-    # Without the copy, arrays in Fortran order would come back transposed.
-    for arrays, file in ((content.arrays, _ARRAYS), (parts, _ROWS)):
+    # safetensors writes the memory as it lies: without the copy, arrays in Fortran order would come
+    # back transposed.
+    for arrays, file in ((content.arrays, _ARRAYS), (row_arrays, _ROWS)):
         save_file({k: np.array(v, order="C") for k, v in arrays.items()}, folder / file)
     for number, table in enumerate(content.tables.values()):
         table.to_parquet(folder / f"table-{number}.parquet")
     listing = {
         "tables": list(content.tables),
         "rows": [[place, rows.name] for place, rows in all_rows.items()],
-        "facts": json.loads(_facts(content)),
+        "facts": json.loads(_facts_json(content)),
     }
     (folder / _FACTS).write_text(json.dumps(listing), encoding="utf-8")
 
@@ -106,7 +107,7 @@ def load(folder: Path) -> Prepared:
 
     listing = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     try:
-        arrays, parts = load_file(folder / _ARRAYS), load_file(folder / _ROWS)
+        arrays, row_arrays = load_file(folder / _ARRAYS), load_file(folder / _ROWS)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
     tables = {
@@ -114,15 +115,15 @@ def load(folder: Path) -> Prepared:
         for number, name in enumerate(listing["tables"])
     }
     all_rows = {
-        place: TokenRows(name, *(parts[f"{number}.{part}"] for part in _PARTS))
+        place: TokenRows(name, *(row_arrays[f"{number}.{field}"] for field in _ROW_FIELDS))
         for number, (place, name) in enumerate(listing["rows"])
     }
-    first = all_rows.pop("", None)
+    main_rows = all_rows.pop("", None)
     more = {place.removeprefix("/"): rows for place, rows in all_rows.items()}
-    return Prepared(arrays, tables, listing["facts"], first, more)
+    return Prepared(arrays, tables, listing["facts"], main_rows, more)
 
 
-def _facts(content: Prepared) -> str:
+def _facts_json(content: Prepared) -> str:
     try:
         return json.dumps(dict(content.facts), allow_nan=False)
     except (TypeError, ValueError) as error:

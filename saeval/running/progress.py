@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: phases that begin and end, results that are there."""
+"""What a run reports while it goes on: phases that begin and end, and finished results."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,48 +7,48 @@ from typing import Literal
 
 from saeval.results.provenance import Phase, PhaseTimer
 
-What = Literal[
+StepKind = Literal[
     "begin", "load", "model", "prepare", "preflight", "score", "summarise",
     "found", "computed", "end",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Step:
-    """One thing that happened."""
+class ProgressStep:
+    """One event of a run."""
 
-    what: What
+    what: StepKind
     """A phase; a result that was found or has been computed; a run that begins or ends."""
     sae: str
     """Name of an SAE or a set; empty where a run begins or ends."""
     task: str = ""
     seed: int | None = None
     seconds: float | None = None
-    """What the phase took; None where it only begins."""
+    """Length of the phase; None where the phase only begins."""
     total: int = 0
-    """Results that the run will give."""
+    """Number of results that the whole run will give."""
 
 
-Progress = Callable[[Step], None]
+Progress = Callable[[ProgressStep], None]
 
 
-def silent(_: Step) -> None:
-    """Tell nothing."""
+def silent(_: ProgressStep) -> None:
+    """Report nothing."""
 
 
 @contextmanager
 def whole_run(tell: Progress, total: int) -> Iterator[None]:
-    """Tell that a run begins, and that it ends, however it ends."""
-    tell(Step("begin", "", total=total))
+    """Report that a run begins, and that it ends, also where an error ends it."""
+    tell(ProgressStep("begin", "", total=total))
     try:
         yield
     finally:
-        tell(Step("end", "", total=total))
+        tell(ProgressStep("end", "", total=total))
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Times phases of one SAE's scoring and tells of them."""
+    """Times the phases of one SAE's scoring, and reports when each begins and ends."""
 
     sae: str
     tell: Progress
@@ -56,11 +56,11 @@ class Clock:
     timer: PhaseTimer = field(default_factory=PhaseTimer)
 
     @contextmanager
-    def phase(self, what: What, task: str = "", seed: int | None = None) -> Iterator[Phase]:
+    def phase(self, kind: StepKind, task: str = "", seed: int | None = None) -> Iterator[Phase]:
         """Measure what happens inside."""
-        self.tell(Step(what, self.sae, task, seed, total=self.total))
-        with self.timer.phase(what) as phase:
-            before = phase.seconds
+        self.tell(ProgressStep(kind, self.sae, task, seed, total=self.total))
+        with self.timer.phase(kind) as phase:
+            seconds_before = phase.seconds
             yield phase
-        spent = phase.seconds - before
-        self.tell(Step(what, self.sae, task, seed, spent, self.total))
+        spent = phase.seconds - seconds_before
+        self.tell(ProgressStep(kind, self.sae, task, seed, spent, self.total))

@@ -1,4 +1,4 @@
-"""A request as the user makes it -> what stays the same throughout a run."""
+"""From a user's request to the session: all that stays the same throughout a run."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked: checked options, and what may be an object where a file says a name."""
+    """A user's request: checked options, and values that may be objects as well as names."""
 
     options: Configuration
-    """All that are texts and numbers. Of `saes`, `tasks`, `model` and `data` it is the fields
-    below that count."""
+    """Options that are texts and numbers. For `saes`, `tasks`, `model` and `data` the fields below
+    count, not these."""
     saes: Any
     tasks: Any
     """None: the default ones."""
@@ -46,23 +46,25 @@ OBJECTS = ("saes", "tasks", "model", "data")
 """Options that may be objects in memory."""
 
 
-def request_of_keywords(given: Mapping[str, Any]) -> Request:
-    """What the keywords of `saeval.evaluate` ask.
+def request_of_keywords(keywords: Mapping[str, Any]) -> Request:
+    """The request that the keywords of `saeval.evaluate` make.
 
     Args:
-        given: Options by name, and `config`, the fields of tasks.
+        keywords: Options by name, and `config`, the fields of tasks.
 
     Raises:
-        UsageError: naming the first option that is off or unknown.
+        UsageError: naming the first option that is wrong or unknown.
     """
-    plain = {name: _named(value) for name, value in given.items() if name not in OBJECTS}
-    settings = plain.pop("config", None) or {}
-    objects = {name: given.get(name) for name in OBJECTS}
-    return Request(options=from_mapping(plain, "evaluate"), settings=settings, **objects)
+    values = {
+        name: _name_of_value(value) for name, value in keywords.items() if name not in OBJECTS
+    }
+    settings = values.pop("config", None) or {}
+    objects = {name: keywords.get(name) for name in OBJECTS}
+    return Request(options=from_mapping(values, "evaluate"), settings=settings, **objects)
 
 
 def request_of_configuration(options: Configuration) -> Request:
-    """What a configuration asks."""
+    """The request that a configuration makes."""
     return Request(
         options=options,
         saes=list(options.saes),
@@ -73,7 +75,7 @@ def request_of_configuration(options: Configuration) -> Request:
     )
 
 
-def _named(value: Any) -> Any:
+def _name_of_value(value: Any) -> Any:
     """A path or a dtype by its name, as a file would give it."""
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")
@@ -88,14 +90,14 @@ class Session:
     sources: Sources
     opening: Opening
     options: Configuration
-    """As given. What a result was made of and by is filled in for each result."""
+    """As the user gave them. Each result's record fills in what it was made of."""
     data: str | None
     """File of activations that takes the place of a model."""
     tell: Progress
     total: int
-    """Results that will be told of."""
+    """Number of results that the run will give."""
     warned: set[str]
-    """Warnings that were given; each is given once."""
+    """Warnings already logged; each is logged once."""
     run_id: str
     """Tells this run from all others."""
 
@@ -105,14 +107,14 @@ class Session:
         return Path(self.options.output_path)
 
     def warn(self, messages: Iterable[str]) -> None:
-        """Log what has not been said yet."""
+        """Log each message that was not logged before."""
         for message in messages:
             if message not in self.warned:
                 self.warned.add(message)
                 logger.warning("%s", message)
 
 
-def begin(
+def begin_session(
     request: Request,
     named_saes: Sequence[NamedSAE],
     *,
@@ -120,29 +122,29 @@ def begin(
     store: Store,
     tell: Progress,
 ) -> Session:
-    """The session in which SAEs meet the tasks. No model is looked for yet.
+    """The session of a request. No model is looked for yet.
 
     Args:
-        request: What is asked.
+        request: The user's request.
         named_saes: The SAEs that it names.
-        inputs: Folder for texts that came in memory.
+        inputs: Folder where texts given in memory are written.
         store: Where activations are kept.
-        tell: Told of every phase and every result.
+        tell: Called at every phase and every result.
 
     Raises:
-        UsageError: if a task or an option is off.
+        UsageError: if a task or an option is wrong.
         DataError: if the data cannot be read.
     """
-    options, given = request.options, read_data(request.data, inputs)
-    opening = _opening(request, given.array, store)
+    options, user_data = request.options, read_data(request.data, inputs)
+    opening = _opening(request, user_data.array, store)
     sources = Sources(opening)
     tasks = default_tasks(named_saes, sources) if request.tasks is None else request.tasks
-    common = {"limit": options.limit, "compat": options.compat, "texts": given.texts}
+    common = {"limit": options.limit, "compat": options.compat, "texts": user_data.texts}
     jobs = make_jobs(tasks, request.settings, common, options.seeds)
-    file = given.array if isinstance(given.array, str) else None
-    alone = sum(not job.is_group for job in jobs)
+    file = user_data.array if isinstance(user_data.array, str) else None
+    single_jobs = sum(not job.is_group for job in jobs)
     sets = max(1, len({named_sae.set for named_sae in named_saes if named_sae.set}))
-    total = alone * len(named_saes) + (len(jobs) - alone) * sets
+    total = single_jobs * len(named_saes) + (len(jobs) - single_jobs) * sets
     return Session(jobs, sources, opening, options, file, tell, total, set(), uuid4().hex)
 
 

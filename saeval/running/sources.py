@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from saeval.activations import ActivationSource
-from saeval.config.configuration import check_named
+from saeval.config.configuration import refuse_unnameable
 from saeval.config.options import DEFAULT_TASKS
 from saeval.lab.synthetic import world_name
 from saeval.models import LoadedModel
@@ -38,7 +38,7 @@ class Sources:
         Raises:
             UsageError: if it does not, with what was tried.
         """
-        check_named(self._opening.model, "model")
+        refuse_unnameable(self._opening.model, "model")
         if self._opening.model is not None:
             self._kind(self._opening.model).check()
 

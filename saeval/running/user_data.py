@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from saeval.config.configuration import check_named
+from saeval.config.configuration import refuse_unnameable
 from saeval.errors import DataError, UsageError
 from saeval.registry.hashes import file_sha256
 
@@ -19,7 +19,7 @@ TEXT_SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 @dataclass(frozen=True)
 class UserData:
-    """One of the two, or neither."""
+    """The user's texts or activations; at most one of the two is set."""
 
     texts: str | None = None
     """File of texts."""
@@ -28,15 +28,15 @@ class UserData:
 
 
 def read_data(data: Any, folder: Path) -> UserData:
-    """What the user's data is.
+    """Tell the kind of the user's data.
 
     Args:
         data: Path of a file, a sequence of texts, an array [rows, d], or None.
-        folder: Where texts that came in memory are written, so that a result can name them.
+        folder: Where texts given in memory are written, so that a result can name them.
 
     Raises:
-        UsageError: if a file is missing or of no known kind.
-        DataError: if texts are none.
+        UsageError: if a file is missing or of an unknown kind.
+        DataError: if there are no texts, or a file cannot be read.
     """
     if data is None:
         return UserData()
@@ -44,17 +44,17 @@ def read_data(data: Any, folder: Path) -> UserData:
         return UserData(array=data.detach().cpu().float().numpy())
     if isinstance(data, np.ndarray):
         return UserData(array=data)
-    check_named(data, "data")
+    refuse_unnameable(data, "data")
     if isinstance(data, str | Path):
-        return _file(Path(data))
+        return _data_in_file(Path(data))
     if not isinstance(data, Sequence) or not all(isinstance(text, str) for text in data):
         raise DataError(f"{data!r:.80} is no data: give a file, a list of texts, or an array.")
     if not data:
         raise DataError("The list of texts is empty. Give at least one text.")
-    return UserData(texts=str(_written(data, folder)))
+    return UserData(texts=str(_write_texts(data, folder)))
 
 
-def _file(path: Path) -> UserData:
+def _data_in_file(path: Path) -> UserData:
     if not path.is_file():
         raise UsageError(f"There is no file '{path}' for --data.")
     if path.suffix == ".parquet":
@@ -75,7 +75,7 @@ def _file(path: Path) -> UserData:
     )
 
 
-def _written(texts: Sequence[str], folder: Path) -> Path:
+def _write_texts(texts: Sequence[str], folder: Path) -> Path:
     """The texts as a file named by its content."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "texts.partial"

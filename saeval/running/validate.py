@@ -21,7 +21,7 @@ from saeval.sae import SAE, content_hash, d_out, origin_of
 from saeval.training.texts import read_texts
 
 MOST_TEXTS = 64
-"""Of the user's; the checks look at a few hundred tokens."""
+"""Texts read of the user's file; the checks look at a few hundred tokens."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Verdict:
         return {"sae": self.label, **self.facts, "preflight": checks}
 
 
-def validated(
+def verdicts(
     source: str, *, model: str | None, site: str | None, data: str | None, device: str
 ) -> Iterator[Verdict]:
     """Every SAE that a name means, loaded and checked.
 
     Args:
         source: As for `--sae`.
-        model: What it should belong to; None: the model that each SAE names.
-        site: Where it is read; None: where it says.
+        model: The model that the SAEs should belong to; None: the one that each SAE names.
+        site: Where they are read; None: the site that each SAE names.
         data: File of texts that are read, or of activations that take the place of a model; None:
             the lab's texts for a model of the lab, a page of English for others.
         device: As for `--device`.
@@ -59,16 +59,20 @@ def validated(
     Raises:
         UsageError: if the name means nothing.
         DataError: if the data cannot be read.
-        SaevalError: if an SAE, or the model that was given, cannot be had.
+        SaevalError: if an SAE, or the model of `model`, cannot be loaded.
     """
-    given = read_data(data, Path())
-    texts = None if given.texts is None else list(islice(read_texts(Path(given.texts)), MOST_TEXTS))
-    opening = Opening(model=model, site=site, array=given.array, device=pick_device(device))
+    user_data = read_data(data, Path())
+    texts = (
+        None
+        if user_data.texts is None
+        else list(islice(read_texts(Path(user_data.texts)), MOST_TEXTS))
+    )
+    opening = Opening(model=model, site=site, array=user_data.array, device=pick_device(device))
     sources = Sources(opening)
     sources.check()
-    is_given = model is not None or given.array is not None
+    is_required = model is not None or user_data.array is not None
     for named_sae in find_saes(source):
-        yield _verdict(named_sae, sources, texts, device=opening.device, is_given=is_given)
+        yield _verdict(named_sae, sources, texts, device=opening.device, is_required=is_required)
 
 
 def _verdict(
@@ -77,23 +81,26 @@ def _verdict(
     texts: Sequence[str] | None,
     *,
     device: str,
-    is_given: bool,
+    is_required: bool,
 ) -> Verdict:
-    """Load an SAE; check it where it reads, if that can be had."""
+    """Load an SAE, and check it where it reads, if that source can be opened.
+
+    A source that the user named must open (`is_required`). One that only the SAE names may fail.
+    """
     sae = named_sae.load(device)
-    facts, claims = _facts(sae), claims_of(sae, named_sae.expected)
-    if not is_given and claims.model is None:
+    facts, claims = _sae_facts(sae), claims_of(sae, named_sae.expected)
+    if not is_required and claims.model is None:
         return Verdict(named_sae.label, facts)
     try:
         place = sources.place(claims)
         sources.keep_only([place])
         source = sources.open(place)
     except SaevalError as error:
-        if is_given:
+        if is_required:
             raise
-        # What the SAE names may be out of reach, which says nothing against the SAE.
-        missing = Check("model", "unknown", str(claims.model), "", str(error))
-        return Verdict(named_sae.label, facts, (missing,))
+        # A model that only the SAE names may be out of reach, which says nothing against the SAE.
+        unknown_model = Check("model", "unknown", str(claims.model), "", str(error))
+        return Verdict(named_sae.label, facts, (unknown_model,))
     member = LoadedSAE(named_sae, sae, facts["hash"], claims, place)
     checks = check_structure([member], [source])
     if not any(check.status == "error" for check in checks):
@@ -101,7 +108,7 @@ def _verdict(
     return Verdict(named_sae.label, facts, checks)
 
 
-def _facts(sae: SAE) -> dict[str, Any]:
+def _sae_facts(sae: SAE) -> dict[str, Any]:
     origin = origin_of(sae)
     return {
         "loader": origin.loader,

@@ -1,4 +1,4 @@
-"""What a task is tried on: sources, and for each an SAE that is random and some that are right."""
+"""Cases to try a task on: a source, a random SAE, and SAEs that are exact in some sense."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,24 +24,24 @@ LAB_SITE = "layers.1"
 LATENTS, ACTIVE = 256, 16
 """Width and L0 of a random SAE."""
 VECTOR_POSITIONS = 16
-"""Positions that a stored vector counts for, so that a few vectors make several batches too."""
+"""Positions that one stored vector counts for, so that a few vectors make several batches."""
 VECTORS, DIRECTIONS = 600, 24
-"""Stored activations: so many vectors, each a sum of a few of so many orthogonal directions."""
+"""Stored activations: number of vectors, each a sum of a few of these orthogonal directions."""
 
 
 class Module(torch.nn.Module):
-    """A random TopK SAE as users train one: parameters that ask for gradients, in train mode."""
+    """A random TopK SAE as in a user's training: parameters with gradients, in train mode."""
 
     def __init__(self, b_dec: Float[Tensor, " d_in"]) -> None:
         super().__init__()
-        drawn = random_topk(b_dec, LATENTS, min(ACTIVE, len(b_dec)), seed=0)
-        self.W_dec = torch.nn.Parameter(drawn.W_dec.clone())
+        sae = random_topk(b_dec, LATENTS, min(ACTIVE, len(b_dec)), seed=0)
+        self.W_dec = torch.nn.Parameter(sae.W_dec.clone())
         self.b_dec = torch.nn.Parameter(b_dec.clone())
-        self.k = drawn.k
+        self.k = sae.k
         self.d_in = len(b_dec)
 
     def encode(self, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_sae"]:
-        """The k largest."""
+        """The k largest latents."""
         value, index = ((x - self.b_dec) @ self.W_dec.T).topk(self.k)
         return torch.zeros(len(x), LATENTS).scatter(1, index, value.relu())
 
@@ -52,23 +52,23 @@ class Module(torch.nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A source that a task is asked to read, and SAEs that it is asked to score there."""
+    """A source that a task reads, and SAEs that it scores there."""
 
     name: str
-    """What failures call it."""
+    """Name in failures."""
     open: Callable[[Path, int], ActivationSource]
     """The source, with a folder for its store and the most positions that a batch may have."""
     random: SAE
-    """Knows nothing."""
+    """An SAE with random weights."""
     exact: Sequence[SAE]
-    """Between them they get everything right: one may rebuild activations exactly, another know
-    the truth. The best of them must be no worse than the random one, by any metric."""
+    """SAEs of which at least one is right by each metric: one may reconstruct exactly, another know
+    the truth. By every metric the best of them must be no worse than the random one."""
 
 
 def lab_cases() -> tuple[Case, ...]:
     """A model of the lab with texts, a synthetic world, and stored vectors without a model.
 
-    SAEs are made anew, since a faulty task may have changed those of an earlier call.
+    SAEs are made anew per call, since a faulty task may change them.
     """
     return (_world(), _synthetic(), _vectors())
 
@@ -79,7 +79,7 @@ def _model() -> LoadedModel:
 
 
 def _world() -> Case:
-    """The model of lab/world: its neurons rebuild exactly, its oracle knows what texts say."""
+    """The model of lab/world: its neurons reconstruct exactly, its oracle knows the labels."""
 
     def open_(folder: Path, positions: int) -> ActivationSource:
         store = Store(folder / f"batches-of-{positions}")
@@ -101,11 +101,11 @@ def _synthetic() -> Case:
 
 
 def _vectors() -> Case:
-    """Stored vectors, and the very dictionary that they were made from."""
+    """Stored vectors, and the dictionary that they were made from."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.linalg.qr(torch.randn(DIRECTIONS, DIRECTIONS, generator=generator))[0]
-    there = torch.rand(VECTORS, DIRECTIONS, generator=generator) < 3 / DIRECTIONS
-    x = (there * (1 + torch.rand(VECTORS, DIRECTIONS, generator=generator))) @ directions
+    active = torch.rand(VECTORS, DIRECTIONS, generator=generator) < 3 / DIRECTIONS
+    x = (active * (1 + torch.rand(VECTORS, DIRECTIONS, generator=generator))) @ directions
 
     def open_(folder: Path, positions: int) -> ActivationSource:  # noqa: ARG001, nothing to store
         return array_source(x.numpy(), name="vectors", batch_rows=positions // VECTOR_POSITIONS)

@@ -1,4 +1,4 @@
-"""Does a task yield the metrics that it declares? Records beside the task, against its evidence."""
+"""Does a task yield the metrics that it declares? Compares its records with its evidence."""
 
 import importlib
 import re
@@ -13,44 +13,46 @@ from saeval.evidence.metric import OPEN
 
 
 def check_declared(task: Any, yielded: Iterable[Evidence | Missing]) -> None:
-    """Each metric stands in the records with its unit and direction, if there are records at all.
+    """Check that each metric is declared with its unit and direction, if there are any records.
 
     Raises:
-        AssertionError: if one does not, or is declared otherwise.
+        AssertionError: if a metric is not declared, or has another unit or direction.
     """
     records = declared(type(task))
-    for each in yielded if records else ():
-        record = next((one for one in records if _fits(one.name, each.metric)), None)
+    for entry in yielded if records else ():
+        record = next(
+            (candidate for candidate in records if _fits_name(candidate.name, entry.metric)), None
+        )
         if record is None:
             raise AssertionError(
-                f"{task.name} yields '{each.metric}', which it declares nowhere, so that "
-                f"`saeval describe {each.metric}` knows nothing of it. Add its record to the "
+                f"{task.name} yields '{entry.metric}', which it declares nowhere, so that "
+                f"`saeval describe {entry.metric}` knows nothing of it. Add its record to the "
                 "task's module, or to metrics.py beside it."
             )
-        for what in ("unit", "better"):
-            said, done = getattr(record, what), getattr(each, what)
-            if said != done and not (isinstance(each, Missing) and not each.unit):
+        for field in ("unit", "better"):
+            expected, actual = getattr(record, field), getattr(entry, field)
+            if expected != actual and not (isinstance(entry, Missing) and not entry.unit):
                 raise AssertionError(
-                    f"{task.name} declares '{each.metric}' with {what} '{said}' and yields it with "
-                    f"'{done}'. Make the evidence from the record, so that both are one."
+                    f"{task.name} declares '{entry.metric}' with {field} '{expected}' and yields "
+                    f"it with '{actual}'. Make the evidence from the record, so that both are one."
                 )
 
 
 def declared(task: type) -> list[Metric]:
-    """Records at the top of the task's module, and of the modules of metrics beside it."""
+    """Records at the top level of the task's module, and of the modules of metrics beside it."""
     home = sys.modules[task.__module__]
-    values = [value for module in [home, *_beside(home)] for value in vars(module).values()]
+    values = [value for module in [home, *_metric_modules(home)] for value in vars(module).values()]
     return [value for value in values if isinstance(value, Metric)]
 
 
-def _beside(module: ModuleType) -> Iterator[ModuleType]:
+def _metric_modules(module: ModuleType) -> Iterator[ModuleType]:
     """Modules of the same package whose name ends with `metrics`."""
     package = sys.modules.get(module.__package__ or "")
-    for found in iter_modules(getattr(package, "__path__", ())):
-        if found.name.endswith("metrics"):
-            yield importlib.import_module(f"{module.__package__}.{found.name}")
+    for info in iter_modules(getattr(package, "__path__", ())):
+        if info.name.endswith("metrics"):
+            yield importlib.import_module(f"{module.__package__}.{info.name}")
 
 
-def _fits(pattern: str, name: str) -> bool:
-    """Whether a declared name, perhaps with `{k}` for a number, is this one."""
+def _fits_name(pattern: str, name: str) -> bool:
+    """Whether a metric's name fits a declared one, in which `{k}` stands for a number."""
     return bool(re.fullmatch(re.escape(pattern).replace(re.escape(OPEN), r"\d+"), name))

@@ -1,4 +1,4 @@
-"""A tiny folder of every format that saeval reads, as its library writes it."""
+"""A tiny folder of every format that saeval reads, in the form its library writes."""
 
 import json
 from collections.abc import Mapping
@@ -16,28 +16,28 @@ from saeval.sae.loaders.circuit_tracer import THRESHOLD
 D_IN, D_SAE = 6, 16
 
 NAMES = {"qwen_scope": "SAE-Res-Qwen3-1.7B-Base-W1K-L0_3"}
-"""Folders whose name says what no file does."""
+"""Folder names of formats that read something from the name."""
 
 Content = Mapping[str, Any]
 """File name -> a JSON object, or arrays by name."""
 
 
 def write_formats(folder: Path) -> dict[str, list[Path]]:
-    """Folders below this one, by the name of the loader that reads them."""
-    written: dict[str, list[Path]] = {}
+    """Write all formats. Returns their folders by the name of the loader that reads them."""
+    folders_by_loader: dict[str, list[Path]] = {}
     for number, (loader, content) in enumerate(_formats(np.random.default_rng(0))):
         place = folder / str(number) / NAMES.get(loader, loader)
         for name, values in content.items():
             _write(place / name, values)
-        written.setdefault(loader, []).append(place)
-    own = random_topk(torch.zeros(D_IN), D_SAE, 2, seed=0)
-    saeval_format.save(own, folder / "saeval")
-    written["saeval"] = [folder / "saeval"]
-    return written
+        folders_by_loader.setdefault(loader, []).append(place)
+    sae = random_topk(torch.zeros(D_IN), D_SAE, 2, seed=0)
+    saeval_format.save(sae, folder / "saeval")
+    folders_by_loader["saeval"] = [folder / "saeval"]
+    return folders_by_loader
 
 
 def _formats(rng: np.random.Generator) -> list[tuple[str, Content]]:
-    """Loader and files of each; numbers are drawn anew."""
+    """Loader and files of each format, with random numbers."""
 
     def draw(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float32)

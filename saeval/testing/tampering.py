@@ -22,13 +22,13 @@ TORCH_FILES = (".pt", ".pth", ".bin", ".ckpt")
 
 
 @dataclass(frozen=True)
-class Spoilt:
-    """A file that was made wrong, and why nobody should read it."""
+class SpoiltFile:
+    """A file with a fault, and the harm of reading it."""
 
-    what: str
-    """`file.json has ...`, as a failure goes on from "loads although"."""
-    why: str
-    """What harm is done where it is read all the same, and what to do."""
+    fault: str
+    """The fault as the end of "The folder loads although": `file.json has ...`."""
+    harm: str
+    """The harm if the file is read nevertheless, and what to do."""
 
 
 class Payload:
@@ -41,76 +41,76 @@ class Payload:
         return Path.touch, (self.mark,)
 
 
-def spoil(path: Path, name: str, mark: Path) -> Iterator[Spoilt]:
-    """Spoil a file in one way after the other; it is whole again before each, and in the end.
+def spoil(path: Path, name: str, mark: Path) -> Iterator[SpoiltFile]:
+    """Spoil a file in one way after another. It is restored before each, and at the end.
 
     Args:
-        path: Of the file.
-        name: What to call it.
+        path: Path of the file.
+        name: Its name in failures.
         mark: A file that code in a pickle would create.
     """
-    whole = path.read_bytes()
+    original = path.read_bytes()
     try:
-        yield from _cut(path, name, whole)
+        yield from _shorten(path, name, original)
         if path.suffix in CONFIGURATIONS:
-            yield from _more_keys(path, name, whole)
+            yield from _add_keys(path, name, original)
             return
-        yield from _with_code(path, name, mark)
-        path.write_bytes(whole)
-        yield from _other_tensors(path, name)
+        yield from _plant_code(path, name, mark)
+        path.write_bytes(original)
+        yield from _change_tensors(path, name)
     finally:
-        path.write_bytes(whole)
+        path.write_bytes(original)
 
 
-def _cut(path: Path, name: str, whole: bytes) -> Iterator[Spoilt]:
-    why = (
+def _shorten(path: Path, name: str, original: bytes) -> Iterator[SpoiltFile]:
+    harm = (
         "A download that broke off would be scored. Turn what reading raises into a LoadError "
         "that names the file."
     )
-    for kept in (0, len(whole) // 2, max(0, len(whole) - 3)):
-        path.write_bytes(whole[:kept])
-        yield Spoilt(f"'{name}' ends after {kept} of {len(whole)} bytes", why)
-    path.write_bytes(whole)
+    for length in (0, len(original) // 2, max(0, len(original) - 3)):
+        path.write_bytes(original[:length])
+        yield SpoiltFile(f"'{name}' ends after {length} of {len(original)} bytes", harm)
+    path.write_bytes(original)
 
 
-def _more_keys(path: Path, name: str, whole: bytes) -> Iterator[Spoilt]:
-    """One key more in every object, since only some are the configuration of the arithmetic."""
-    content = yaml.safe_load(whole)  # which JSON is, too
+def _add_keys(path: Path, name: str, original: bytes) -> Iterator[SpoiltFile]:
+    """Add a key to every object of a file, since any of them may configure the arithmetic."""
+    content = yaml.safe_load(original)  # reads JSON too
     if isinstance(content, dict):
-        path.write_text(json.dumps(_planted(content)), encoding="utf-8")
-        yield Spoilt(
+        path.write_text(json.dumps(_with_unknown_key(content)), encoding="utf-8")
+        yield SpoiltFile(
             f"'{name}' has the unknown key '{UNKNOWN_KEY}', which sounds like arithmetic",
             "The SAE would compute something else than its author's code. Refuse what is not "
             "understood, for instance with saeval.sae.loaders.config.remaining.",
         )
 
 
-def _planted(value: Any) -> Any:
+def _with_unknown_key(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {**{name: _planted(inner) for name, inner in value.items()}, UNKNOWN_KEY: 2.0}
+    return {**{name: _with_unknown_key(inner) for name, inner in value.items()}, UNKNOWN_KEY: 2.0}
 
 
-def _with_code(path: Path, name: str, mark: Path) -> Iterator[Spoilt]:
-    why = "Whoever scores an SAE must not run its author's code. Read with weights_only=True."
+def _plant_code(path: Path, name: str, mark: Path) -> Iterator[SpoiltFile]:
+    harm = "Whoever scores an SAE must not run its author's code. Read with weights_only=True."
     path.write_bytes(pickle.dumps({UNKNOWN_TENSOR: Payload(mark)}))
-    yield Spoilt(f"'{name}' is a pickle that holds code", why)
+    yield SpoiltFile(f"'{name}' is a pickle that holds code", harm)
     if path.suffix in TORCH_FILES:
         torch.save({UNKNOWN_TENSOR: Payload(mark)}, path)
-        yield Spoilt(f"'{name}' is a torch file that holds code", why)
+        yield SpoiltFile(f"'{name}' is a torch file that holds code", harm)
     if path.suffix == ".npz":
         np.savez(path, allow_pickle=True, **{UNKNOWN_TENSOR: np.array([Payload(mark)], object)})
-        yield Spoilt(f"'{name}' is an npz that holds code", why)
+        yield SpoiltFile(f"'{name}' is an npz that holds code", harm)
 
 
-def _other_tensors(path: Path, name: str) -> Iterator[Spoilt]:
-    """One tensor more, and one that is not finite, where the file holds tensors by name."""
-    found = _read(path)
-    if found is None:
+def _change_tensors(path: Path, name: str) -> Iterator[SpoiltFile]:
+    """Add a tensor, and make one not finite, in a file that holds tensors by name."""
+    content = _read_tensors(path)
+    if content is None:
         return
-    tensors, write = found
+    tensors, write = content
     write({**tensors, UNKNOWN_TENSOR: torch.ones(3)})
-    yield Spoilt(
+    yield SpoiltFile(
         f"'{name}' has a tensor '{UNKNOWN_TENSOR}' of no meaning",
         "To leave it out might change what the SAE computes. Take the tensors with "
         "saeval.sae.loaders.tensors.exactly.",
@@ -120,7 +120,7 @@ def _other_tensors(path: Path, name: str) -> Iterator[Spoilt]:
             bad = value.clone()
             bad.view(-1)[1] = torch.nan
             write({**tensors, key: bad})
-            yield Spoilt(
+            yield SpoiltFile(
                 f"'{key}' in '{name}' holds a NaN",
                 "Every score of it would fail later, and less clearly. Take the tensors with "
                 "saeval.sae.loaders.tensors.exactly.",
@@ -128,8 +128,8 @@ def _other_tensors(path: Path, name: str) -> Iterator[Spoilt]:
             return
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Callable[[dict[str, Any]], object]] | None:
-    """Tensors by name, and what writes others in their place; None for other content."""
+def _read_tensors(path: Path) -> tuple[dict[str, Any], Callable[[dict[str, Any]], object]] | None:
+    """Tensors by name, and a function that writes others instead; None for other content."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path), lambda tensors: save_file(tensors, path)

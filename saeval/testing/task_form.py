@@ -1,4 +1,4 @@
-"""Is it a task? What can be seen of one before it runs."""
+"""Is it a task? Checks that need no run of it."""
 
 import ast
 import dataclasses
@@ -11,13 +11,13 @@ from saeval.running.identity import task_identity, task_inputs
 
 
 def check_form(task: Any) -> Any:
-    """The configured task that is meant, once its class is one that saeval would accept.
+    """The task as a configured object, after a check that saeval would accept its class.
 
     Args:
         task: Name of an installed task, a class, or an object with its fields set.
 
     Raises:
-        AssertionError: if a field or the class is not documented, or its inputs are not steady.
+        AssertionError: if a field or the class is not documented, or `inputs` is not deterministic.
         UsageError: if the class is no task, or a field or input is not JSON-like.
     """
     if isinstance(task, str):
@@ -33,7 +33,7 @@ def check_form(task: Any) -> Any:
 
 
 def _check_documented(cls: type) -> None:
-    """The class, and each field beneath itself: `saeval describe` shows nothing else."""
+    """Check docstrings of the class and of each field, which `saeval describe` shows."""
     try:
         tree: Any = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     except (OSError, TypeError, SyntaxError) as error:
@@ -47,10 +47,10 @@ def _check_documented(cls: type) -> None:
             "sentence what the task asks of an SAE."
         )
     fields = {field.name for field in dataclasses.fields(cls)}
-    for node, below in zip(tree.body, [*tree.body[1:], ast.Pass()], strict=True):
+    for node, following in zip(tree.body, [*tree.body[1:], ast.Pass()], strict=True):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
-        if node.target.id in fields and not _is_text(below):
+        if node.target.id in fields and not _is_text(following):
             raise AssertionError(
                 f"The field '{node.target.id}' of {cls.__name__} has no docstring beneath it, "
                 "which `saeval describe` shows to those who would set it. Say what it means, in "
@@ -67,7 +67,7 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _check_inputs(task: Any) -> None:
-    """Asked twice, it tells the same data apart alike."""
+    """Check that `inputs` gives equal answers when it is called twice."""
     for model in ("gpt2", None) if callable(getattr(task, "inputs", None)) else ():
         if task_inputs(task, model) != task_inputs(task, model):
             raise AssertionError(

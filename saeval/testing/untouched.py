@@ -1,4 +1,4 @@
-"""Is an SAE as it was? Its numbers, gradients, and mode, before and after something used it."""
+"""Is an SAE unchanged? Its numbers, gradients and mode, before and after its use."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,19 +11,19 @@ from saeval.sae import SAE, content_hash
 
 @contextmanager
 def untouched(sae: SAE, fail: Callable[[str], Exception]) -> Iterator[None]:
-    """See that what happens inside leaves the SAE and torch as they were.
+    """Check that this block leaves the SAE and torch's global settings unchanged.
 
     Args:
         sae: A built-in architecture, or a wrapped module.
-        fail: Makes the exception of a message.
+        fail: Makes an exception from a message.
     """
-    before, switches = _state(sae), _switches()
+    state, switches = _state(sae), _switches()
     yield
-    after = _state(sae)
-    for what, then in before.items():
-        if after[what] != then:
+    state_after = _state(sae)
+    for name, value in state.items():
+        if state_after[name] != value:
             raise fail(
-                f"`score` leaves the SAE with other {what}: the tasks after it would score "
+                f"`score` leaves the SAE with other {name}: the tasks after it would score "
                 "something else, and a user's own object is changed. Work on a copy."
             )
     if _switches() != switches:
@@ -40,7 +40,7 @@ def _state(sae: SAE) -> dict[str, Any]:
         "requires_grad": {name: value.requires_grad for name, value in tensors.items()},
         "gradients": {name for name, value in tensors.items() if _has_gradient(value)},
         "mode (train or eval)": getattr(module, "training", None),
-        # Last, since the content of a module changes with its mode too.
+        # Last: another mode also changes a module's content hash, and "mode" is the clearer name.
         "numbers": (content_hash(sae), [value.dtype for value in tensors.values()]),
     }
 
@@ -59,5 +59,5 @@ def _has_gradient(tensor: torch.Tensor) -> bool:
 
 
 def _switches() -> tuple[Any, ...]:
-    """Of torch, for the whole process: default dtype, and whether gradients are on."""
+    """Global settings of torch: default dtype, and whether gradients are on."""
     return torch.get_default_dtype(), torch.is_grad_enabled()

@@ -9,8 +9,8 @@ import pytest
 
 import saeval
 from saeval.cli import display
-from saeval.cli.display import Display, Way, way_to_show
-from saeval.running.progress import Step, whole_run
+from saeval.cli.display import Display, DisplayMode, display_mode
+from saeval.running.progress import ProgressStep, whole_run
 
 Captured = pytest.CaptureFixture[str]
 
@@ -20,13 +20,13 @@ def said(capsys: Captured) -> list[str]:
     return re.sub(r"\d+ s\b", "T", capsys.readouterr().err).splitlines()
 
 
-def steps(sae: str, total: int, *, what: str = "computed") -> Iterator[Step]:
+def steps(sae: str, total: int, *, what: str = "computed") -> Iterator[ProgressStep]:
     """What a run tells of one result."""
-    yield Step("load", sae, total=total)
-    yield Step("load", sae, seconds=0.5, total=total)
-    yield Step("score", sae, "core", 0, total=total)
-    yield Step("score", sae, "core", 0, 2.0, total)
-    yield Step(what, sae, "core", 0, total=total)  # type: ignore[arg-type]
+    yield ProgressStep("load", sae, total=total)
+    yield ProgressStep("load", sae, seconds=0.5, total=total)
+    yield ProgressStep("score", sae, "core", 0, total=total)
+    yield ProgressStep("score", sae, "core", 0, 2.0, total)
+    yield ProgressStep(what, sae, "core", 0, total=total)  # type: ignore[arg-type]
 
 
 def told(shown: Display, *saes: str, what: str = "computed") -> None:
@@ -60,7 +60,7 @@ def test_a_long_phase_is_told_of_every_half_minute(
     monkeypatch.setattr(display, "EVERY", 0.2)
     shown = Display("lines")
     with whole_run(shown, 1):
-        shown(Step("score", "a", "core", 0, total=1))
+        shown(ProgressStep("score", "a", "core", 0, total=1))
         time.sleep(1.1)
     lines = said(capsys)
     assert 2 <= lines.count("0 of 1 results, 1 left, T: scoring core of a") <= 5
@@ -77,7 +77,7 @@ def test_a_run_that_breaks_off_ends_the_telling(
     shown = Display("lines")
     with pytest.raises(error), whole_run(shown, 3):
         raise error
-    assert shown.over.is_set()
+    assert shown.ended.is_set()
     assert said(capsys) == ["0 of 3 results, 3 left, T: 0 computed, 0 found"]
 
 
@@ -107,9 +107,9 @@ def test_hostile_names_steer_nothing(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("quiet, way", [(True, "nothing"), (False, "lines")])
-def test_quiet_says_nothing(capsys: Captured, quiet: bool, way: Way) -> None:  # noqa: FBT001
+def test_quiet_says_nothing(capsys: Captured, quiet: bool, way: DisplayMode) -> None:  # noqa: FBT001
     """--quiet silences both ways; else a stderr that is no terminal gets lines."""
-    assert way_to_show(quiet=quiet) == way
+    assert display_mode(quiet=quiet) == way
     told(Display("nothing"), "a")
     assert capsys.readouterr().err == ""
 
@@ -117,8 +117,8 @@ def test_quiet_says_nothing(capsys: Captured, quiet: bool, way: Way) -> None:  #
 def test_a_terminal_gets_the_moving_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless it is to be quiet."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert way_to_show() == "line"
-    assert way_to_show(quiet=True) == "nothing"
+    assert display_mode() == "line"
+    assert display_mode(quiet=True) == "nothing"
 
 
 def test_progress_from_python_begins_anew_with_each_run(capsys: Captured) -> None:

@@ -11,7 +11,8 @@ from saeval_tasks.core import Core
 from saeval import lab
 from saeval.activations import model_source
 from saeval.cli.app import app
-from saeval.cli.catalogue import describe, list_models
+from saeval.cli.catalogue import list_models
+from saeval.cli.descriptions import find_records
 from saeval.errors import ModelError, UsageError
 from saeval.lab import description
 from saeval.lab.worlds import WORLDS
@@ -83,7 +84,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("toy")
 def test_a_part_is_described_at_its_site() -> None:
     """Figures by site are the SAEs' site's, long tables their sums; seeds are only counted."""
-    (found,) = describe("lab/toy")
+    (found,) = find_records("lab/toy")
     assert found["what"] == "What toy/model is."
     assert found["licence"] == "Apache-2.0"
     assert found["figures"] == {"top1": 0.9877, "probe": 0.25}
@@ -102,21 +103,21 @@ def test_further_saes_are_counted_as_what_they_are(monkeypatch: pytest.MonkeyPat
     """Checkpoints are spoken of only where there are some."""
     rows = [_row(f"toy/topk-4{end}", l0=4.0) for end in ("", "-s1", "-s2")]
     monkeypatch.setattr(description, "read_rows", lambda: {row.name: row for row in rows})
-    assert describe("lab/toy")[0]["in all"] == "4.50 MB, with 2 SAEs of other seeds"
+    assert find_records("lab/toy")[0]["in all"] == "4.50 MB, with 2 SAEs of other seeds"
     rows.append(_row("toy/topk-4-at-25", l0=4.0))
-    assert describe("lab/toy")[0]["in all"].endswith("3 SAEs of other seeds and checkpoints")
+    assert find_records("lab/toy")[0]["in all"].endswith("3 SAEs of other seeds and checkpoints")
 
 
 def test_a_world_says_what_it_is() -> None:
     """Also one without SAEs is described by its parameters; the misspelled get the nearest."""
-    (found,) = describe("lab/synthetic/dense")
+    (found,) = find_records("lab/synthetic/dense")
     assert (found["about"], found["world"]["l0"]) == (WORLDS["dense"].about, 24.0)
     assert "SAEs" not in found
-    assert describe("lab://synthetic/rare@17")[0]["world"]["seed"] == 17
-    listed = [row["id"] for row in describe("lab/synthetic")[0]["worlds"]]
+    assert find_records("lab://synthetic/rare@17")[0]["world"]["seed"] == 17
+    listed = [row["id"] for row in find_records("lab/synthetic")[0]["worlds"]]
     assert listed == [f"lab/synthetic/{name}" for name in WORLDS]
     with pytest.raises(UsageError, match="'lab/synthetic/dense'"):
-        describe("lab/synthetic/dens")
+        find_records("lab/synthetic/dens")
 
 
 def test_a_world_is_listed_among_models(tmp_path: Path) -> None:
@@ -131,10 +132,10 @@ def test_a_world_is_listed_among_models(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("toy")
 def test_one_model_or_sae_is_described_in_full() -> None:
     """All sites and parts of a model; recipe and figures of an SAE; unknown names are refused."""
-    (model,) = describe("lab/toy/model")
+    (model,) = find_records("lab/toy/model")
     assert model["probe"] == {"layers.0": 0.5, "layers.1": 0.25}
     assert len(model["loss"]) == 7
-    (sae,) = describe("lab/toy/topk-16")
+    (sae,) = find_records("lab/toy/topk-16")
     assert sae["recipe"] == {"seed": 3}
     assert sae["figures"] == {"l0": 16.0, "fvu": 0.1235}
     done = CliRunner().invoke(app, ["describe", "lab/tyo"])
@@ -163,7 +164,7 @@ def test_an_entry_of_the_lab_has_its_figures(
     text = f"saes:\n  - {{id: mine/one, source: '{source}', site: layers.1}}\n"
     (tmp_path / "registry.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    (found,) = describe("mine/one")
+    (found,) = find_records("mine/one")
     assert (found["SAE"], found["site"]) == ("mine/one", "layers.1")
     assert found["recipe"]["tokens"] == 20_480_000
     assert len(found["gate"]) == 18

@@ -13,7 +13,7 @@ from saeval.errors import UsageError
 from saeval.results.results import Results
 from saeval.results.score import Labels, Result, Score
 from saeval.results.tables import View, check_columns, number, score_html, score_tables
-from saeval.results.tables.cells import counted, with_half
+from saeval.results.tables.cells import count_text, with_half
 from saeval.results.tables.names import short_names
 from saeval.results.tables.view import shares
 
@@ -117,7 +117,7 @@ def test_an_interval_is_never_shown_as_nothing() -> None:
 )
 def test_n_says_what_it_counts(n: int | None, unit: str | None, text: str) -> None:
     """In the plural, and of crossed or nested units how many there are of either."""
-    assert counted(n, unit) == text
+    assert count_text(n, unit) == text
 
 
 def test_one_sae_has_a_row_a_metric() -> None:
@@ -187,9 +187,9 @@ def test_short_names_can_be_made_whole_again() -> None:
     for _ in range(300):
         names = _random_names(draw, draw.randint(1, 30))
         short = short_names(names, draw.choice((16, 26, 40)))
-        assert len(set(short.shown.values())) == len(names)
+        assert len(set(short.short.values())) == len(names)
         legend = dict(line.split(": ", 1) for line in short.legend)
-        for name, shown in short.shown.items():
+        for name, shown in short.short.items():
             plain = " ".join(_safe(name).split())
             by_legend = legend.get(shown, legend.get(shown.split(" ")[0]))
             assert plain in (" ".join(f"{short.common}{shown}".split()), by_legend)

@@ -52,7 +52,10 @@ def test_one_batch_stands_for_all(gpt2: str, monkeypatch: pytest.MonkeyPatch) ->
 
     assert stopwatch.timed(work)[1] == pytest.approx(5.0 + groups)
     assert stopwatch.spent == pytest.approx(6.0)
-    assert (seen.asked, seen.shown) == (rows.attention.sum(), rows.attention[:2].sum())
+    assert (seen.total_tokens, seen.sample_tokens) == (
+        rows.attention.sum(),
+        rows.attention[:2].sum(),
+    )
     with pytest.raises(OutOfTime):
         stopwatch.timed(lambda: clock.__setitem__(0, 200.0) or stopwatch.check())
 

@@ -24,7 +24,7 @@ from saeval.results.reading import read_results
 from saeval.results.results import Results
 from saeval.results.score import COLUMNS
 from saeval.running.named_saes import find_saes
-from saeval.running.progress import Step
+from saeval.running.progress import ProgressStep
 from saeval.running.run import run_configuration
 from saeval.running.source_kinds import transformer
 
@@ -75,7 +75,7 @@ def test_a_rerun_loads_no_model_and_runs_no_task(
     first = saeval.evaluate(folder, Error(), model=str(gpt2))
     monkeypatch.setattr(transformer, "load_model", None)
     Error.scored.clear()
-    steps: list[Step] = []
+    steps: list[ProgressStep] = []
     again = saeval.evaluate(folder, Error(), model=str(gpt2), progress=steps.append)
     assert again.scores == first.scores
     assert not Error.scored
@@ -352,7 +352,7 @@ def test_an_interrupt_keeps_what_is_finished(
         saeval.evaluate(saes, Broken(at=1), model=str(gpt2))
     assert len(read_results("results")) == 1
     monkeypatch.setattr(Broken, "raises", None)
-    steps: list[Step] = []
+    steps: list[ProgressStep] = []
     saeval.evaluate(saes, Broken(at=1), model=str(gpt2), progress=steps.append)
     assert [s.what for s in steps if s.what in ("found", "computed")] == ["found", "computed"]
 
@@ -388,7 +388,7 @@ def test_an_sae_is_dropped_once_it_is_scored(gpt2: Path, tmp_path: Path) -> None
     alive: list[int] = []
     seen: list[weakref.ref[Any]] = []
 
-    def look(step: Step) -> None:
+    def look(step: ProgressStep) -> None:
         if Error.scored:
             seen.append(weakref.ref(Error.scored.pop()))
         if step.what == "score" and step.seconds is None and step.sae == "b":

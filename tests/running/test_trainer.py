@@ -15,7 +15,8 @@ import torch
 from click.testing import CliRunner, Result
 
 import saeval
-from saeval.cli.app import TRAIN, app
+from saeval.cli.app import app
+from saeval.cli.command_options import TRAIN_OPTIONS
 from saeval.errors import DataError, ResultError, UsageError
 from saeval.running.train import trainer
 from saeval.sae import content_hash, origin_of
@@ -281,6 +282,6 @@ def test_the_help_names_every_architecture() -> None:
     command = app.commands["train"]
     shown = next(option for option in command.params if option.name == "arch")
     text = str(getattr(shown, "help", ""))
-    assert len(TRAIN) == len(command.params) - 1, "--quiet is every command's"
+    assert len(TRAIN_OPTIONS) == len(command.params) - 1, "--quiet is every command's"
     named = re.sub(r"nulls:|\.", "", text).replace(";", ",").split(",")
     assert {name.strip() for name in named} == set(METHODS)

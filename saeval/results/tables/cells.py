@@ -12,15 +12,15 @@ _CROSSED = re.compile(r"(.+) (x|in) (.+) \((\d+ of )?(\d+) (?:x|in) (\d+)\)")
 # Such as `text x label (152 x 10)`, as saeval.evidence.counting writes it.
 ARROWS = {"higher": f"{NO_BREAK}↑", "lower": f"{NO_BREAK}↓"}
 ABSENT = "-"
-"""In the place of a figure that nobody asked for."""
+"""Stands in a cell whose figure is not among the scores."""
 DECIMALS = 4
-"""Decimals at most in a cell that has an interval, unless this would hide the interval."""
+"""Most decimals in a cell with an interval, unless this would hide the interval."""
 
 
 def number(value: float | None, stderr: float | None = None) -> str:
     """A value to two significant digits of its standard error; without one, to four of its own.
 
-    None gives the empty text.
+    None becomes the empty text.
     """
     if value is None:
         return ""
@@ -37,12 +37,12 @@ def _rounded(value: float, decimals: int) -> str:
 
 
 def brief(text: str) -> str:
-    """A number without the 0 before its point: `.482`."""
+    """A number without the 0 before its decimal point: `.482`."""
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def with_half(value: float, half: float) -> str:
-    """A value and the longer half of its interval, `.482 ±.011`, for tables of many.
+    """A value and the longer half of its interval, `.482 ±.011`, for tables of many scores.
 
     Two significant digits of the half, or one where two would take more than four decimals.
     """
@@ -58,28 +58,29 @@ def half_interval(score: Score) -> float | None:
     return max(score.ci_high - score.value, score.value - score.ci_low)
 
 
-def interval(score: Score) -> str:
-    """Both ends of the 95 % interval, `.471 to .493`; the empty text where there is none."""
+def interval_text(score: Score) -> str:
+    """Both ends of the 95 % interval, `.471 to .493`; empty if there is none."""
     if score.ci_low is None or score.ci_high is None:
         return f"±{brief(number(score.stderr, score.stderr))}" if score.stderr else ""
     low, high = (number(end, score.stderr) for end in (score.ci_low, score.ci_high))
     return f"{brief(low)} to {brief(high)}"
 
 
-def counted(n: int | None, unit: str | None) -> str:
-    """How many of what: `12 rows`, `152 texts x 10 labels`, `412 words in 24 letters`.
+def count_text(n: int | None, unit: str | None) -> str:
+    """Number and unit of n: `12 rows`, `152 texts x 10 labels`, `412 words in 24 letters`.
 
     Args:
-        n: Of a score.
-        unit: Its `unit_of_n`, whose numbers stand in brackets where units are crossed or nested.
+        n: The n of a score.
+        unit: Its `unit_of_n`, which has counts in brackets if units are crossed or nested.
     """
     if n is None:
         return ""
     crossed = _CROSSED.fullmatch(unit or "")
     if not crossed:
         return f"{n} {_plural(unit or '', n)}".strip()
-    first, between, second, some, a, b = crossed.groups()
-    return f"{some or ''}{a} {_plural(first, int(a))} {between} {b} {_plural(second, int(b))}"
+    noun_a, link, noun_b, filled, count_a, count_b = crossed.groups()
+    nouns_a = f"{filled or ''}{count_a} {_plural(noun_a, int(count_a))}"
+    return f"{nouns_a} {link} {count_b} {_plural(noun_b, int(count_b))}"
 
 
 def _plural(noun: str, count: int) -> str:
@@ -96,7 +97,7 @@ def metric_name(score: Score) -> str:
 
 
 def value_text(score: Score | None) -> str:
-    """The value alone; where there is none, why in a word."""
+    """The value alone; without a value, the reason in one word."""
     if score is None:
         return ABSENT
     if score.value is None:
@@ -105,7 +106,7 @@ def value_text(score: Score | None) -> str:
 
 
 def value_and_half(score: Score | None) -> str:
-    """The value and how far its interval reaches; where there is none, why in a word."""
+    """The value and half its interval; without a value, the reason in one word."""
     half = half_interval(score) if score else None
     if score is None or score.value is None or not half:
         return value_text(score)
@@ -113,12 +114,12 @@ def value_and_half(score: Score | None) -> str:
 
 
 def anchors_text(scores: Sequence[Score]) -> str:
-    """Floor and ceiling, `0 → 1`; where SAEs have their own, the range of them."""
-    floor, ceiling = (_common(scores, name) for name in ("floor", "ceiling"))
+    """Floor and ceiling, `0 → 1`; if they differ between SAEs, the range of each."""
+    floor, ceiling = (_range_text(scores, name) for name in ("floor", "ceiling"))
     return f"{floor} → {ceiling}".strip() if floor or ceiling else ""
 
 
-def _common(scores: Sequence[Score], name: Literal["floor", "ceiling"]) -> str:
+def _range_text(scores: Sequence[Score], name: Literal["floor", "ceiling"]) -> str:
     values = sorted({v for v in (getattr(score, name) for score in scores) if v is not None})
-    ends = dict.fromkeys(brief(number(value)) for value in values[:1] + values[-1:])
-    return " to ".join(ends)
+    texts = dict.fromkeys(brief(number(value)) for value in values[:1] + values[-1:])
+    return " to ".join(texts)

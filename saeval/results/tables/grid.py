@@ -1,4 +1,4 @@
-"""A table before it has a width: columns of cells, laid out for a terminal or for a notebook."""
+"""Tables of columns, laid out for a terminal of some width or for a notebook."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Literal
 from saeval.results.text import GAP, layout, longest_piece, width_of, wrapped
 
 HEAD = 16
-"""Columns up to which a head may be wider than its cells, to take no more than two lines."""
+"""Widest that a head may make a column, so that the head takes at most two lines."""
 SHORT = 8
-"""Columns that any head may take."""
+"""Width that any head may take."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Column:
     foot: tuple[str, ...]
     """Cells below the rule."""
     breaks: Literal["never", "at spaces", "anywhere"] = "never"
-    """Where its cells are broken rather than the table cut in two."""
+    """Where its cells may be broken, before the table is cut in two."""
 
     @property
     def natural(self) -> int:
-        """Width that breaks no cell, and a head into two lines at most if that can be."""
+        """Width that breaks no cell, and the head into at most two lines if possible."""
         cells = max(map(width_of, [*self.cells, *self.foot]), default=0)
         least = max(cells, SHORT, min(longest_piece(self.head), HEAD))
         sizes = range(least, max(least, HEAD) + 1)
@@ -35,7 +35,7 @@ class Column:
 
     @property
     def least(self) -> int:
-        """Width below which it does not go unless the terminal is too narrow for anything else."""
+        """Narrowest width; only a terminal too narrow for all columns makes it narrower."""
         if self.breaks == "never":
             return self.natural
         words = [word for text in (*self.cells, *self.foot) for word in text.split(" ")]
@@ -48,68 +48,68 @@ class Grid:
     """A titled table."""
 
     title: str
-    left: tuple[Column, ...]
-    """Columns that say what a row is; they are repeated where a table is cut in two."""
+    label_columns: tuple[Column, ...]
+    """Columns that name the rows; they are repeated if the table is cut in two."""
     columns: tuple[Column, ...]
     """Columns of figures."""
 
 
 def natural_width(grid: Grid) -> int:
-    """Columns of a terminal that it takes as one table, nothing broken."""
-    return _total([column.natural for column in (*grid.left, *grid.columns)])
+    """Width of the grid as one table with no cell broken."""
+    return _total_width([column.natural for column in (*grid.label_columns, *grid.columns)])
 
 
 def grid_text(grid: Grid, width: int) -> str:
-    """A title and one table, or several below each other where the width does not hold them."""
-    left, sizes = _sizes(grid, width)
-    used = sum(left) + GAP * len(left)
+    """A title and one table, or several below each other if one is too wide."""
+    label_widths, sizes = _sizes(grid, width)
+    label_width = sum(label_widths) + GAP * len(label_widths)
     tables = [
         _table(
-            [*grid.left, *(grid.columns[number] for number in numbers)],
-            [*left, *(sizes[number] for number in numbers)],
-            len(left),
+            [*grid.label_columns, *(grid.columns[number] for number in numbers)],
+            [*label_widths, *(sizes[number] for number in numbers)],
+            len(label_widths),
         )
-        for numbers in _packed(sizes, width - used)
+        for numbers in _pack_columns(sizes, width - label_width)
     ]
     return "\n".join([*wrapped(grid.title, width, hanging=2), "\n\n".join(tables)])
 
 
 def _sizes(grid: Grid, width: int) -> tuple[list[int], list[int]]:
-    """Widths of the left columns and of the others.
+    """Widths of the label columns and of the others.
 
-    Where not all fit, columns that fold are made narrower; where that is not enough, the table
-    will be cut in two, and the left columns take what they need.
+    If not all fit, breakable columns are made narrower. If that is not enough, the table will be
+    cut in two, and the label columns get their natural widths as far as there is room.
     """
-    cut, columns = len(grid.left), (*grid.left, *grid.columns)
+    cut, columns = len(grid.label_columns), (*grid.label_columns, *grid.columns)
     sizes = [column.least for column in columns]
-    if _total(sizes) > width:
+    if _total_width(sizes) > width:
         most = max((width - GAP * cut) // (cut + 1), 2)
-        left = [min(column.natural, most) for column in grid.left]
-        room = max(width - sum(left) - GAP * cut, 2)
-        return left, [min(column.natural, room) for column in grid.columns]
+        label_widths = [min(column.natural, most) for column in grid.label_columns]
+        room = max(width - sum(label_widths) - GAP * cut, 2)
+        return label_widths, [min(column.natural, room) for column in grid.columns]
     for number, column in enumerate(columns):
-        sizes[number] = min(column.natural, sizes[number] + width - _total(sizes))
+        sizes[number] = min(column.natural, sizes[number] + width - _total_width(sizes))
     return sizes[:cut], sizes[cut:]
 
 
-def _total(sizes: Sequence[int]) -> int:
+def _total_width(sizes: Sequence[int]) -> int:
     return sum(sizes) + GAP * (len(sizes) - 1)
 
 
-def _packed(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Numbers of the columns of each table, as many as fit beside each other."""
+def _pack_columns(sizes: Sequence[int], room: int) -> list[list[int]]:
+    """Column numbers of each table: as many columns per table as fit."""
     groups: list[list[int]] = [[]]
-    used = 0
+    used_width = 0
     for number, size in enumerate(sizes):
-        if groups[-1] and used + size + GAP > room + GAP:
+        if groups[-1] and used_width + size + GAP > room + GAP:
             groups.append([])
-            used = 0
+            used_width = 0
         groups[-1].append(number)
-        used += size + GAP
+        used_width += size + GAP
     return groups
 
 
-def _table(columns: Sequence[Column], widths: Sequence[int], left: int) -> str:
+def _table(columns: Sequence[Column], widths: Sequence[int], label_count: int) -> str:
     sized = list(zip(columns, widths, strict=True))
 
     def folded(texts: Sequence[str], width: int) -> list[str]:
@@ -119,13 +119,15 @@ def _table(columns: Sequence[Column], widths: Sequence[int], left: int) -> str:
         [folded([column.head], width)[0] for column, width in sized],
         list(zip(*(folded(column.cells, width) for column, width in sized), strict=True)),
         foot=list(zip(*(folded(column.foot, width) for column, width in sized), strict=True)),
-        right=[n for n, column in enumerate(columns) if n >= left and column.breaks == "never"],
+        right=[
+            n for n, column in enumerate(columns) if n >= label_count and column.breaks == "never"
+        ],
     )
 
 
 def grid_html(grid: Grid) -> str:
-    """The same for a notebook; every text is escaped."""
-    columns = (*grid.left, *grid.columns)
+    """The grid as HTML for a notebook; every text is escaped."""
+    columns = (*grid.label_columns, *grid.columns)
     head = "".join(f"<th>{escape(column.head)}</th>" for column in columns)
     rows = [
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"

@@ -1,4 +1,4 @@
-"""Short names of SAEs that still tell them apart, and what makes them whole again."""
+"""Short names of SAEs that are still distinct, and a legend with the full names."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,58 +6,58 @@ from dataclasses import dataclass
 from saeval.results.text import one_line, shortened, width_of
 
 NULL = " (null)"
-"""Stands behind the name of an SAE that is there to be beaten."""
+"""Marks an SAE that is a null: a baseline that real SAEs should beat."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names as a table shows them."""
+    """Names in the form that a table shows."""
 
-    shown: Mapping[str, str]
-    """Short names, safe to print, by whole ones."""
+    short: Mapping[str, str]
+    """Full name -> short name, safe to print."""
     common: str
-    """What all whole names begin with, safe to print, and no short one; empty: nothing."""
+    """Common beginning of all full names that the short ones omit, safe to print; may be empty."""
     legend: tuple[str, ...]
-    """Lines with the whole names of those that were shortened otherwise."""
+    """Lines with the full names of SAEs whose names were shortened in another way."""
 
 
 def short_names(names: Sequence[str], width: int, nulls: Collection[str] = ()) -> Names:
     """Names without the folders that all share, each in at most `width` columns.
 
-    Of absolute paths the ends stay, no longer than it takes to tell them apart: half an absolute
-    path would be another path. A name that is still too long, or looks like another once it is
-    safe to print, loses its middle and gets a number, under which the legend has it whole.
+    An absolute path keeps only its end, as much as makes it distinct. A name that is still too
+    long, or equals another once it is safe to print, loses its middle and gets a number, under
+    which the legend has it in full.
 
     Args:
-        names: Whole names, each once.
+        names: Full names, each once.
         width: Columns, at least 16.
-        nulls: Those that are marked as nulls, within that width.
+        nulls: Names to be marked as nulls; the mark counts towards the width.
     """
-    ends = _ends(names)
-    texts = [one_line(end) for end in ends.values()]
-    shown, whole = {}, []
-    for name, text in zip(ends, texts, strict=True):
+    shortened_paths = _shorten_paths(names)
+    texts = [one_line(end) for end in shortened_paths.values()]
+    short, numbered = {}, []
+    for name, text in zip(shortened_paths, texts, strict=True):
         suffix = NULL if name in nulls else ""
         if width_of(text + suffix) > width or texts.count(text) > 1:
-            whole.append(f"{len(whole) + 1}: {one_line(name)}")
-            mark = f"{len(whole)} "
-            shown[name] = mark + shortened(text, width - len(mark + suffix)) + suffix
+            numbered.append(f"{len(numbered) + 1}: {one_line(name)}")
+            mark = f"{len(numbered)} "
+            short[name] = mark + shortened(text, width - len(mark + suffix)) + suffix
         else:
-            shown[name] = text + suffix
-    common, others = _left_out(ends)
-    return Names(shown, common, (*others, *whole))
+            short[name] = text + suffix
+    common, cut_names = _common_start(shortened_paths)
+    return Names(short, common, (*cut_names, *numbered))
 
 
-def _ends(names: Sequence[str]) -> dict[str, str]:
+def _shorten_paths(names: Sequence[str]) -> dict[str, str]:
     split = [name.split("/") for name in names]
     least = min(map(len, split), default=1)
     if len(names) == 1:
         return {name: name for name in names}
     if all(name.startswith("/") for name in names):
-        for kept in range(1, least - 1):
-            ends = ["/".join(parts[-kept:]) for parts in split]
-            if len(set(ends)) == len(names):
-                return dict(zip(names, ends, strict=True))
+        for count in range(1, least - 1):
+            tails = ["/".join(parts[-count:]) for parts in split]
+            if len(set(tails)) == len(names):
+                return dict(zip(names, tails, strict=True))
         return {name: name for name in names}
     shared = 0
     while shared + 1 < least and len({parts[shared] for parts in split}) == 1:
@@ -65,10 +65,10 @@ def _ends(names: Sequence[str]) -> dict[str, str]:
     return {name: "/".join(parts[shared:]) for name, parts in zip(names, split, strict=True)}
 
 
-def _left_out(ends: Mapping[str, str]) -> tuple[str, list[str]]:
-    """What all names begin with, or, where that differs, those that were cut whole."""
-    cut = {name: end for name, end in ends.items() if end != name}
-    before = {name.removesuffix(end) for name, end in cut.items()}
-    if len(before) == 1 and len(cut) == len(ends):
-        return one_line(before.pop()), []
+def _common_start(tails: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The beginning cut from all names; if it differs, a legend line per cut name instead."""
+    cut = {name: end for name, end in tails.items() if end != name}
+    prefixes = {name.removesuffix(end) for name, end in cut.items()}
+    if len(prefixes) == 1 and len(cut) == len(tails):
+        return one_line(prefixes.pop()), []
     return "", [f"{one_line(end)}: {one_line(name)}" for name, end in cut.items()]

@@ -1,18 +1,18 @@
-"""What stands below a table: what its numbers mean, and what is not in it, and why."""
+"""The notes below a table: what its numbers mean, what it leaves out, and why."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from saeval.results.score import Score
-from saeval.results.tables.cells import counted
+from saeval.results.tables.cells import count_text
 from saeval.results.text import one_line
 from saeval.results.training_seeds import SeedSpread
 
-NAMED = 3
-"""Names that a line lists before it only counts."""
+MOST_NAMES = 3
+"""Most names that a line lists; of more it gives the number."""
 
 
 def interval_note(scores: Sequence[Score]) -> list[str]:
-    """What ± means, and over how many units of what."""
+    """The meaning of ±, and over how many units."""
     with_ends = [score for score in scores if score.ci_low is not None]
     if not with_ends:
         return []
@@ -20,18 +20,18 @@ def interval_note(scores: Sequence[Score]) -> list[str]:
     return [f"± reaches the farther end of the 95 % interval, over {over}."]
 
 
-def _units_behind(alike: Sequence[Score]) -> str:
-    """`1024 rows`, or `900 to 1024 rows` where SAEs differ."""
-    ordered = sorted((score for score in alike if score.n is not None), key=lambda s: s.n or 0)
+def _units_behind(scores: Sequence[Score]) -> str:
+    """`1024 rows`, or `900 to 1024 rows` if the SAEs differ."""
+    ordered = sorted((score for score in scores if score.n is not None), key=lambda s: s.n or 0)
     if not ordered:
         return "units that were not counted"
     low, high = ordered[0], ordered[-1]
-    most = one_line(counted(high.n, high.unit_of_n))
+    most = one_line(count_text(high.n, high.unit_of_n))
     return most if low.n == high.n else f"{low.n} to {most}"
 
 
 def seeds_note(spreads: Sequence[SeedSpread]) -> list[str]:
-    """What mean and SD are of, and that ± is something else."""
+    """What mean and SD are taken over, and that ± is something else."""
     sets = {spread.set: spread.n for spread in spreads}
     return [
         one_line(
@@ -43,26 +43,32 @@ def seeds_note(spreads: Sequence[SeedSpread]) -> list[str]:
 
 
 def units_note(scores: Sequence[Score]) -> list[str]:
-    """In which unit each metric is."""
+    """The unit of each metric."""
     measured = [score for score in scores if score.unit]
     if not measured:
         return []
-    return [f"Units: {_grouped(measured, lambda alike: alike[0].unit or '')}."]
+    return [f"Units: {_grouped(measured, lambda group: group[0].unit or '')}."]
 
 
 def _grouped(scores: Sequence[Score], say: Callable[[Sequence[Score]], str]) -> str:
-    """`128 rows (ce_loss_score), else 1024 rows`: of which metrics what is said."""
+    """`128 rows (ce_loss_score), else 1024 rows`: texts of metrics, each with its metrics.
+
+    `say` gives the text of a metric's scores. The most frequent text stands last, after "else".
+    """
     metrics: dict[tuple[str, str | None], list[Score]] = {}
     for score in scores:
         metrics.setdefault((score.task, score.metric), []).append(score)
     groups: dict[str, list[str]] = {}
-    for (_, metric), alike in metrics.items():
-        groups.setdefault(say(alike), []).append(str(metric))
-    *few, (most, others) = sorted(groups.items(), key=lambda group: len(group[1]))
-    if not few:
-        return one_line(most)
-    last = f"else {most}" if len(others) > 1 else f"{most} ({others[0]})"
-    return one_line(", ".join([*(f"{said} ({', '.join(names)})" for said, names in few), last]))
+    for (_, metric), group in metrics.items():
+        groups.setdefault(say(group), []).append(str(metric))
+    *exceptions, (usual, metrics_of_usual) = sorted(groups.items(), key=lambda item: len(item[1]))
+    if not exceptions:
+        return one_line(usual)
+    is_single = len(metrics_of_usual) == 1
+    end = f"{usual} ({metrics_of_usual[0]})" if is_single else f"else {usual}"
+    return one_line(
+        ", ".join([*(f"{text} ({', '.join(names)})" for text, names in exceptions), end])
+    )
 
 
 def no_interval_note(scores: Sequence[Score]) -> list[str]:
@@ -78,10 +84,10 @@ def no_interval_note(scores: Sequence[Score]) -> list[str]:
 
 
 def not_scored_notes(scores: Sequence[Score], names: Mapping[str, str]) -> list[str]:
-    """What has no value, and why: equal reasons once, with what they are about.
+    """Scores without a value: each reason once, with the figures and SAEs that it is about.
 
     Args:
-        scores: Rows; those that were scored are passed over.
+        scores: All scores; those with a value are passed over.
         names: Short names of SAEs and sets.
     """
     reasons: dict[tuple[str, str], dict[str, list[str]]] = {}
@@ -89,49 +95,49 @@ def not_scored_notes(scores: Sequence[Score], names: Mapping[str, str]) -> list[
         if score.status != "scored":
             about = reasons.setdefault((score.status, str(score.reason)), {})
             label = names.get(score.sae or score.set or "", "")
-            about.setdefault(label, []).append(_what(score))
+            about.setdefault(label, []).append(_figure_name(score))
     lines = []
     for (status, reason), about in reasons.items():
-        alike: dict[str, list[str]] = {}
-        for label, what in about.items():
-            alike.setdefault(_listed(what), []).append(label)
+        labels_by_figures: dict[str, list[str]] = {}
+        for label, figures in about.items():
+            labels_by_figures.setdefault(_join_figures(figures), []).append(label)
         subjects = "; ".join(
-            f"{what} of {_counted_names(labels)}" if any(labels) and len(names) > 1 else what
-            for what, labels in alike.items()
+            f"{figures} of {_join_labels(labels)}" if any(labels) and len(names) > 1 else figures
+            for figures, labels in labels_by_figures.items()
         )
         lines.append(one_line(f"{status.replace('_', ' ')}: {subjects}: {reason}"))
     return lines
 
 
-def _what(score: Score) -> str:
+def _figure_name(score: Score) -> str:
     return " ".join(filter(None, (score.metric, score.part))) or score.task
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_figures(names: Iterable[str]) -> str:
     distinct = list(dict.fromkeys(names))
-    if len(distinct) <= NAMED:
+    if len(distinct) <= MOST_NAMES:
         return ", ".join(distinct)
-    return f"{len(distinct)} figures ({', '.join(distinct[: NAMED - 1])} ...)"
+    return f"{len(distinct)} figures ({', '.join(distinct[: MOST_NAMES - 1])} ...)"
 
 
-def _counted_names(labels: Sequence[str]) -> str:
+def _join_labels(labels: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(labels))
-    if len(distinct) <= NAMED:
+    if len(distinct) <= MOST_NAMES:
         return ", ".join(distinct)
-    named = ", ".join(distinct[: NAMED - 1])
-    return f"{len(distinct)} SAEs ({named} and {len(distinct) - NAMED + 1} more)"
+    first_names = ", ".join(distinct[: MOST_NAMES - 1])
+    return f"{len(distinct)} SAEs ({first_names} and {len(distinct) - MOST_NAMES + 1} more)"
 
 
-def hidden_note(scores: Sequence[Score], shown: Sequence[Score], how: str) -> list[str]:
-    """How much is not in the tables, and how to see it."""
+def hidden_note(scores: Sequence[Score], shown_scores: Sequence[Score], how: str) -> list[str]:
+    """How many figures are not in the tables, and how to see them."""
     scored = [score for score in scores if score.status == "scored"]
     metrics = {(score.task, score.metric) for score in scored}
-    there = {(score.task, score.metric) for score in shown}
+    shown_metrics = {(score.task, score.metric) for score in shown_scores}
     parts = {(s.task, s.metric, s.part) for s in scored if s.part is not None}
-    parts -= {(s.task, s.metric, s.part) for s in shown}
-    said = []
-    if metrics - there:
-        said.append(f"{len(metrics - there)} metrics")
+    parts -= {(s.task, s.metric, s.part) for s in shown_scores}
+    counts = []
+    if metrics - shown_metrics:
+        counts.append(f"{len(metrics - shown_metrics)} metrics")
     if parts:
-        said.append(f"{len(parts)} figures of parts")
-    return [f"Not shown ({how}): {', '.join(said)}."] if said else []
+        counts.append(f"{len(parts)} figures of parts")
+    return [f"Not shown ({how}): {', '.join(counts)}."] if counts else []

@@ -1,37 +1,37 @@
-"""The table of one SAE on one task: a row a figure, with all that belongs to it."""
+"""The table of one SAE on one task: one row per figure, with interval, n, anchors and unit."""
 
 from dataclasses import replace
 
 from saeval.results.tables.cells import (
     brief,
-    counted,
-    interval,
+    count_text,
+    interval_text,
     metric_name,
     number,
     value_text,
 )
 from saeval.results.tables.grid import Column, Grid
 from saeval.results.tables.names import NULL
-from saeval.results.tables.view import Task, View
+from saeval.results.tables.view import TaskScores, View
 from saeval.results.text import NO_BREAK, one_line
 
 UNIT = "unit"
 
 
-def one_sae(task: Task, view: View) -> Grid:
+def one_sae(task: TaskScores, view: View) -> Grid:
     """Value, interval, n, floor, ceiling and unit."""
     label, seed = task.rows[0]
-    by_figure = {(score.metric, score.part): score for score in task.shown}
+    by_figure = {(score.metric, score.part): score for score in task.shown_scores}
     rows = [by_figure[figure] for figure in task.figures]
-    left = [Column("metric", tuple(map(metric_name, rows)), (), breaks="anywhere")]
+    labels = [Column("metric", tuple(map(metric_name, rows)), (), breaks="anywhere")]
     if any(score.part is not None for score in rows):
-        left.append(
+        labels.append(
             Column("part", tuple(one_line(s.part or "") for s in rows), (), breaks="anywhere")
         )
     texts = {
         "value": [value_text(score) for score in rows],
-        "95 % interval".replace(" ", NO_BREAK): [interval(score) for score in rows],
-        "n": [one_line(counted(score.n, score.unit_of_n)) for score in rows],
+        "95 % interval".replace(" ", NO_BREAK): [interval_text(score) for score in rows],
+        "n": [one_line(count_text(score.n, score.unit_of_n)) for score in rows],
         "floor": [brief(number(score.floor)) for score in rows],
         "ceiling": [brief(number(score.ceiling)) for score in rows],
         UNIT: [one_line(score.unit or "") for score in rows],
@@ -42,14 +42,14 @@ def one_sae(task: Task, view: View) -> Grid:
         if any(cells)
     ]
     name = one_line(label) + NULL * (label in view.nulls)
-    return Grid(f"{task.title} · {name} · seed {seed}", tuple(left), tuple(columns))
+    return Grid(f"{task.title} · {name} · seed {seed}", tuple(labels), tuple(columns))
 
 
 def has_unit(grid: Grid) -> bool:
-    """Whether it says the unit of each figure."""
+    """Whether the table has the column of units."""
     return any(column.head == UNIT for column in grid.columns)
 
 
 def without_unit(grid: Grid) -> Grid:
-    """The same without the units, for a narrow terminal; a note has them then."""
+    """The table without units, for a narrow terminal. A note lists them instead."""
     return replace(grid, columns=tuple(c for c in grid.columns if c.head != UNIT))

@@ -1,4 +1,4 @@
-"""All that is said of some scores: their tables, and below these what explains them."""
+"""The page of some scores: their tables, and the notes that explain them below."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -16,81 +16,85 @@ from saeval.results.tables.notes import (
 )
 from saeval.results.tables.one_sae import has_unit, one_sae, without_unit
 from saeval.results.tables.several_saes import several_saes
-from saeval.results.tables.view import Task, View, label_of, tasks_of
+from saeval.results.tables.view import TaskScores, View, label_of, tasks_of
 from saeval.results.text import wrapped
 from saeval.results.training_seeds import over_training_seeds
 
 NAME_SHARE = 3
-"""Names of SAEs take at most so many columns of the width, divided by this."""
+"""A name of an SAE takes at most the width divided by this."""
 SHORTEST_NAME = 16
 PAGE = 160
-"""Columns that a notebook's page is taken to have."""
+"""Assumed width of a page in a notebook, in columns."""
 ALL = View()
 
 
 def score_tables(scores: Iterable[Score], view: View = ALL, *, width: int = 80) -> str:
-    """Tables and what explains them, no line wider than `width`.
+    """Tables and notes as text, no line wider than `width`.
 
     Args:
         scores: In the order of the request.
-        view: What of them to show.
+        view: What to show of the scores.
         width: Columns of the terminal, at least 40.
     """
-    grids, notes = _page(list(scores), view, width)
+    grids, notes = _tables_and_notes(list(scores), view, width)
     lines = [line for note in notes for line in wrapped(note, width, hanging=4)]
     return "\n\n".join([*(grid_text(grid, width) for grid in grids), "\n".join(lines)]).strip("\n")
 
 
 def score_html(scores: Iterable[Score], view: View = ALL) -> str:
-    """The same for a notebook; every text is escaped."""
-    grids, notes = _page(list(scores), view, PAGE)
-    said = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<div>{''.join(map(grid_html, grids))}{said}</div>"
+    """Tables and notes as HTML for a notebook; every text is escaped."""
+    grids, notes = _tables_and_notes(list(scores), view, PAGE)
+    paragraphs = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<div>{''.join(map(grid_html, grids))}{paragraphs}</div>"
 
 
-def _page(scores: Sequence[Score], view: View, width: int) -> tuple[list[Grid], list[str]]:
-    """Tables, and the lines below them."""
+def _tables_and_notes(
+    scores: Sequence[Score], view: View, width: int
+) -> tuple[list[Grid], list[str]]:
+    """The tables, and the notes below them."""
     tasks = tasks_of(scores, view)
     labels = list(dict.fromkeys(map(label_of, scores)))
     names = short_names(labels, max(width // NAME_SHARE, SHORTEST_NAME), view.nulls)
-    together = _together(tasks, view, names, width)
-    grids = [together] if together else [_grid(t, view, names) for t in tasks if t.figures]
+    together = _joint_table(tasks, view, names, width)
+    grids = [together] if together else [_task_table(t, view, names) for t in tasks if t.figures]
     if any(natural_width(grid) > width for grid in grids):
         grids = [without_unit(grid) for grid in grids]
     legend = names.legend if any(len(task.rows) > 1 for task in tasks) else ()
-    return grids, [*legend, *_notes(tasks, scores, view, names.shown, grids)]
+    return grids, [*legend, *_notes(tasks, scores, view, names.short, grids)]
 
 
-def _together(tasks: Sequence[Task], view: View, names: Names, width: int) -> Grid | None:
-    """All tasks in one table, if they have the same rows and it fits."""
+def _joint_table(tasks: Sequence[TaskScores], view: View, names: Names, width: int) -> Grid | None:
+    """All tasks in one table, if they have the same rows and the table fits."""
     if len(tasks) < 2 or len({task.rows for task in tasks}) > 1 or len(tasks[0].rows) < 2:
         return None
     together = several_saes(tasks, view, names)
     return together if natural_width(together) <= width else None
 
 
-def _grid(task: Task, view: View, names: Names) -> Grid:
+def _task_table(task: TaskScores, view: View, names: Names) -> Grid:
     return one_sae(task, view) if len(task.rows) == 1 else several_saes([task], view, names)
 
 
 def _notes(
-    tasks: Sequence[Task],
+    tasks: Sequence[TaskScores],
     scores: Sequence[Score],
     view: View,
     names: Mapping[str, str],
     grids: Sequence[Grid],
 ) -> list[str]:
-    """What the numbers mean; what is not there, and why; how to see more."""
-    shown = [score for task in tasks for score in task.shown]
-    there = set(shown)
-    scored = [score for score in shown if score.status == "scored"]
-    side_by_side = [s for task in tasks if len(task.rows) > 1 for s in task.shown]
-    missing = [s for s in scores if s.metric is None or s.status == "failed" or s in there]
+    """Notes on what the numbers mean, what is missing and why, and how to see more."""
+    shown_scores = [score for task in tasks for score in task.shown_scores]
+    shown_set = set(shown_scores)
+    scored = [score for score in shown_scores if score.status == "scored"]
+    side_by_side = [s for task in tasks if len(task.rows) > 1 for s in task.shown_scores]
+    without_value = [
+        s for s in scores if s.metric is None or s.status == "failed" or s in shown_set
+    ]
     return [
         *interval_note(side_by_side),
         *seeds_note(over_training_seeds(side_by_side, view.seed_sets)),
         *([] if all(map(has_unit, grids)) else units_note(scored)),
         *no_interval_note(scored),
-        *not_scored_notes(missing, names),
+        *not_scored_notes(without_value, names),
         *hidden_note(scores, scored, view.how),
     ]

@@ -1,4 +1,4 @@
-"""The table of several SAEs: a row an SAE, a column a figure; below, what they are held against."""
+"""The table of several SAEs: one row per SAE, one column per figure, and anchors below."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from saeval.results.score import Score
 from saeval.results.tables.cells import anchors_text, brief, metric_name, number, value_and_half
 from saeval.results.tables.grid import Column, Grid
 from saeval.results.tables.names import Names
-from saeval.results.tables.view import Figure, Task, View, label_of
+from saeval.results.tables.view import Figure, TaskScores, View, label_of
 from saeval.results.text import one_line, shortened
 from saeval.results.training_seeds import SeedSpread, over_training_seeds
 
 ANCHORS = "floor → ceiling"
 SET_NAME = 16
-"""Columns of a set's name, where several sets stand in one table."""
+"""Width of a set's name, if several sets are in one table."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """What one row is about."""
+class TableRow:
+    """The subject of one row."""
 
     label: str
     """An SAE or a set."""
     seed: int
     part: str | None
-    """None for all of the data, or where the columns name the part."""
+    """None for all data, or if the columns name the part."""
 
 
 @dataclass(frozen=True)
@@ -35,79 +35,83 @@ class SpreadRow:
     set: str
     seed: int
     part: str | None
-    what: Literal["mean", "SD"]
+    statistic: Literal["mean", "SD"]
     count: int
     """Training seeds."""
 
 
-def several_saes(tasks: Sequence[Task], view: View, names: Names) -> Grid:
-    """One table of all the tasks, which have the same rows."""
+def several_saes(tasks: Sequence[TaskScores], view: View, names: Names) -> Grid:
+    """One table of all tasks; they must have the same rows."""
     rows = _rows(tasks, view)
-    shown = [score for task in tasks for score in task.shown]
-    spreads = over_training_seeds(shown, view.seed_sets)
-    below = list(_spread_rows(spreads))
-    anchors = [ANCHORS] if any(map(anchors_text, [[score] for score in shown])) else []
+    shown_scores = [score for task in tasks for score in task.shown_scores]
+    spreads = over_training_seeds(shown_scores, view.seed_sets)
+    spread_rows = list(_spread_rows(spreads))
+    anchors = [ANCHORS] if any(map(anchors_text, [[score] for score in shown_scores])) else []
     columns = []
     for task in tasks:
-        for figure in _figures(task, view):
+        for figure in _column_figures(task, view):
             scores = _scores(task, figure, rows)
             foot = [
-                *(_spread_text(spreads, task, figure, row) for row in below),
+                *(_spread_text(spreads, task, figure, row) for row in spread_rows),
                 *([anchors_text([s for s in scores if s])] if anchors else []),
             ]
             head = _head(task, figure, scores, len(tasks) > 1)
             columns.append(Column(head, tuple(map(value_and_half, scores)), tuple(foot)))
-    left = _left(rows, below, anchors, names.shown, view)
-    return Grid(_title(tasks, rows, names.common), left, tuple(columns))
+    labels = _label_columns(rows, spread_rows, anchors, names.short, view)
+    return Grid(_title(tasks, rows, names.common), labels, tuple(columns))
 
 
-def _rows(tasks: Sequence[Task], view: View) -> list[Row]:
+def _rows(tasks: Sequence[TaskScores], view: View) -> list[TableRow]:
     if not view.parts:
-        return [Row(label, seed, None) for label, seed in tasks[0].rows]
-    there = {(label_of(score), score.seed, score.part) for task in tasks for score in task.shown}
-    there |= {(label_of(s), s.seed, None) for task in tasks for s in task.scores if not s.metric}
+        return [TableRow(label, seed, None) for label, seed in tasks[0].rows]
+    scored_rows = {
+        (label_of(score), score.seed, score.part) for task in tasks for score in task.shown_scores
+    }
+    scored_rows |= {
+        (label_of(s), s.seed, None) for task in tasks for s in task.scores if not s.metric
+    }
     parts = dict.fromkeys(part for task in tasks for _, part in task.figures)
     return [
-        Row(label, seed, part)
+        TableRow(label, seed, part)
         for label, seed in tasks[0].rows
         for part in parts
-        if (label, seed, part) in there
+        if (label, seed, part) in scored_rows
     ]
 
 
-def _figures(task: Task, view: View) -> list[Figure]:
-    """What the columns are about: with a row a part, metrics alone."""
+def _column_figures(task: TaskScores, view: View) -> list[Figure]:
+    """The figure of each column. If every part has a row, columns name metrics alone."""
     if view.parts:
         return [(metric, None) for metric in dict.fromkeys(name for name, _ in task.figures)]
     return list(task.figures)
 
 
-def _scores(task: Task, figure: Figure, rows: Sequence[Row]) -> list[Score | None]:
-    """The score of each row; the one that speaks for the whole task, where that was not scored."""
+def _scores(task: TaskScores, figure: Figure, rows: Sequence[TableRow]) -> list[Score | None]:
+    """The score of each row. A task that was not scored has one score without a metric instead."""
     metric, part = figure
     of_metric = {(label_of(s), s.seed, s.part): s for s in task.scores if s.metric == metric}
-    whole = {(label_of(s), s.seed): s for s in task.scores if s.metric is None}
+    task_scores = {(label_of(s), s.seed): s for s in task.scores if s.metric is None}
     return [
         of_metric.get((row.label, row.seed, part if part is not None else row.part))
-        or whole.get((row.label, row.seed))
+        or task_scores.get((row.label, row.seed))
         for row in rows
     ]
 
 
 def _head(
-    task: Task,
+    task: TaskScores,
     figure: Figure,
     scores: Sequence[Score | None],
     with_task: bool,  # noqa: FBT001
 ) -> str:
     metric, part = figure
-    there = next((score for score in scores if score and score.metric), None)
+    example = next((score for score in scores if score and score.metric), None)
     words = [one_line(task.name)] if with_task else []
-    words.append(metric_name(there) if there else one_line(metric))
+    words.append(metric_name(example) if example else one_line(metric))
     return " ".join([*words, *([one_line(part)] if part is not None else [])])
 
 
-def _title(tasks: Sequence[Task], rows: Sequence[Row], common: str) -> str:
+def _title(tasks: Sequence[TaskScores], rows: Sequence[TableRow], common: str) -> str:
     seeds, labels = {row.seed for row in rows}, {row.label for row in rows}
     words = [", ".join(task.title for task in tasks)]
     words += [f"seed {rows[0].seed}"] if len(seeds) == 1 else []
@@ -115,30 +119,32 @@ def _title(tasks: Sequence[Task], rows: Sequence[Row], common: str) -> str:
     return " · ".join(words)
 
 
-def _left(
-    rows: Sequence[Row],
-    below: Sequence[SpreadRow],
+def _label_columns(
+    rows: Sequence[TableRow],
+    spread_rows: Sequence[SpreadRow],
     anchors: Sequence[str],
     names: Mapping[str, str],
     view: View,
 ) -> tuple[Column, ...]:
-    sets = {row.set for row in below}
+    sets = {row.set for row in spread_rows}
     saes = [names[row.label] for row in rows]
-    foot = [*(_spread_name(row, len(sets)) for row in below), *anchors]
+    foot = [*(_spread_name(row, len(sets)) for row in spread_rows), *anchors]
     columns = [Column("SAE", tuple(saes), tuple(foot))]
-    rest = [""] * len(anchors)
+    blanks = [""] * len(anchors)
     if len({row.seed for row in rows}) > 1:
         seeds = [str(row.seed) for row in rows]
-        columns.append(Column("seed", tuple(seeds), (*(str(row.seed) for row in below), *rest)))
+        columns.append(
+            Column("seed", tuple(seeds), (*(str(row.seed) for row in spread_rows), *blanks))
+        )
     if view.parts:
         parts = [one_line(row.part or "all") for row in rows]
-        of_spreads = [one_line(row.part or "all") for row in below]
-        columns.append(Column("part", tuple(parts), (*of_spreads, *rest), breaks="anywhere"))
+        of_spreads = [one_line(row.part or "all") for row in spread_rows]
+        columns.append(Column("part", tuple(parts), (*of_spreads, *blanks), breaks="anywhere"))
     return tuple(columns)
 
 
 def _spread_rows(spreads: Sequence[SeedSpread]) -> Iterator[SpreadRow]:
-    """Two rows a set, seed and part."""
+    """Two rows per set, seed and part: mean and SD."""
     counts: dict[tuple[str, int, str | None], int] = {}
     for spread in spreads:
         about = (spread.set, spread.seed, spread.part)
@@ -150,17 +156,19 @@ def _spread_rows(spreads: Sequence[SeedSpread]) -> Iterator[SpreadRow]:
 
 def _spread_name(row: SpreadRow, sets: int) -> str:
     if sets == 1:
-        return f"{row.what} of {row.count} seeds"
-    return f"{shortened(one_line(row.set.rsplit('/')[-1]), SET_NAME)}: {row.what}"
+        return f"{row.statistic} of {row.count} seeds"
+    return f"{shortened(one_line(row.set.rsplit('/')[-1]), SET_NAME)}: {row.statistic}"
 
 
-def _spread_text(spreads: Sequence[SeedSpread], task: Task, figure: Figure, row: SpreadRow) -> str:
+def _spread_text(
+    spreads: Sequence[SeedSpread], task: TaskScores, figure: Figure, row: SpreadRow
+) -> str:
     metric, part = figure
-    wanted = (row.set, task.name, row.seed, metric, part if part is not None else row.part)
+    key = (row.set, task.name, row.seed, metric, part if part is not None else row.part)
     for spread in spreads:
-        if (spread.set, spread.task, spread.seed, spread.metric, spread.part) == wanted:
+        if (spread.set, spread.task, spread.seed, spread.metric, spread.part) == key:
             size = spread.sd or None
-            text = number(spread.mean, size) if row.what == "mean" else number(spread.sd, size)
+            text = number(spread.mean, size) if row.statistic == "mean" else number(spread.sd, size)
             fewer = f" (of {spread.n})" if spread.n < row.count else ""
             return brief(text) + fewer
     return ""

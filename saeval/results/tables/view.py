@@ -1,4 +1,4 @@
-"""Which of many scores a person is shown: the headline of each task, or what was asked for."""
+"""Which scores the tables show: the headline of each task, or the columns that the user names."""
 
 import fnmatch
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,19 +9,19 @@ from saeval.results.score import Score
 from saeval.results.text import one_line
 
 HEADLINE = 8
-"""Metrics shown of all tasks together where several SAEs stand in one table."""
+"""Most metrics shown of all tasks together, if there are several SAEs."""
 FEWEST = 2
-"""Metrics shown of a task, however many tasks there are."""
+"""Fewest metrics shown per task, however many tasks there are."""
 PARTS_SHOWN = 6
-"""Parts shown of a metric that has no figure over all of them."""
+"""Most parts shown of a metric that has no figure over all parts."""
 
 Figure = tuple[str, str | None]
-"""A metric, and the part of the data that its figure is about; None for all of it."""
+"""A metric, and the part of the data that its figure is about; None for all data."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """Scores of one task, and which of their figures are shown."""
+class TaskScores:
+    """Scores of one task, and the figures to show of them."""
 
     name: str
     version: int
@@ -39,62 +39,64 @@ class Task:
         return tuple(dict.fromkeys((label_of(score), score.seed) for score in self.scores))
 
     @property
-    def shown(self) -> list[Score]:
-        """Scores of the figures."""
-        chosen = set(self.figures)
-        return [score for score in self.scores if (score.metric, score.part) in chosen]
+    def shown_scores(self) -> list[Score]:
+        """Scores of the figures to show."""
+        figures = set(self.figures)
+        return [score for score in self.scores if (score.metric, score.part) in figures]
 
 
 @dataclass(frozen=True)
 class View:
-    """What a person wants to see of some scores."""
+    """The user's choice of what to see of some scores."""
 
     columns: tuple[str, ...] = ()
     """Metrics by name or glob, `all` for every one; empty for each task's headline."""
     parts: bool = False
-    """Whether figures of parts of the data are wanted too."""
+    """Whether figures of parts of the data are shown too."""
     headlines: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Metrics that a task names as its headline, the most telling first, by task."""
     seed_sets: Collection[str] = ()
     """Sets whose members differ in their training seed alone."""
     nulls: Collection[str] = ()
-    """SAEs that are nulls, there to be beaten."""
+    """SAEs that are nulls: baselines that real SAEs should beat."""
     how: str = "--columns all, --parts, --json"
-    """How to see what is not shown."""
+    """Text that says how to see what is not shown."""
 
 
 def check_columns(columns: Sequence[str], scores: Iterable[Score]) -> None:
-    """Every name stands for some metric.
+    """Make sure that every name stands for some metric.
 
     Raises:
-        UsageError: naming the first that does not, and the nearest metric.
+        UsageError: naming the first name that does not, and the nearest metrics.
     """
-    known = list(dict.fromkeys(score.metric for score in scores if score.metric))
+    metrics = list(dict.fromkeys(score.metric for score in scores if score.metric))
     for name in columns:
-        if known and name != "all" and not fnmatch.filter(known, name):
+        if metrics and name != "all" and not fnmatch.filter(metrics, name):
             raise UsageError(
-                f"There is no metric '{name}' among these scores.{suggestion(name, known)} "
+                f"There is no metric '{name}' among these scores.{suggestion(name, metrics)} "
                 "--columns all shows every one."
             )
 
 
 def label_of(score: Score) -> str:
-    """The SAE, or the set where it is about a set."""
+    """The SAE of a score, or its set for a score of a whole set."""
     return score.sae or score.set or ""
 
 
-def tasks_of(scores: Sequence[Score], view: View) -> list[Task]:
-    """Scores by task, with the figures of each that are shown."""
+def tasks_of(scores: Sequence[Score], view: View) -> list[TaskScores]:
+    """Scores by task, with the figures to show of each."""
     grouped: dict[tuple[str, int], list[Score]] = {}
     for score in scores:
         grouped.setdefault((score.task, score.task_version), []).append(score)
-    metrics = [shown_metrics(alike, view) for alike in grouped.values()]
+    metrics = [shown_metrics(group, view) for group in grouped.values()]
     if len({(label_of(score), score.seed) for score in scores}) > 1 and not view.columns:
         room = shares([len(names) for names in metrics])
         metrics = [names[:count] for names, count in zip(metrics, room, strict=True)]
     return [
-        Task(name, version, tuple(alike), tuple(figures(alike, chosen, parts=view.parts)))
-        for ((name, version), alike), chosen in zip(grouped.items(), metrics, strict=True)
+        TaskScores(
+            name, version, tuple(group), tuple(figures(group, names_shown, parts=view.parts))
+        )
+        for ((name, version), group), names_shown in zip(grouped.items(), metrics, strict=True)
     ]
 
 
@@ -102,8 +104,8 @@ def shown_metrics(scores: Sequence[Score], view: View) -> list[str]:
     """Metrics of one task to show, in order."""
     metrics = list(dict.fromkeys(score.metric for score in scores if score.metric))
     if view.columns:
-        asked = ["*" if name == "all" else name for name in view.columns]
-        return list(dict.fromkeys(m for name in asked for m in fnmatch.filter(metrics, name)))
+        patterns = ["*" if name == "all" else name for name in view.columns]
+        return list(dict.fromkeys(m for name in patterns for m in fnmatch.filter(metrics, name)))
     scored = dict.fromkeys(score.metric for score in scores if score.status == "scored")
     declared = [name for name in view.headlines.get(scores[0].task, ()) if name in metrics]
     if declared:
@@ -114,32 +116,32 @@ def shown_metrics(scores: Sequence[Score], view: View) -> list[str]:
 
 
 def shares(counts: Sequence[int], room: int = HEADLINE) -> list[int]:
-    """How many metrics each task may show where all share `room`: in turn, at least two each.
+    """How many metrics each task may show if all share `room`: dealt in turn, at least two each.
 
     Args:
-        counts: Metrics that each could show.
-        room: Metrics in all.
+        counts: Number of metrics of each task.
+        room: Number of metrics in all.
     """
-    given = [min(count, FEWEST) for count in counts]
-    while sum(given) < room and given != list(counts):
+    counts_shown = [min(count, FEWEST) for count in counts]
+    while sum(counts_shown) < room and counts_shown != list(counts):
         for number, count in enumerate(counts):
-            if given[number] < count and sum(given) < room:
-                given[number] += 1
-    return given
+            if counts_shown[number] < count and sum(counts_shown) < room:
+                counts_shown[number] += 1
+    return counts_shown
 
 
 def figures(scores: Sequence[Score], metrics: Sequence[str], *, parts: bool) -> list[Figure]:
-    """Figures of some metrics: over everything, and of parts where asked or where this is all."""
-    there: dict[str, list[str | None]] = {metric: [] for metric in metrics}
+    """Figures of some metrics: over all data, and of parts if asked or if there is nothing else."""
+    parts_by_metric: dict[str, list[str | None]] = {metric: [] for metric in metrics}
     for score in scores:
-        if score.metric in there and score.part not in there[score.metric]:
-            there[score.metric].append(score.part)
-    chosen: list[Figure] = []
-    for metric, places in there.items():
+        if score.metric in parts_by_metric and score.part not in parts_by_metric[score.metric]:
+            parts_by_metric[score.metric].append(score.part)
+    selection: list[Figure] = []
+    for metric, places in parts_by_metric.items():
         if parts:
-            chosen += [(metric, part) for part in places]
+            selection += [(metric, part) for part in places]
         elif None in places:
-            chosen.append((metric, None))
+            selection.append((metric, None))
         else:
-            chosen += [(metric, part) for part in places[:PARTS_SHOWN]]
-    return chosen
+            selection += [(metric, part) for part in places[:PARTS_SHOWN]]
+    return selection

@@ -1,4 +1,4 @@
-"""A source that gives a task one batch of whatever it reads, and times what all would take."""
+"""A source that gives a task only the first batch of its rows, and estimates the time of all."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,19 +24,19 @@ class OutOfTime(Exception):
 
 
 @dataclass(eq=False)
-class Scale:
-    """How many times over a stretch of time counts. Set as soon as it is known."""
+class TimeFactor:
+    """How many times a stretch of time counts. Set as soon as the factor is known."""
 
     factor: float = 1.0
-    """Tokens of all batches by tokens of the batch that was read, at least 1."""
+    """Tokens of all batches divided by tokens of the first batch, at least 1."""
 
 
 @dataclass
 class Stopwatch:
-    """Runs work that sees one batch, and says how long it would take with all batches.
+    """Runs work that sees one batch, and estimates its time with all batches.
 
     Work outside of any loop over batches happens once, whatever their number, so its time counts
-    as it is. Time inside of `scaled` counts as often as the batch that was read fits into all.
+    once. Time inside of `scaled` counts as many times as the first batch fits into all batches.
     """
 
     allowed: float
@@ -45,25 +45,25 @@ class Stopwatch:
     """What the work being timed would have taken so far, with all batches."""
     spent: float = 0.0
     """Seconds on the clock, in all that was timed."""
-    _scales: list[Scale] = field(default_factory=list)
-    """Of the loops over batches that are going on now."""
-    _since: float = field(default_factory=time.perf_counter)
-    """When the stretch began that is not counted yet."""
+    _scales: list[TimeFactor] = field(default_factory=list)
+    """Factors of the loops over batches that are running now."""
+    _stretch_began: float = field(default_factory=time.perf_counter)
+    """Start of the stretch of time that is not counted yet."""
 
     def timed(self, work: Callable[[], T]) -> tuple[T, float]:
-        """What `work` gives, and the seconds it would take with all batches.
+        """The result of `work`, and the seconds it would take with all batches.
 
         Raises:
-            OutOfTime: if time is up before it is done.
+            OutOfTime: if time is up before the work is done.
         """
-        self._scales.clear()  # loops that work before left unfinished
-        self.seconds, self._since = 0.0, time.perf_counter()
-        made = work()
+        self._scales.clear()  # earlier work may have left loops unfinished
+        self.seconds, self._stretch_began = 0.0, time.perf_counter()
+        result = work()
         self._count()
-        return made, self.seconds
+        return result, self.seconds
 
     def check(self) -> None:
-        """See that there is time left.
+        """Make sure that there is time left.
 
         Raises:
             OutOfTime: if there is none.
@@ -73,14 +73,16 @@ class Stopwatch:
             raise OutOfTime(f"more than {self.allowed:.0f} s")
 
     @contextmanager
-    def scaled(self, factor: float = 1.0) -> Iterator[Scale]:
-        """Count time inside by a factor. It may be set inside, and holds from the beginning.
+    def scaled(self, factor: float = 1.0) -> Iterator[TimeFactor]:
+        """Count the time inside this block times a factor.
+
+        The block may still set the factor; it then counts for the whole block.
 
         Raises:
             OutOfTime: if there is no time left to begin.
         """
         self.check()
-        scale = Scale(factor)
+        scale = TimeFactor(factor)
         self._scales.append(scale)
         try:
             yield scale
@@ -91,47 +93,47 @@ class Stopwatch:
 
     @property
     def in_loop(self) -> bool:
-        """Whether a loop over batches is going on."""
+        """Whether a loop over batches is running."""
         return bool(self._scales)
 
     def _count(self) -> None:
         """Add the stretch that ends now, and begin another.
 
-        Loops side by side, as in a zip, pass the same time: it counts once, by the larger factor.
+        Loops side by side, as in a zip, share the same time: it counts once, by the larger factor.
         """
         now = time.perf_counter()
-        passed, self._since = now - self._since, now
+        passed, self._stretch_began = now - self._stretch_began, now
         self.spent += passed
         self.seconds += passed * max((scale.factor for scale in self._scales), default=1.0)
 
 
 @dataclass(eq=False)
 class FirstBatchSource:
-    """An `ActivationSource` that reads only the first batch of whatever rows it is asked for.
+    """An `ActivationSource` that reads only the first batch of any rows.
 
-    Loops over batches end after that one, and the stopwatch counts their time for all batches.
-    What comes as a whole array has its full length: the first batch's rows, again and again. So a
-    task runs as it would in earnest, on wrong numbers, and every token that it reads is paid for.
+    Loops over batches end after the first, and the stopwatch counts their time for all batches.
+    Whole arrays have their full length: the first batch's rows, repeated. So a task runs as in a
+    real run, but on wrong numbers, and the time for every token that it reads is counted.
     """
 
     source: ActivationSource
-    """The source in earnest, which everything but activations comes from."""
+    """The real source, which gives everything but activations."""
     stopwatch: Stopwatch
     memo: Memo = field(default_factory=Memo)
-    shown: int = 0
-    """Tokens of the first batch, of the largest rows that were asked for."""
-    asked: int = 0
-    """Tokens of all those rows."""
+    sample_tokens: int = 0
+    """Tokens of the first batch of the largest rows that the task read."""
+    total_tokens: int = 0
+    """Tokens of all of those rows."""
     code_bytes: float = 0.0
-    """Of an SAE's codes that a run would hold."""
+    """Most bytes of an SAE's codes that a run would hold in memory."""
     _batches: dict[str, Batch] = field(default_factory=dict)
-    """First batches by the rows' digest."""
+    """First batch by the digest of its rows."""
     _finals: dict[str, list[Tensor]] = field(default_factory=dict)
-    """What the output head reads of them, likewise."""
+    """Final hidden states of the first batch, which the output head reads; same keys."""
 
     @property
     def identity(self) -> str:
-        """The source's in earnest, as all down to `token_rows`."""
+        """Identity of the real source. All members down to `token_rows` are the real source's."""
         return self.source.identity
 
     @property
@@ -186,53 +188,54 @@ class FirstBatchSource:
         self, rows: TokenRows, positions: Int[np.ndarray, " texts"] | None = None
     ) -> Iterator[Batch]:
         """The first batch alone, or one position of each of its rows."""
-        with self._first(rows) as first:
+        with self._read_first(rows) as first_batches:
             yield from (
-                first if positions is None else [batch.at(positions[batch.rows]) for batch in first]
+                first_batches
+                if positions is None
+                else [batch.at(positions[batch.rows]) for batch in first_batches]
             )
 
     def final_hidden(self, rows: TokenRows) -> Iterator[Float[Tensor, "texts seq d_model"]]:
-        """The first batch's."""
-        with self._first(rows) as first:
+        """Final hidden states of the first batch."""
+        with self._read_first(rows) as first_batches:
             if rows.digest not in self._finals:
                 finals = self.source.final_hidden(rows)
-                self._finals[rows.digest] = list(islice(finals, len(first)))
+                self._finals[rows.digest] = list(islice(finals, len(first_batches)))
             yield from self._finals[rows.digest]
 
     def splice(
         self, rows: TokenRows, batch: Batch, y_new: Float[Tensor, "texts seq d_out"]
     ) -> Float[Tensor, "texts seq d_model"]:
-        """Of the first batch. In a loop over batches, the loop's own factor counts it already."""
+        """The splice of one batch. Inside a loop, the loop's factor scales its time already."""
         factor = 1.0 if self.stopwatch.in_loop else self._factor(rows, batch)
         with self.stopwatch.scaled(factor):
             return self.source.splice(rows, batch, y_new)
 
     def release(self, sae: SAE) -> None:
-        """Forget the codes of an SAE, once what they would take is noted."""
-        bytes_of_all = self.memo.bytes * max(1.0, self.asked / max(1, self.shown))
+        """Note the memory that an SAE's codes would take in a run, then forget the codes."""
+        bytes_of_all = self.memo.bytes * max(1.0, self.total_tokens / max(1, self.sample_tokens))
         self.code_bytes = max(self.code_bytes, min(MEMO_BYTES, bytes_of_all))
         self.memo.release(sae)
 
     @contextmanager
-    def _first(self, rows: TokenRows) -> Iterator[list[Batch]]:
-        """The first batch, none if there are no rows; time inside counts for all batches.
+    def _read_first(self, rows: TokenRows) -> Iterator[list[Batch]]:
+        """A list of the first batch, or of none without rows. Time inside counts for all batches.
 
-        It is read once, since a run reads the activations of rows from the model once: after that
-        from the store.
+        The batch is read from the source only once, as in a run: later reads come from the store.
         """
         with self.stopwatch.scaled() as scale:
             if len(rows) and rows.digest not in self._batches:
                 batch = next(iter(self.source.batches(rows)))
                 self._batches[rows.digest] = replace(batch, stands_for_all=True)
-            first = [self._batches[rows.digest]] if len(rows) else []
-            if first:
-                scale.factor = self._factor(rows, first[0])
-            yield first
+            first_batches = [self._batches[rows.digest]] if len(rows) else []
+            if first_batches:
+                scale.factor = self._factor(rows, first_batches[0])
+            yield first_batches
 
     def _factor(self, rows: TokenRows, batch: Batch) -> float:
-        """Tokens of all rows by those of a batch; the most that was asked for is noted."""
+        """Tokens of all rows divided by tokens of one batch. The largest rows are remembered."""
         total = int(rows.attention.sum())
-        shown = max(1, int(rows.attention[batch.rows].sum()))
-        if total > self.asked:
-            self.asked, self.shown = total, shown
-        return max(1.0, total / shown)
+        sample_tokens = max(1, int(rows.attention[batch.rows].sum()))
+        if total > self.total_tokens:
+            self.total_tokens, self.sample_tokens = total, sample_tokens
+        return max(1.0, total / sample_tokens)

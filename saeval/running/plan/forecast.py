@@ -1,4 +1,4 @@
-"""Time, memory and disk of a run: from equal work that was recorded, and from rehearsals."""
+"""Time, memory and disk of a run: from recorded costs of equal work, and from dry runs."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,23 +11,23 @@ from saeval.results.provenance import device_name
 from saeval.results.reading import find_folder, read_results
 from saeval.results.score import Result
 from saeval.running.jobs import Job
-from saeval.running.loading import Loaded
+from saeval.running.loading import LoadedSAEs
 from saeval.running.plan.dry_run import Costs, shape
 from saeval.running.scoring import key_inputs
 from saeval.running.session import Session
 
 PHASES = ("load", "model", "prepare", "preflight", "score")
-"""In the order of a run; `score` has its intervals."""
+"""In the order of a run; `score` includes computing intervals."""
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What equal work took: the same task on the same activations, an SAE of the same shape."""
+class RecordedCosts:
+    """Costs of equal work: the same task, the same activations, an SAE of the same shape."""
 
     score: float
     """Seconds, intervals included."""
     prepare: float | None
-    """Seconds; None if no result that prepared anew is at hand."""
+    """Seconds; None if every recorded result used prepared content from the cache."""
     preflight: float
     model: float
     """Seconds of loading the model."""
@@ -36,7 +36,7 @@ class Recorded:
     results_bytes: int
 
     def costs(self, rehearsed: Costs) -> Costs:
-        """What was rehearsed, with what is known better."""
+        """The rehearsed costs, with recorded figures in place of estimates."""
         anew = rehearsed.prepare > 0 and self.prepare is not None
         return Costs(
             self.prepare if anew and self.prepare is not None else rehearsed.prepare,
@@ -49,29 +49,31 @@ class Recorded:
 
 @dataclass
 class History:
-    """Results that lie under the folder of results."""
+    """Results in the folder of results, as records of past costs."""
 
     session: Session
 
-    def match(self, loaded: Loaded, job: Job) -> Recorded | None:
-        """What equal work took on this machine; None if it was never done.
+    def match(self, saes: LoadedSAEs, job: Job) -> RecordedCosts | None:
+        """Costs of equal work on this machine; None if it was never done here.
 
         Args:
-            loaded: SAEs to be scored together.
-            job: A task that declares its inputs; without these, no two works are known equal.
+            saes: SAEs to be scored together.
+            job: A task that declares its inputs; for others, equal work cannot be recognised.
         """
-        key = _work(key_inputs(loaded, job, self.session, ()))
-        equal = [result for result in self._results if _matches(result, key, loaded, self.session)]
+        key = _work_key(key_inputs(saes, job, self.session, ()))
+        equal = [
+            result for result in self._results if _is_equal_work(result, key, saes, self.session)
+        ]
         if not equal:
             return None
         phases = [result.provenance["phases"] for result in equal]
-        fresh = [each for each in phases if each.get("prepare", {}).get("tokens")]
-        return Recorded(
-            score=median(_seconds(each, "score", "summarise") for each in phases),
-            prepare=median(_seconds(each, "prepare") for each in fresh) if fresh else None,
-            preflight=min(_seconds(each, "preflight") for each in phases),
-            model=max(_seconds(each, "model") for each in phases),
-            peak_bytes=1e6 * max(p["peak_rss_mb"] for each in phases for p in each.values()),
+        fresh = [record for record in phases if record.get("prepare", {}).get("tokens")]
+        return RecordedCosts(
+            score=median(_sum_seconds(record, "score", "summarise") for record in phases),
+            prepare=median(_sum_seconds(record, "prepare") for record in fresh) if fresh else None,
+            preflight=min(_sum_seconds(record, "preflight") for record in phases),
+            model=max(_sum_seconds(record, "model") for record in phases),
+            peak_bytes=1e6 * max(p["peak_rss_mb"] for record in phases for p in record.values()),
             results_bytes=int(median(_folder_bytes(self.session.root, result) for result in equal)),
         )
 
@@ -80,21 +82,23 @@ class History:
         return read_results(self.session.root)
 
 
-def _matches(result: Result, key: Mapping[str, Any], loaded: Loaded, session: Session) -> bool:
+def _is_equal_work(
+    result: Result, key: Mapping[str, Any], saes: LoadedSAEs, session: Session
+) -> bool:
     about, device = result.provenance, session.opening.device
-    if result.status != "scored" or _work(about.get("key", {})) != key:
+    if result.status != "scored" or _work_key(about.get("key", {})) != key:
         return False
-    members = [(one.get("architecture"), one["d_in"], one["d_sae"]) for one in about["saes"]]
+    members = [(sae.get("architecture"), sae["d_in"], sae["d_sae"]) for sae in about["saes"]]
     machine = (about["device"], about["device_name"])
-    return tuple(members) == shape(loaded) and machine == (device, device_name(device))
+    return tuple(members) == shape(saes) and machine == (device, device_name(device))
 
 
-def _work(key: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a result's key decides how much work it is."""
+def _work_key(key: Mapping[str, Any]) -> dict[str, Any]:
+    """The key without what does not change the amount of work."""
     return {**key, "saes": None, "seed": None}
 
 
-def _seconds(phases: Mapping[str, Mapping[str, Any]], *names: str) -> float:
+def _sum_seconds(phases: Mapping[str, Mapping[str, Any]], *names: str) -> float:
     return sum(float(phases[name]["seconds"]) for name in names if name in phases)
 
 
@@ -105,25 +109,25 @@ def _folder_bytes(root: Path, result: Result) -> int:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would take in all."""
+    """Time, memory and disk that a run would take in all."""
 
     seconds: Mapping[str, float]
     """By phase, of `PHASES`."""
     memory_bytes: float
     """Highest resident memory of the process."""
     cache_bytes: int
-    """That the cache grows by, unless its quota stops it."""
+    """Growth of the cache, unless its quota stops it."""
     results_bytes: int
     download_bytes: int | None
     """None if the size of a download is unknown."""
     found: int
     compute: int
     unknown: int
-    """Jobs of which it is not known whether their results are there."""
+    """Jobs of which it is not known whether their results exist."""
     unpredicted: int
-    """Jobs to compute that enter no figure, since they could not be predicted."""
+    """Jobs to compute whose costs could not be estimated, and so are in no figure."""
     method: str
-    """How the figures came about, and how far to trust them."""
+    """How the figures were estimated, and how far to trust them."""
 
     @property
     def total_seconds(self) -> float:
@@ -132,7 +136,7 @@ class Forecast:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything is; what waits for files or data is never guessed."""
+        """Whether there is any estimate; jobs that wait for files or data are not guessed."""
         return self.compute > self.unpredicted or not (self.unpredicted or self.unknown)
 
     def row(self) -> dict[str, Any]:
@@ -147,43 +151,45 @@ class Forecast:
         return row if self.is_known else row | dict.fromkeys(figures)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The forecast as lines for people."""
         counts = [f"{self.compute} to compute", f"{self.found} found"]
         counts += [f"{self.unknown} unknown"] * bool(self.unknown)
         least = "at least " if self.unpredicted or self.unknown else ""
         return [
             f"{', '.join(counts)}.",
-            *(self._figures(least) if self.is_known else ["Time, memory and disk: unknown."]),
+            *(self._figure_lines(least) if self.is_known else ["Time, memory and disk: unknown."]),
             f"Downloads: {size(self.download_bytes)}.",
             f"Method: {self.method}",
         ]
 
-    def _figures(self, least: str) -> list[str]:
-        known = {name: self.seconds.get(name, 0.0) for name in PHASES}
-        parts = [f"{name} {duration(spent)}" for name, spent in known.items() if spent]
+    def _figure_lines(self, least: str) -> list[str]:
+        seconds = {name: self.seconds.get(name, 0.0) for name in PHASES}
+        texts = [f"{name} {duration(spent)}" for name, spent in seconds.items() if spent]
         disk = size(self.cache_bytes + self.results_bytes)
         split = f"{size(self.cache_bytes)} of cache, {size(self.results_bytes)} of results"
         return [
-            f"Time: {least}{duration(self.total_seconds)} ({', '.join(parts)}).",
+            f"Time: {least}{duration(self.total_seconds)} ({', '.join(texts)}).",
             f"Memory: {least}{size(self.memory_bytes)} at most at a time.",
             f"Disk: {least}{disk} ({split}).",
         ]
 
 
-def method(shown: int, asked: int, recorded: int, rehearsed: int) -> str:
+def method(sample_tokens: int, total_tokens: int, recorded: int, rehearsed: int) -> str:
     """One line on where the figures come from."""
-    parts = []
+    texts = []
     if rehearsed:
-        part = f" ({shown:,} of {asked:,} tokens)" if asked else ""
-        parts.append(f"{_results(rehearsed)} by trying the task on one batch{part}, within 2x")
+        sample = f" ({sample_tokens:,} of {total_tokens:,} tokens)" if total_tokens else ""
+        texts.append(
+            f"{_count_results(rehearsed)} by trying the task on one batch{sample}, within 2x"
+        )
     if recorded:
-        parts.append(f"{_results(recorded)} from recorded times of equal work, within 1.5x")
-    if not parts:
+        texts.append(f"{_count_results(recorded)} from recorded times of equal work, within 1.5x")
+    if not texts:
         return "only what is here was loaded and timed; what is unknown is not guessed."
-    return f"{'; '.join(parts)}; other programs add to it, downloads are not timed."
+    return f"{'; '.join(texts)}; other programs add to it, downloads are not timed."
 
 
-def _results(count: int) -> str:
+def _count_results(count: int) -> str:
     return f"{count} result{'s' * (count != 1)}"
 
 

@@ -1,4 +1,4 @@
-"""What a plan says: every result, every download, and what all of it takes."""
+"""The rows of a plan: every result, every download, and the forecast for all of them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ State = Literal["found", "compute", "unknown", "fails", "not applicable"]
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedResult:
     """One result of a run: one SAE (or set), one task, one seed."""
 
     sae: str | None
@@ -20,14 +20,14 @@ class Planned:
     task_version: int
     seed: int
     state: State = "unknown"
-    """`unknown`: its key needs files that are not here yet. `fails`: as things stand, it would.
-    `compute` without a result id: only preparing will tell whether it is there."""
+    """`unknown`: its key needs files that are not downloaded yet. `fails`: a run would fail now.
+    `compute` without a result id: only preparing will tell whether the result exists."""
     result_id: str | None = None
     seconds: float | None = None
-    """What this one adds to a run; None where nothing does, or nobody knows."""
+    """Time that this result adds to a run; None where it adds none, or it is unknown."""
     basis: Literal["recorded", "rehearsed"] | None = None
     reason: str | None = None
-    """Why the state, or the time, is what it is."""
+    """Reason for the state, or for a missing time."""
 
     def row(self) -> dict[str, Any]:
         """As one JSON object."""
@@ -42,38 +42,40 @@ class Download:
     what: str
     """Source of an SAE, or id of a model."""
     bytes: int | None
-    """None where only the hub could tell, and did not."""
+    """None if the hub did not tell the size."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that a run would do."""
 
-    results: tuple[Planned, ...]
+    results: tuple[PlannedResult, ...]
     downloads: tuple[Download, ...]
     forecast: Forecast
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One JSON object for each result and download, then one for the whole."""
+        """One JSON object per result and per download, then one for the forecast."""
         yield from ({"kind": "result", **planned.row()} for planned in self.results)
-        yield from ({"kind": "download", **vars(one)} for one in self.downloads)
+        yield from ({"kind": "download", **vars(download)} for download in self.downloads)
         yield {"kind": "forecast", **self.forecast.row()}
 
     def text(self, width: int = 80) -> str:
-        """For people, no line wider than `width`."""
+        """The plan as text for people, no line wider than `width`."""
         rows = [
             {
-                "SAE": each.sae,
-                "set": each.set,
-                "task": each.task,
-                "seed": each.seed,
-                "state": each.state,
-                "time": None if each.seconds is None else duration(each.seconds),
-                "why": each.reason,
+                "SAE": result.sae,
+                "set": result.set,
+                "task": result.task,
+                "seed": result.seed,
+                "state": result.state,
+                "time": None if result.seconds is None else duration(result.seconds),
+                "why": result.reason,
             }
-            for each in self.results
+            for result in self.results
         ]
-        fetched = [{"download": one.what, "size": size(one.bytes)} for one in self.downloads]
+        fetched = [
+            {"download": download.what, "size": size(download.bytes)} for download in self.downloads
+        ]
         blocks = [listing(rows, width, needed=len(rows[0]) if rows else 1, right=("seed", "time"))]
         blocks += [listing(fetched, width, needed=2, right=("size",))] if fetched else []
         lines = [text for line in self.forecast.lines() for text in wrapped(line, width, hanging=4)]
@@ -81,6 +83,6 @@ class Plan:
 
 
 def total_bytes(downloads: Sequence[Download]) -> int | None:
-    """All together; None if one is unknown."""
-    known = [one.bytes for one in downloads if one.bytes is not None]
-    return sum(known) if len(known) == len(downloads) else None
+    """Sum of the sizes; None if one of them is unknown."""
+    sizes = [download.bytes for download in downloads if download.bytes is not None]
+    return sum(sizes) if len(sizes) == len(downloads) else None

@@ -180,7 +180,7 @@ def _check_snapshots(shares: Sequence[float]) -> None:
         )
 
 
-def _dtype(name: str | None) -> torch.dtype:
+def _model_dtype(name: str | None) -> torch.dtype:
     if name is not None and name not in DTYPES:
         raise UsageError(f"--dtype '{name}' is none of {', '.join(DTYPES)}.")
     return getattr(torch, name or "float32")
