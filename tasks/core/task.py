@@ -175,7 +175,7 @@ class Core:
         if self.rows is None:
             most = min([*limits, DEFAULT_ROWS])
         corpus = self._own(source, most)
-        if not corpus.whole:
+        if not corpus.texts_are_rows:
             return text_rows(source, corpus, self.context, self.overflow or "pack", most)
         context = min(self.context, source.context)
         return text_rows(source, corpus, context, self.overflow or "truncate", most)

@@ -12,7 +12,7 @@ from saeval.lab.synthetic import SyntheticWorld, evaluation_sample
 from saeval.lab.synthetic.source import ROWS
 
 from .._draws import generator
-from .._texts.data_set import DataSet, Labelled
+from .._texts.data_set import DataSet, LabelledTexts
 
 FIT, VALIDATION, TEST = 0, 1, 2
 VALIDATION_SHARE = 0.2
@@ -60,7 +60,7 @@ class ProbeSet:
 def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> ProbeSet:
     """About so many train and test rows, with the labels in the proportion that they have."""
     halves = [_drawn(one.train, train, seed, "train"), _drawn(one.test, test, seed, "test")]
-    drawn = Labelled(
+    drawn = LabelledTexts(
         tuple(text for half in halves for text in half.texts),
         tuple(labels for half in halves for labels in half.labels),
     )
@@ -107,14 +107,14 @@ class Numbers:
         return np.array([self.place.setdefault(text, len(self.place)) for text in texts])
 
 
-def class_order(texts: Labelled, seed: int, half: str) -> dict[str, Int[np.ndarray, " rows"]]:
+def class_order(texts: LabelledTexts, seed: int, half: str) -> dict[str, Int[np.ndarray, " rows"]]:
     """Places of each label's texts, in random order."""
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
     has = texts.has(texts.classes)[order]
     return {label: order[has[:, place]] for place, label in enumerate(texts.classes)}
 
 
-def _drawn(texts: Labelled, most: int, seed: int, half: str) -> Labelled:
+def _drawn(texts: LabelledTexts, most: int, seed: int, half: str) -> LabelledTexts:
     """Each label's first texts of its order, as many as its share of all."""
     share = min(1.0, most / max(1, len(texts.labels)))
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))

@@ -15,7 +15,7 @@ from saeval.evidence import Evidence, units
 
 from .._draws import generator
 from .._logistic import fit_logistic_each
-from .._texts.data_set import DataSet, Labelled
+from .._texts.data_set import DataSet, LabelledTexts
 from . import metrics as declared
 from .rows import FIT, TEST, Numbers, ProbeSet, class_order, usable
 from .scoring import is_right
@@ -86,7 +86,7 @@ def draw(one: DataSet, train: int, test: int, seed: int) -> Iterator[pd.DataFram
 
 
 def _pair(
-    texts: Labelled, kept: Mapping[str, Sequence[int]], label: str, rng: np.random.Generator
+    texts: LabelledTexts, kept: Mapping[str, Sequence[int]], label: str, rng: np.random.Generator
 ) -> pd.DataFrame:
     """As many rows of a label as of the others."""
     others = _others(texts, kept, label)
@@ -100,7 +100,7 @@ def _pair(
     return pd.DataFrame({"text": text, "y": [True] * size + [False] * size})
 
 
-def _others(texts: Labelled, kept: Mapping[str, Sequence[int]], label: str) -> list[list[int]]:
+def _others(texts: LabelledTexts, kept: Mapping[str, Sequence[int]], label: str) -> list[list[int]]:
     """Texts that lack a label, by a label that they have; each stands once, however many it has."""
     seen: set[int] = set()
     others = []
@@ -114,7 +114,9 @@ def _others(texts: Labelled, kept: Mapping[str, Sequence[int]], label: str) -> l
 
 def refused(one: DataSet) -> dict[str, str]:
     """Labels that too few texts have, or lack, in either half; and why each is left out."""
-    every = Labelled((*one.train.texts, *one.test.texts), (*one.train.labels, *one.test.labels))
+    every = LabelledTexts(
+        (*one.train.texts, *one.test.texts), (*one.train.labels, *one.test.labels)
+    )
     role = np.repeat([FIT, TEST], [len(one.train.labels), len(one.test.labels)])
     number, y = np.arange(len(every.texts)), every.has(every.classes)
     return usable(ProbeSet(one.name, one.key, every.classes, number, y, role))[1]

@@ -25,12 +25,12 @@ from .._texts.labelled import (
     SAEBENCH,
     TEST_SHARE,
     DataSet,
-    Labelled,
-    chosen,
-    content,
+    LabelledTexts,
+    data_identity,
     lab_sets,
-    listed,
-    read,
+    list_data_sets,
+    read_data_set,
+    select_by_name,
 )
 from . import concepts, saebench
 from .choosing import spread
@@ -109,7 +109,7 @@ class Probing:
         if self.data is not None and not self.data:
             raise UsageError("probing.data is empty. Name a file, or leave the field out.")
         if self.data is not None and self.data not in (LAB, SAEBENCH):
-            chosen(listed(self.data), self.sets)
+            select_by_name(list_data_sets(self.data), self.sets)
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose texts and rows, pool activations, fit the dense probes.
@@ -199,7 +199,7 @@ class Probing:
     def inputs(self, model: str | None) -> Any:
         """Data that no field names as a file, by content or revision; the lab's has neither."""
         own = model is None or part_of(model) is not None
-        return content(self.data or (LAB if own else SAEBENCH))
+        return data_identity(self.data or (LAB if own else SAEBENCH))
 
     def _missing(
         self, facts: Mapping[str, Any], d_sae: int, f1s: Sequence[Metric]
@@ -246,17 +246,19 @@ class Probing:
             DataError: if none of them is of use.
         """
         if source.stored_rows is not None:
-            return chosen([_labelled_units(source.stored_rows, seed)], self.sets)
+            return select_by_name([_labelled_units(source.stored_rows, seed)], self.sets)
         if self._reads_lab(source):
-            return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
+            return select_by_name(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
         if self.data is None and part_of(source.name) == "othello":
             raise NotApplicable(
                 f"{source.name} reads moves, and there are no labelled texts of it."
             )
         sets = []
-        for one in chosen(listed(SAEBENCH if self.data is None else self.data), self.sets):
+        for one in select_by_name(
+            list_data_sets(SAEBENCH if self.data is None else self.data), self.sets
+        ):
             try:
-                sets.append(with_tests(read(one, seed)))
+                sets.append(with_tests(read_data_set(one, seed)))
             except DataError as error:
                 unread[one.name] = str(error)
         if not sets:
@@ -293,7 +295,7 @@ def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
             ".safetensors file; or give a model, and labelled texts with probing.data."
         )
     labels = rows.labels.tolist()
-    units = Labelled(tuple(range(len(rows))), tuple((str(label),) for label in labels))
+    units = LabelledTexts(tuple(range(len(rows))), tuple((str(label),) for label in labels))
     key = hashlib.sha256(repr(labels).encode()).hexdigest()
     order = generator(seed, f"split/{key}").permutation(len(rows))
     drawn = pd.Series(rows.labels[order])

@@ -242,7 +242,7 @@ def test_lab_models_read_the_labs_text() -> None:
     assert corpora.lab_corpus("gpt2", 2000) is None
     games = corpora.lab_corpus("lab://othello/model", 2000)
     assert games is not None
-    assert games.whole
+    assert games.texts_are_rows
     assert sum(map(len, games.texts)) >= 2000
     with pytest.raises(UsageError, match="reads no text"):
         corpora.lab_corpus("lab/synthetic/base", 2000)

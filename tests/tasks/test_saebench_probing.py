@@ -4,15 +4,15 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from saeval_tasks._texts.data_set import DataSet, Labelled
+from saeval_tasks._texts.data_set import DataSet, LabelledTexts
 from saeval_tasks.probing import saebench
 from saeval_tasks.probing.rows import Numbers
 
 
-def labelled(**counts: int) -> Labelled:
+def labelled(**counts: int) -> LabelledTexts:
     """So many texts of each label, whose first letter is the label."""
     texts = tuple(f"{label}{i}" for label, count in counts.items() for i in range(count))
-    return Labelled(texts, tuple((text[0],) for text in texts))
+    return LabelledTexts(texts, tuple((text[0],) for text in texts))
 
 
 SETS = DataSet("s", labelled(a=90, b=90, c=20, d=5), labelled(a=40, b=40, c=12, e=20), "s")
