@@ -16,8 +16,8 @@ from saeval_tasks._texts.labelled import (
     split,
 )
 from saeval_tasks.probing import Probing, saebench
-from saeval_tasks.probing.problems import permuted
-from saeval_tasks.probing.rows import Numbers, take
+from saeval_tasks.probing.problems import permute_labels
+from saeval_tasks.probing.rows import TextNumbers, draw_probe_set
 
 from saeval.errors import DataError, UsageError
 
@@ -238,7 +238,7 @@ def test_a_text_may_have_several_labels(tmp_path: Path, form: str) -> None:
         text: tuple(sorted(labels)) for text, labels in MANY
     }
     assert made.test == read_data_set(written(tmp_path / "other.jsonl", as_rows(MANY)), 0).test
-    one = take(made, 1000, 500, 0, Numbers())
+    one = draw_probe_set(made, 1000, 500, 0, TextNumbers())
     assert one.classes == ("blue", "green", "red", "short")
     assert one.y.sum(0).tolist() == [40, 40, 40, 60]
     assert abs(one.y[one.test].mean(0) - one.y.mean(0)).max() < 0.1
@@ -248,7 +248,7 @@ def test_saebenchs_pairs_hold_no_text_of_both_sides(tmp_path: Path) -> None:
     """Where texts have several labels, those without the label truly lack it, each once."""
     made = read_data_set(written(tmp_path / "t.jsonl", as_rows(MANY)), 0)
     has = dict(MANY)
-    for pair in saebench.draw(made, 100, 100, 0):
+    for pair in saebench.draw_pairs(made, 100, 100, 0):
         assert len(pair) > 0
         assert not pair["text"].duplicated().any()
         holds = [
@@ -368,8 +368,8 @@ def test_no_name_and_no_order_decides(tmp_path: Path) -> None:
     drawn = []
     for turn, name in enumerate(names):
         made = read_data_set(written(tmp_path / name, rows if turn % 2 else rows[::-1]), 3)
-        one = take(made, 40, 20, 3, Numbers())
-        columns = permuted(one, 3)
+        one = draw_probe_set(made, 40, 20, 3, TextNumbers())
+        columns = permute_labels(one, 3)
         drawn.append((made.train, made.test, one.role.tolist(), columns.tolist()))
     assert drawn[0] == drawn[1] == drawn[2]
 
