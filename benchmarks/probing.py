@@ -62,7 +62,7 @@ class Fits:
     problems: list[tuple[np.ndarray, np.ndarray, float]] = field(default_factory=list)
     """Features and labels of the train rows, and C, for each problem."""
 
-    def each(self, x: Tensor, y: Tensor, c: float | Tensor, rows: Tensor) -> Probes:
+    def separate(self, x: Tensor, y: Tensor, c: float | Tensor, rows: Tensor) -> Probes:
         """Probes that have features of their own."""
         for features, label, label_c, row_mask in zip(
             x, y, _c_by_problem(c, len(y)), rows, strict=True
@@ -110,7 +110,7 @@ def _compare_fits(score: Callable[[], object]) -> None:
         return wide.shared(axes, *rest)
 
     with (
-        mock.patch.object(few, "fit_logistic_each", fits.each),
+        mock.patch.object(few, "fit_logistic_each", fits.separate),
         mock.patch.object(Axes, "fit", shared),
     ):
         score()

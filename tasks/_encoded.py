@@ -23,7 +23,7 @@ def contributions(sae: SAE, x: Float[np.ndarray, "rows d_in"]) -> csr_matrix:
     vectors = _on_device(sae, x)
     codes = _encode(sae, vectors)
     acts = codes.csr()
-    scale = _scale(sae, codes, vectors).cpu().numpy()
+    scale = _output_scale(sae, codes, vectors).cpu().numpy()
     acts.data *= np.repeat(scale, np.diff(acts.indptr)).astype(acts.dtype)
     return acts
 
@@ -38,7 +38,7 @@ def _encode(sae: SAE, x: Float[Tensor, "rows d_in"]) -> Codes:
 
 
 @torch.no_grad()
-def _scale(sae: SAE, codes: Codes, x: Float[Tensor, "rows d_in"]) -> Float[Tensor, " rows"]:
+def _output_scale(sae: SAE, codes: Codes, x: Float[Tensor, "rows d_in"]) -> Float[Tensor, " rows"]:
     """Length of what the latents add to the reconstruction, divided by that of acts times W_dec."""
     no_codes = Codes(codes.index[:0], codes.value[:0], torch.zeros_like(codes.offsets), codes.d_sae)
     added = decode_codes(sae, codes, x) - decode_codes(sae, no_codes, x)

@@ -52,8 +52,8 @@ def minimise(
         if not moving.any():
             break
         if not moving.all():
-            number, step, descent = number[moving], step[moving], descent.only(moving)
-        descent = descent.along(step)
+            number, step, descent = number[moving], step[moving], descent.take(moving)
+        descent = descent.step_along(step)
     return finished
 
 
@@ -98,7 +98,7 @@ class Descent:
         far = self.gradient.norm(dim=1) > CLOSE * self.w[:, :-1].norm(dim=1)
         return far & (gain > DECREMENT * self.slope.abs().sum(0))
 
-    def only(self, selection: Bool[Tensor, " problems"]) -> "Descent":
+    def take(self, selection: Bool[Tensor, " problems"]) -> "Descent":
         """The same for some of the problems."""
         return Descent(
             self.z,
@@ -111,10 +111,10 @@ class Descent:
             self.past.take(selection),
         )
 
-    def along(self, step: Float[Tensor, "problems features"]) -> "Descent":
+    def step_along(self, step: Float[Tensor, "problems features"]) -> "Descent":
         """At the minimum along a direction."""
         penalty, rise = penalty_of(self.z.shape[1]), self.z @ step.T
-        length = self._length(step, rise, penalty)
+        length = self._step_length(step, rise, penalty)
         w = self.w + length[:, None] * step
         logits = self.logits + length * rise
         pull = -self.slope * torch.sigmoid(-self.sign * logits)
@@ -122,7 +122,7 @@ class Descent:
         past = self.past.add(length[:, None] * step, gradient - self.gradient)
         return replace(self, w=w, logits=logits, gradient=gradient, past=past)
 
-    def _length(
+    def _step_length(
         self,
         step: Float[Tensor, "problems features"],
         rise: Float[Tensor, "rows problems"],
@@ -175,8 +175,8 @@ class Past:
 
     def take(self, selection: Bool[Tensor, " problems"]) -> "Past":
         return Past(
-            tuple(one[selection] for one in self.steps),
-            tuple(one[selection] for one in self.changes),
+            tuple(step[selection] for step in self.steps),
+            tuple(change[selection] for change in self.changes),
         )
 
     def newton(

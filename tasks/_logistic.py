@@ -91,7 +91,7 @@ class Axes:
         Source: Böhning and Lindsay, "Monotonicity of quadratic-approximation algorithms" (1988),
         for the bound; Nocedal and Wright, "Numerical Optimization" (2006), algorithm 7.4.
         """
-        weight = _weight(y, rows)
+        weight = _row_weights(y, rows)
         c_by_problem = torch.as_tensor(c, dtype=torch.float64).expand(y.shape[1])
         z = torch.cat([self.z, torch.ones(len(self.z), 1, dtype=torch.float64)], 1)
         squares = torch.cat([self.moments, torch.tensor([float(len(z))], dtype=torch.float64)])
@@ -114,7 +114,7 @@ def fit_logistic_each(
     Raises:
         DataError: if the rows of a problem all have one label.
     """
-    weight = _weight(y.T, None if rows is None else rows.T).T
+    weight = _row_weights(y.T, None if rows is None else rows.T).T
     mean = x.double().mean(1, keepdim=True)
     z = torch.cat([x.double() - mean, torch.ones(*y.shape, 1, dtype=torch.float64)], 2)
     sign = y.double() * 2 - 1
@@ -136,7 +136,7 @@ def fit_logistic_each(
     return Probes(coef, w[:, -1] - (coef * mean[:, 0]).sum(1))
 
 
-def _weight(
+def _row_weights(
     y: Bool[Tensor, "rows problems"],
     rows: Bool[Tensor, "rows problems"] | Float[Tensor, "rows problems"] | None,
 ) -> Float[Tensor, "rows problems"]:

@@ -91,14 +91,14 @@ def default_corpus() -> Corpus:
     Raises:
         DataError: if neither can be read.
     """
-    return _pile() if is_pile_in_reach() else _manual()
+    return _read_pile() if is_pile_in_reach() else _read_manual()
 
 
 def default_identity() -> str:
     """Identity of the text that `default_corpus` gives, without loading more than is needed."""
     if is_pile_in_reach():
         return f"{HUB_ID}@{HUB_REVISION}"
-    return hashlib.sha256("\0".join(_manual().texts).encode()).hexdigest()
+    return hashlib.sha256("\0".join(_read_manual().texts).encode()).hexdigest()
 
 
 @functools.cache
@@ -119,7 +119,7 @@ def is_pile_in_reach() -> bool:
     return True
 
 
-def _pile() -> Corpus:
+def _read_pile() -> Corpus:
     from huggingface_hub import hf_hub_download
 
     try:
@@ -132,7 +132,7 @@ def _pile() -> Corpus:
     return Corpus(f"{HUB_ID}@{HUB_REVISION[:7]}", read_texts(path).texts)
 
 
-def _manual() -> Corpus:
+def _read_manual() -> Corpus:
     """The language reference that `help()` shows: English prose and some code."""
     try:
         from pydoc_data.topics import topics

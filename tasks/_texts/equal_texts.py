@@ -37,8 +37,8 @@ def groups(texts: Sequence[str]) -> Int[np.ndarray, " texts"]:
     both, after `visible_text` and without regard to case and punctuation. A text of fewer than
     three words is near those of the same words only.
     """
-    has_triple = _triples(texts)
-    first, second = _candidates(has_triple)
+    has_triple = _triple_matrix(texts)
+    first, second = _candidate_pairs(has_triple)
     near = np.zeros(len(first), bool)
     size = np.asarray(has_triple.sum(1)).ravel()
     for start in range(0, len(first), _PAIRS_PER_BLOCK):
@@ -50,7 +50,7 @@ def groups(texts: Sequence[str]) -> Int[np.ndarray, " texts"]:
     return csgraph.connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def _triples(texts: Sequence[str]) -> sparse.csr_matrix:
+def _triple_matrix(texts: Sequence[str]) -> sparse.csr_matrix:
     """[texts, triples]: 1 where a text has a triple of words."""
     number: dict[tuple[str, ...], int] = {}
     rows: list[int] = []
@@ -67,7 +67,7 @@ def _triples(texts: Sequence[str]) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, (rows, columns)), shape=(len(texts), len(number)))
 
 
-def _candidates(
+def _candidate_pairs(
     has_triple: sparse.csr_matrix,
 ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
     """Pairs of texts that share a triple; for common triples only pairs of consecutive texts.

@@ -35,7 +35,7 @@ def cells(column: Sequence[Any]) -> list[Cell | None]:
         ValueError: if a column mixes true and false with other labels, or a mapping's value is no
             yes or no, naming it.
     """
-    parsed = [_cell(value) for value in column]
+    parsed = [_parse_cell(value) for value in column]
     labels = {label for cell in parsed if cell and cell.exclusive for label in cell.labels}
     truth_words = {label for label in labels if label.casefold() in ("true", "false")}
     spellings = {word.casefold() for word in truth_words}
@@ -60,7 +60,7 @@ def label_text(value: Any) -> str:
     return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
 
 
-def _cell(value: Any) -> Cell | None:
+def _parse_cell(value: Any) -> Cell | None:
     if isinstance(value, Mapping):
         # A table in columns gives every row all keys, with null where a row had none.
         truth = {

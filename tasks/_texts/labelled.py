@@ -41,7 +41,7 @@ def list_data_sets(data: Data) -> list[DataSetFiles]:
         UsageError: if the list is malformed, a file or column is not there, or a name is taken.
         DataError: if a file cannot be read, or a data set did not arrive from the hub.
     """
-    sets = [files for item in _items(data) for files in _files_of_item(item)]
+    sets = [files for item in _as_list(data) for files in _files_of_item(item)]
     names = [files.name for files in sets]
     for name in names:
         if names.count(name) > 1:
@@ -105,9 +105,9 @@ def _drop_near_duplicates(
 ) -> tuple[list[int], tuple[str, ...]]:
     """Rows of train texts that are no near-duplicates of test texts; and a notice of the others."""
     group = equal_texts.groups([str(text) for text in (*test.texts, *train.texts)])
-    tested = set(group[: len(test.texts)].tolist())
+    test_groups = set(group[: len(test.texts)].tolist())
     train_groups = group[len(test.texts) :].tolist()
-    rows = [row for row, number in enumerate(train_groups) if number not in tested]
+    rows = [row for row, number in enumerate(train_groups) if number not in test_groups]
     dropped = len(train.texts) - len(rows)
     notice = (
         f"{dropped} texts to train on are equal or nearly equal to texts to test on, and left out"
@@ -125,13 +125,13 @@ def split(name: str, texts: LabelledTexts, seed: int, notices: tuple[str, ...] =
     strata = texts.strata[order]
     rank = pd.Series(strata).groupby(strata).cumcount().to_numpy()
     size = pd.Series(strata).groupby(strata).transform("size").to_numpy()
-    tested = np.isin(group, group[order[rank < np.round(size * TEST_SHARE)]])
+    is_test = np.isin(group, group[order[rank < np.round(size * TEST_SHARE)]])
     near = len(group) - len(first)
     notice = f"{near} texts nearly repeat another; each stays on the side of its like"
     return DataSet(
         name,
-        texts.take(rng.permutation(np.flatnonzero(~tested))),
-        texts.take(rng.permutation(np.flatnonzero(tested))),
+        texts.take(rng.permutation(np.flatnonzero(~is_test))),
+        texts.take(rng.permutation(np.flatnonzero(is_test))),
         key,
         (*notices, *((notice,) if near else ())),
     )
@@ -190,7 +190,7 @@ def data_identity(data: Data) -> list[Any]:
     lab's sets are fixed, so they need no entry.
     """
     identities: list[Any] = []
-    for item in _items(data):
+    for item in _as_list(data):
         if item == SAEBENCH:
             identities.append(cached_revisions())
         elif item != LAB:
@@ -202,14 +202,14 @@ def data_identity(data: Data) -> list[Any]:
     return [READING, *identities] if identities else []
 
 
-def _items(data: Data) -> list[str | Mapping[str, Any]]:
+def _as_list(data: Data) -> list[str | Mapping[str, Any]]:
     return [data] if isinstance(data, str | Mapping) else list(data)
 
 
 def _files_of_item(item: str | Mapping[str, Any]) -> list[DataSetFiles]:
     """The data sets of one item of the list."""
     if isinstance(item, Mapping):
-        return [_from_mapping(item)]
+        return [_files_of_mapping(item)]
     if item == SAE_PROBES:
         return list(sae_probes(sae_probes_folder()))
     if item == SAEBENCH:
@@ -227,7 +227,7 @@ def _files_of_item(item: str | Mapping[str, Any]) -> list[DataSetFiles]:
     )
 
 
-def _from_mapping(item: Mapping[str, Any]) -> DataSetFiles:
+def _files_of_mapping(item: Mapping[str, Any]) -> DataSetFiles:
     unknown = [key for key in item if key not in KEYS]
     if unknown or "train" not in item:
         raise UsageError(
@@ -245,8 +245,8 @@ def _from_mapping(item: Mapping[str, Any]) -> DataSetFiles:
 
 def _folder_sets(folder: Path) -> list[DataSetFiles]:
     sets = hub_sets(folder)
-    for place in (folder, folder / "cleaned_data", folder / "data" / "cleaned_data"):
-        sets += sae_probes(place)
+    for subfolder in (folder, folder / "cleaned_data", folder / "data" / "cleaned_data"):
+        sets += sae_probes(subfolder)
     if not sets:
         raise UsageError(
             f"'{folder}' holds no data set: neither *.csv.zst files of sae-probes nor repositories "
@@ -291,13 +291,13 @@ def _merge_rows(
     by_text: dict[str, list[_Row]] = {}
     for row in rows:
         by_text.setdefault(equal_texts.visible_text(row.text), []).append(row)
-    every = {label for row in rows for label in row.cell.labels}
-    either = len(every) == 2 and all(row.cell.exclusive for row in rows)
+    all_labels = {label for row in rows for label in row.cell.labels}
+    is_binary = len(all_labels) == 2 and all(row.cell.exclusive for row in rows)
     labels_by_text, contradicting = {}, []
     for group in by_text.values():
         labels = {label for row in group for label in row.cell.labels}
         denied = {label for row in group for label in row.cell.denied}
-        if (either and len(labels) > 1) or labels & denied:
+        if (is_binary and len(labels) > 1) or labels & denied:
             contradicting.append(group)
         else:
             labels_by_text[min(row.text for row in group)] = tuple(sorted(labels))

@@ -129,8 +129,8 @@ def letter_evidence(
     for column, metric in WORD_METRICS.items():
         yield metric.evidence(by_letter, {"num": column})
     yield declared.SPLIT_LATENTS.evidence(by_letter, {"num": "split"})
-    yield _main_f1(results, letters, by_letter)
-    yield from _by_letter(results, names, words)
+    yield _main_f1_evidence(results, letters, by_letter)
+    yield from _evidence_by_letter(results, names, words)
     yield from _left_out_letters(letters, names)
 
 
@@ -146,7 +146,7 @@ def _left_out_letters(letters: Letters, names: Sequence[str]) -> Iterator[Missin
             yield from _missing_metrics(LETTER_METRICS, reason, LETTERS[letter])
 
 
-def _main_f1(results: Sequence[LetterResult], letters: Letters, table: Units) -> Evidence:
+def _main_f1_evidence(results: Sequence[LetterResult], letters: Letters, table: Units) -> Evidence:
     """F1 of the main latents, between knowing nothing and the model's own probe."""
     test = letters.split == 2
     numbers = [result.letter for result in results]
@@ -160,7 +160,7 @@ def _main_f1(results: Sequence[LetterResult], letters: Letters, table: Units) ->
     )
 
 
-def _by_letter(
+def _evidence_by_letter(
     results: Sequence[LetterResult], names: Sequence[str], words: pd.DataFrame
 ) -> Iterator[Evidence]:
     """The figures of each letter by itself, and its main latents."""
@@ -224,9 +224,9 @@ def hierarchy_evidence(true: FamilyTables, matched: FamilyTables) -> Iterator[Ev
     if any(left_out.values()):
         yield _left_out_families(left_out)
     if len(true.parents):
-        kinds = _by_occurrence("kinds", true.occurrences)
+        kinds = _occurrence_units("kinds", true.occurrences)
         for column, (metric, _) in DIFFERENCE_METRICS.items():
-            yield _difference(metric, kinds, column)
+            yield _difference_evidence(metric, kinds, column)
         sums = {"num": "seen_child", "den": "child"}
         yield declared.CHILD_SEEN_AS_PARENT.evidence(kinds, sums)
         columns = {key: true.parents[key].to_numpy() for key in ("hits", "total")}
@@ -238,9 +238,9 @@ def hierarchy_evidence(true: FamilyTables, matched: FamilyTables) -> Iterator[Ev
     else:
         yield from _missing_metrics(FAMILY_METRICS, TOO_RARE)
     if len(matched.parents):
-        companions = _by_occurrence("companions", matched.occurrences)
+        companions = _occurrence_units("companions", matched.occurrences)
         for column, (_, metric) in DIFFERENCE_METRICS.items():
-            yield _difference(metric, companions, column)
+            yield _difference_evidence(metric, companions, column)
     else:
         yield from _missing_metrics([metric for _, metric in DIFFERENCE_METRICS.values()], TOO_RARE)
 
@@ -254,7 +254,7 @@ def _left_out_families(families: Mapping[str, bool]) -> Evidence:
     )
 
 
-def _difference(metric: Metric, table: Units, column: str) -> Evidence:
+def _difference_evidence(metric: Metric, table: Units, column: str) -> Evidence:
     """A rate at children less the rate of silence at the parent's own word."""
     return metric.evidence(
         table,
@@ -263,7 +263,7 @@ def _difference(metric: Metric, table: Units, column: str) -> Evidence:
     )
 
 
-def _by_occurrence(name: str, rows: pd.DataFrame) -> Units:
+def _occurrence_units(name: str, rows: pd.DataFrame) -> Units:
     columns = ("child", "alone", "seen_child", "absorbed_child", "silent_child", "silent_alone")
     return units(
         f"occurrences_of_{name}",

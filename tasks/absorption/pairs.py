@@ -84,7 +84,7 @@ def read_occurrences(
         corpus_seed = int(generator(seed, f"documents/{genre}/{split}").integers(2**31))
         corpus = World().documents(documents, seed=corpus_seed, split=split, genre=genre)
         rows = source.tokenize([corpus.text(i) for i in range(len(corpus))], name=f"lab {genre}")
-        word_of_id = {corpus.vocabulary.ids[word]: place for place, word in enumerate(words)}
+        word_of_id = {corpus.vocabulary.ids[word]: number for number, word in enumerate(words)}
         word_numbers = np.array([word_of_id.get(i, -1) for i in rows.ids[rows.mask].tolist()])
         sample = _draw_rows(word_numbers, len(words), OTHER_TOKENS if split == "valid" else 0, rng)
         x = read_x(source, rows)[sample]
@@ -105,7 +105,7 @@ def _draw_rows(
         rng: Draws both.
     """
     order = rng.permutation(len(word))
-    samples = [order[word[order] == place][:PER_WORD] for place in range(words)]
+    samples = [order[word[order] == number][:PER_WORD] for number in range(words)]
     samples.append(order[word[order] == -1][:others])
     return np.sort(np.concatenate(samples))
 
@@ -122,10 +122,10 @@ def seen_as_parent(occurrences: Occurrences) -> Bool[np.ndarray, " rows"]:
     covariance = np.cov(x.T)
     size = np.trace(covariance) / len(covariance)
     inverse = np.linalg.inv(covariance + SHRINKAGE * size * np.eye(len(covariance)))
-    present, place = np.unique(word[word >= 0], return_inverse=True)
+    present, group = np.unique(word[word >= 0], return_inverse=True)
     means = np.zeros((len(occurrences.words), x.shape[1]))
-    np.add.at(means, present[place], x[word >= 0])
-    means[present] /= np.bincount(place)[:, None]
+    np.add.at(means, present[group], x[word >= 0])
+    means[present] /= np.bincount(group)[:, None]
     recognised = np.zeros(len(occurrences.x), bool)
     for family in occurrences.families:
         members = [occurrences.words.index(word) for word in (family.parent, *family.children)]
@@ -150,10 +150,10 @@ def parent_latents(occurrences: Occurrences, family: Family, active: csc_matrix)
     long as F1 of any of them being active rises by more than `SPLIT_GAIN`.
     """
     choosing = ~occurrences.counts
-    weight, positive = _weights(occurrences, family)
+    weight, positive = _family_weights(occurrences, family)
     weight = weight * choosing
     total = weight[positive].sum()
-    general = _general(occurrences, family, active)
+    general = _general_latents(occurrences, family, active)
     detected = np.zeros(len(weight), bool)
     latents: list[int] = []
     score = -SPLIT_GAIN
@@ -170,7 +170,7 @@ def parent_latents(occurrences: Occurrences, family: Family, active: csc_matrix)
     return latents
 
 
-def _general(occurrences: Occurrences, family: Family, active: csc_matrix) -> np.ndarray:
+def _general_latents(occurrences: Occurrences, family: Family, active: csc_matrix) -> np.ndarray:
     """Which latents are active on most occurrences of the parent, or of two children."""
     shares = []
     for word in (family.parent, *family.children):
@@ -179,7 +179,7 @@ def _general(occurrences: Occurrences, family: Family, active: csc_matrix) -> np
     return shares[0] | (np.sum(shares[1:], axis=0) >= 2)
 
 
-def _weights(
+def _family_weights(
     occurrences: Occurrences, family: Family
 ) -> tuple[Float[np.ndarray, " rows"], Bool[np.ndarray, " rows"]]:
     """How much each row counts in a family's F1, and which rows are the family's.
@@ -287,7 +287,7 @@ def f1_sums(
     occurrences: Occurrences, family: Family, fires: Bool[np.ndarray, " rows"]
 ) -> tuple[float, float, float, float]:
     """2 TP and 2 TP + FP + FN, on scored rows, of "some latent is active" and of always yes."""
-    weight, positive = _weights(occurrences, family)
+    weight, positive = _family_weights(occurrences, family)
     weight = weight * occurrences.counts
     positive_weight = weight[positive].sum()
     hits, total = 2 * weight[positive & fires].sum(), positive_weight + weight[fires].sum()

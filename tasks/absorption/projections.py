@@ -54,11 +54,11 @@ def carried_by_others(
         direction: Of unit length.
         unit_rows: Whether decoder rows count as if they had length 1.
     """
-    latents, place = np.unique(acts.indices, return_inverse=True)
+    latents, latent_of_entry = np.unique(acts.indices, return_inverse=True)
     dots, cosines = unit_projections(sae, latents, direction)
-    projections = (cosines if unit_rows else dots)[place]
+    projections = (cosines if unit_rows else dots)[latent_of_entry]
     added = np.where(np.isin(acts.indices, main), 0, acts.data * projections)
-    return Carried(_padded_rows(acts, added), _padded_rows(acts, cosines[place]))
+    return Carried(_padded_rows(acts, added), _padded_rows(acts, cosines[latent_of_entry]))
 
 
 def unit_projections(

@@ -183,8 +183,8 @@ def _main_latents(
         generator(seed, "saebench sparse probe"),
         fan_in=d_sae,
     )
-    most = min(MOST_MAIN, len(alive))
-    ranked = alive[np.argsort(-weight, axis=1, kind="stable")[:, :most]]
+    limit = min(MOST_MAIN, len(alive))
+    ranked = alive[np.argsort(-weight, axis=1, kind="stable")[:, :limit]]
     columns = np.unique(ranked)
     column_acts = acts[:, columns].toarray()
     k1 = few_latents_f1(
@@ -192,7 +192,7 @@ def _main_latents(
     )
     latent_counts, last_f1 = dict.fromkeys(usable.tolist(), 1), k1.copy()
     growing = usable
-    for k in range(2, most + 1):
+    for k in range(2, limit + 1):
         if not len(growing):
             break
         places = np.searchsorted(columns, ranked[growing, :k])
@@ -242,10 +242,10 @@ def _letter_figures(
     _, cosine = unit_projections(sae, main_index, direction)
     carried = carried_by_others(sae, active, main_index, direction, unit_rows=True)
     fraction = absorption_fraction(main_acts @ cosine, carried.absorbing, total)
-    whole = absorbed_whole_by_top((main_acts < SILENT).all(1), carried, total)
+    is_whole = absorbed_whole_by_top((main_acts < SILENT).all(1), carried, total)
     return {
         "fraction": float(fraction.mean()),
-        "full": float(whole.mean()),
+        "full": float(is_whole.mean()),
         "split": float(len(main)),
         "words": float(len(words)),
     }

@@ -88,13 +88,14 @@ def choose_words(tokens: Words, per_letter: int, rng: np.random.Generator) -> Wo
 
 def splits(words: Words) -> Int[np.ndarray, " words"]:
     """0, 1 or 2 for training, validation and test: the first, next and last stems of a letter."""
+    stem_of_word = words.stem
     split_of_stem: dict[str, int] = {}
     for letter in LETTERS:
-        stems = list(dict.fromkeys(stem for stem in words.stem if stem[0].upper() == letter))
+        stems = list(dict.fromkeys(stem for stem in stem_of_word if stem[0].upper() == letter))
         cuts = np.round(np.cumsum(SHARES) * len(stems))
         splits_of_letter = np.searchsorted(cuts, np.arange(len(stems)), "right")
         split_of_stem |= dict(zip(stems, splits_of_letter.tolist(), strict=True))
-    return np.array([split_of_stem[stem] for stem in words.stem], dtype=np.int64)
+    return np.array([split_of_stem[stem] for stem in stem_of_word], dtype=np.int64)
 
 
 def check_template(template: str) -> None:
@@ -153,8 +154,8 @@ def split_prompts(
         members = np.flatnonzero(split == part)
         part_words = words.take(members).text
         part_prompts = spelling_prompts(part_words, part_words, template, examples, rng)
-        for place, prompt in zip(members, part_prompts, strict=True):
-            texts[place] = prompt
+        for row, prompt in zip(members, part_prompts, strict=True):
+            texts[row] = prompt
     return texts
 
 

@@ -110,7 +110,7 @@ def measure_model(
             edited[MEAN] = source.splice(rows, batch, average)
         if batch.rows.start < plan.saebench_loss_rows:
             edited[ZERO_ALL] = source.splice(rows, batch, zeros)
-        add_losses(sums, positions(rows, batch), _model(source), clean, edited)
+        add_losses(sums, positions(rows, batch), _model_of(source), clean, edited)
     return sums.statistics()
 
 
@@ -171,7 +171,7 @@ def measure(
     for (batch, codes), clean in zip(read_codes(source, sae, rows), hidden, strict=True):
         edited_y = replace_counted(batch, totals.add(batch, codes, 0))
         edited = {SPLICED: source.splice(rows, batch, edited_y)}
-        add_losses(losses, positions(rows, batch), _model(source), clean, edited)
+        add_losses(losses, positions(rows, batch), _model_of(source), clean, edited)
     for batch, codes in read_codes(source, sae, plan.unspliced):
         totals.add(batch, codes, plan.n_spliced)
     return Measurement(
@@ -207,7 +207,7 @@ def replace_counted(
     return new
 
 
-def _model(source: ActivationSource) -> LoadedModel:
+def _model_of(source: ActivationSource) -> LoadedModel:
     if source.model is None:
         raise NotApplicable(f"{source.name} has no model, so there are no predictions to judge.")
     return source.model

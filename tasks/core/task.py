@@ -102,8 +102,8 @@ class Core:
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose the rows; measure activations and the model's own losses on them."""
-        data = self._data(source)
-        plan = self._plan(data, source)
+        data = self._read_rows(source)
+        plan = self._divide_rows(data, source)
         site = site_sums(counted_activations(source, plan), plan.units)
         arrays = {}
         tables = {"site": pd.DataFrame(site.statistics)}
@@ -133,10 +133,10 @@ class Core:
         plan, unit = _plan_of(prepared), prepared.facts["unit"]
         with torch.no_grad():
             measurement = measure(sae, source, plan, _batch_means(prepared, source))
-        rows = _statistics(prepared, "site") | measurement.rows
-        losses = _statistics(prepared, "losses") | measurement.losses
+        rows = _table_columns(prepared, "site") | measurement.rows
+        losses = _table_columns(prepared, "losses") | measurement.losses
         yield from evidence.reconstruction_evidence(rows, unit)
-        deviations = _statistics(prepared, "sites")
+        deviations = _table_columns(prepared, "sites")
         yield from per_site.site_evidence(measurement.site_errors, deviations, rows["tokens"], unit)
         yield from evidence.density_evidence(measurement.active, int(rows["tokens"].sum()))
         if plan.ce_rows:
@@ -164,7 +164,7 @@ class Core:
         is_given = self.texts or self.tokens or model is None or part_of(model)
         return None if is_given else default_identity()
 
-    def _data(self, source: ActivationSource) -> NamedRows:
+    def _read_rows(self, source: ActivationSource) -> NamedRows:
         """The rows that the fields select."""
         limits = [limit for limit in (self.rows, self.limit) if limit is not None]
         max_rows = min(limits, default=None)
@@ -188,7 +188,7 @@ class Core:
         characters = CHARACTERS_PER_TOKEN * self.context * (self.rows or DEFAULT_ROWS)
         return lab_corpus(source.name, characters, max_rows) or default_corpus()
 
-    def _plan(self, data: NamedRows, source: ActivationSource) -> RowPlan:
+    def _divide_rows(self, data: NamedRows, source: ActivationSource) -> RowPlan:
         """Divide the rows among the figures.
 
         Raises:
@@ -230,7 +230,7 @@ def _batch_means(
     return torch.zeros(0, source.widths.d_out) if means is None else torch.from_numpy(means).float()
 
 
-def _statistics(prepared: Prepared, table: str) -> Statistics:
+def _table_columns(prepared: Prepared, table: str) -> Statistics:
     if table not in prepared.tables:
         return {}
     return {str(name): column.to_numpy() for name, column in prepared.tables[table].items()}

@@ -117,7 +117,7 @@ def problem_evidence(problems: Sequence[Problem], row: str) -> Iterator[Evidence
     mean = _mean_anchors([problem.anchors for problem in problems])
     probes, f1s = list(problems[0].scores), list(problems[0].predictions)
     for probe in probes:
-        yield from _rates(rows, probe, mean)
+        yield from _latent_rates(rows, probe, mean)
     yield from _dense_rates(rows, mean)
     permuted = declared.AUC_PERMUTED_LABELS
     yield permuted.evidence(
@@ -131,7 +131,7 @@ def problem_evidence(problems: Sequence[Problem], row: str) -> Iterator[Evidence
     for problem in problems:
         anchors = problem.anchors
         for probe in probes:
-            yield from _rates(rows, probe, anchors, problem.part)
+            yield from _latent_rates(rows, probe, anchors, problem.part)
         for f1 in f1s:
             yield f1_evidence(rows, f1, anchors.always_yes, problem.part)
 
@@ -143,7 +143,7 @@ def _mean_anchors(anchors: Sequence[Anchors]) -> Anchors:
     )
 
 
-def _rates(
+def _latent_rates(
     rows: Units, probe: ProbeMetrics, anchors: Anchors, part: str | None = None
 ) -> Iterator[Evidence]:
     """AUC and accuracy of a probe on latents."""

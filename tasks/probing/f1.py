@@ -70,11 +70,13 @@ def best_latents(
     columns, detectors = csc_matrix(z), []
     for block in blocks(y.shape[1], z.get_shape()[1]):
         candidates = strongest(correlations(z, y[:, block]), CANDIDATES)
-        for correlated, without, label in zip(
+        for correlated, untuned_detector, label in zip(
             candidates, untuned(z, y[:, block]), y[:, block].T, strict=True
         ):
-            with_threshold = tuned(columns, label, np.unique([*correlated, without.latent]))
-            detectors.append((with_threshold, without))
+            tuned_detector = tuned(
+                columns, label, np.unique([*correlated, untuned_detector.latent])
+            )
+            detectors.append((tuned_detector, untuned_detector))
     return detectors
 
 

@@ -81,15 +81,15 @@ def fixed_c_scores(
     """Log-odds of every row by probes on the k best latents, with the given regularisation."""
     train_rows = (train.role == FIT) | (train.role == VALIDATION)
     probes = fit_logistic_each(train.x[..., :k], train.y, c, train_rows)
-    return _apply(probes.coef, probes.intercept, train.x[..., :k]).numpy()
+    return _log_odds(probes.coef, probes.intercept, train.x[..., :k]).numpy()
 
 
 def _validation_loss(fit: PaddedProblems, k: int, c: float) -> Float[np.ndarray, " problems"]:
     """Log-loss on the validation rows of probes that learn from the fit rows."""
     probes = fit_logistic_each(fit.x[..., :k], fit.y, c, fit.role == FIT)
-    scores = _apply(probes.coef, probes.intercept, fit.x[..., :k]).numpy()
+    scores = _log_odds(probes.coef, probes.intercept, fit.x[..., :k]).numpy()
     return log_loss(scores.T, fit.y.numpy().T, (fit.role == VALIDATION).numpy().T)
 
 
-def _apply(coef: torch.Tensor, intercept: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def _log_odds(coef: torch.Tensor, intercept: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return (x @ coef[..., None])[..., 0] + intercept[:, None]

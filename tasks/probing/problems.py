@@ -59,16 +59,16 @@ def probe_problems(
         seed: Permutes labels.
         detect: Whether the best latents predict the labels too.
     """
-    most = max(ks)
+    largest_k = max(ks)
     results = []
     for encoded in encoded_sets:
-        results.append(_set_result(encoded, most, seed, detect=detect))
+        results.append(_set_result(encoded, largest_k, seed, detect=detect))
         hand_back()
     fit = pad_problems([result.fit for result in results])
     train = pad_problems([result.train for result in results])
     scores = {top_k_probe(k): sparse_scores(fit, train, k) for k in ks}
     permuted_scores = fixed_c_scores(
-        pad_problems([result.shuffled for result in results]), most, 1.0
+        pad_problems([result.shuffled for result in results]), largest_k, 1.0
     )
     problem_list, start = [], 0
     for result in results:

@@ -65,23 +65,23 @@ def draw_probe_set(
         _draw_half(data_set.train, train, seed, "train"),
         _draw_half(data_set.test, test, seed, "test"),
     ]
-    drawn = LabelledTexts(
+    sample = LabelledTexts(
         tuple(text for half in halves for text in half.texts),
         tuple(labels for half in halves for labels in half.labels),
     )
     role = np.repeat([FIT, TEST], [len(half.labels) for half in halves])
-    _set_aside(role, drawn.strata, generator(seed, f"validation/{data_set.key}"))
-    classes = list(drawn.classes)
+    _mark_validation(role, sample.strata, generator(seed, f"validation/{data_set.key}"))
+    classes = list(sample.classes)
     yes = [label for label in classes if label.casefold() not in NO]
-    alone = all(len(labels) == 1 for labels in drawn.labels)
-    if alone and len(classes) == 2 and len(yes) == 1:
+    single_labels = all(len(labels) == 1 for labels in sample.labels)
+    if single_labels and len(classes) == 2 and len(yes) == 1:
         classes = yes
     return ProbeSet(
         data_set.name,
         data_set.key,
         tuple(classes),
-        numbers(drawn.texts),
-        drawn.has(classes),
+        numbers(sample.texts),
+        sample.has(classes),
         role,
         data_set.notices,
     )
@@ -115,12 +115,12 @@ def class_order(texts: LabelledTexts, seed: int, half: str) -> dict[str, Int[np.
     """Row numbers of each label's texts, in random order."""
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
     has = texts.has(texts.classes)[order]
-    return {label: order[has[:, place]] for place, label in enumerate(texts.classes)}
+    return {label: order[has[:, column]] for column, label in enumerate(texts.classes)}
 
 
-def _draw_half(texts: LabelledTexts, most: int, seed: int, half: str) -> LabelledTexts:
+def _draw_half(texts: LabelledTexts, size: int, seed: int, half: str) -> LabelledTexts:
     """A random sample of each stratum, in proportion to its size and with one text at least."""
-    share = min(1.0, most / max(1, len(texts.labels)))
+    share = min(1.0, size / max(1, len(texts.labels)))
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
     strata = texts.strata[order]
     orders = [order[strata == stratum] for stratum in np.unique(strata)]
@@ -128,14 +128,14 @@ def _draw_half(texts: LabelledTexts, most: int, seed: int, half: str) -> Labelle
     return texts.take(np.sort(np.concatenate(parts)))
 
 
-def _set_aside(
+def _mark_validation(
     role: Int[np.ndarray, " rows"], labels: np.ndarray, rng: np.random.Generator
 ) -> None:
     """Make a fifth of each label's train rows validation rows."""
     order = rng.permutation(np.flatnonzero(role == FIT))
-    drawn = pd.Series(labels[order])
-    rank = drawn.groupby(drawn).cumcount().to_numpy()
-    size = drawn.groupby(drawn).transform("size").to_numpy()
+    strata = pd.Series(labels[order])
+    rank = strata.groupby(strata).cumcount().to_numpy()
+    size = strata.groupby(strata).transform("size").to_numpy()
     role[order[rank < np.round(size * VALIDATION_SHARE)]] = VALIDATION
 
 

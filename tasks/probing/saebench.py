@@ -82,9 +82,9 @@ def draw_pairs(data_set: DataSet, train: int, test: int, seed: int) -> Iterator[
     the common ones where a rare one runs out. Labels of `refusal_reasons` have none.
     """
     halves = []
-    for texts, most, half in ((data_set.train, train, "train"), (data_set.test, test, "test")):
+    for texts, size, half in ((data_set.train, train, "train"), (data_set.test, test, "test")):
         orders = class_order(texts, seed, half).items()
-        rows_by_label = {label: order[: most // 2].tolist() for label, order in orders}
+        rows_by_label = {label: order[: size // 2].tolist() for label, order in orders}
         halves.append((texts, rows_by_label, half == "test"))
     for label in sorted(set(data_set.train.classes) - set(refusal_reasons(data_set))):
         rng = generator(seed, f"saebench_negatives/{data_set.key}/{label}")
@@ -102,7 +102,7 @@ def _draw_pair(
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Equally many rows with a label and without it."""
-    others = _others(texts, rows_by_label, label)
+    others = _texts_by_other_label(texts, rows_by_label, label)
     size = min(len(rows_by_label[label]), sum(map(len, others)))
     per_label = -(-size // max(1, len(others)))
     while sum(min(per_label, len(rows)) for rows in others) < size:
@@ -113,7 +113,7 @@ def _draw_pair(
     return pd.DataFrame({"text": text, "y": [True] * size + [False] * size})
 
 
-def _others(
+def _texts_by_other_label(
     texts: LabelledTexts, rows_by_label: Mapping[str, Sequence[int]], label: str
 ) -> list[list[int]]:
     """Texts without a label, grouped by a label that they have; each text is in one group only."""
@@ -184,13 +184,13 @@ def verdicts(features: Features, pairs: Sequence[Pair], seed: int, origin: str) 
     parts = []
     for name in dict.fromkeys(pair.set for pair in pairs):
         set_pairs = [pair for pair in pairs if pair.set == name]
-        texts, place = np.unique(
+        texts, text_index = np.unique(
             np.concatenate([pair.text for pair in set_pairs]), return_inverse=True
         )
         set_features = features.rows(texts)
         starts = np.cumsum([0, *(len(pair.text) for pair in set_pairs)])
         for pair, start in zip(set_pairs, starts, strict=False):
-            rows = set_features.rows(place[start : start + len(pair.text)])
+            rows = set_features.rows(text_index[start : start + len(pair.text)])
             columns = {
                 f"top_{k}": _sparse_verdicts(rows, pair, k)
                 for k in TOP_K

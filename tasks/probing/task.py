@@ -143,8 +143,8 @@ class Probing:
         hand_back()
         x = read_x(source, tokens, Pooled(self.pooling))
         arrays = to_arrays([probe_set for probe_set, _ in probe_sets])
-        for place, (probe_set, _) in enumerate(probe_sets):
-            arrays[f"dense_{place}"] = _dense_scores(x[probe_set.text], probe_set)
+        for number, (probe_set, _) in enumerate(probe_sets):
+            arrays[f"dense_{number}"] = _dense_scores(x[probe_set.text], probe_set)
         lab_concepts = self._concepts(source, seed)
         more_rows = {}
         if lab_concepts is not None:
@@ -180,9 +180,9 @@ class Probing:
         """Encode the texts once; all figures come from these acts."""
         tokens, listing = prepared.required_rows, prepared.facts["sets"]
         z = read_acts(source, sae, tokens, Pooled(self.pooling))
-        subjects = (
-            EncodedSet(probe_set, z[probe_set.text], prepared.arrays[f"dense_{place}"])
-            for place, probe_set in enumerate(from_arrays(prepared.arrays, listing))
+        encoded_sets = (
+            EncodedSet(probe_set, z[probe_set.text], prepared.arrays[f"dense_{number}"])
+            for number, probe_set in enumerate(from_arrays(prepared.arrays, listing))
             if probe_set.classes
         )
         ks = [k for k in self.top_k if k <= sae.d_sae]
@@ -193,7 +193,9 @@ class Probing:
             )
         on_tokens = prepared.facts["concepts"] is not None
         row = "text" if source.stored_rows is None else "activation"
-        yield from problem_evidence(probe_problems(subjects, ks, seed, detect=not on_tokens), row)
+        yield from problem_evidence(
+            probe_problems(encoded_sets, ks, seed, detect=not on_tokens), row
+        )
         f1s = () if on_tokens else [f1.metric for f1 in F1_METRICS]
         yield from self._missing_evidence(prepared.facts, sae.d_sae, f1s)
         if on_tokens:
@@ -250,9 +252,9 @@ class Probing:
             probe_set = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
             return [replace(probe_set, text=numbers(probe_set.text.tolist()))], {}
         sets = self._data_sets(source, seed, unread)
-        most = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
+        test_rows = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
         probe_sets = [
-            draw_probe_set(probe_set, self.train_rows, most, seed, numbers) for probe_set in sets
+            draw_probe_set(data_set, self.train_rows, test_rows, seed, numbers) for data_set in sets
         ]
         if not self.compat:
             return probe_sets, {}
@@ -325,9 +327,9 @@ def _labelled_rows(rows: TokenRows, seed: int) -> DataSet:
     units = LabelledTexts(tuple(range(len(rows))), tuple((str(label),) for label in labels))
     key = hashlib.sha256(repr(labels).encode()).hexdigest()
     order = generator(seed, f"split/{key}").permutation(len(rows))
-    drawn = pd.Series(rows.labels[order])
-    rank = drawn.groupby(drawn).cumcount().to_numpy()
-    size = drawn.groupby(drawn).transform("size").to_numpy()
+    labels_in_order = pd.Series(rows.labels[order])
+    rank = labels_in_order.groupby(labels_in_order).cumcount().to_numpy()
+    size = labels_in_order.groupby(labels_in_order).transform("size").to_numpy()
     is_test = rank < np.round(size * TEST_SHARE)
     parts = (units.take(order[~is_test]), units.take(order[is_test]))
     data_set = DataSet(Path(rows.name).stem, *parts, key=key)

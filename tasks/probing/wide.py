@@ -26,7 +26,9 @@ def wide_scores(z: csc_matrix, probe_set: ProbeSet) -> Float[np.ndarray, "rows c
     columns = z[:, active_latents]
     if len(active_latents) <= probe_set.train.sum():
         return dense_scores(_standardise(columns, probe_set.train), probe_set, C_WIDE)
-    x, axes = _span(_inner_products(columns, probe_set.train, len(active_latents)), probe_set.train)
+    x, axes = _span_axes(
+        _inner_products(columns, probe_set.train, len(active_latents)), probe_set.train
+    )
     return _fit_scores(axes, x, probe_set, C_WIDE)
 
 
@@ -91,7 +93,7 @@ def _inner_products(
     return products
 
 
-def _span(
+def _span_axes(
     products: Float[np.ndarray, "rows train_rows"], train: Bool[np.ndarray, " rows"]
 ) -> tuple[Float[torch.Tensor, "rows rank"], Axes]:
     """Rows along the principal axes of the train rows' span, outside of which no probe learns."""

@@ -76,11 +76,11 @@ def recovery_tables(
     matching, nearest = match(cosine), nearest_feature(cosine)
     counts, tokens = [], 0
     for codes, truth in pairs:
-        counts.append(_count(codes.csr(), truth, W_dec, matching, nearest))
+        counts.append(_count_firing(codes.csr(), truth, W_dec, matching, nearest))
         tokens += codes.tokens
     total = sum(counts[1:], counts[0])
     return RecoveryTables(
-        _features(cosine, matching, total, least),
+        _feature_columns(cosine, matching, total, least),
         {
             "feature": nearest,
             "nearest_cosine": cosine.max(1),
@@ -93,7 +93,7 @@ def recovery_tables(
     )
 
 
-def _count(
+def _count_firing(
     acts: sp.csr_matrix,
     truth: sp.csr_matrix,
     W_dec: Float[np.ndarray, "d_sae d"],
@@ -108,7 +108,7 @@ def _count(
     )
 
 
-def _features(
+def _feature_columns(
     cosine: Float[np.ndarray, "d_sae features"], matching: Matching, counts: Counts, least: float
 ) -> Columns:
     """The features' columns; 0 (-1 for the latent) where a feature has no latent of its own."""

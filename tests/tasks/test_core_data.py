@@ -265,7 +265,7 @@ def test_no_more_games_are_played_than_are_read(monkeypatch: pytest.MonkeyPatch)
     assert played == [3, 12]
     assert few.texts == many.texts[:3]
     source = model_source(load_model("lab/othello"), "layers.0")
-    assert len(Core(limit=4)._data(source).rows) == 4
+    assert len(Core(limit=4)._read_rows(source).rows) == 4
     assert played[2:] == [4]
 
 
