@@ -72,7 +72,7 @@ class Descent:
     logits: Float[Tensor, "rows problems"]
     """Log-odds of the probes so far: z times w."""
     gradient: Float[Tensor, "problems features"]
-    """Of the loss and penalty, at w."""
+    """Gradient of the loss and penalty at w."""
     past: "Past"
 
     @classmethod
@@ -99,7 +99,7 @@ class Descent:
         return far & (gain > DECREMENT * self.slope.abs().sum(0))
 
     def take(self, selection: Bool[Tensor, " problems"]) -> "Descent":
-        """The same for some of the problems."""
+        """The state of some of the problems."""
         return Descent(
             self.z,
             self.curvature[selection],

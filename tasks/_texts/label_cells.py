@@ -1,4 +1,4 @@
-"""What stands in a column of labels: one label, a list of them, or yes and no by name."""
+"""The cells of a column of labels: one label, a list of labels, or yes and no for each label."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -116,15 +116,16 @@ def _drop_near_duplicates(
 
 
 def split(name: str, texts: LabelledTexts, seed: int, notices: tuple[str, ...] = ()) -> DataSet:
-    """A quarter of each label's texts for testing; near-duplicates stay on one side."""
+    """Split texts: a quarter of each label's for testing, near-duplicates all on one side."""
     key = _digest(texts)
     rng = generator(seed, f"split/{key}")
     group = equal_texts.groups([str(text) for text in texts.texts])
     first = np.unique(group, return_index=True)[1]
-    order = rng.permutation(first)  # a group is drawn by its first text, and comes along whole
+    order = rng.permutation(first)  # a group is drawn by its first text, and stays together
     strata = texts.strata[order]
     rank = pd.Series(strata).groupby(strata).cumcount().to_numpy()
     size = pd.Series(strata).groupby(strata).transform("size").to_numpy()
+    # Of each stratum in random order, the first quarter are test texts.
     is_test = np.isin(group, group[order[rank < np.round(size * TEST_SHARE)]])
     near = len(group) - len(first)
     notice = f"{near} texts nearly repeat another; each stays on the side of its like"

@@ -68,7 +68,7 @@ class MainLatents:
 
 @dataclass(frozen=True)
 class WordOutcomes:
-    """What happens to each scored word of a letter."""
+    """The outcome of each scored word of a letter: is the letter absorbed, or lost?"""
 
     words: Int[np.ndarray, " scored"]
     fraction: Float[np.ndarray, " scored"]

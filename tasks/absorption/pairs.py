@@ -171,7 +171,7 @@ def parent_latents(occurrences: Occurrences, family: Family, active: csc_matrix)
 
 
 def _general_latents(occurrences: Occurrences, family: Family, active: csc_matrix) -> np.ndarray:
-    """Which latents are active on most occurrences of the parent, or of two children."""
+    """Whether each latent is active on most occurrences of the parent, or of two children."""
     shares = []
     for word in (family.parent, *family.children):
         rows = occurrences.rows_of([word]) & ~occurrences.counts
@@ -195,7 +195,7 @@ def _family_weights(
 
 @dataclass(frozen=True)
 class FamilyTables:
-    """What an SAE does in the families that can be judged."""
+    """The outcomes of one SAE in the families that can be judged."""
 
     occurrences: pd.DataFrame
     """A row for each scored occurrence of a family's words: columns `parent`, `word`, `row`;
@@ -210,7 +210,7 @@ class FamilyTables:
 
 
 def family_tables(occurrences: Occurrences, active: csc_matrix) -> FamilyTables:
-    """What the SAE does at each scored occurrence of a family's words, and in each family."""
+    """The outcomes of one SAE at each scored occurrence of a family's words, and per family."""
     judgeable = [family for family in occurrences.families if can_be_judged(occurrences, family)]
     left_out = {family.parent: family not in judgeable for family in occurrences.families}
     if not judgeable:

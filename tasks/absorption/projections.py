@@ -1,4 +1,4 @@
-"""What latents carry of a letter's direction, and when they absorb it. Source: SAEBench."""
+"""How much of a letter's direction latents carry, and when they absorb it. Source: SAEBench."""
 
 from dataclasses import dataclass
 

@@ -213,7 +213,7 @@ def few_latents_f1(
     """F1 on test words of a class-balanced logistic probe on k latents, letter by letter."""
     f1 = np.zeros(len(columns))
     label = is_letter[~is_test].T
-    varied = np.flatnonzero(label.any(1) & ~label.all(1))
+    varied = np.flatnonzero(label.any(1) & ~label.all(1))  # other letters leave nothing to fit
     if not len(varied):
         return f1
     x = torch.from_numpy(acts[:, columns[varied]]).movedim(1, 0)

@@ -1,4 +1,4 @@
-"""Which latents follow a label best, each judged alone."""
+"""The latents that follow a label best, each judged alone."""
 
 from collections.abc import Iterator
 

@@ -42,9 +42,9 @@ class Anchors:
     """Floors, which are scores of knowing nothing, and ceilings, which the activations allow."""
 
     auc: float
-    """Of the dense probe."""
+    """Ceiling, from the dense probe."""
     accuracy: float
-    """Of the dense probe."""
+    """Ceiling, from the dense probe."""
     majority: float
     """Share of rows that have the more common label: the accuracy of always predicting it."""
     always_yes: float

@@ -1,4 +1,4 @@
-"""Which texts of each data set serve what: fitting, validation, test; and their labels."""
+"""The rows of each data set, with their labels and their role: fitting, validation or test."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -43,7 +43,7 @@ class RecoveryTables:
 
 @dataclass(frozen=True)
 class Counts:
-    """How latents fire, over all tokens."""
+    """Counts of how latents and features fire, over all tokens."""
 
     matched: Firing
     """Latents of the matching against their features, pair by pair."""
