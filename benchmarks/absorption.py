@@ -27,15 +27,17 @@ LAB_SITE = "layers.1"
 
 def main() -> None:
     """Prepare once, score every SAE, print what each cost."""
-    asked = _arguments()
-    model = load_model(str(asked.model or lab.path("world/model")))
-    site = asked.site or origin_of(load_folder(asked.saes[0])).read_site or LAB_SITE
+    options = _arguments()
+    model = load_model(str(options.model or lab.path("world/model")))
+    site = options.site or origin_of(load_folder(options.saes[0])).read_site or LAB_SITE
     with tempfile.TemporaryDirectory() as folder:
         source = model_source(model, site, store=Store(Path(folder)))
         task = Absorption(
-            compat=asked.compat, min_probe_f1=asked.min_probe_f1, min_letters=asked.min_letters
+            compat=options.compat,
+            min_probe_f1=options.min_probe_f1,
+            min_letters=options.min_letters,
         )
-        print_costs(task, source, asked.saes)
+        print_costs(task, source, options.saes)
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,12 +48,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--compat", choices=["saebench"], help="SAEBench's figures besides")
     parser.add_argument("--min-probe-f1", type=float, default=0.6)
     parser.add_argument("--min-letters", type=int, default=5)
-    asked = parser.parse_args()
-    if (asked.saes is None) != (asked.model is None):
+    options = parser.parse_args()
+    if (options.saes is None) != (options.model is None):
         parser.error("--saes and --model come together")
-    if asked.saes is None:
-        asked.saes = [Path(lab.path(f"world/{name}")) for name in ("topk-16", "relu-16")]
-    return asked
+    if options.saes is None:
+        options.saes = [Path(lab.path(f"world/{name}")) for name in ("topk-16", "relu-16")]
+    return options
 
 
 if __name__ == "__main__":

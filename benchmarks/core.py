@@ -39,7 +39,7 @@ class Meter:
         self.seconds = dict.fromkeys((*PHASES, "all"), 0.0)
 
     def timed(self, phase: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same call, its time counted."""
+        """The same function, with its time counted under a phase."""
 
         def counted(*args: object, **kwargs: object) -> object:
             with self.during(phase):
@@ -49,18 +49,18 @@ class Meter:
 
     @contextmanager
     def during(self, phase: str) -> Iterator[None]:
-        """Count what happens inside."""
-        begun = time.process_time()
+        """Count the CPU time of the block inside."""
+        start = time.process_time()
         try:
             yield
         finally:
-            self.seconds[phase] += time.process_time() - begun
+            self.seconds[phase] += time.process_time() - start
 
     def take(self) -> dict[str, float]:
-        """Seconds since the last time, with what no phase explains as `rest`."""
-        found, self.seconds = self.seconds, dict.fromkeys(self.seconds, 0.0)
-        rest = found["all"] - sum(found[phase] for phase in PHASES)
-        return {**{phase: found[phase] for phase in PHASES}, "rest": rest, "all": found["all"]}
+        """Seconds of each phase since the last call; `rest` is the time outside all phases."""
+        seconds, self.seconds = self.seconds, dict.fromkeys(self.seconds, 0.0)
+        rest = seconds["all"] - sum(seconds[phase] for phase in PHASES)
+        return {**{phase: seconds[phase] for phase in PHASES}, "rest": rest, "all": seconds["all"]}
 
 
 class TimedModel:
@@ -70,9 +70,9 @@ class TimedModel:
         self._model, self._meter = model, meter
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._model, name)
+        value = getattr(self._model, name)
         runs = ("run_to", "run_from", "clean", "logits")
-        return self._meter.timed("model", found) if name in runs else found
+        return self._meter.timed("model", value) if name in runs else value
 
 
 def timed_sae(sae: SAE, meter: Meter) -> Any:
@@ -91,17 +91,17 @@ def timed_sae(sae: SAE, meter: Meter) -> Any:
 
 def main() -> None:
     """Prepare once, score every SAE, print what each cost."""
-    asked = _arguments()
+    options = _arguments()
     with tempfile.TemporaryDirectory() as folder:
-        saes, model, tokens = _inputs(asked, Path(folder))
+        saes, model, tokens = _inputs(options, Path(folder))
         meter = Meter()
         with meter.during("all"):
-            source = _source(model, saes[0], asked.site, Path(folder), meter)
+            source = _source(model, saes[0], options.site, Path(folder), meter)
             task = Core(
                 tokens=str(tokens),
                 compat="saebench",
-                compat_reconstruction_rows=asked.first,
-                ce_rows=asked.first,
+                compat_reconstruction_rows=options.first,
+                ce_rows=options.first,
             )
             prepared = task.prepare(source, 0)
         print(
@@ -109,13 +109,13 @@ def main() -> None:
                 [f"{'CPU seconds':24}", *(f"{phase:>7}" for phase in (*PHASES, "rest", "all"))]
             )
         )
-        for number, place in enumerate(saes if len(saes) > 1 else saes * 2):
+        for number, entry in enumerate(saes if len(saes) > 1 else saes * 2):
             with meter.during("all"):
-                sae = load_folder(place) if isinstance(place, Path) else place
-                found = list(task.score(timed_sae(sae, meter), prepared, source, 0))
-                summarise_all([one for one in found if isinstance(one, Evidence)])
-            label = place.name if isinstance(place, Path) else "made here"
-            _show(f"{'further' if number else 'first'}: {label}", meter.take())
+                sae = load_folder(entry) if isinstance(entry, Path) else entry
+                evidence = list(task.score(timed_sae(sae, meter), prepared, source, 0))
+                summarise_all([item for item in evidence if isinstance(item, Evidence)])
+            label = entry.name if isinstance(entry, Path) else "made here"
+            _print_seconds(f"{'further' if number else 'first'}: {label}", meter.take())
     print(f"peak memory {peak_megabytes():.0f} MB")
 
 
@@ -126,32 +126,32 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=Path, help=".npy of token rows")
     parser.add_argument("--site", help="site or alias, where the SAEs' files name none")
     parser.add_argument("--first", type=int, help="rows that serve CE and KL; a third of them")
-    asked = parser.parse_args()
-    if (asked.saes is None) != (asked.model is None) or (asked.model and not asked.tokens):
+    options = parser.parse_args()
+    if (options.saes is None) != (options.model is None) or (options.model and not options.tokens):
         parser.error("--saes, --model and --tokens come together")
-    return asked
+    return options
 
 
-def _inputs(asked: argparse.Namespace, folder: Path) -> tuple[list[Any], Path, Path]:
-    saes, model, tokens = asked.saes or _made_saes(), asked.model, asked.tokens
+def _inputs(options: argparse.Namespace, folder: Path) -> tuple[list[Any], Path, Path]:
+    saes, model, tokens = options.saes or _random_saes(), options.model, options.tokens
     if model is None:
-        model, tokens = _made_model(folder / "model"), folder / "rows.npy"
+        model, tokens = _random_model(folder / "model"), folder / "rows.npy"
         ids = np.random.default_rng(0).integers(1, 4096, size=(144, 128))
         np.save(tokens, ids)
-    asked.first = asked.first or len(np.load(tokens, mmap_mode="r")) // 3
+    options.first = options.first or len(np.load(tokens, mmap_mode="r")) // 3
     return saes, model, tokens
 
 
-def _made_saes() -> list[SAE]:
+def _random_saes() -> list[SAE]:
     generator = torch.Generator().manual_seed(0)
-    made: list[SAE] = []
+    saes: list[SAE] = []
     for _ in range(3):
         W_dec = torch.nn.functional.normalize(torch.randn(1024, 128, generator=generator))
-        made.append(TopK(W_dec.T.contiguous(), torch.zeros(1024), W_dec, torch.zeros(128), 32))
-    return made
+        saes.append(TopK(W_dec.T.contiguous(), torch.zeros(1024), W_dec, torch.zeros(128), 32))
+    return saes
 
 
-def _made_model(folder: Path) -> Path:
+def _random_model(folder: Path) -> Path:
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
@@ -171,7 +171,7 @@ def _source(model: Path, sae: Any, site: str | None, folder: Path, meter: Meter)
     return model_source(timed, site or "layers.2", store=Store(folder / "store"))
 
 
-def _show(name: str, seconds: dict[str, float]) -> None:
+def _print_seconds(name: str, seconds: dict[str, float]) -> None:
     print(" ".join([f"{name:24.24}", *(f"{value:7.2f}" for value in seconds.values())]))
 
 

@@ -23,9 +23,9 @@ def main() -> None:
     games = parser.parse_args().games
     seconds = []
     for seed in range(3):
-        begun = time.process_time()
+        start = time.process_time()
         random_games(games, np.random.SeedSequence(seed))
-        seconds.append(time.process_time() - begun)
+        seconds.append(time.process_time() - start)
     rate = games / min(seconds)
     print(f"othello: {rate:,.0f} games/s, {rate * MOVES:,.0f} moves/s on one core")
 

@@ -26,16 +26,17 @@ def main() -> None:
     parser.add_argument("--method", default="topk", choices=sorted(METHODS))
     for name, value in (("rows", 1_000_000), ("d", 128), ("d-sae", 1024), ("k", 16)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = Recipe(asked.d_sae, asked.k, asked.rows)
-    x = _activations(asked.rows + recipe.held_out, asked.d)
-    before = _products(recipe, asked.d, recipe.steps // 2)
-    begun = time.process_time()
-    trained = train(x, METHODS[asked.method](), recipe)
-    seconds = time.process_time() - begun
-    products = before + _products(recipe, asked.d, recipe.steps - recipe.steps // 2)
-    print(f"{asked.method}, {asked.d} -> {asked.d_sae}, k {asked.k}, {asked.rows:,} activations")
+    recipe = Recipe(options.d_sae, options.k, options.rows)
+    x = _activations(options.rows + recipe.held_out, options.d)
+    before = _products(recipe, options.d, recipe.steps // 2)
+    start = time.process_time()
+    trained = train(x, METHODS[options.method](), recipe)
+    seconds = time.process_time() - start
+    products = before + _products(recipe, options.d, recipe.steps - recipe.steps // 2)
+    shape = f"{options.d} -> {options.d_sae}, k {options.k}"
+    print(f"{options.method}, {shape}, {options.rows:,} activations")
     print(f"training {seconds:.1f} CPU s, FVU {trained.final.fvu:.3f}, L0 {trained.final.l0:.1f}")
     print(f"its matrix products alone {products:.1f} CPU s, ratio {seconds / products:.2f}")
 
@@ -51,19 +52,19 @@ def _activations(rows: int, d: int) -> np.ndarray:
 
 
 def _products(recipe: Recipe, d: int, steps: int) -> float:
-    """CPU seconds of the products of so many steps."""
+    """CPU seconds of the matrix products of so many training steps."""
     x, acts = torch.randn(recipe.batch_size, d), torch.randn(recipe.batch_size, recipe.d_sae)
     W_enc, W_dec = torch.randn(d, recipe.d_sae), torch.randn(recipe.d_sae, d)
     wide, narrow = torch.empty_like(acts), torch.empty_like(x)
     g_enc, g_dec = torch.empty_like(W_enc), torch.empty_like(W_dec)
-    begun = time.process_time()
+    start = time.process_time()
     for _ in range(steps):
         torch.mm(x, W_enc, out=wide)
         torch.mm(acts, W_dec, out=narrow)
         torch.mm(x, W_dec.T, out=wide)
         torch.mm(x.T, acts, out=g_enc)
         torch.mm(acts.T, x, out=g_dec)
-    return time.process_time() - begun
+    return time.process_time() - start
 
 
 if __name__ == "__main__":

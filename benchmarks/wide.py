@@ -31,14 +31,14 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=4096)
     parser.add_argument("--d", type=int, default=128)
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.alone:
-        _measure(2 ** asked.log2[0], asked.d, asked.vectors)
+    options = parser.parse_args()
+    if options.alone:
+        _measure(2 ** options.log2[0], options.d, options.vectors)
         return
-    print(f"TopK, k 32, d {asked.d}, {asked.vectors} vectors")
+    print(f"TopK, k 32, d {options.d}, {options.vectors} vectors")
     print("  latents  weights  beyond them  CPU seconds")
-    for log2 in asked.log2:
-        size = [str(each) for each in ("--vectors", asked.vectors, "--d", asked.d)]
+    for log2 in options.log2:
+        size = [str(option) for option in ("--vectors", options.vectors, "--d", options.d)]
         command = [sys.executable, __file__, "--alone", "--log2", str(log2), *size]
         subprocess.run(command, check=True)
 
@@ -46,18 +46,18 @@ def main() -> None:
 def _measure(d_sae: int, d: int, vectors: int) -> None:
     torch.set_num_threads(1)
     x = np.random.default_rng(0).normal(size=(vectors, d)).astype(np.float32)
-    sae = _made(d_sae, d)
+    sae = _random_topk(d_sae, d)
     task: Any = Core()
     source = array_source(x)
-    begun = time.process_time()
-    found = list(task.score(sae, task.prepare(source, 0), source, 0))
-    summarise_all([one for one in found if isinstance(one, Evidence)])
-    seconds = time.process_time() - begun
-    weights = sum(each.nbytes for each in (sae.W_enc, sae.W_dec, sae.b_enc, sae.b_dec)) / 1e6
+    start = time.process_time()
+    evidence = list(task.score(sae, task.prepare(source, 0), source, 0))
+    summarise_all([item for item in evidence if isinstance(item, Evidence)])
+    seconds = time.process_time() - start
+    weights = sum(weight.nbytes for weight in (sae.W_enc, sae.W_dec, sae.b_enc, sae.b_dec)) / 1e6
     print(f"{d_sae:9} {weights:5.0f} MB {peak_megabytes() - weights:9.0f} MB {seconds:12.1f}")
 
 
-def _made(d_sae: int, d: int) -> TopK:
+def _random_topk(d_sae: int, d: int) -> TopK:
     """Random unit directions, drawn in place: copies would count as memory."""
     generator = torch.Generator().manual_seed(0)
     W_dec = torch.empty(d_sae, d).normal_(generator=generator)

@@ -13,10 +13,10 @@ CLOSE = 3e-4
 """Coefficients are this close to the optimum, relative to their length: the penalty's curvature
 is 1, so the length of the gradient bounds the distance."""
 DECREMENT = 1e-14
-"""A step expected to gain less than this share of the loss is lost in rounding."""
+"""A step that would lower the loss by less than this share of it is lost in rounding."""
 STEPS = 500
 MEMORY = 10
-"""Pairs that L-BFGS remembers."""
+"""Steps, with the changes of the gradient, that L-BFGS remembers."""
 
 
 def penalty_of(features: int) -> Float[Tensor, " features"]:
@@ -32,9 +32,9 @@ def minimise(
     sign: Float[Tensor, "rows problems"],
     weight: Float[Tensor, "rows problems"],
 ) -> Float[Tensor, "problems features"]:
-    """Probes by L-BFGS: go along a direction to its minimum, until every problem is there.
+    """Probes by L-BFGS: minimise along one direction after another until all problems converge.
 
-    A problem that is there is set aside, so that a slow one does not hold up the others.
+    A problem that has converged is set aside, so that later steps cost only the slow ones.
 
     Args:
         z: Features; the last is the constant 1, whose coefficient is the intercept.
@@ -52,27 +52,27 @@ def minimise(
         if not moving.any():
             break
         if not moving.all():
-            number, step, descent = number[moving], step[moving], descent.only(moving)
-        descent = descent.along(step)
+            number, step, descent = number[moving], step[moving], descent.take(moving)
+        descent = descent.step_along(step)
     return finished
 
 
 @dataclass(frozen=True)
 class Descent:
-    """Where L-BFGS stands with the problems that still move."""
+    """The state of L-BFGS for the problems that have not converged."""
 
     z: Float[Tensor, "rows features"]
     """Shared by all problems."""
     curvature: Float[Tensor, "problems features"]
     sign: Float[Tensor, "rows problems"]
     slope: Float[Tensor, "rows problems"]
-    """Weight times sign: how a row's log-odds pull where its label is all wrong."""
+    """Weight times sign: the loss's slope by a row's log-odds where the prediction is all wrong."""
     w: Float[Tensor, "problems features"]
     """The probes so far."""
     logits: Float[Tensor, "rows problems"]
-    """What they say: z times w."""
+    """Log-odds of the probes so far: z times w."""
     gradient: Float[Tensor, "problems features"]
-    """Of the loss and penalty, at w."""
+    """Gradient of the loss and penalty at w."""
     past: "Past"
 
     @classmethod
@@ -89,7 +89,7 @@ class Descent:
         return cls(z, curvature, sign, slope, w, torch.zeros_like(sign), gradient, Past.empty())
 
     def direction(self) -> Float[Tensor, "problems features"]:
-        """Downhill, as far as a parabola with the curvature met so far would go."""
+        """The step to the minimum of a parabola with the curvature that the past suggests."""
         return -self.past.newton(self.gradient, self.curvature)
 
     def is_moving(self, step: Float[Tensor, "problems features"]) -> Bool[Tensor, " problems"]:
@@ -98,23 +98,23 @@ class Descent:
         far = self.gradient.norm(dim=1) > CLOSE * self.w[:, :-1].norm(dim=1)
         return far & (gain > DECREMENT * self.slope.abs().sum(0))
 
-    def only(self, which: Bool[Tensor, " problems"]) -> "Descent":
-        """Some of the problems."""
+    def take(self, selection: Bool[Tensor, " problems"]) -> "Descent":
+        """The state of some of the problems."""
         return Descent(
             self.z,
-            self.curvature[which],
-            self.sign[:, which],
-            self.slope[:, which],
-            self.w[which],
-            self.logits[:, which],
-            self.gradient[which],
-            self.past.take(which),
+            self.curvature[selection],
+            self.sign[:, selection],
+            self.slope[:, selection],
+            self.w[selection],
+            self.logits[:, selection],
+            self.gradient[selection],
+            self.past.take(selection),
         )
 
-    def along(self, step: Float[Tensor, "problems features"]) -> "Descent":
+    def step_along(self, step: Float[Tensor, "problems features"]) -> "Descent":
         """At the minimum along a direction."""
         penalty, rise = penalty_of(self.z.shape[1]), self.z @ step.T
-        length = self._length(step, rise, penalty)
+        length = self._step_length(step, rise, penalty)
         w = self.w + length[:, None] * step
         logits = self.logits + length * rise
         pull = -self.slope * torch.sigmoid(-self.sign * logits)
@@ -122,13 +122,13 @@ class Descent:
         past = self.past.add(length[:, None] * step, gradient - self.gradient)
         return replace(self, w=w, logits=logits, gradient=gradient, past=past)
 
-    def _length(
+    def _step_length(
         self,
         step: Float[Tensor, "problems features"],
         rise: Float[Tensor, "rows problems"],
         penalty: Float[Tensor, " features"],
     ) -> Float[Tensor, " problems"]:
-        """How far to go along each direction: to the minimum, by Newton's method in a bracket.
+        """Step length along each direction: to its minimum, by Newton's method in a bracket.
 
         The bracket is halved, or opened further, where Newton's step would leave it. A tenth of
         the first slope is flat enough: the next direction starts anew from there.
@@ -173,9 +173,10 @@ class Past:
     ) -> "Past":
         return Past((*self.steps, step)[-MEMORY:], (*self.changes, change)[-MEMORY:])
 
-    def take(self, which: Bool[Tensor, " problems"]) -> "Past":
+    def take(self, selection: Bool[Tensor, " problems"]) -> "Past":
         return Past(
-            tuple(one[which] for one in self.steps), tuple(one[which] for one in self.changes)
+            tuple(step[selection] for step in self.steps),
+            tuple(change[selection] for change in self.changes),
         )
 
     def newton(
@@ -183,15 +184,18 @@ class Past:
         gradient: Float[Tensor, "problems features"],
         curvature: Float[Tensor, "problems features"],
     ) -> Float[Tensor, "problems features"]:
-        """The gradient through the inverse curvature that the past suggests."""
-        found, shares = gradient, []
+        """The gradient times the inverse curvature that the past suggests: the two-loop recursion.
+
+        The clamp keeps a problem whose step or gradient did not change from dividing by 0.
+        """
+        product, shares = gradient, []
         for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
             inverse = 1 / (step * change).sum(1, keepdim=True).clamp(min=1e-300)
-            share = inverse * (step * found).sum(1, keepdim=True)
-            found = found - share * change
+            share = inverse * (step * product).sum(1, keepdim=True)
+            product = product - share * change
             shares.append((share, inverse))
-        found = found / curvature
+        product = product / curvature
         for step, change in zip(self.steps, self.changes, strict=True):
             share, inverse = shares.pop()
-            found = found + step * (share - inverse * (change * found).sum(1, keepdim=True))
-        return found
+            product = product + step * (share - inverse * (change * product).sum(1, keepdim=True))
+        return product

@@ -38,22 +38,22 @@ def fit_logistic(
         x: Features, in any scale and number.
         y: Labels.
         c: Weight of the loss against the penalty, `C` in scikit-learn.
-        rows: The rows that a problem learns from; None: all.
+        rows: The rows that each problem learns from; None: all.
 
     Raises:
         DataError: if the rows of a problem all have one label.
     """
     mean = x.double().mean(0)
     axes, basis = principal_axes(x.double() - mean)
-    found = axes.fit(y, c, rows)
-    coef = found.coef @ basis
-    return Probes(coef, found.intercept - coef @ mean)
+    probes = axes.fit(y, c, rows)
+    coef = probes.coef @ basis
+    return Probes(coef, probes.intercept - coef @ mean)
 
 
 def principal_axes(
     z: Float[Tensor, "rows features"],
 ) -> tuple["Axes", Float[Tensor, "rank features"]]:
-    """Rows along the principal axes of what they span, and those axes.
+    """Rows in coordinates along the principal axes of their span, and those axes.
 
     An optimal probe lies in the span of its rows, so fewer rows than features mean fewer unknowns.
     """
@@ -61,14 +61,16 @@ def principal_axes(
         values, vectors = torch.linalg.eigh(z.T @ z)
         return Axes(z @ vectors, values.clamp(min=0)), vectors.T
     values, vectors = torch.linalg.eigh(z @ z.T)
-    kept = values > values.max().clamp(min=1e-300) * 1e-12
-    scale = values[kept].sqrt()
-    return Axes(vectors[:, kept] * scale, values[kept]), (vectors[:, kept] / scale).T @ z
+    spanning = values > values.max().clamp(min=1e-300) * 1e-12
+    scale = values[spanning].sqrt()
+    return Axes(vectors[:, spanning] * scale, values[spanning]), (
+        vectors[:, spanning] / scale
+    ).T @ z
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Features whose sums of products over the rows vanish, for many fits on the same rows."""
+    """Uncorrelated features of some rows, on which many probes are fitted."""
 
     z: Float[Tensor, "rows rank"]
     """Centred, in float64."""
@@ -89,13 +91,13 @@ class Axes:
         Source: Böhning and Lindsay, "Monotonicity of quadratic-approximation algorithms" (1988),
         for the bound; Nocedal and Wright, "Numerical Optimization" (2006), algorithm 7.4.
         """
-        weight = _weight(y, rows)
-        each = torch.as_tensor(c, dtype=torch.float64).expand(y.shape[1])
+        weight = _row_weights(y, rows)
+        c_by_problem = torch.as_tensor(c, dtype=torch.float64).expand(y.shape[1])
         z = torch.cat([self.z, torch.ones(len(self.z), 1, dtype=torch.float64)], 1)
         squares = torch.cat([self.moments, torch.tensor([float(len(z))], dtype=torch.float64)])
-        share = weight.mean(0) * each / 4
+        share = weight.mean(0) * c_by_problem / 4
         curvature = share[:, None] * squares + penalty_of(z.shape[1])
-        w = minimise(z, curvature, y.double() * 2 - 1, weight * each)
+        w = minimise(z, curvature, y.double() * 2 - 1, weight * c_by_problem)
         return Probes(w[:, :-1], w[:, -1])
 
 
@@ -105,51 +107,53 @@ def fit_logistic_each(
     c: float | Float[Tensor, " problems"] = 1.0,
     rows: Bool[Tensor, "problems rows"] | Float[Tensor, "problems rows"] | None = None,
 ) -> Probes:
-    """Probes of which each has features of its own, a few: Newton's method over all at once.
+    """Probes that each have a few features of their own: Newton's method on all at once.
 
     The loss, `c` and `rows` are those of `fit_logistic`; here `rows` may also weigh them.
 
     Raises:
         DataError: if the rows of a problem all have one label.
     """
-    weight = _weight(y.T, None if rows is None else rows.T).T
+    weight = _row_weights(y.T, None if rows is None else rows.T).T
     mean = x.double().mean(1, keepdim=True)
     z = torch.cat([x.double() - mean, torch.ones(*y.shape, 1, dtype=torch.float64)], 2)
     sign = y.double() * 2 - 1
-    each = torch.as_tensor(c, dtype=torch.float64).expand(len(y))
+    c_by_problem = torch.as_tensor(c, dtype=torch.float64).expand(len(y))
     penalty = penalty_of(z.shape[2])
-    found = torch.zeros(len(y), z.shape[2], dtype=torch.float64)
+    w = torch.zeros(len(y), z.shape[2], dtype=torch.float64)
     active = torch.arange(len(y))
     for _ in range(STEPS):
-        problem = _Each(z[active], sign[active], weight[active], each[active], penalty)
-        step, gain = problem.newton(found[active])
-        found[active] += problem.damped(found[active], step, gain)
-        going = gain > DECREMENT * each[active] * weight[active].sum(1)
-        active = active[going]
+        problem = _SeparateProblems(
+            z[active], sign[active], weight[active], c_by_problem[active], penalty
+        )
+        step, gain = problem.newton(w[active])
+        w[active] += problem.damped(w[active], step, gain)
+        improving = gain > DECREMENT * c_by_problem[active] * weight[active].sum(1)
+        active = active[improving]
         if not len(active):
             break
-    coef = found[:, :-1]
-    return Probes(coef, found[:, -1] - (coef * mean[:, 0]).sum(1))
+    coef = w[:, :-1]
+    return Probes(coef, w[:, -1] - (coef * mean[:, 0]).sum(1))
 
 
-def _weight(
+def _row_weights(
     y: Bool[Tensor, "rows problems"],
     rows: Bool[Tensor, "rows problems"] | Float[Tensor, "rows problems"] | None,
 ) -> Float[Tensor, "rows problems"]:
-    """How much each row weighs for a problem, 0 where it does not learn from it."""
+    """Weight of each row in each problem, 0 where the problem does not learn from the row."""
     weight = (torch.ones_like(y) if rows is None else rows).double()
-    used = weight > 0
-    single = ~((y & used).any(0) & (~y & used).any(0))
-    if single.any():
+    has_weight = weight > 0
+    one_sided = ~((y & has_weight).any(0) & (~y & has_weight).any(0))
+    if one_sided.any():
         raise DataError(
-            f"Problem {int(single.nonzero()[0, 0])} has rows of one label only, so there is "
+            f"Problem {int(one_sided.nonzero()[0, 0])} has rows of one label only, so there is "
             "nothing to tell apart. Leave it out."
         )
     return weight
 
 
 @dataclass(frozen=True)
-class _Each:
+class _SeparateProblems:
     """Loss of problems with features of their own, and Newton's step on it."""
 
     z: Float[Tensor, "problems rows features"]
@@ -167,6 +171,7 @@ class _Each:
         gradient = (residual[:, None] @ self.z)[:, 0] + self.penalty * w
         bend = wrong * (1 - wrong) * self.weight * self.c[:, None]
         hessian = self.z.mT @ (self.z * bend[..., None]) + torch.diag(self.penalty)
+        # The intercept has no penalty, and its curvature is next to 0 where all rows are certain.
         hessian.diagonal(dim1=1, dim2=2)[:, -1] += 1e-12 * self.c * self.weight.sum(1)
         step = -torch.linalg.solve(hessian, gradient)
         return step, -(gradient * step).sum(1)
@@ -179,7 +184,7 @@ class _Each:
     ) -> Float[Tensor, "problems features"]:
         """The step, halved until it gains what it should."""
         before, scale = self._loss(w), torch.ones(len(w), 1, dtype=torch.float64)
-        slack = 1e-12 * before.abs()
+        slack = 1e-12 * before.abs()  # what rounding may add to the loss
         for _ in range(40):
             short = self._loss(w + scale * step) > before - 0.25 * scale[:, 0] * gain + slack
             if not short.any():

@@ -21,22 +21,23 @@ HUB_FILE = "data/train-00000-of-00001-4746b8785c874cc7.parquet"
 # The first 10,000 documents of the Pile in one file of 33 MB: small enough for a laptop, and what
 # interpretability work commonly reads.
 HUB_SECONDS = 5.0
-# How long the hub may take to answer before the text at hand is taken.
-_CHARACTERS_A_LAB_DOCUMENT = {"world": 200, "othello": 175}
-# Documents of the world have 236 on average, games 176 each.
+# How long the hub may take to answer before Python's manual is read instead.
+_CHARACTERS_PER_LAB_DOCUMENT = {"world": 200, "othello": 175}
+# Low estimates, so that there is enough text: a document of the world has 236 on average, a game
+# 176.
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts and what to call them."""
+    """Texts and the name to show for them."""
 
     name: str
     texts: Sequence[str]
     """At least one."""
     notice: str | None = None
     """What a reader of the scores must know about this choice; None: nothing."""
-    whole: bool = False
-    """Whether each text makes a row of its own, as a game does; else they are packed."""
+    texts_are_rows: bool = False
+    """Whether each text makes a row of its own, as a game does; else texts are packed."""
 
 
 def read_texts(path: str | Path, column: str = "text") -> Corpus:
@@ -53,9 +54,9 @@ def read_texts(path: str | Path, column: str = "text") -> Corpus:
         names = ", ".join(map(str, table))
         raise DataError(f"'{path}' has no column '{column}', only {names}.")
     texts = table[column].tolist()
-    wrong = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise DataError(f"Row {wrong} of '{path}' has {texts[wrong]!r} in '{column}', no text.")
+    bad_row = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
+    if bad_row is not None:
+        raise DataError(f"Row {bad_row} of '{path}' has {texts[bad_row]!r} in '{column}', no text.")
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise DataError(f"'{path}' holds no text. Give a file with one text a line or row.")
@@ -63,12 +64,13 @@ def read_texts(path: str | Path, column: str = "text") -> Corpus:
 
 
 def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus | None:
-    """Text for a model of the lab, at least so much of it; None for any other model.
+    """Text for a model of the lab; None for any other model.
 
     Args:
         model: Name or folder of the model.
-        characters: How much text. What the world's documents say depends on how many are asked for.
-        games: Of lab/othello no more than so many, which are the first of all; None: no limit.
+        characters: Length of the text at least. The content of the world's documents depends on
+            their number.
+        games: Games of lab/othello at most, which are always the same first ones; None: no limit.
 
     Raises:
         UsageError: if that part of the lab reads no text.
@@ -76,10 +78,11 @@ def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus 
     part = lab.part_of(model)
     if part is None:
         return None
-    documents, whole = 1 + characters // _CHARACTERS_A_LAB_DOCUMENT.get(part, characters), False
+    documents = 1 + characters // _CHARACTERS_PER_LAB_DOCUMENT.get(part, characters)
+    texts_are_rows = False
     if part == "othello":
-        documents, whole = min(documents, games or documents), True
-    return Corpus(f"lab/{part}", lab.text(part, documents=documents), whole=whole)
+        documents, texts_are_rows = min(documents, games or documents), True
+    return Corpus(f"lab/{part}", lab.text(part, documents=documents), texts_are_rows=texts_are_rows)
 
 
 def default_corpus() -> Corpus:
@@ -88,35 +91,35 @@ def default_corpus() -> Corpus:
     Raises:
         DataError: if neither can be read.
     """
-    return _pile() if is_pile_in_reach() else _manual()
+    return _read_pile() if is_pile_in_reach() else _read_manual()
 
 
 def default_identity() -> str:
-    """What `default_corpus` will give, by content, without loading more than is needed."""
+    """Identity of the text that `default_corpus` gives, without loading more than is needed."""
     if is_pile_in_reach():
         return f"{HUB_ID}@{HUB_REVISION}"
-    return hashlib.sha256("\0".join(_manual().texts).encode()).hexdigest()
+    return hashlib.sha256("\0".join(_read_manual().texts).encode()).hexdigest()
 
 
 @functools.cache
 def is_pile_in_reach() -> bool:
-    """Whether the cache has the Pile sample, or the hub answers. Found out once a process."""
+    """Whether the cache has the Pile sample, or the hub answers. Looked up once per process."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
-    place = {"repo_type": "dataset", "revision": HUB_REVISION}
-    if isinstance(try_to_load_from_cache(HUB_ID, HUB_FILE, **place), str):
+    options = {"repo_type": "dataset", "revision": HUB_REVISION}
+    if isinstance(try_to_load_from_cache(HUB_ID, HUB_FILE, **options), str):
         return True
     if is_offline():
         return False
     try:
-        get_hf_file_metadata(hf_hub_url(HUB_ID, HUB_FILE, **place), timeout=HUB_SECONDS)
+        get_hf_file_metadata(hf_hub_url(HUB_ID, HUB_FILE, **options), timeout=HUB_SECONDS)
     except Exception as error:  # noqa: BLE001  whose errors arrive depends on huggingface_hub
         logger.info("%s is out of reach: %s", HUB_ID, error)
         return False
     return True
 
 
-def _pile() -> Corpus:
+def _read_pile() -> Corpus:
     from huggingface_hub import hf_hub_download
 
     try:
@@ -129,7 +132,7 @@ def _pile() -> Corpus:
     return Corpus(f"{HUB_ID}@{HUB_REVISION[:7]}", read_texts(path).texts)
 
 
-def _manual() -> Corpus:
+def _read_manual() -> Corpus:
     """The language reference that `help()` shows: English prose and some code."""
     try:
         from pydoc_data.topics import topics

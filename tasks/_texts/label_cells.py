@@ -1,4 +1,4 @@
-"""What stands in a column of labels: one label, a list of them, or yes and no by name."""
+"""The cells of a column of labels: one label, a list of labels, or yes and no for each label."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import pandas as pd
 
 YES, NO = "True", "False"
 _TRUTH = {"true": YES, "1": YES, "false": NO, "0": NO}
-"""Ways to write yes and no, which are one label each where a column mixes them."""
+"""Ways to write yes and no: where a column mixes them, all ways of one are the same label."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Cell:
     """The labels of one row."""
 
     labels: tuple[str, ...]
-    """Those that hold."""
+    """Labels that hold."""
     denied: tuple[str, ...] = ()
-    """Those of which the row says that they do not."""
+    """Labels that the row says do not hold."""
     exclusive: bool = True
-    """Whether the row holds one label alone, as its only one or as one of several rows'."""
+    """Whether the row states one label and no list; the text may have more labels in other rows."""
 
 
 def cells(column: Sequence[Any]) -> list[Cell | None]:
@@ -35,19 +35,20 @@ def cells(column: Sequence[Any]) -> list[Cell | None]:
         ValueError: if a column mixes true and false with other labels, or a mapping's value is no
             yes or no, naming it.
     """
-    read = [_cell(value) for value in column]
-    written = {label for cell in read if cell and cell.exclusive for label in cell.labels}
-    words = {label for label in written if label.casefold() in ("true", "false")}
-    if not words or len(written) == len(words) == len({word.casefold() for word in words}):
-        return read
-    other = sorted(label for label in written if label.casefold() not in _TRUTH)
+    parsed = [_parse_cell(value) for value in column]
+    labels = {label for cell in parsed if cell and cell.exclusive for label in cell.labels}
+    truth_words = {label for label in labels if label.casefold() in ("true", "false")}
+    spellings = {word.casefold() for word in truth_words}
+    if not truth_words or len(labels) == len(truth_words) == len(spellings):
+        return parsed
+    other = sorted(label for label in labels if label.casefold() not in _TRUTH)
     if any(isinstance(value, bool | np.bool_) for value in column) and other:
         raise ValueError(f"mixes true and false with other labels, such as '{other[0]}'")
     if other:
-        return read
+        return parsed
     return [
         Cell(tuple(_TRUTH[label.casefold()] for label in cell.labels)) if cell else None
-        for cell in read
+        for cell in parsed
     ]
 
 
@@ -59,12 +60,16 @@ def label_text(value: Any) -> str:
     return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
 
 
-def _cell(value: Any) -> Cell | None:
+def _parse_cell(value: Any) -> Cell | None:
     if isinstance(value, Mapping):
         # A table in columns gives every row all keys, with null where a row had none.
-        said = {label_text(key): _said(key, yes) for key, yes in value.items() if yes is not None}
-        yes = tuple(sorted(key for key, holds in said.items() if holds))
-        return Cell(yes, tuple(sorted(set(said) - set(yes))), exclusive=False)
+        truth = {
+            label_text(label): _truth_value(label, entry)
+            for label, entry in value.items()
+            if entry is not None
+        }
+        labels = tuple(sorted(label for label, holds in truth.items() if holds))
+        return Cell(labels, tuple(sorted(set(truth) - set(labels))), exclusive=False)
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         labels = {label_text(label) for label in value if label is not None}
         return Cell(tuple(sorted(labels - {""})), exclusive=False)
@@ -74,7 +79,7 @@ def _cell(value: Any) -> Cell | None:
     return Cell((text,)) if text else None
 
 
-def _said(key: Any, value: Any) -> bool:
+def _truth_value(key: Any, value: Any) -> bool:
     truth = _TRUTH.get(label_text(value).casefold())
     if truth is None:
         raise ValueError(

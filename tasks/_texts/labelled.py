@@ -16,7 +16,7 @@ from saeval.registry.hashes import file_sha256
 
 from .._draws import generator
 from . import equal_texts
-from .data_set import DataSet, Labelled, Listed
+from .data_set import DataSet, DataSetFiles, LabelledTexts
 from .hub_sets import cached_revisions, downloaded_sets, hub_sets
 from .label_cells import Cell, cells
 from .sae_probes import sae_probes, sae_probes_folder
@@ -29,30 +29,30 @@ KEYS = ("name", "train", "test", "text", "label")
 MOST_LABELS = 60
 """More distinct labels than this are taken for a quantity."""
 READING = "2: drawn by content, with several labels a text"
-"""How files are read and split; another key where that changes what is scored."""
+"""How files are read and split. It enters the key: raise it when a change alters scores."""
 TEST_SHARE = 0.25
-"""Of the texts, where a data set comes without test texts."""
+"""Share of the texts for testing, where a data set comes without test texts."""
 
 
-def listed(data: Data) -> list[Listed]:
-    """The data sets that files hold, looked at but not read.
+def list_data_sets(data: Data) -> list[DataSetFiles]:
+    """The data sets that `data` names. Only the headers of their files are read.
 
     Raises:
         UsageError: if the list is malformed, a file or column is not there, or a name is taken.
         DataError: if a file cannot be read, or a data set did not arrive from the hub.
     """
-    found = [one for item in _items(data) for one in _listed(item)]
-    names = [one.name for one in found]
+    sets = [files for item in _as_list(data) for files in _files_of_item(item)]
+    names = [files.name for files in sets]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"Two data sets are called '{name}'. Give each a `name` of its own.")
-    for one in found:
-        for path in (*one.train, *(one.test or ())):
-            _check_columns(path, one)
-    return found
+    for files in sets:
+        for path in (*files.train, *(files.test or ())):
+            _check_columns(path, files)
+    return sets
 
 
-def chosen(sets: Sequence[Any], patterns: Sequence[str] | None) -> list[Any]:
+def select_by_name(sets: Sequence[Any], patterns: Sequence[str] | None) -> list[Any]:
     """Data sets whose names fit one of the patterns; all for None.
 
     Raises:
@@ -60,142 +60,157 @@ def chosen(sets: Sequence[Any], patterns: Sequence[str] | None) -> list[Any]:
     """
     if patterns is None:
         return list(sets)
-    kept = [one for one in sets if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
-    if not kept:
-        names = ", ".join(one.name for one in sets[:20])
+    selection = [
+        data_set
+        for data_set in sets
+        if any(fnmatchcase(data_set.name, pattern) for pattern in patterns)
+    ]
+    if not selection:
+        names = ", ".join(data_set.name for data_set in sets[:20])
         raise UsageError(f"No data set fits {', '.join(patterns)}; there are {names}.")
-    return kept
+    return selection
 
 
-def read(one: Listed, seed: int) -> DataSet:
+def read_data_set(files: DataSetFiles, seed: int) -> DataSet:
     """Texts and labels of a data set; without test texts it is split, stratified by label.
 
-    Each text stands once, however it is written, with all labels that the files give it. What is
-    tested on is not trained on, nor is a near-duplicate of it. The order of rows and the names of
-    files decide nothing.
+    Each text stands once, however it is written, with all labels that the files give it. No test
+    text, nor a near-duplicate of one, is among the train texts. Neither the order of rows nor the
+    names of files change the result.
 
     Raises:
         DataError: if a file cannot be read, or its texts or labels are of no use.
     """
-    train, notices = _collected(one, one.train)
-    if one.test is None:
-        return _with_classes(split(one.name, train, seed, notices), one)
-    test, more = _collected(one, one.test)
-    kept, told = _apart(train, test)
-    if not kept:
+    train, notices = _merge_rows(files, files.train)
+    if files.test is None:
+        data_set = split(files.name, train, seed, notices)
+        _check_labels(data_set, files)
+        return data_set
+    test, test_notices = _merge_rows(files, files.test)
+    rows, overlap_notices = _drop_near_duplicates(train, test)
+    if not rows:
         raise DataError(
-            f"All texts to train on of '{one.name}' are among those to test on, or nearly so. Give "
-            "other files, or name `train` alone, and a quarter of it is held out."
+            f"All texts to train on of '{files.name}' are among those to test on, or nearly so. "
+            "Give other files, or name `train` alone, and a quarter of it is held out."
         )
     key = _digest(train, test)
-    made = DataSet(one.name, train.take(kept), test, key, (*notices, *more, *told))
-    return _with_classes(made, one)
+    notices = (*notices, *test_notices, *overlap_notices)
+    data_set = DataSet(files.name, train.take(rows), test, key, notices)
+    _check_labels(data_set, files)
+    return data_set
 
 
-def _apart(train: Labelled, test: Labelled) -> tuple[list[int], tuple[str, ...]]:
-    """Train texts that are no near-duplicate of a test text, and how many are."""
+def _drop_near_duplicates(
+    train: LabelledTexts, test: LabelledTexts
+) -> tuple[list[int], tuple[str, ...]]:
+    """Rows of train texts that are no near-duplicates of test texts; and a notice of the others."""
     group = equal_texts.groups([str(text) for text in (*test.texts, *train.texts)])
-    tested = set(group[: len(test.texts)].tolist())
-    kept = [row for row, own in enumerate(group[len(test.texts) :].tolist()) if own not in tested]
-    gone = len(train.texts) - len(kept)
-    told = f"{gone} texts to train on are equal or nearly equal to texts to test on, and left out"
-    return kept, (told,) if gone else ()
+    test_groups = set(group[: len(test.texts)].tolist())
+    train_groups = group[len(test.texts) :].tolist()
+    rows = [row for row, number in enumerate(train_groups) if number not in test_groups]
+    dropped = len(train.texts) - len(rows)
+    notice = (
+        f"{dropped} texts to train on are equal or nearly equal to texts to test on, and left out"
+    )
+    return rows, (notice,) if dropped else ()
 
 
-def split(name: str, texts: Labelled, seed: int, notices: tuple[str, ...] = ()) -> DataSet:
-    """A quarter of each label's texts for testing; near-duplicates stay on one side."""
+def split(name: str, texts: LabelledTexts, seed: int, notices: tuple[str, ...] = ()) -> DataSet:
+    """Split texts: a quarter of each label's for testing, near-duplicates all on one side."""
     key = _digest(texts)
     rng = generator(seed, f"split/{key}")
     group = equal_texts.groups([str(text) for text in texts.texts])
     first = np.unique(group, return_index=True)[1]
-    order = rng.permutation(first)  # a group is drawn by its first text, and comes along whole
+    order = rng.permutation(first)  # a group is drawn by its first text, and stays together
     strata = texts.strata[order]
     rank = pd.Series(strata).groupby(strata).cumcount().to_numpy()
     size = pd.Series(strata).groupby(strata).transform("size").to_numpy()
-    tested = np.isin(group, group[order[rank < np.round(size * TEST_SHARE)]])
+    # Of each stratum in random order, the first quarter are test texts.
+    is_test = np.isin(group, group[order[rank < np.round(size * TEST_SHARE)]])
     near = len(group) - len(first)
-    told = f"{near} texts nearly repeat another; each stays on the side of its like"
+    notice = f"{near} texts nearly repeat another; each stays on the side of its like"
     return DataSet(
         name,
-        texts.take(rng.permutation(np.flatnonzero(~tested))),
-        texts.take(rng.permutation(np.flatnonzero(tested))),
+        texts.take(rng.permutation(np.flatnonzero(~is_test))),
+        texts.take(rng.permutation(np.flatnonzero(is_test))),
         key,
-        (*notices, *((told,) if near else ())),
+        (*notices, *((notice,) if near else ())),
     )
 
 
-def _digest(*parts: Labelled) -> str:
-    """sha256 of texts and labels; the order of rows does not enter, since parts are sorted."""
+def _digest(*parts: LabelledTexts) -> str:
+    """sha256 of texts and labels. Parts are sorted, so the order of rows has no effect."""
     content = [[part.texts, part.labels] for part in parts]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
-def _with_classes(found: DataSet, one: Listed) -> DataSet:
-    """The data set as it is.
+def _check_labels(data_set: DataSet, files: DataSetFiles) -> None:
+    """Check that a probe can be fitted to the labels of a data set.
 
     Raises:
-        DataError: if its labels are a quantity, or but one that all texts have.
+        DataError: if the labels are a quantity, or all texts have the same.
     """
-    held = [labels for half in (found.train, found.test) for labels in half.labels]
-    distinct = {label for labels in held for label in labels}
-    told = f" {'; '.join(found.notices)}." if found.notices else ""
+    label_sets = [labels for half in (data_set.train, data_set.test) for labels in half.labels]
+    distinct = {label for labels in label_sets for label in labels}
+    notices = f" {'; '.join(data_set.notices)}." if data_set.notices else ""
     if len(distinct) > MOST_LABELS:
         raise DataError(
-            f"'{one.label}' of '{one.train[0]}' has {len(distinct)} distinct values: a quantity, "
-            f"or the wrong column. Probes need at most {MOST_LABELS} labels."
+            f"'{files.label}' of '{files.train[0]}' has {len(distinct)} distinct values: a "
+            f"quantity, or the wrong column. Probes need at most {MOST_LABELS} labels."
         )
-    if len(set(held)) < 2:
-        left = (
-            f"All texts of '{one.train[0]}' have the same '{one.label}'"
-            if held
+    if len(set(label_sets)) < 2:
+        reason = (
+            f"All texts of '{files.train[0]}' have the same '{files.label}'"
+            if label_sets
             else "No text is left"
         )
-        raise DataError(f"{left}; a probe needs two labels.{told}")
-    return found
+        raise DataError(f"{reason}; a probe needs two labels.{notices}")
 
 
 def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
-    """The concepts of lab/world: so many texts a label."""
+    """The concepts of lab/world, with so many texts per label."""
     from saeval.lab.world import World
 
     return [
         DataSet(
-            one.name,
-            Labelled(one.train.texts, tuple((label,) for label in one.train.labels)),
-            Labelled(one.test.texts, tuple((label,) for label in one.test.labels)),
-            one.name,
+            label_set.name,
+            LabelledTexts(
+                label_set.train.texts, tuple((label,) for label in label_set.train.labels)
+            ),
+            LabelledTexts(label_set.test.texts, tuple((label,) for label in label_set.test.labels)),
+            label_set.name,
         )
-        for one in World().label_sets(train=train, test=test, seed=seed)
+        for label_set in World().label_sets(train=train, test=test, seed=seed)
     ]
 
 
-def content(data: Data) -> list[Any]:
-    """What tells data apart that no field names as a file: names, hashes, the hub's revisions.
+def data_identity(data: Data) -> list[Any]:
+    """What identifies data beyond the files that fields name: names, hashes, the hub's revisions.
 
-    Data sets are called by their files where no name is given, and their scores with them. Of the
-    lab's own sets nothing need be told.
+    A data set without a given name is named after its file, and its scores bear that name. The
+    lab's sets are fixed, so they need no entry.
     """
-    found: list[Any] = []
-    for item in _items(data):
+    identities: list[Any] = []
+    for item in _as_list(data):
         if item == SAEBENCH:
-            found.append(cached_revisions())
+            identities.append(cached_revisions())
         elif item != LAB:
             folder = item == SAE_PROBES or (isinstance(item, str) and Path(item).is_dir())
-            sets = _listed(item)
-            files = [path for one in sets for path in (*one.train, *(one.test or ()))]
-            hashes = [file_sha256(path) for path in files if folder]
-            found.append([[one.name for one in sets], hashes])
-    return [READING, *found] if found else []
+            sets = _files_of_item(item)
+            paths = [path for files in sets for path in (*files.train, *(files.test or ()))]
+            hashes = [file_sha256(path) for path in paths if folder]
+            identities.append([[files.name for files in sets], hashes])
+    return [READING, *identities] if identities else []
 
 
-def _items(data: Data) -> list[str | Mapping[str, Any]]:
+def _as_list(data: Data) -> list[str | Mapping[str, Any]]:
     return [data] if isinstance(data, str | Mapping) else list(data)
 
 
-def _listed(item: str | Mapping[str, Any]) -> list[Listed]:
+def _files_of_item(item: str | Mapping[str, Any]) -> list[DataSetFiles]:
     """The data sets of one item of the list."""
     if isinstance(item, Mapping):
-        return [_from_mapping(item)]
+        return [_files_of_mapping(item)]
     if item == SAE_PROBES:
         return list(sae_probes(sae_probes_folder()))
     if item == SAEBENCH:
@@ -204,99 +219,103 @@ def _listed(item: str | Mapping[str, Any]) -> list[Listed]:
         raise UsageError(f"'{LAB}' comes without files and stands alone, not in a list.")
     path = Path(item)
     if path.is_file():
-        return [Listed(path.name.split(".")[0], (path,))]
+        return [DataSetFiles(path.name.split(".")[0], (path,))]
     if path.is_dir():
-        return _of_folder(path)
+        return _folder_sets(path)
     raise UsageError(
         f"There is no file or folder '{item}' for the labelled texts. Give a .parquet, .csv or "
         f".jsonl file with columns text and label, or one of {LAB}, {SAE_PROBES}, {SAEBENCH}."
     )
 
 
-def _from_mapping(item: Mapping[str, Any]) -> Listed:
+def _files_of_mapping(item: Mapping[str, Any]) -> DataSetFiles:
     unknown = [key for key in item if key not in KEYS]
     if unknown or "train" not in item:
         raise UsageError(
             f"A data set is given as {{{', '.join(KEYS)}}}, of which only train is needed; "
             f"{f'{unknown[0]!r} is none of these' if unknown else 'train is missing'}."
         )
-    wrong = next((key for key, value in item.items() if not isinstance(value, str)), None)
-    if wrong:
-        raise UsageError(f"'{wrong}' of a data set must be text, not {item[wrong]!r}.")
+    bad_key = next((key for key, value in item.items() if not isinstance(value, str)), None)
+    if bad_key:
+        raise UsageError(f"'{bad_key}' of a data set must be text, not {item[bad_key]!r}.")
     train = Path(item["train"])
     test = (Path(item["test"]),) if "test" in item else None
     name = item.get("name", train.name.split(".")[0])
-    return Listed(name, (train,), test, item.get("text", "text"), item.get("label", "label"))
+    return DataSetFiles(name, (train,), test, item.get("text", "text"), item.get("label", "label"))
 
 
-def _of_folder(folder: Path) -> list[Listed]:
-    found = hub_sets(folder)
-    for place in (folder, folder / "cleaned_data", folder / "data" / "cleaned_data"):
-        found += sae_probes(place)
-    if not found:
+def _folder_sets(folder: Path) -> list[DataSetFiles]:
+    sets = hub_sets(folder)
+    for subfolder in (folder, folder / "cleaned_data", folder / "data" / "cleaned_data"):
+        sets += sae_probes(subfolder)
+    if not sets:
         raise UsageError(
             f"'{folder}' holds no data set: neither *.csv.zst files of sae-probes nor repositories "
             "such as fancyzhx/ag_news as the Hugging Face hub lays them out. Name files instead."
         )
-    return found
+    return sets
 
 
-def _check_columns(path: Path, one: Listed) -> None:
-    """That a file is there and has both columns, without reading it whole.
+def _check_columns(path: Path, files: DataSetFiles) -> None:
+    """Check that a file exists and has both columns, without reading all of it.
 
     Raises:
         UsageError: naming what is missing.
         DataError: if the file cannot be read.
     """
     if not path.is_file():
-        raise UsageError(f"There is no file '{path}' for the data set '{one.name}'.")
-    if one.edit:
+        raise UsageError(f"There is no file '{path}' for the data set '{files.name}'.")
+    if files.edit:
         return
     columns = list(read_table(path, head=True))
-    for column in (one.text, one.label):
+    for column in (files.text, files.label):
         if column not in columns:
             raise UsageError(
                 f"'{path}' has no column '{column}', only {', '.join(map(str, columns))}. Say "
-                f"which are meant: {{name: {one.name}, train: {path}, text: ..., label: ...}}."
+                f"which are meant: {{name: {files.name}, train: {path}, text: ..., label: ...}}."
             )
 
 
-def _collected(one: Listed, paths: Sequence[Path]) -> tuple[Labelled, tuple[str, ...]]:
-    """Each text of some files once, with all its labels, sorted by text; and what to tell.
+def _merge_rows(
+    files: DataSetFiles, paths: Sequence[Path]
+) -> tuple[LabelledTexts, tuple[str, ...]]:
+    """Each text of some files once, with all its labels, sorted by text; and notices.
 
-    A text of several rows has all their labels. Where there are but two labels in all, each row
-    with one of them, a text cannot have both; nor can it have one that another row denies: such
-    texts are left out.
+    A text that stands in several rows has all their labels. Two kinds of contradiction make a text
+    be left out. If there are only two labels in all and each row has one of them, a text cannot
+    have both. Nor can a text have a label that another of its rows denies.
 
     Raises:
-        DataError: as `_rows`.
+        DataError: as `_read_rows` does.
     """
-    rows = [row for path in paths for row in _rows(one, path)]
+    rows = [row for path in paths for row in _read_rows(files, path)]
     by_text: dict[str, list[_Row]] = {}
     for row in rows:
-        by_text.setdefault(equal_texts.plain(row.text), []).append(row)
-    every = {label for row in rows for label in row.cell.labels}
-    either = len(every) == 2 and all(row.cell.exclusive for row in rows)
-    kept, contradicting = {}, []
-    for own in by_text.values():
-        labels = {label for row in own for label in row.cell.labels}
-        denied = {label for row in own for label in row.cell.denied}
-        if (either and len(labels) > 1) or labels & denied:
-            contradicting.append(own)
+        by_text.setdefault(equal_texts.visible_text(row.text), []).append(row)
+    all_labels = {label for row in rows for label in row.cell.labels}
+    is_binary = len(all_labels) == 2 and all(row.cell.exclusive for row in rows)
+    labels_by_text, contradicting = {}, []
+    for group in by_text.values():
+        labels = {label for row in group for label in row.cell.labels}
+        denied = {label for row in group for label in row.cell.denied}
+        if (is_binary and len(labels) > 1) or labels & denied:
+            contradicting.append(group)
         else:
-            kept[min(row.text for row in own)] = tuple(sorted(labels))
-    texts = tuple(sorted(kept))
-    return Labelled(texts, tuple(kept[text] for text in texts)), _told(contradicting)
+            labels_by_text[min(row.text for row in group)] = tuple(sorted(labels))
+    texts = tuple(sorted(labels_by_text))
+    return LabelledTexts(
+        texts, tuple(labels_by_text[text] for text in texts)
+    ), _contradiction_notice(contradicting)
 
 
-def _told(contradicting: Sequence[Sequence["_Row"]]) -> tuple[str, ...]:
+def _contradiction_notice(contradicting: Sequence[Sequence["_Row"]]) -> tuple[str, ...]:
     if not contradicting:
         return ()
     rows = contradicting[0]
-    other = next((row for row in rows if row.cell.labels != rows[0].cell.labels), rows[-1])
+    second = next((row for row in rows if row.cell.labels != rows[0].cell.labels), rows[-1])
     count = f"{len(contradicting)} texts have" if len(contradicting) > 1 else "1 text has"
-    which = f"such as rows {rows[0].number} and {other.number} of '{rows[0].path}'"
-    return (f"{count} two labels that exclude each other, {which}; left out",)
+    places = f"such as rows {rows[0].number} and {second.number} of '{rows[0].path}'"
+    return (f"{count} two labels that exclude each other, {places}; left out",)
 
 
 @dataclass(frozen=True)
@@ -309,27 +328,29 @@ class _Row:
     number: int
 
 
-def _rows(one: Listed, path: Path) -> list[_Row]:
+def _read_rows(files: DataSetFiles, path: Path) -> list[_Row]:
     """Texts and labels of a file, blank texts left out.
 
     Raises:
         DataError: if it cannot be read, or naming the row without text or label.
     """
     table = read_table(path)
-    if one.edit:
-        table = one.edit(table)
+    if files.edit:
+        table = files.edit(table)
     try:
-        labels = cells(table[one.label].tolist())
+        labels = cells(table[files.label].tolist())
     except ValueError as error:
-        raise DataError(f"'{one.label}' of '{path}' {error}. Write each label one way.") from error
-    found = []
-    for number, (text, cell) in enumerate(zip(table[one.text].tolist(), labels, strict=True)):
+        raise DataError(
+            f"'{files.label}' of '{path}' {error}. Write each label one way."
+        ) from error
+    rows = []
+    for number, (text, cell) in enumerate(zip(table[files.text].tolist(), labels, strict=True)):
         if not isinstance(text, str):
-            raise DataError(f"Row {number} of '{path}' has {text!r} in '{one.text}', no text.")
+            raise DataError(f"Row {number} of '{path}' has {text!r} in '{files.text}', no text.")
         if cell is None:
             raise DataError(
-                f"Row {number} of '{path}' has no '{one.label}'. Leave it out, or label it."
+                f"Row {number} of '{path}' has no '{files.label}'. Leave it out, or label it."
             )
-        if equal_texts.plain(text):
-            found.append(_Row(text, cell, path, number))
-    return found
+        if equal_texts.visible_text(text):
+            rows.append(_Row(text, cell, path, number))
+    return rows

@@ -21,7 +21,12 @@ def read_table(path: Path, *, head: bool = False) -> pd.DataFrame:
     Raises:
         DataError: if it cannot be read.
     """
-    readers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl, ".txt": _lines}
+    readers = {
+        ".parquet": _read_parquet,
+        ".csv": _read_csv,
+        ".jsonl": _read_jsonl,
+        ".txt": _read_lines,
+    }
     ending = Path(path.name.removesuffix(".zst").removesuffix(".gz")).suffix
     if ending not in readers:
         raise DataError(f"'{path}' cannot be read: its ending is none of {', '.join(readers)}.")
@@ -30,19 +35,19 @@ def read_table(path: Path, *, head: bool = False) -> pd.DataFrame:
     try:
         return readers[ending](path, head=head)
     except UnicodeDecodeError as error:
-        raise DataError(_not_utf8(path, error)) from error
+        raise DataError(_encoding_advice(path, error)) from error
     except Exception as error:  # whose errors arrive depends on format and compression
         raise DataError(f"'{path}' cannot be read as {ending}: {error}.") from error
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
+def _encoding_advice(path: Path, error: UnicodeDecodeError) -> str:
     return (
         f"'{path}' is not UTF-8 ({error}). Convert it: iconv -f latin1 -t utf-8 '{path.name}', or "
         "whatever encoding it is in."
     )
 
 
-def _parquet(path: Path, *, head: bool) -> pd.DataFrame:
+def _read_parquet(path: Path, *, head: bool) -> pd.DataFrame:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -53,18 +58,18 @@ def _parquet(path: Path, *, head: bool) -> pd.DataFrame:
     return table
 
 
-def _csv(path: Path, *, head: bool) -> pd.DataFrame:
+def _read_csv(path: Path, *, head: bool) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str, na_filter=False, nrows=0 if head else None)
     if not head and not isinstance(table.index, pd.RangeIndex):
         raise ValueError("rows have more fields than its first line; quote texts with commas")
     return table
 
 
-def _jsonl(path: Path, *, head: bool) -> pd.DataFrame:
+def _read_jsonl(path: Path, *, head: bool) -> pd.DataFrame:
     as_is: Any = False  # "1" stays text; the annotation of pandas leaves False out
     return pd.read_json(path, lines=True, dtype=as_is, nrows=1 if head else None)
 
 
-def _lines(path: Path, *, head: bool) -> pd.DataFrame:
+def _read_lines(path: Path, *, head: bool) -> pd.DataFrame:
     lines = [] if head else path.read_text(encoding="utf-8").splitlines()
     return pd.DataFrame({"text": lines}, dtype=str)

@@ -1,4 +1,4 @@
-"""From judged letters and families to the evidence of `absorption`."""
+"""The evidence of `absorption`: from what an SAE does with letters and families to metrics."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from saeval.evidence import Evidence, Metric, Missing, Units, units
 
 from .._f1 import always_yes_f1, f1_score
 from . import metrics as declared
-from .letters import Absorbed, Letters, Main, is_scored
-from .pairs import Tables
+from .letters import Letters, MainLatents, WordOutcomes, is_scored
+from .pairs import FamilyTables
 from .words import LETTERS
 
 ONE_FIGURE = "a letter has but one"
@@ -22,28 +22,28 @@ TOO_RARE = (
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What an SAE does with one letter."""
+class LetterResult:
+    """What an SAE does with one letter: its main latents, and each scored word's outcome."""
 
     letter: int
-    main: Main
-    absorbed: Absorbed
+    main: MainLatents
+    outcomes: WordOutcomes
 
 
-WORDS: Mapping[str, Metric] = {
+WORD_METRICS: Mapping[str, Metric] = {
     "fraction": declared.MEAN_ABSORPTION_FRACTION,
     "whole": declared.FULL_ABSORPTION_RATE,
     "lost": declared.LOST_RATE,
 }
-"""Column, and field of `Absorbed` -> metric, over the scored words."""
-OF_LETTERS = (*WORDS.values(), declared.SPLIT_LATENTS, declared.MAIN_LATENT_F1)
-DIFFERENCES: Mapping[str, tuple[Metric, Metric]] = {
+"""Column, which is a field of `WordOutcomes` -> metric over the scored words."""
+LETTER_METRICS = (*WORD_METRICS.values(), declared.SPLIT_LATENTS, declared.MAIN_LATENT_F1)
+DIFFERENCE_METRICS: Mapping[str, tuple[Metric, Metric]] = {
     "absorbed_child": (declared.HIERARCHY_ABSORPTION, declared.HIERARCHY_FALSE_ALARM),
     "silent_child": (declared.HIERARCHY_SILENCE, declared.COMPANION_SILENCE),
 }
 """Column of occurrences -> metric over true families, and over matched pairs. Each is the rate of
 the column at children, less the rate of silence at the parent's own word."""
-OF_FAMILIES = (
+FAMILY_METRICS = (
     declared.HIERARCHY_ABSORPTION,
     declared.HIERARCHY_SILENCE,
     declared.CHILD_SEEN_AS_PARENT,
@@ -52,8 +52,8 @@ OF_FAMILIES = (
 """Over true families."""
 
 
-def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence]:
-    """How well the model itself spells, and which words that leaves to judge an SAE by."""
+def probe_evidence(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence]:
+    """How well the model itself spells, and on which words an SAE can therefore be judged."""
     if cut:
         yield _cut_words(cut, len(words))
     if (letters.split == 2).any():
@@ -61,25 +61,25 @@ def probes(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence
         yield _scored_words(letters, words)
 
 
-def _cut_words(cut: int, whole: int) -> Evidence:
+def _cut_words(cut: int, uncut: int) -> Evidence:
     return declared.CUT_WORDS.evidence(
-        units("cut_words", "tokenizer", {"cut": [cut], "of": [cut + whole]}),
+        units("cut_words", "tokenizer", {"cut": [cut], "of": [cut + uncut]}),
         {"num": "cut", "den": "of"},
         no_interval="every word was looked at",
     )
 
 
 def _probe_f1(letters: Letters) -> Iterator[Evidence]:
-    """F1 of the model's own probes, over all letters and of each, and which of them are usable."""
+    """F1 of the model's own probes, over all letters and for each, and which are usable."""
     test = letters.split == 2
-    there = np.unique(letters.letter)
-    is_letter = letters.letter[test][:, None] == there
-    f1 = f1_score(letters.says_yes[test][:, there], is_letter)
-    names = [LETTERS[letter] for letter in there]
+    present = np.unique(letters.letter)
+    is_letter = letters.letter[test][:, None] == present
+    f1 = f1_score(letters.says_yes[test][:, present], is_letter)
+    names = [LETTERS[letter] for letter in present]
     table = units(
         "letter_probes",
         "letter",
-        {"f1": f1, "usable": letters.usable[there], "words": is_letter.sum(0)},
+        {"f1": f1, "usable": letters.usable[present], "words": is_letter.sum(0)},
         part=names,
         unit_id=names,
     )
@@ -103,52 +103,55 @@ def _scored_words(letters: Letters, words: pd.DataFrame) -> Evidence:
     return declared.SCORED_WORDS.evidence(table, {"num": "scored"})
 
 
-def letters(
-    judged: Sequence[Judged], known: Letters, words: pd.DataFrame
+def letter_evidence(
+    results: Sequence[LetterResult], letters: Letters, words: pd.DataFrame
 ) -> Iterator[Evidence | Missing]:
-    """Absorption over all usable letters, which are the units, and word by word in each."""
-    judged = [one for one in judged if len(one.absorbed.words)]
-    names = [LETTERS[one.letter] for one in judged]
-    if not judged:
+    """Absorption over all usable letters, which are the units, and over the words of each."""
+    results = [result for result in results if len(result.outcomes.words)]
+    names = [LETTERS[result.letter] for result in results]
+    if not results:
         yield from missing_letters("No test word of a usable letter is recognised by its probe.")
         return
     by_letter = units(
         "letters",
         "letter",
         {
-            **{column: [_column(one, column).mean() for one in judged] for column in WORDS},
-            "split": [len(one.main.latents) for one in judged],
-            "f1": [one.main.f1 for one in judged],
-            "words": [len(one.absorbed.words) for one in judged],
+            **{
+                column: [_word_column(result, column).mean() for result in results]
+                for column in WORD_METRICS
+            },
+            "split": [len(result.main.latents) for result in results],
+            "f1": [result.main.f1 for result in results],
+            "words": [len(result.outcomes.words) for result in results],
         },
         unit_id=names,
     )
-    for column, metric in WORDS.items():
+    for column, metric in WORD_METRICS.items():
         yield metric.evidence(by_letter, {"num": column})
     yield declared.SPLIT_LATENTS.evidence(by_letter, {"num": "split"})
-    yield _main_f1(judged, known, by_letter)
-    yield from _by_letter(judged, names, words)
-    yield from _left_out_letters(known, names)
+    yield _main_f1_evidence(results, letters, by_letter)
+    yield from _evidence_by_letter(results, names, words)
+    yield from _left_out_letters(letters, names)
 
 
-def _left_out_letters(known: Letters, judged: Sequence[str]) -> Iterator[Missing]:
+def _left_out_letters(letters: Letters, names: Sequence[str]) -> Iterator[Missing]:
     """Letters that no SAE is judged by, and why."""
-    for letter in np.unique(known.letter).tolist():
-        if LETTERS[letter] not in judged:
+    for letter in np.unique(letters.letter).tolist():
+        if LETTERS[letter] not in names:
             reason = (
                 "The model's own probe recognises none of the letter's test words."
-                if known.usable[letter]
+                if letters.usable[letter]
                 else "The model's own probe of the letter is too poor on validation words."
             )
-            yield from _missing(OF_LETTERS, reason, LETTERS[letter])
+            yield from _missing_metrics(LETTER_METRICS, reason, LETTERS[letter])
 
 
-def _main_f1(judged: Sequence[Judged], known: Letters, table: Units) -> Evidence:
+def _main_f1_evidence(results: Sequence[LetterResult], letters: Letters, table: Units) -> Evidence:
     """F1 of the main latents, between knowing nothing and the model's own probe."""
-    test = known.split == 2
-    own = [one.letter for one in judged]
-    is_letter = known.letter[test][:, None] == own
-    probe = f1_score(known.says_yes[test][:, own], is_letter)
+    test = letters.split == 2
+    numbers = [result.letter for result in results]
+    is_letter = letters.letter[test][:, None] == numbers
+    probe = f1_score(letters.says_yes[test][:, numbers], is_letter)
     return declared.MAIN_LATENT_F1.evidence(
         table,
         {"num": "f1"},
@@ -157,86 +160,92 @@ def _main_f1(judged: Sequence[Judged], known: Letters, table: Units) -> Evidence
     )
 
 
-def _by_letter(
-    judged: Sequence[Judged], names: Sequence[str], words: pd.DataFrame
+def _evidence_by_letter(
+    results: Sequence[LetterResult], names: Sequence[str], words: pd.DataFrame
 ) -> Iterator[Evidence]:
-    """Each letter's own figures, and the latents that were chosen for it."""
-    places = np.concatenate([one.absorbed.words for one in judged])
+    """The figures of each letter by itself, and its main latents."""
+    rows = np.concatenate([result.outcomes.words for result in results])
     by_word = units(
         "words",
         "word",
-        {column: np.concatenate([_column(one, column) for one in judged]) for column in WORDS},
-        part=np.repeat(names, [len(one.absorbed.words) for one in judged]),
-        unit_id=words["text"].to_numpy()[places],
-        cluster=words["stem"].to_numpy()[places],
+        {
+            column: np.concatenate([_word_column(result, column) for result in results])
+            for column in WORD_METRICS
+        },
+        part=np.repeat(names, [len(result.outcomes.words) for result in results]),
+        unit_id=words["text"].to_numpy()[rows],
+        cluster=words["stem"].to_numpy()[rows],
     )
-    chosen = [
+    named_latents = [
         (name, latent)
-        for name, one in zip(names, judged, strict=True)
-        for latent in one.main.latents
+        for name, result in zip(names, results, strict=True)
+        for latent in result.main.latents
     ]
     latents = units(
         "main_latents",
         "latent",
-        {"split": np.ones(len(chosen)), "first": _first(chosen)},
-        part=[name for name, _ in chosen],
-        unit_id=[latent for _, latent in chosen],
+        {"split": np.ones(len(named_latents)), "first": _is_first_of_letter(named_latents)},
+        part=[name for name, _ in named_latents],
+        unit_id=[latent for _, latent in named_latents],
     )
-    f1 = {"f1": [one.main.f1 for one in judged]}
-    main = units("main_latent_f1", "letter", f1, part=names, unit_id=names)
+    f1 = {"f1": [result.main.f1 for result in results]}
+    main_table = units("main_latent_f1", "letter", f1, part=names, unit_id=names)
     for name in names:
-        for column, metric in WORDS.items():
+        for column, metric in WORD_METRICS.items():
             yield metric.evidence(by_word, {"num": column}, part=name)
         yield declared.SPLIT_LATENTS.evidence(
             latents, {"num": "split", "den": "first"}, part=name, no_interval=ONE_FIGURE
         )
         yield declared.MAIN_LATENT_F1.evidence(
-            main, {"num": "f1"}, part=name, no_interval=ONE_FIGURE
+            main_table, {"num": "f1"}, part=name, no_interval=ONE_FIGURE
         )
 
 
-def _first(chosen: Sequence[tuple[str, int]]) -> list[float]:
-    """1 for the first latent of each letter, so that latents over firsts is latents a letter."""
-    return [float(i == 0 or chosen[i - 1][0] != name) for i, (name, _) in enumerate(chosen)]
+def _is_first_of_letter(named_latents: Sequence[tuple[str, int]]) -> list[float]:
+    """1 for the first latent of each letter: latents over first ones is latents per letter."""
+    return [
+        float(i == 0 or named_latents[i - 1][0] != name)
+        for i, (name, _) in enumerate(named_latents)
+    ]
 
 
-def _column(one: Judged, name: str) -> np.ndarray:
-    return np.asarray(getattr(one.absorbed, name), np.float64)
+def _word_column(result: LetterResult, name: str) -> np.ndarray:
+    return np.asarray(getattr(result.outcomes, name), np.float64)
 
 
 def missing_letters(reason: str) -> Iterator[Missing]:
-    """All metrics of letters, for one reason."""
-    yield from _missing(OF_LETTERS, reason)
+    """All metrics of letters declared absent for one reason."""
+    yield from _missing_metrics(LETTER_METRICS, reason)
 
 
-def hierarchy(true: Tables, matched: Tables) -> Iterator[Evidence | Missing]:
-    """Absorption in true families, and what the same says of families that are none."""
+def hierarchy_evidence(true: FamilyTables, matched: FamilyTables) -> Iterator[Evidence | Missing]:
+    """Absorption in true families, and the same figures of matched pairs that are no families."""
     left_out = {**true.left_out, **matched.left_out}
     if any(left_out.values()):
-        yield _left_out(left_out)
+        yield _left_out_families(left_out)
     if len(true.parents):
-        kinds = _by_occurrence("kinds", true.occurrences)
-        for column, (metric, _) in DIFFERENCES.items():
-            yield _difference(metric, kinds, column)
-        seen = {"num": "seen_child", "den": "child"}
-        yield declared.CHILD_SEEN_AS_PARENT.evidence(kinds, seen)
+        kinds = _occurrence_units("kinds", true.occurrences)
+        for column, (metric, _) in DIFFERENCE_METRICS.items():
+            yield _difference_evidence(metric, kinds, column)
+        sums = {"num": "seen_child", "den": "child"}
+        yield declared.CHILD_SEEN_AS_PARENT.evidence(kinds, sums)
         columns = {key: true.parents[key].to_numpy() for key in ("hits", "total")}
         parents = units("parents", "parent", columns, unit_id=true.parents["parent"].to_numpy())
-        always = np.divide(*(true.parents[f"always_{key}"].to_numpy().sum() for key in columns))
+        always_yes = np.divide(*(true.parents[f"always_{key}"].to_numpy().sum() for key in columns))
         yield declared.PARENT_LATENT_F1.evidence(
-            parents, {"num": "hits", "den": "total"}, floor=float(always)
+            parents, {"num": "hits", "den": "total"}, floor=float(always_yes)
         )
     else:
-        yield from _missing(OF_FAMILIES, TOO_RARE)
+        yield from _missing_metrics(FAMILY_METRICS, TOO_RARE)
     if len(matched.parents):
-        companions = _by_occurrence("companions", matched.occurrences)
-        for column, (_, metric) in DIFFERENCES.items():
-            yield _difference(metric, companions, column)
+        companions = _occurrence_units("companions", matched.occurrences)
+        for column, (_, metric) in DIFFERENCE_METRICS.items():
+            yield _difference_evidence(metric, companions, column)
     else:
-        yield from _missing([metric for _, metric in DIFFERENCES.values()], TOO_RARE)
+        yield from _missing_metrics([metric for _, metric in DIFFERENCE_METRICS.values()], TOO_RARE)
 
 
-def _left_out(families: Mapping[str, bool]) -> Evidence:
+def _left_out_families(families: Mapping[str, bool]) -> Evidence:
     """Share of families that cannot be judged, true ones and matched ones together."""
     return declared.LEFT_OUT_FAMILIES.evidence(
         units("families", "family", {"left_out": [*families.values()]}, unit_id=[*families]),
@@ -245,7 +254,7 @@ def _left_out(families: Mapping[str, bool]) -> Evidence:
     )
 
 
-def _difference(metric: Metric, table: Units, column: str) -> Evidence:
+def _difference_evidence(metric: Metric, table: Units, column: str) -> Evidence:
     """A rate at children less the rate of silence at the parent's own word."""
     return metric.evidence(
         table,
@@ -254,7 +263,7 @@ def _difference(metric: Metric, table: Units, column: str) -> Evidence:
     )
 
 
-def _by_occurrence(name: str, rows: pd.DataFrame) -> Units:
+def _occurrence_units(name: str, rows: pd.DataFrame) -> Units:
     columns = ("child", "alone", "seen_child", "absorbed_child", "silent_child", "silent_alone")
     return units(
         f"occurrences_of_{name}",
@@ -265,5 +274,7 @@ def _by_occurrence(name: str, rows: pd.DataFrame) -> Units:
     )
 
 
-def _missing(metrics: Sequence[Metric], reason: str, part: str | None = None) -> Iterator[Missing]:
+def _missing_metrics(
+    metrics: Sequence[Metric], reason: str, part: str | None = None
+) -> Iterator[Missing]:
     return (metric.missing(reason, part) for metric in metrics)

@@ -25,12 +25,12 @@ from .projections import (
 SPLIT_GAIN = 0.03
 """F1 on validation words that a further main latent must add. Source: SAEBench (tau_fs)."""
 MOST_MAIN = 10
-"""Main latents a letter can have. Source: SAEBench."""
+"""Main latents that a letter can have. Source: SAEBench."""
 
 
 @dataclass(frozen=True)
 class Letters:
-    """What is known of the words before any SAE."""
+    """The words, their letters, and the model's own probes of them: nothing here needs an SAE."""
 
     x: Float[np.ndarray, "words d_in"]
     letter: Int[np.ndarray, " words"]
@@ -42,7 +42,7 @@ class Letters:
     """Letters whose probe is good enough to judge an SAE by."""
 
     def scored(self, letter: int) -> Int[np.ndarray, " scored"]:
-        """Test words of a letter that its probe recognises; of a usable letter, they are scored."""
+        """Test words of a letter that its probe recognises: the scored ones of a usable letter."""
         return np.flatnonzero((self.letter == letter) & (self.split == 2) & is_recognised(self))
 
 
@@ -57,22 +57,22 @@ def is_scored(letters: Letters) -> Bool[np.ndarray, " words"]:
 
 
 @dataclass(frozen=True)
-class Main:
+class MainLatents:
     """The main latents of a letter."""
 
     latents: tuple[int, ...]
     """At least one, best first."""
     f1: float
-    """Of "any of them is active" on test words."""
+    """F1 of "any of them is active" on test words."""
 
 
 @dataclass(frozen=True)
-class Absorbed:
-    """What happens to each scored word of a letter."""
+class WordOutcomes:
+    """The outcome of each scored word of a letter: is the letter absorbed, or lost?"""
 
     words: Int[np.ndarray, " scored"]
     fraction: Float[np.ndarray, " scored"]
-    """Of the letter's projection that absorbing latents carry, from 0 to 1."""
+    """Share of the letter's projection that absorbing latents carry, from 0 to 1."""
     whole: Bool[np.ndarray, " scored"]
     """Main latents are silent and one other latent carries the letter."""
     lost: Bool[np.ndarray, " scored"]
@@ -81,7 +81,7 @@ class Absorbed:
 
 def main_latents(
     active: csc_matrix, is_letter: Bool[np.ndarray, " words"], split: Int[np.ndarray, " words"]
-) -> Main:
+) -> MainLatents:
     """The latents that best say "this letter" by being active, any of them.
 
     The first has the largest F1 on training words; another joins, again the best there, as long
@@ -93,34 +93,36 @@ def main_latents(
         split: Of each word.
     """
     train, valid, test = (split == i for i in range(3))
-    said = np.zeros(len(split), bool)
-    chosen: list[int] = []
+    detected = np.zeros(len(split), bool)
+    latents: list[int] = []
     score = -np.inf
-    while len(chosen) < MOST_MAIN:
-        latent = _best_addition(active, said, is_letter, train)
-        joined = said | (active[:, [latent]].toarray()[:, 0] != 0)
-        new = float(f1_score(joined[valid], is_letter[valid]))
-        if chosen and new <= score + SPLIT_GAIN:
+    while len(latents) < MOST_MAIN:
+        latent = _best_addition(active, detected, is_letter, train)
+        extended = detected | (active[:, [latent]].toarray()[:, 0] != 0)
+        new_score = float(f1_score(extended[valid], is_letter[valid]))
+        if latents and new_score <= score + SPLIT_GAIN:
             break
-        said, score = joined, new
-        chosen.append(latent)
-    return Main(tuple(chosen), float(f1_score(said[test], is_letter[test])))
+        detected, score = extended, new_score
+        latents.append(latent)
+    return MainLatents(tuple(latents), float(f1_score(detected[test], is_letter[test])))
 
 
 def _best_addition(
     active: csc_matrix,
-    said: Bool[np.ndarray, " words"],
+    detected: Bool[np.ndarray, " words"],
     is_letter: Bool[np.ndarray, " words"],
     train: Bool[np.ndarray, " words"],
 ) -> int:
-    """The latent with which, beside what is said already, F1 on training words is largest."""
-    hits = (said & is_letter & train).sum() + active.T @ (~said & is_letter & train)
-    yes = (said & train).sum() + active.T @ (~said & train)
-    return int((2 * hits / (yes + (is_letter & train).sum())).argmax())
+    """The latent that, added to those so far, gives the largest F1 on training words."""
+    hits = (detected & is_letter & train).sum() + active.T @ (~detected & is_letter & train)
+    positives = (detected & train).sum() + active.T @ (~detected & train)
+    return int((2 * hits / (positives + (is_letter & train).sum())).argmax())
 
 
-def absorbed(sae: SAE, acts: csr_matrix, letters: Letters, letter: int, main: Main) -> Absorbed:
-    """Who carries a letter's direction on each of its scored words.
+def word_outcomes(
+    sae: SAE, acts: csr_matrix, letters: Letters, letter: int, main: MainLatents
+) -> WordOutcomes:
+    """What carries a letter's direction on each of its scored words.
 
     The projection of x on the probe's unit direction is taken as the excess over the training
     words of other letters, and so is what each latent adds to it. Then neither the mean
@@ -136,19 +138,21 @@ def absorbed(sae: SAE, acts: csr_matrix, letters: Letters, letter: int, main: Ma
     words = letters.scored(letter)
     others = (letters.letter != letter) & (letters.split == 0)
     direction = letters.direction[letter].astype(np.float64)
-    usual = np.asarray(acts[others].mean(0, dtype=np.float64))[0]
+    baseline = np.asarray(acts[others].mean(0, dtype=np.float64))[0]
     total = (letters.x[words] - letters.x[others].mean(0, dtype=np.float64)) @ direction
-    own = np.array(main.latents)
-    of_main = acts[words][:, own].toarray()
-    dots, _ = unit_projections(sae, own, direction)
+    main_index = np.array(main.latents)
+    main_acts = acts[words][:, main_index].toarray()
+    dots, _ = unit_projections(sae, main_index, direction)
     excess = acts[words].astype(np.float64)
-    excess.data -= usual[excess.indices]
-    carried = carried_by_others(sae, excess, own, direction)
+    excess.data -= baseline[excess.indices]
+    carried = carried_by_others(sae, excess, main_index, direction)
     best = np.where(carried.cosine >= SLIGHTLY_ALIGNED, carried.added, 0).max(1)
-    silent = (of_main == 0).all(1)
+    silent = (main_acts == 0).all(1)
     whole = absorbed_whole(silent, best, total)
-    fraction = absorption_fraction((of_main - usual[own]) @ dots, carried.absorbing, total)
-    return Absorbed(words, fraction, whole, lost(silent, whole))
+    fraction = absorption_fraction(
+        (main_acts - baseline[main_index]) @ dots, carried.absorbing, total
+    )
+    return WordOutcomes(words, fraction, whole, lost(silent, whole))
 
 
 def active_of(acts: csr_matrix) -> csc_matrix:

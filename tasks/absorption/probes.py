@@ -11,20 +11,20 @@ from .._logistic import fit_logistic
 from .words import LETTERS
 
 C_GRID = (1e-3, 1e-2, 1e-1)
-"""Weights of the loss against the penalty, of which validation words choose; features have unit
-variance, and with some thousand words these span what helps."""
-FEWEST = 3
-"""Words a letter needs in each split."""
+"""Weights of the loss against the penalty; validation words select one. Features have unit
+variance, and with some thousand words these values span what helps."""
+LEAST_WORDS = 3
+"""Words that a letter needs in each split."""
 
 
 @dataclass(frozen=True)
 class LetterProbes:
-    """One linear probe a letter. Letters without enough words have a direction of zeros."""
+    """One linear probe per letter. Letters without enough words have a direction of zeros."""
 
     direction: Float[np.ndarray, "letters d_in"]
     """Of unit length, in the units of the activations."""
     says_yes: Bool[np.ndarray, "words letters"]
-    """What each probe says of every word."""
+    """Whether each probe says that a word begins with its letter."""
     valid_f1: Float[np.ndarray, " letters"]
     """On validation words, which also chose penalty and threshold."""
 
@@ -45,17 +45,18 @@ def fit_letter_probes(
     train, valid = split == 0, split == 1
     scale = x[train].std(0) + 1e-6  # not 0 where a dimension never varies
     z, y = torch.from_numpy(x / scale), torch.from_numpy(is_letter[:, probed])
-    found = []
+    fits = []
     for c in C_GRID:
         probes = fit_logistic(z[train], y[train], c)
         scores = probes.scores(z).numpy()
         cuts = [
-            best_threshold(scores[valid, i], is_letter[valid, one]) for i, one in enumerate(probed)
+            best_threshold(scores[valid, i], is_letter[valid, letter_number])
+            for i, letter_number in enumerate(probed)
         ]
-        said = scores > cuts
-        f1 = f1_score(said[valid], is_letter[valid][:, probed])
-        found.append((f1.mean(), f1, said, probes.coef.numpy() / scale))
-    _, valid_f1[probed], yes[:, probed], coef = max(found, key=lambda one: one[0])
+        prediction = scores > cuts
+        f1 = f1_score(prediction[valid], is_letter[valid][:, probed])
+        fits.append((f1.mean(), f1, prediction, probes.coef.numpy() / scale))
+    _, valid_f1[probed], yes[:, probed], coef = max(fits, key=lambda fit: fit[0])
     direction[probed] = coef / np.linalg.norm(coef, axis=1, keepdims=True)
     return LetterProbes(direction, yes, valid_f1)
 
@@ -67,14 +68,15 @@ def probed_letters(
     counts = np.zeros((len(LETTERS), 3), int)
     np.add.at(counts, (letter, split), 1)
     others = counts.sum(0) - counts
-    return np.flatnonzero((counts >= FEWEST).all(1) & (others >= FEWEST).all(1))
+    return np.flatnonzero((counts >= LEAST_WORDS).all(1) & (others >= LEAST_WORDS).all(1))
 
 
 def best_threshold(scores: Float[np.ndarray, " rows"], label: Bool[np.ndarray, " rows"]) -> float:
-    """Between which two scores F1 is largest, half way; the middle one of equals.
+    """The threshold with the largest F1, half way between two scores.
 
-    A letter has few validation words, so that equals are common and far apart: the middle one is
-    farthest from where F1 falls. There must be a row of either label.
+    A letter has few validation words, so several thresholds often share the largest F1 and lie
+    far apart. The middle one of these is taken, which is farthest from where F1 falls. Both
+    labels must occur among the rows.
     """
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

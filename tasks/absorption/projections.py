@@ -1,4 +1,4 @@
-"""What latents carry of a letter's direction, and when they absorb it. Source: SAEBench."""
+"""How much of a letter's direction latents carry, and when they absorb it. Source: SAEBench."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from scipy.sparse import csr_matrix
 from saeval.sae import SAE
 
 SHARE = 0.4
-"""Of the probe's projection that absorbing latents must carry. Source: SAEBench."""
+"""Share of the projection on the probe that absorbing latents must carry. Source: SAEBench."""
 ALIGNED = 0.1
 """Cosine with the probe that a latent needs to absorb in part. Source: SAEBench."""
 SLIGHTLY_ALIGNED = 0.025
-"""Cosine that the one latent needs which absorbs a word whole. Source: SAEBench."""
+"""Cosine with the probe that one latent needs to absorb a word whole. Source: SAEBench."""
 ABSORBERS = 3
 """Latents that may share in absorbing a word. Source: SAEBench."""
 
@@ -23,12 +23,12 @@ ABSORBERS = 3
 class Carried:
     """What the active latents of each word add along a direction.
 
-    Main latents add 0 here. Padded with zeros to the word with most active latents.
+    Main latents add 0 here. Rows are padded with zeros to the word with most active latents.
     """
 
     added: Float[np.ndarray, "words most"]
     cosine: Float[np.ndarray, "words most"]
-    """Of the latents' decoder rows with the direction."""
+    """Cosine of each latent's decoder row with the direction."""
 
     @property
     def absorbing(self) -> Float[np.ndarray, " words"]:
@@ -54,11 +54,11 @@ def carried_by_others(
         direction: Of unit length.
         unit_rows: Whether decoder rows count as if they had length 1.
     """
-    latents, place = np.unique(acts.indices, return_inverse=True)
+    latents, latent_of_entry = np.unique(acts.indices, return_inverse=True)
     dots, cosines = unit_projections(sae, latents, direction)
-    each = (cosines if unit_rows else dots)[place]
-    added = np.where(np.isin(acts.indices, main), 0, acts.data * each)
-    return Carried(_padded_rows(acts, added), _padded_rows(acts, cosines[place]))
+    projections = (cosines if unit_rows else dots)[latent_of_entry]
+    added = np.where(np.isin(acts.indices, main), 0, acts.data * projections)
+    return Carried(_padded_rows(acts, added), _padded_rows(acts, cosines[latent_of_entry]))
 
 
 def unit_projections(
@@ -76,10 +76,10 @@ def _padded_rows(
 ) -> Float[np.ndarray, "words most"]:
     """A value for each entry of sparse acts, row by row, with zeros up to the longest row."""
     counts = np.diff(acts.indptr)
-    found = np.zeros((len(counts), max(1, counts.max(initial=0))))
+    padded = np.zeros((len(counts), max(1, counts.max(initial=0))))
     row = np.repeat(np.arange(len(counts)), counts)
-    found[row, np.arange(len(row)) - acts.indptr[row]] = values
-    return found
+    padded[row, np.arange(len(row)) - acts.indptr[row]] = values
+    return padded
 
 
 def absorption_fraction(
@@ -87,7 +87,7 @@ def absorption_fraction(
     absorbing: Float[np.ndarray, " words"],
     total: Float[np.ndarray, " words"],
 ) -> Float[np.ndarray, " words"]:
-    """Share of a direction that absorbing latents carry, of what they and the main ones carry.
+    """Absorbing latents' share of what they and the main latents carry of a direction.
 
     a / (a + main) with a = min(absorbing, total - main), so that a latent is not blamed for more
     than the main ones leave; 0 where these leave nothing, or where the absorbing ones carry less
@@ -100,10 +100,12 @@ def absorption_fraction(
 
     Source: SAEBench, absorption, `mean_absorption_fraction`.
     """
-    none = (main >= total) | (absorbing < SHARE * total) | (total <= 0)
-    blamed = np.minimum(absorbing, total - main)
-    kept = np.maximum(main, 0)
-    return np.where(none, 0.0, blamed / np.where(none, 1.0, blamed + kept)).clip(0, 1)
+    unabsorbed = (main >= total) | (absorbing < SHARE * total) | (total <= 0)
+    absorbed = np.minimum(absorbing, total - main)
+    main_part = np.maximum(main, 0)
+    return np.where(
+        unabsorbed, 0.0, absorbed / np.where(unabsorbed, 1.0, absorbed + main_part)
+    ).clip(0, 1)
 
 
 def absorbed_whole(
@@ -114,7 +116,7 @@ def absorbed_whole(
     """Whether one other latent carries a direction in the place of all main ones.
 
     Args:
-        silent: Whether all main latents are.
+        silent: Whether all main latents are silent.
         best: The most that one other latent adds, of those with a cosine of `SLIGHTLY_ALIGNED`.
         total: Projection of the activation.
 

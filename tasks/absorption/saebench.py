@@ -36,7 +36,7 @@ from .words import (
     LETTERS,
     activations_of,
     alphabetic_tokens,
-    prompts,
+    spelling_prompts,
     split_prompts,
 )
 
@@ -49,26 +49,26 @@ SILENT = 1e-8
 
 @dataclass(frozen=True)
 class Reference:
-    """What does not depend on the SAE."""
+    """Words, activations and probes: what does not depend on the SAE."""
 
     x: Float[np.ndarray, "words d_in"]
     letter: Int[np.ndarray, " words"]
     is_test: Bool[np.ndarray, " words"]
     weight: Float[np.ndarray, "letters d_in"]
-    """Of the probe that stands for the truth."""
+    """Weights of the probe that stands for the truth."""
     f1: Float[np.ndarray, " letters"]
-    """Of that probe on test words."""
+    """F1 of that probe on test words."""
     x_scored: Float[np.ndarray, "scored d_in"]
     """Test words that their probe recognises, of usable letters, in new prompts."""
     letter_scored: Int[np.ndarray, " scored"]
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> "Reference":
-        """As `arrays` wrote it down."""
+        """The reference from the arrays that `arrays` gave."""
         return cls(**{name: arrays[f"saebench_{name}"] for name in cls.__dataclass_fields__})
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The same, by name."""
+        """All fields as arrays, by name."""
         return {f"saebench_{name}": getattr(self, name) for name in self.__dataclass_fields__}
 
 
@@ -92,19 +92,21 @@ def read(source: ActivationSource, tokenizer: Any, seed: int, min_f1: float) -> 
     scored = np.flatnonzero(is_test & (yes & is_letter)[:, f1 > min_f1].any(1))
     x_scored = x[:0]
     if len(scored):
-        again = generator(seed, "saebench scored prompts")
-        texts = prompts(words.take(scored).text, words.text, TEMPLATE, EXAMPLES, again)
+        scored_rng = generator(seed, "saebench scored prompts")
+        texts = spelling_prompts(
+            words.take(scored).text, words.text, TEMPLATE, EXAMPLES, scored_rng
+        )
         x_scored = activations_of(source, source.tokenize(texts, name="scored prompts"))
     return Reference(x, letter, is_test, weight, f1, x_scored, letter[scored])
 
 
 def score(
-    sae: SAE, known: Reference, seed: int, min_f1: float, min_letters: int
+    sae: SAE, reference: Reference, seed: int, min_f1: float, min_letters: int
 ) -> Iterator[Evidence | Missing]:
-    """SAEBench's three means, and the probes they rest on."""
-    usable = np.flatnonzero(known.f1 > min_f1)
-    yield from _probes(known, usable)
-    if len(usable) < min_letters or not len(known.letter_scored):
+    """SAEBench's three means, and the quality of the probes they rest on."""
+    usable = np.flatnonzero(reference.f1 > min_f1)
+    yield from _probe_evidence(reference, usable)
+    if len(usable) < min_letters or not len(reference.letter_scored):
         reason = (
             f"SAEBench wants {min_letters} letters whose probe has F1 above {min_f1:g}; there are "
             f"{len(usable)}. Set absorption.min_letters or absorption.min_probe_f1."
@@ -112,12 +114,14 @@ def score(
         for metric in MEANS.values():
             yield metric.missing(reason)
         return
-    acts = acts_of(sae, np.concatenate([known.x, known.x_scored]))
-    words, scored = acts[: len(known.x)], acts[len(known.x) :]
-    main, k1 = _main_latents(words, known, usable, sae.d_sae, seed)
+    acts = acts_of(sae, np.concatenate([reference.x, reference.x_scored]))
+    words, scored = acts[: len(reference.x)], acts[len(reference.x) :]
+    main, k1 = _main_latents(words, reference, usable, sae.d_sae, seed)
     table = units("saebench_one_latent", "letter", {"f1": k1}, unit_id=LETTERS)
     yield declared.SAEBENCH_SAE_K1_F1.evidence(table, {"num": "f1"})
-    yield from _means({own: _letter(sae, scored, known, own, main[own]) for own in main})
+    yield from _mean_evidence(
+        {number: _letter_figures(sae, scored, reference, number, main[number]) for number in main}
+    )
 
 
 MEANS: Mapping[str, Metric] = {
@@ -128,13 +132,13 @@ MEANS: Mapping[str, Metric] = {
 """Column of the letters' table -> metric."""
 
 
-def _probes(known: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Evidence]:
+def _probe_evidence(reference: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Evidence]:
     """Quality of the probes that stand for the truth."""
     table = units(
         "saebench_probes",
         "letter",
         {
-            "f1": known.f1,
+            "f1": reference.f1,
             "usable": np.isin(np.arange(len(LETTERS)), usable),
             "share": np.full(len(LETTERS), 1 / len(LETTERS)),
         },
@@ -144,8 +148,8 @@ def _probes(known: Reference, usable: Int[np.ndarray, " usable"]) -> Iterator[Ev
     yield declared.SAEBENCH_LETTERS_ABOVE_MIN_F1.evidence(table, {"num": "usable", "den": "share"})
 
 
-def _means(rows: Mapping[int, Mapping[str, float]]) -> Iterator[Evidence]:
-    """Means over letters of what `_letter` gives for each."""
+def _mean_evidence(rows: Mapping[int, Mapping[str, float]]) -> Iterator[Evidence]:
+    """Means over letters of what `_letter_figures` gives for each."""
     table = units(
         "saebench_letters",
         "letter",
@@ -157,85 +161,91 @@ def _means(rows: Mapping[int, Mapping[str, float]]) -> Iterator[Evidence]:
 
 
 def _main_latents(
-    acts: csr_matrix, known: Reference, usable: Int[np.ndarray, " usable"], d_sae: int, seed: int
+    acts: csr_matrix,
+    reference: Reference,
+    usable: Int[np.ndarray, " usable"],
+    d_sae: int,
+    seed: int,
 ) -> tuple[dict[int, list[int]], Float[np.ndarray, " letters"]]:
     """Latents of each usable letter, and the F1 of every letter's first.
 
-    Latents by weight in one probe on all of them; then, letter by letter, one more as long as a
-    logistic probe on those so far gains in F1 on test words. Latents that are silent on all
-    training words are left out: nothing but the penalty moves their weights.
+    Latents are ranked by their weight in one probe on all of them. Then each letter takes one more
+    as long as a logistic probe on its latents so far gains in F1 on test words. Latents that are
+    silent on all training words are left out: nothing but the penalty moves their weights.
     """
-    train = acts[~known.is_test]
+    train = acts[~reference.is_test]
     alive = np.unique(train.indices)
-    is_letter = known.letter[:, None] == np.arange(len(LETTERS))
+    is_letter = reference.letter[:, None] == np.arange(len(LETTERS))
     weight, _ = fit_probe(
         train[:, alive],
-        is_letter[~known.is_test],
+        is_letter[~reference.is_test],
         SPARSE,
         generator(seed, "saebench sparse probe"),
         fan_in=d_sae,
     )
-    most = min(MOST_MAIN, len(alive))
-    ranked = alive[np.argsort(-weight, axis=1, kind="stable")[:, :most]]
+    limit = min(MOST_MAIN, len(alive))
+    ranked = alive[np.argsort(-weight, axis=1, kind="stable")[:, :limit]]
     columns = np.unique(ranked)
-    few = acts[:, columns].toarray()
-    k1 = few_latents_f1(few, np.searchsorted(columns, ranked[:, :1]), is_letter, known.is_test)
-    kept, last = dict.fromkeys(usable.tolist(), 1), k1.copy()
+    column_acts = acts[:, columns].toarray()
+    k1 = few_latents_f1(
+        column_acts, np.searchsorted(columns, ranked[:, :1]), is_letter, reference.is_test
+    )
+    latent_counts, last_f1 = dict.fromkeys(usable.tolist(), 1), k1.copy()
     growing = usable
-    for k in range(2, most + 1):
+    for k in range(2, limit + 1):
         if not len(growing):
             break
-        own = np.searchsorted(columns, ranked[growing, :k])
-        f1 = few_latents_f1(few, own, is_letter[:, growing], known.is_test)
-        gains = f1 > last[growing] + SPLIT_GAIN
+        places = np.searchsorted(columns, ranked[growing, :k])
+        f1 = few_latents_f1(column_acts, places, is_letter[:, growing], reference.is_test)
+        gains = f1 > last_f1[growing] + SPLIT_GAIN
         growing = growing[gains]
-        last[growing] = f1[gains]
-        kept |= dict.fromkeys(growing.tolist(), k)
-    return {letter: ranked[letter, :k].tolist() for letter, k in kept.items()}, k1
+        last_f1[growing] = f1[gains]
+        latent_counts |= dict.fromkeys(growing.tolist(), k)
+    return {letter: ranked[letter, :k].tolist() for letter, k in latent_counts.items()}, k1
 
 
 def few_latents_f1(
     acts: Float[np.ndarray, "words latents"],
-    own: Int[np.ndarray, "letters k"],
+    columns: Int[np.ndarray, "letters k"],
     is_letter: Bool[np.ndarray, "words letters"],
     is_test: Bool[np.ndarray, " words"],
 ) -> Float[np.ndarray, " letters"]:
     """F1 on test words of a class-balanced logistic probe on k latents, letter by letter."""
-    f1 = np.zeros(len(own))
+    f1 = np.zeros(len(columns))
     label = is_letter[~is_test].T
-    both = np.flatnonzero(label.any(1) & ~label.all(1))
-    if not len(both):
+    varied = np.flatnonzero(label.any(1) & ~label.all(1))  # other letters leave nothing to fit
+    if not len(varied):
         return f1
-    x = torch.from_numpy(acts[:, own[both]]).movedim(1, 0)
-    share = label[both].mean(1, keepdims=True)
-    balance = np.where(label[both], 0.5 / share, 0.5 / (1 - share))
+    x = torch.from_numpy(acts[:, columns[varied]]).movedim(1, 0)
+    share = label[varied].mean(1, keepdims=True)
+    balance = np.where(label[varied], 0.5 / share, 0.5 / (1 - share))
     train, test = torch.from_numpy(~is_test), torch.from_numpy(is_test)
     probes = fit_logistic_each(
-        x[:, train], torch.from_numpy(label[both]), rows=torch.from_numpy(balance)
+        x[:, train], torch.from_numpy(label[varied]), rows=torch.from_numpy(balance)
     )
     logits = (x[:, test].double() @ probes.coef[..., None])[..., 0] + probes.intercept[:, None]
-    f1[both] = f1_score(logits.numpy().T > 0, is_letter[is_test][:, both])
+    f1[varied] = f1_score(logits.numpy().T > 0, is_letter[is_test][:, varied])
     return f1
 
 
-def _letter(
-    sae: SAE, acts: csr_matrix, known: Reference, letter: int, main: list[int]
+def _letter_figures(
+    sae: SAE, acts: csr_matrix, reference: Reference, letter: int, main: list[int]
 ) -> dict[str, float]:
     """Absorption of one letter, summed over its scored words and divided by their number."""
-    words = np.flatnonzero(known.letter_scored == letter)
+    words = np.flatnonzero(reference.letter_scored == letter)
     if not len(words):
         return {"fraction": 0.0, "full": 0.0, "split": float(len(main)), "words": 0.0}
-    direction = known.weight[letter] / np.linalg.norm(known.weight[letter])
-    total = known.x_scored[words] @ direction
-    own, active = np.array(main), acts[words]
-    by_main = active[:, own].toarray()
-    _, cosine = unit_projections(sae, own, direction)
-    carried = carried_by_others(sae, active, own, direction, unit_rows=True)
-    fraction = absorption_fraction(by_main @ cosine, carried.absorbing, total)
-    whole = absorbed_whole_by_top((by_main < SILENT).all(1), carried, total)
+    direction = reference.weight[letter] / np.linalg.norm(reference.weight[letter])
+    total = reference.x_scored[words] @ direction
+    main_index, active = np.array(main), acts[words]
+    main_acts = active[:, main_index].toarray()
+    _, cosine = unit_projections(sae, main_index, direction)
+    carried = carried_by_others(sae, active, main_index, direction, unit_rows=True)
+    fraction = absorption_fraction(main_acts @ cosine, carried.absorbing, total)
+    is_whole = absorbed_whole_by_top((main_acts < SILENT).all(1), carried, total)
     return {
         "fraction": float(fraction.mean()),
-        "full": float(whole.mean()),
+        "full": float(is_whole.mean()),
         "split": float(len(main)),
         "words": float(len(words)),
     }
@@ -247,7 +257,7 @@ def absorbed_whole_by_top(
     """Whether the one other latent that adds most stands in for all main latents.
 
     Args:
-        silent: Whether all main latents are.
+        silent: Whether all main latents are silent.
         carried: What the others add along the letter's direction.
         total: Projection of the activation on it.
     """

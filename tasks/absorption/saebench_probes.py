@@ -34,7 +34,7 @@ SPARSE = Training(batch=4096, weight_decay=1e-6, l1=0.01)
 def fit_probe(
     x: Float[np.ndarray, "rows features"] | csr_matrix,
     label: Bool[np.ndarray, "rows letters"],
-    how: Training,
+    training: Training,
     rng: np.random.Generator,
     fan_in: int | None = None,
 ) -> tuple[Float[np.ndarray, "letters features"], Float[np.ndarray, " letters"]]:
@@ -43,25 +43,28 @@ def fit_probe(
     Args:
         x: Features, dense or sparse.
         label: Which rows are of which letter.
-        how: Batches and penalties.
+        training: Batches and penalties.
         rng: Draws first weights, as `torch.nn.Linear` does, and the order of rows.
         fan_in: Features that first weights are drawn for, where some were left out of x.
     """
     (rows, letters), matrix = label.shape, cast("Any", x)
     bound = 1 / np.sqrt(fan_in or matrix.shape[1])
-    first = rng.uniform(-bound, bound, (letters, matrix.shape[1] + 1)).astype(np.float32)
-    weight, bias = (torch.from_numpy(part.copy()) for part in (first[:, :-1], first[:, -1]))
-    optimiser = torch.optim.Adam([weight, bias], weight_decay=how.weight_decay)
+    initial = rng.uniform(-bound, bound, (letters, matrix.shape[1] + 1)).astype(np.float32)
+    weight, bias = (torch.from_numpy(start.copy()) for start in (initial[:, :-1], initial[:, -1]))
+    optimiser = torch.optim.Adam([weight, bias], weight_decay=training.weight_decay)
     present = label.sum(0)
+    # Each letter's positives weigh together as much as its negatives.
     positive = ((rows - present) / np.maximum(present, 1)).astype(np.float32)
     for epoch in range(EPOCHS):
         optimiser.param_groups[0]["lr"] = RATES[0] * (RATES[1] / RATES[0]) ** (epoch / EPOCHS)
         order = rng.permutation(rows)
-        for start in range(0, rows, how.batch):
-            batch = order[start : start + how.batch]
-            part, there = matrix[batch], label[batch]
-            slope = _slope(part @ weight.numpy().T + bias.numpy(), there, positive)
-            gradient = (part.T @ slope).T + np.float32(how.l1 / letters) * np.sign(weight.numpy())
+        for start in range(0, rows, training.batch):
+            batch = order[start : start + training.batch]
+            batch_x, batch_label = matrix[batch], label[batch]
+            slope = _slope(batch_x @ weight.numpy().T + bias.numpy(), batch_label, positive)
+            gradient = (batch_x.T @ slope).T + np.float32(training.l1 / letters) * np.sign(
+                weight.numpy()
+            )
             weight.grad = torch.from_numpy(np.ascontiguousarray(gradient, np.float32))
             bias.grad = torch.from_numpy(slope.sum(0))
             optimiser.step()

@@ -18,10 +18,9 @@ from saeval.task import Prepared
 from .._draws import generator
 from .._encoded import acts_of, contributions
 from .._texts.corpus import lab_corpus
-from . import evidence as reported
-from . import pairs, saebench
-from .letters import Letters, absorbed, active_of, main_latents
-from .probes import FEWEST, fit_letter_probes, probed_letters
+from . import evidence, pairs, saebench
+from .letters import Letters, active_of, main_latents, word_outcomes
+from .probes import LEAST_WORDS, fit_letter_probes, probed_letters
 from .words import (
     LETTERS,
     SHARES,
@@ -36,13 +35,13 @@ from .words import (
 
 TEMPLATE = " {word} has the first letter: {letter}"
 LAB_TEMPLATE = " {word} {letter}"
-"""What the lab's model was taught."""
+"""The line that the lab's model was trained on."""
 MIN_LETTERS = 10
 SAEBENCH_MIN_LETTERS = 20
 LEAST_DOCUMENTS = 100
-"""Of a kind. A family had to be left out in 2 of 40 draws with so many, with 60 in 27."""
+"""Of each kind. With so many a family had to be left out in 2 of 40 draws; with 60, in 27."""
 CHECKED_CHARACTERS = 20_000
-"""Of the lab's text, for the checks before scoring: some 100 documents."""
+"""Characters of the lab's text for the checks before scoring: some 100 documents."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Absorption:
         tokenizer = _tokenizer(source)
         on_lab = part_of(source.name) == "world"
         tokens = alphabetic_tokens(tokenizer)
-        words = choose_words(tokens, self._per_letter, generator(seed, "words"))
+        words = choose_words(tokens, self._letter_words, generator(seed, "words"))
         if not words.text:
             raise NotApplicable(
                 f"The tokenizer of {source.name} has no alphabetic tokens, so there are no words "
@@ -127,9 +126,9 @@ class Absorption:
         rng = generator(seed, "prompts")
         texts = split_prompts(words, splits(words), template, self.examples, rng)
         rows = source.tokenize(texts, name="spelling prompts")
-        whole = read_as_one_token(rows, words)
-        letter, split = words.letter[whole], splits(words)[whole]
-        x = activations_of(source, rows.take(whole))
+        uncut = read_as_one_token(rows, words)
+        letter, split = words.letter[uncut], splits(words)[uncut]
+        x = activations_of(source, rows.take(uncut))
         probes = fit_letter_probes(x, letter, split)
         arrays = {
             "x": x,
@@ -141,13 +140,17 @@ class Absorption:
         }
         if on_lab:
             for genre in pairs.GENRES:
-                found = pairs.occurrences(source, genre, seed, self.documents)
-                arrays |= {f"{genre}_{key}": getattr(found, key) for key in _SENTENCES}
+                occurrences = pairs.read_occurrences(source, genre, seed, self.documents)
+                arrays |= {
+                    f"{genre}_{key}": getattr(occurrences, key) for key in _OCCURRENCE_ARRAYS
+                }
         if self.compat:
             arrays |= saebench.read(source, tokenizer, seed, self.min_probe_f1).arrays()
-        facts = {"template": template, "cut_words": int((~whole).sum()), "lab": on_lab}
-        table = pd.DataFrame({"text": words.take(whole).text, "stem": words.take(whole).stem})
-        return Prepared(arrays, {"words": table}, facts, _to_look_at(source) if on_lab else None)
+        facts = {"template": template, "cut_words": int((~uncut).sum()), "lab": on_lab}
+        table = pd.DataFrame({"text": words.take(uncut).text, "stem": words.take(uncut).stem})
+        return Prepared(
+            arrays, {"words": table}, facts, _preflight_rows(source) if on_lab else None
+        )
 
     def inputs(self, model: str | None) -> None:
         """Nothing is read that neither the model nor a field decides."""
@@ -157,42 +160,44 @@ class Absorption:
     ) -> Iterator[Evidence | Missing]:
         """Encode words and sentences once, then letter by letter and family by family."""
         _check_vectors_suffice(sae)
-        letters = _known(prepared)
+        letters = _letters_of(prepared)
         words = prepared.tables["words"]
-        yield from reported.probes(letters, words, prepared.facts["cut_words"])
+        yield from evidence.probe_evidence(letters, words, prepared.facts["cut_words"])
         usable = np.flatnonzero(letters.usable)
         least = self.min_letters or MIN_LETTERS
         if len(usable) < least:
             too_few = self._too_few(letters, len(usable), least, prepared.facts)
-            yield from reported.missing_letters(too_few)
+            yield from evidence.missing_letters(too_few)
         else:
-            yield from reported.letters(_judge(sae, letters, usable), letters, words)
+            yield from evidence.letter_evidence(
+                _judge_letters(sae, letters, usable), letters, words
+            )
         if prepared.facts["lab"]:
             true, matched = (
-                pairs.tables_of(found, active_of(acts_of(sae, found.x)))
-                for found in (_sentences(prepared, genre) for genre in pairs.GENRES)
+                pairs.family_tables(occurrences, active_of(acts_of(sae, occurrences.x)))
+                for occurrences in (_occurrences_of(prepared, genre) for genre in pairs.GENRES)
             )
-            yield from reported.hierarchy(true, matched)
+            yield from evidence.hierarchy_evidence(true, matched)
         if self.compat:
-            known = saebench.Reference.of(prepared.arrays)
+            reference = saebench.Reference.of(prepared.arrays)
             least = self.min_letters or SAEBENCH_MIN_LETTERS
-            yield from saebench.score(sae, known, seed, self.min_probe_f1, least)
+            yield from saebench.score(sae, reference, seed, self.min_probe_f1, least)
 
     def _too_few(self, letters: Letters, usable: int, least: int, facts: Mapping[str, Any]) -> str:
         """Why no SAE is judged by letters: too few words, or a model that does not spell."""
         probed = len(probed_letters(letters.letter, letters.split))
-        whole, cut = len(letters.letter), facts["cut_words"]
-        if probed < least and cut > whole:
+        uncut, cut = len(letters.letter), facts["cut_words"]
+        if probed < least and cut > uncut:
             return (
-                f"The tokenizer cuts {cut} of {whole + cut} words otherwise within the template "
-                f"{facts['template']!r}, which leaves {probed} letters with {FEWEST} words in each "
-                f"split, but {least} must be judged by. Set absorption.template so that {{word}} "
-                "stands there as in running text, mostly behind a space."
+                f"The tokenizer cuts {cut} of {uncut + cut} words otherwise within the template "
+                f"{facts['template']!r}, which leaves {probed} letters with {LEAST_WORDS} words in "
+                f"each split, but {least} must be judged by. Set absorption.template so that "
+                "{word} stands there as in running text, mostly behind a space."
             )
         if probed < least:
             return (
-                f"{probed} letters have {FEWEST} words in each split, but {least} must be judged "
-                "by. Raise --limit or absorption.words_per_letter, or lower "
+                f"{probed} letters have {LEAST_WORDS} words in each split, but {least} must be "
+                "judged by. Raise --limit or absorption.words_per_letter, or lower "
                 "absorption.min_letters."
             )
         return (
@@ -202,14 +207,14 @@ class Absorption:
         )
 
     @property
-    def _per_letter(self) -> int:
-        """Words of a letter, so that those which are scored share `limit` out evenly."""
+    def _letter_words(self) -> int:
+        """Words of each letter: with a limit, so many that the test words together keep to it."""
         if self.limit is None:
             return self.words_per_letter
         return min(self.words_per_letter, max(1, int(self.limit / len(LETTERS) / SHARES[-1])))
 
 
-_SENTENCES = ("x", "word", "counts")
+_OCCURRENCE_ARRAYS = ("x", "word", "counts")
 """Arrays of `pairs.Occurrences`."""
 
 
@@ -241,7 +246,7 @@ def _tokenizer(source: ActivationSource) -> Any:
 
 
 def _check_vectors_suffice(sae: SAE) -> None:
-    """See that an SAE can encode what is kept of words: their activations, and nothing else.
+    """Check that an SAE can encode words from their activations alone: nothing else is stored.
 
     Raises:
         NotApplicable: if it needs more.
@@ -256,30 +261,31 @@ def _check_vectors_suffice(sae: SAE) -> None:
         )
 
 
-def _to_look_at(source: ActivationSource) -> TokenRows | None:
-    """Ordinary text of the lab's, for the checks before scoring: its model knows no other."""
+def _preflight_rows(source: ActivationSource) -> TokenRows | None:
+    """Ordinary text of the lab, for the checks before scoring: its model knows no other text."""
     corpus = lab_corpus(source.name, CHECKED_CHARACTERS)
     return None if corpus is None else source.tokenize(corpus.texts, name=corpus.name)
 
 
-def _known(prepared: Prepared) -> Letters:
-    """The words as `prepare` wrote them down."""
+def _letters_of(prepared: Prepared) -> Letters:
+    """The words, from the arrays that `prepare` gave."""
     arrays = prepared.arrays
     return Letters(**{name: arrays[name] for name in Letters.__dataclass_fields__})
 
 
-def _sentences(prepared: Prepared, genre: str) -> pairs.Occurrences:
-    """Likewise the sentences of a genre."""
-    arrays = {key: prepared.arrays[f"{genre}_{key}"] for key in _SENTENCES}
+def _occurrences_of(prepared: Prepared, genre: str) -> pairs.Occurrences:
+    """The occurrences of a genre's words, from the arrays that `prepare` gave."""
+    arrays = {key: prepared.arrays[f"{genre}_{key}"] for key in _OCCURRENCE_ARRAYS}
     return pairs.Occurrences(pairs.families(genre), **arrays)
 
 
-def _judge(sae: SAE, letters: Letters, usable: np.ndarray) -> list[reported.Judged]:
+def _judge_letters(sae: SAE, letters: Letters, usable: np.ndarray) -> list[evidence.LetterResult]:
     """What an SAE does with each usable letter."""
     acts = contributions(sae, letters.x)
     active = active_of(acts)
-    judged = []
+    results = []
     for letter in usable.tolist():
         main = main_latents(active, letters.letter == letter, letters.split)
-        judged.append(reported.Judged(letter, main, absorbed(sae, acts, letters, letter, main)))
-    return judged
+        outcomes = word_outcomes(sae, acts, letters, letter, main)
+        results.append(evidence.LetterResult(letter, main, outcomes))
+    return results

@@ -1,7 +1,7 @@
 """Words of a tokenizer, shared out among training, validation and test, and prompts to spell them.
 
-A prompt is some lines that spell other words, and a line that breaks off behind the word asked
-for. What a causal model knows there is what it knows in the whole line.
+A prompt is some lines that spell other words, and a last line that ends with the word in question.
+A causal model sees nothing of what would follow, so its activation there is that of a whole line.
 """
 
 import re
@@ -17,7 +17,7 @@ from saeval.errors import UsageError
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 SHARES = (0.5, 0.2, 0.3)
-"""Of a letter's words, for training, validation and test."""
+"""Shares of a letter's words, for training, validation and test."""
 _ALPHABETIC = re.compile(r" ?[A-Za-z]+")
 _SPACES = ("Ġ", "▁")
 """How byte-level and SentencePiece tokenizers write the space before a word."""
@@ -40,24 +40,24 @@ class Words:
 
     @property
     def stem(self) -> tuple[str, ...]:
-        """What tokens have in common that differ in case or in the space before them."""
+        """Each word without case and space: the same for tokens that differ only in these."""
         return tuple(text.strip().lower() for text in self.text)
 
-    def take(self, kept: np.ndarray) -> "Words":
+    def take(self, selection: np.ndarray) -> "Words":
         """Some of the words: positions, or a boolean for each."""
-        index = np.arange(len(self.text))[kept]
+        index = np.arange(len(self.text))[selection]
         return Words(tuple(self.text[i] for i in index), self.token[index])
 
 
 def alphabetic_tokens(tokenizer: Any) -> Words:
     """All tokens made of ASCII letters, perhaps after a space, in the order of their ids."""
     special = set(tokenizer.all_special_ids)
-    found = {}
+    text_of_id = {}
     for token, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
         text = " " + token[1:] if token[:1] in _SPACES else token
         if number not in special and _ALPHABETIC.fullmatch(text):
-            found[number] = text
-    return Words(tuple(found.values()), np.array(list(found), dtype=np.int64))
+            text_of_id[number] = text
+    return Words(tuple(text_of_id.values()), np.array(list(text_of_id), dtype=np.int64))
 
 
 def choose_words(tokens: Words, per_letter: int, rng: np.random.Generator) -> Words:
@@ -74,32 +74,32 @@ def choose_words(tokens: Words, per_letter: int, rng: np.random.Generator) -> Wo
     long = np.array([len(text.strip()) > 1 for text in tokens.text], dtype=bool)
     words = tokens.take((spaced if spaced.any() else ~spaced) & long)
     stems = np.array(sorted(set(words.stem)))
-    left = dict.fromkeys(LETTERS, per_letter)
-    kept: dict[str, int] = {}
+    remaining = dict.fromkeys(LETTERS, per_letter)
+    rank_of_stem: dict[str, int] = {}
     for stem in stems[rng.permutation(len(stems))].tolist():
-        left[stem[0].upper()] -= 1
-        if left[stem[0].upper()] >= 0:
-            kept[stem] = len(kept)
-    place = np.array([kept.get(stem, -1) for stem in words.stem], dtype=np.int64)
-    order = np.argsort(place, kind="stable")
-    chosen = words.take(order[place[order] >= 0])
-    return Words(tuple(text.strip() for text in chosen.text), chosen.token)
+        remaining[stem[0].upper()] -= 1
+        if remaining[stem[0].upper()] >= 0:
+            rank_of_stem[stem] = len(rank_of_stem)
+    rank = np.array([rank_of_stem.get(stem, -1) for stem in words.stem], dtype=np.int64)
+    order = np.argsort(rank, kind="stable")
+    selection = words.take(order[rank[order] >= 0])
+    return Words(tuple(text.strip() for text in selection.text), selection.token)
 
 
 def splits(words: Words) -> Int[np.ndarray, " words"]:
     """0, 1 or 2 for training, validation and test: the first, next and last stems of a letter."""
-    stem = words.stem
-    of_stem: dict[str, int] = {}
+    stem_of_word = words.stem
+    split_of_stem: dict[str, int] = {}
     for letter in LETTERS:
-        own = list(dict.fromkeys(one for one in stem if one[0].upper() == letter))
-        cuts = np.round(np.cumsum(SHARES) * len(own))
-        places = np.searchsorted(cuts, np.arange(len(own)), "right")
-        of_stem |= dict(zip(own, places.tolist(), strict=True))
-    return np.array([of_stem[one] for one in stem], dtype=np.int64)
+        stems = list(dict.fromkeys(stem for stem in stem_of_word if stem[0].upper() == letter))
+        cuts = np.round(np.cumsum(SHARES) * len(stems))
+        splits_of_letter = np.searchsorted(cuts, np.arange(len(stems)), "right")
+        split_of_stem |= dict(zip(stems, splits_of_letter.tolist(), strict=True))
+    return np.array([split_of_stem[stem] for stem in stem_of_word], dtype=np.int64)
 
 
 def check_template(template: str) -> None:
-    """See that a template names word and letter, in this order.
+    """Check that a template names word and letter, in this order.
 
     Raises:
         UsageError: if it does not.
@@ -112,8 +112,8 @@ def check_template(template: str) -> None:
         )
 
 
-def prompts(
-    asked: Sequence[str],
+def spelling_prompts(
+    words: Sequence[str],
     pool: Sequence[str],
     template: str,
     examples: int,
@@ -122,7 +122,7 @@ def prompts(
     """For each word, lines that spell other words of a pool, and its own line as far as the word.
 
     Args:
-        asked: The words.
+        words: The words.
         pool: Words that may serve as examples.
         template: A line; `{word}` and `{letter}` stand for themselves.
         examples: Lines before the last, if the pool has so many.
@@ -133,12 +133,12 @@ def prompts(
         template.replace("{word}", word).replace("{letter}", word.strip()[0].upper())
         for word in pool
     ]
-    found = []
-    for word in asked:
-        drawn = rng.choice(len(pool), min(examples + 1, len(pool)), replace=False)
-        shown = [lines[i] for i in drawn if pool[i] != word][:examples]
-        found.append("\n" + "\n".join([*shown, query.replace("{word}", word)]))
-    return found
+    texts = []
+    for word in words:
+        sample = rng.choice(len(pool), min(examples + 1, len(pool)), replace=False)
+        example_lines = [lines[i] for i in sample if pool[i] != word][:examples]
+        texts.append("\n" + "\n".join([*example_lines, query.replace("{word}", word)]))
+    return texts
 
 
 def split_prompts(
@@ -149,18 +149,18 @@ def split_prompts(
     rng: np.random.Generator,
 ) -> list[str]:
     """A prompt for each word, with examples from the word's own split."""
-    found = [""] * len(words.text)
+    texts = [""] * len(words.text)
     for part in np.unique(split):
         members = np.flatnonzero(split == part)
-        texts = words.take(members).text
-        made = prompts(texts, texts, template, examples, rng)
-        for place, prompt in zip(members, made, strict=True):
-            found[place] = prompt
-    return found
+        part_words = words.take(members).text
+        part_prompts = spelling_prompts(part_words, part_words, template, examples, rng)
+        for row, prompt in zip(members, part_prompts, strict=True):
+            texts[row] = prompt
+    return texts
 
 
 def last_positions(rows: TokenRows) -> Int[np.ndarray, " texts"]:
-    """Where the last token that counts stands in each row."""
+    """Position of the last token that counts in each row."""
     return rows.mask.shape[1] - 1 - rows.mask[:, ::-1].argmax(1)
 
 

@@ -1,4 +1,4 @@
-"""What edits at a site cost the model, position by position: CE and KL against the clean model."""
+"""The cost of edits at a site, position by position: CE, and KL from the clean model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Positions:
     row: Int[Tensor, " positions"]
     """Absolute row of each."""
     target: Int[Tensor, " positions"]
-    """The token that follows it."""
+    """The token that follows each."""
     has_target: Bool[Tensor, " positions"]
-    """Whether one follows that is no padding. CE is taken at these."""
+    """Whether a token follows that is no padding. CE is taken at these positions."""
 
 
 def positions(rows: TokenRows, batch: Batch) -> Positions:
@@ -41,7 +41,7 @@ def positions(rows: TokenRows, batch: Batch) -> Positions:
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit at the site, and the columns that its losses are added up in."""
+    """One edit at the site, with the names of the columns for its two losses."""
 
     ce: str
     """Cross-entropy, in nats."""
@@ -63,7 +63,7 @@ ZERO_ALL = Edit("ce_zero_all", "kl_zero_all")
 
 def add_losses(
     sums: RowSums,
-    where: Positions,
+    judged: Positions,
     model: LoadedModel,
     clean: Float[Tensor, "texts seq d_model"],
     edited: Mapping[Edit, Float[Tensor, "texts seq d_model"]],
@@ -71,24 +71,24 @@ def add_losses(
     """Add the losses of each edit, and the number of positions of both kinds.
 
     Args:
-        sums: Where to; CE counts 0 where no token follows.
-        where: The positions of these rows.
+        sums: The sums that grow; CE counts 0 where no token follows.
+        judged: The positions of these rows.
         model: Its output head turns final hidden states into logits.
         clean: Final hidden states of the untouched model.
         edited: Final hidden states under each edit.
     """
-    sums.add(where.row, ce_positions=where.has_target, kl_positions=torch.ones_like(where.row))
-    hidden = {edit: states[where.mask] for edit, states in edited.items()}
-    clean = clean[where.mask]
+    sums.add(judged.row, ce_positions=judged.has_target, kl_positions=torch.ones_like(judged.row))
+    hidden = {edit: states[judged.mask] for edit, states in edited.items()}
+    clean = clean[judged.mask]
     # Filled in place: small tensors kept from every chunk would pin the memory between them.
     losses = {edit: clean.new_empty(2, len(clean), dtype=torch.float32) for edit in hidden}
     step = metrics.logit_chunk(model.vocab_size, model.device)
     for low in range(0, len(clean), step):
-        at = slice(low, low + step)
-        p = model.logits(clean[at])
+        chunk = slice(low, low + step)
+        p = model.logits(clean[chunk])
         for edit, states in hidden.items():
-            q = model.logits(states[at])
-            ce, kl = metrics.losses_in_place(p.clone(), q, where.target[at])
-            losses[edit][0, at], losses[edit][1, at] = ce, kl
+            q = model.logits(states[chunk])
+            ce, kl = metrics.losses_in_place(p.clone(), q, judged.target[chunk])
+            losses[edit][0, chunk], losses[edit][1, chunk] = ce, kl
     for edit, (ce, kl) in losses.items():
-        sums.add(where.row, **{edit.ce: ce * where.has_target, edit.kl: kl})
+        sums.add(judged.row, **{edit.ce: ce * judged.has_target, edit.kl: kl})

@@ -1,4 +1,4 @@
-"""The passes over the rows: the model's own losses once, and all that one SAE does in one go."""
+"""The passes over the rows: one for the model's own losses, and one per SAE for all it does."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ from .row_sums import RowSums, Statistics
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which rows serve what. Fixed before any SAE is seen."""
+class RowPlan:
+    """Which rows serve which figures. It is fixed before any SAE is scored."""
 
     rows: TokenRows
-    rows_a_unit: int
+    rows_per_unit: int
     """More than 1 only where there are no predictions."""
     ce_rows: int
     """Rows, from the first, whose predictions are judged; 0 without a model."""
     saebench: bool = False
-    """Whether SAEBench's figures are wanted too."""
+    """Whether SAEBench's figures are computed too."""
     saebench_loss_rows: int = 0
     """Rows, from the first, that serve SAEBench's CE and KL; the rows after them serve its other
-    figures. 0 without a model, or if its figures are not wanted."""
+    figures. 0 without a model, or without SAEBench's figures."""
 
     @property
     def units(self) -> int:
         """How many units the rows form."""
-        return -(-len(self.rows) // self.rows_a_unit)
+        return -(-len(self.rows) // self.rows_per_unit)
 
     @property
     def n_spliced(self) -> int:
@@ -48,8 +48,8 @@ class Plan:
     def spliced(self) -> TokenRows:
         """The rows that SAEs are spliced into.
 
-        Apart from the others, since only these need the layers after the site; the two together
-        are all rows, so that each passes the model once.
+        They are apart from the others, since only these need the layers after the site. The two
+        together are all rows, so that each passes the model once.
         """
         return self.rows.take(slice(0, self.n_spliced))
 
@@ -60,8 +60,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one SAE did on the rows."""
+class Measurement:
+    """The statistics of one SAE on the rows."""
 
     rows: Statistics
     """By unit."""
@@ -76,22 +76,22 @@ class Measured:
 
 
 def counted_activations(
-    source: ActivationSource, plan: Plan
+    source: ActivationSource, plan: RowPlan
 ) -> Iterator[tuple[Int[Tensor, " tokens"], Float[Tensor, "tokens d_out"]]]:
     """Unit and target activation of every counted token, batch by batch."""
     for rows, start in ((plan.spliced, 0), (plan.unspliced, plan.n_spliced)):
         for batch in source.batches(rows):
-            yield (batch.row_of_token + start) // plan.rows_a_unit, batch.y_tokens
+            yield (batch.row_of_token + start) // plan.rows_per_unit, batch.y_tokens
 
 
 def measure_model(
-    source: ActivationSource, plan: Plan, mean: Float[Tensor, " d_out"]
+    source: ActivationSource, plan: RowPlan, mean: Float[Tensor, " d_out"]
 ) -> Statistics:
     """Losses of the clean and the ablated model in each row that SAEs are spliced into.
 
     `ZERO` and `MEAN` ablate the counted tokens, which are those an SAE replaces; `ZERO_ALL`, as
-    in SAEBench, ablates special tokens too. Each is there for the rows that it serves. There
-    must be some.
+    in SAEBench, ablates special tokens too. Each is measured on the rows that it serves. There
+    must be at least one such row.
 
     Raises:
         NotApplicable: if the source has no model.
@@ -102,26 +102,34 @@ def measure_model(
         zeros = torch.zeros_like(batch.y)
         edited = {CLEAN: clean}
         if batch.rows.start < plan.ce_rows:
-            zero, average = replaced(batch, zeros[batch.mask]), replaced(batch, mean.to(zeros))
+            zero, average = (
+                replace_counted(batch, zeros[batch.mask]),
+                replace_counted(batch, mean.to(zeros)),
+            )
             edited[ZERO] = source.splice(rows, batch, zero)
             edited[MEAN] = source.splice(rows, batch, average)
         if batch.rows.start < plan.saebench_loss_rows:
             edited[ZERO_ALL] = source.splice(rows, batch, zeros)
-        add_losses(sums, positions(rows, batch), _model(source), clean, edited)
+        add_losses(sums, positions(rows, batch), _model_of(source), clean, edited)
     return sums.statistics()
 
 
-class Tally:
-    """What is added up of one SAE, batch by batch."""
+class SAETotals:
+    """The sums and counts of one SAE, which grow batch by batch."""
 
     def __init__(
         self,
         sae: SAE,
-        plan: Plan,
+        plan: RowPlan,
         batch_means: Float[Tensor, "batches d_out"],
-        places: Mapping[str, slice],
+        slice_by_site: Mapping[str, slice],
     ) -> None:
-        self.sae, self.plan, self.batch_means, self.places = sae, plan, batch_means, places
+        self.sae, self.plan, self.batch_means, self.slice_by_site = (
+            sae,
+            plan,
+            batch_means,
+            slice_by_site,
+        )
         self.rows, self.sites = RowSums(plan.units), RowSums(plan.units)
         self.active = torch.zeros(sae.d_sae, dtype=torch.int64)
         self.positive = torch.zeros_like(self.active)
@@ -131,23 +139,23 @@ class Tally:
         y, row = batch.y_tokens, batch.row_of_token + start
         x = y if batch.x is batch.y else batch.x_tokens
         y_hat = decode_codes(self.sae, codes, x.to(self.sae.W_dec.device)).to(y)
-        unit = row // self.plan.rows_a_unit
+        unit = row // self.plan.rows_per_unit
         self.rows.add(unit, **token_statistics(y, y_hat, codes))
-        for site, place in self.places.items():
-            self.sites.add(unit, **{site: metrics.squared_error(y[:, place], y_hat[:, place])})
+        for site, columns in self.slice_by_site.items():
+            self.sites.add(unit, **{site: metrics.squared_error(y[:, columns], y_hat[:, columns])})
         self.active += metrics.active_counts(codes).cpu()
         if self.plan.saebench:
-            first = self.plan.saebench_loss_rows
-            mean = self.batch_means.to(y)[saebench.batch_of(unit, first)]
+            first_row = self.plan.saebench_loss_rows
+            mean = self.batch_means.to(y)[saebench.batch_of(unit, first_row)]
             self.rows.add(unit, **saebench.token_statistics(y, y_hat, codes, mean))
-            self.positive += saebench.positive_counts(codes, row >= first).cpu()
+            self.positive += saebench.positive_counts(codes, row >= first_row).cpu()
         return y_hat
 
 
 def measure(
-    sae: SAE, source: ActivationSource, plan: Plan, batch_means: Float[Tensor, "batches d_out"]
-) -> Measured:
-    """One pass over the rows: codes, reconstructions, and splices where they are due.
+    sae: SAE, source: ActivationSource, plan: RowPlan, batch_means: Float[Tensor, "batches d_out"]
+) -> Measurement:
+    """One pass over the rows: codes and reconstructions, and splices on the rows that need them.
 
     Args:
         sae: The SAE.
@@ -155,23 +163,23 @@ def measure(
         plan: Which rows serve what.
         batch_means: Mean activation of each of SAEBench's batches; none without its figures.
     """
-    written = source.sites.write
-    places = slices(written, source.widths.write) if len(written) > 1 else {}
-    tally, losses = Tally(sae, plan, batch_means, places), RowSums(plan.n_spliced)
+    write_sites = source.sites.write
+    slice_by_site = slices(write_sites, source.widths.write) if len(write_sites) > 1 else {}
+    totals, losses = SAETotals(sae, plan, batch_means, slice_by_site), RowSums(plan.n_spliced)
     rows = plan.spliced
     hidden = source.final_hidden(rows) if len(rows) else ()
     for (batch, codes), clean in zip(read_codes(source, sae, rows), hidden, strict=True):
-        new = replaced(batch, tally.add(batch, codes, 0))
-        edited = {SPLICED: source.splice(rows, batch, new)}
-        add_losses(losses, positions(rows, batch), _model(source), clean, edited)
+        edited_y = replace_counted(batch, totals.add(batch, codes, 0))
+        edited = {SPLICED: source.splice(rows, batch, edited_y)}
+        add_losses(losses, positions(rows, batch), _model_of(source), clean, edited)
     for batch, codes in read_codes(source, sae, plan.unspliced):
-        tally.add(batch, codes, plan.n_spliced)
-    return Measured(
-        tally.rows.statistics(),
+        totals.add(batch, codes, plan.n_spliced)
+    return Measurement(
+        totals.rows.statistics(),
         losses.statistics(),
-        tally.active.numpy(),
-        tally.positive.numpy(),
-        tally.sites.statistics(),
+        totals.active.numpy(),
+        totals.positive.numpy(),
+        totals.sites.statistics(),
     )
 
 
@@ -190,7 +198,7 @@ def token_statistics(
     }
 
 
-def replaced(
+def replace_counted(
     batch: Batch, value: Float[Tensor, "*tokens d_out"]
 ) -> Float[Tensor, "texts seq d_out"]:
     """The target with its counted tokens replaced, by one vector each or one for all."""
@@ -199,7 +207,7 @@ def replaced(
     return new
 
 
-def _model(source: ActivationSource) -> LoadedModel:
+def _model_of(source: ActivationSource) -> LoadedModel:
     if source.model is None:
         raise NotApplicable(f"{source.name} has no model, so there are no predictions to judge.")
     return source.model

@@ -9,21 +9,21 @@ from saeval.activations import ActivationSource, slices
 from saeval.evidence import Evidence, Missing, units
 
 from . import metrics as declared
-from .measuring import Plan, counted_activations
+from .measuring import RowPlan, counted_activations
 from .row_sums import Statistics
 from .site_sums import site_sums
 
 
-def spreads(source: ActivationSource, plan: Plan) -> pd.DataFrame:
+def spreads(source: ActivationSource, plan: RowPlan) -> pd.DataFrame:
     """Squared deviations from the mean in each unit, one column per write site."""
     columns = {}
-    for site, place in slices(source.sites.write, source.widths.write).items():
-        parts = ((unit, y[:, place]) for unit, y in counted_activations(source, plan))
+    for site, columns_of_site in slices(source.sites.write, source.widths.write).items():
+        parts = ((unit, y[:, columns_of_site]) for unit, y in counted_activations(source, plan))
         columns[site] = site_sums(parts, plan.units).statistics["sq_dev"]
     return pd.DataFrame(columns)
 
 
-def evidence(
+def site_evidence(
     errors: Statistics, spread: Statistics, tokens: np.ndarray, unit: str
 ) -> Iterator[Evidence | Missing]:
     """FVU of each site, as a part that is named by the site.

@@ -1,4 +1,4 @@
-"""Float64 sums of what single tokens measure, kept apart by the unit that each token lies in."""
+"""Float64 sums of per-token statistics, separately for each unit of tokens."""
 
 import numpy as np
 import torch

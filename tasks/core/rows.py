@@ -1,4 +1,4 @@
-"""Which rows of tokens `core` reads, and which units they form."""
+"""The rows of tokens that `core` reads, and the units that they form."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +12,27 @@ from saeval.errors import DataError
 from .._texts.corpus import Corpus
 
 Overflow = Literal["error", "truncate", "pack"]
-CHARACTERS_A_TOKEN = 6
-# More than common tokenizers need of English, so that one try nearly always fills the rows.
-_BLOCK = 128
-_BLOCKS = 64
+CHARACTERS_PER_TOKEN = 6
+# English text has fewer characters per token, so that one try nearly always fills the rows.
+_LARGEST_BLOCK = 128
+_LEAST_BLOCKS = 64
 
 
 @dataclass(frozen=True)
-class Data:
-    """Rows in use, and how to speak of them."""
+class NamedRows:
+    """The rows that are read, with the names of the data and of their units."""
 
     rows: TokenRows
     name: str
     unit: str
     """What a unit of evidence is: `row` of tokens, `document`, `unit` of vectors (an image of
     patches), `block` of vectors that come one by one, or `vector`."""
-    rows_a_unit: int = 1
+    rows_per_unit: int = 1
     notice: str | None = None
     """What a reader of the scores must know about the data; None: nothing."""
 
 
-def stored_vectors(rows: TokenRows, name: str, limit: int | None) -> Data:
+def stored_vectors(rows: TokenRows, name: str, limit: int | None) -> NamedRows:
     """Vectors of an array, by the units that they form there.
 
     Of vectors that come one by one, neighbours usually come from one text, so blocks of up to 128
@@ -40,12 +40,12 @@ def stored_vectors(rows: TokenRows, name: str, limit: int | None) -> Data:
     """
     rows = rows.take(slice(0, limit))
     if rows.ids.shape[1] > 1:
-        return Data(rows, name, "unit")
-    size = min(_BLOCK, max(1, len(rows) // _BLOCKS))
-    return Data(rows, name, "block" if size > 1 else "vector", size)
+        return NamedRows(rows, name, "unit")
+    size = min(_LARGEST_BLOCK, max(1, len(rows) // _LEAST_BLOCKS))
+    return NamedRows(rows, name, "block" if size > 1 else "vector", size)
 
 
-def ready_rows(source: ActivationSource, path: str, limit: int | None) -> Data:
+def ready_rows(source: ActivationSource, path: str, limit: int | None) -> NamedRows:
     """Token rows of a .npy file, as they are.
 
     Raises:
@@ -58,29 +58,31 @@ def ready_rows(source: ActivationSource, path: str, limit: int | None) -> Data:
             f"Cannot read token rows from '{path}': {error}. Write them with numpy.save."
         ) from error
     name = Path(path).name
-    return Data(source.token_rows(ids[:limit], name=name), name, "row")
+    return NamedRows(source.token_rows(ids[:limit], name=name), name, "row")
 
 
 def text_rows(
     source: ActivationSource, corpus: Corpus, context: int, overflow: Overflow, limit: int | None
-) -> Data:
-    """Rows of a corpus: one a text, or all texts packed into full rows."""
+) -> NamedRows:
+    """Rows of a corpus: one per text, or all texts packed into full rows."""
     if overflow == "pack":
-        rows = _packed(source, corpus, context, limit)
-        return Data(rows, corpus.name, "row", notice=corpus.notice)
+        rows = _pack_rows(source, corpus, context, limit)
+        return NamedRows(rows, corpus.name, "row", notice=corpus.notice)
     texts = corpus.texts[:limit]
     rows = source.tokenize(texts, name=corpus.name, context=context, overflow=overflow)
-    return Data(rows, corpus.name, "document", notice=corpus.notice)
+    return NamedRows(rows, corpus.name, "document", notice=corpus.notice)
 
 
-def _packed(source: ActivationSource, corpus: Corpus, context: int, limit: int | None) -> TokenRows:
+def _pack_rows(
+    source: ActivationSource, corpus: Corpus, context: int, limit: int | None
+) -> TokenRows:
     """Full rows. Only as many texts as they need are tokenized."""
-    ends = np.cumsum([len(text) for text in corpus.texts])
-    wanted = int(ends[-1]) if limit is None else CHARACTERS_A_TOKEN * context * limit
+    text_ends = np.cumsum([len(text) for text in corpus.texts])
+    characters = int(text_ends[-1]) if limit is None else CHARACTERS_PER_TOKEN * context * limit
     while True:
-        count = int(np.searchsorted(ends, wanted)) + 1
+        count = int(np.searchsorted(text_ends, characters)) + 1
         texts = corpus.texts[:count]
         rows = source.tokenize(texts, name=corpus.name, context=context, overflow="pack")
-        if limit is None or len(rows) >= limit or count >= len(ends):
+        if limit is None or len(rows) >= limit or count >= len(text_ends):
             return rows.take(slice(0, limit))
-        wanted *= 2
+        characters *= 2

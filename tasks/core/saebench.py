@@ -15,67 +15,67 @@ from saeval.sae import Codes
 from . import saebench_metrics as declared
 from .evidence import (
     ALL_LATENTS,
-    Ratio,
-    evidence,
+    ColumnRatio,
     harm_of_zeros,
     latent_statistics,
-    missing,
-    used,
+    missing_metrics,
+    needed_columns,
+    ratio_evidence,
 )
 from .losses import ZERO, ZERO_ALL
 from .row_sums import Statistics
 from .site_sums import SiteSums
 
 BATCH_ROWS = 16
-"""Rows (of a long array: blocks) a batch in SAEBench's canonical run. Three of its figures depend
-on it."""
+"""Rows per batch in SAEBench's canonical run; of a long array, blocks per batch. Three of its
+figures depend on it."""
 TINY_NORM = 1e-4
 """Below this SAEBench divides by 1 instead of by |x|."""
 NO_SUM = "SAEBench's formula is no sum over units"
 EVERY_LATENT = "every latent is counted"
 
 _ROWS = (
-    Ratio(declared.L0, "l0", "tokens"),
-    Ratio(declared.L1, "signed_l1", "tokens"),
-    Ratio(declared.L2_NORM_IN, "norm", "tokens"),
-    Ratio(declared.L2_NORM_OUT, "norm_hat", "tokens"),
-    Ratio(declared.L2_RATIO, "norm_ratio", "tokens"),
-    Ratio(declared.COSSIM, "cosine", "tokens"),
-    Ratio(declared.EXPLAINED_VARIANCE_LEGACY, "legacy_explained", "tokens"),
+    ColumnRatio(declared.L0, "l0", "tokens"),
+    ColumnRatio(declared.L1, "signed_l1", "tokens"),
+    ColumnRatio(declared.L2_NORM_IN, "norm", "tokens"),
+    ColumnRatio(declared.L2_NORM_OUT, "norm_hat", "tokens"),
+    ColumnRatio(declared.L2_RATIO, "norm_ratio", "tokens"),
+    ColumnRatio(declared.COSSIM, "cosine", "tokens"),
+    ColumnRatio(declared.EXPLAINED_VARIANCE_LEGACY, "legacy_explained", "tokens"),
 )
-_BIAS = Ratio(declared.RELATIVE_RECONSTRUCTION_BIAS, "ratio", None)
-_VARIANCE = Ratio(declared.EXPLAINED_VARIANCE, "explained", "total", NO_SUM)
+_BIAS = ColumnRatio(declared.RELATIVE_RECONSTRUCTION_BIAS, "ratio", None)
+_VARIANCE = ColumnRatio(declared.EXPLAINED_VARIANCE, "explained", "total", NO_SUM)
 _LOSSES = (
-    Ratio(declared.CE_LOSS_WITH_SAE, "ce_sae", "ce_positions"),
-    Ratio(declared.CE_LOSS_WITHOUT_SAE, "ce_clean", "ce_positions"),
-    Ratio(declared.CE_LOSS_WITH_ABLATION, "ce_zero", "ce_positions"),
-    Ratio(declared.CE_LOSS_SCORE, "ce_saved_of_zero", "ce_stake_of_zero"),
-    Ratio(declared.KL_DIV_WITH_SAE, "kl_sae", "kl_positions"),
-    Ratio(declared.KL_DIV_WITH_ABLATION, "kl_zero", "kl_positions"),
-    Ratio(declared.KL_DIV_SCORE, "kl_saved_of_zero", "kl_zero"),
+    ColumnRatio(declared.CE_LOSS_WITH_SAE, "ce_sae", "ce_positions"),
+    ColumnRatio(declared.CE_LOSS_WITHOUT_SAE, "ce_clean", "ce_positions"),
+    ColumnRatio(declared.CE_LOSS_WITH_ABLATION, "ce_zero", "ce_positions"),
+    ColumnRatio(declared.CE_LOSS_SCORE, "ce_saved_of_zero", "ce_stake_of_zero"),
+    ColumnRatio(declared.KL_DIV_WITH_SAE, "kl_sae", "kl_positions"),
+    ColumnRatio(declared.KL_DIV_WITH_ABLATION, "kl_zero", "kl_positions"),
+    ColumnRatio(declared.KL_DIV_SCORE, "kl_saved_of_zero", "kl_zero"),
 )
 _LATENTS = (
-    Ratio(declared.FRAC_ALIVE, "alive", None, ALL_LATENTS),
-    Ratio(declared.FREQ_OVER_1_PERCENT, "over_1_percent", None, ALL_LATENTS),
-    Ratio(declared.FREQ_OVER_10_PERCENT, "over_10_percent", None, ALL_LATENTS),
-    Ratio(
+    ColumnRatio(declared.FRAC_ALIVE, "alive", None, ALL_LATENTS),
+    ColumnRatio(declared.FREQ_OVER_1_PERCENT, "over_1_percent", None, ALL_LATENTS),
+    ColumnRatio(declared.FREQ_OVER_10_PERCENT, "over_10_percent", None, ALL_LATENTS),
+    ColumnRatio(
         declared.NORMALIZED_FREQ_OVER_1_PERCENT,
         "mass_over_1_percent",
         "active_tokens",
         EVERY_LATENT,
     ),
-    Ratio(
+    ColumnRatio(
         declared.NORMALIZED_FREQ_OVER_10_PERCENT,
         "mass_over_10_percent",
         "active_tokens",
         EVERY_LATENT,
     ),
 )
-_SAME = {
+_SAEBENCH_METRICS = {
     "average_max_encoder_cosine_sim": declared.AVERAGE_MAX_ENCODER_COSINE_SIM,
     "average_max_decoder_cosine_sim": declared.AVERAGE_MAX_DECODER_COSINE_SIM,
 }
-"""Metrics whose definition is SAEBench's own too -> what SAEBench calls them."""
+"""Metric that SAEBench defines in the same way -> the record under SAEBench's name."""
 
 
 def batch_of(unit: Int[Tensor, " tokens"], first: int) -> Int[Tensor, " tokens"]:
@@ -91,9 +91,9 @@ def batch_means(site: SiteSums, first: int) -> Float[np.ndarray, "batches d_out"
     return total / np.maximum(np.add.reduceat(tokens, starts), 1)[:, None]
 
 
-def renamed(evidence: Evidence | Missing) -> Evidence | Missing:
-    """A figure whose definition is SAEBench's own too, under SAEBench's name."""
-    return replace(evidence, metric=_SAME[evidence.metric].name)
+def rename_to_saebench(figure: Evidence | Missing) -> Evidence | Missing:
+    """A figure that SAEBench defines in the same way, under SAEBench's name."""
+    return replace(figure, metric=_SAEBENCH_METRICS[figure.metric].name)
 
 
 def token_statistics(
@@ -102,7 +102,7 @@ def token_statistics(
     codes: Codes,
     batch_mean: Float[Tensor, "tokens d_out"],
 ) -> dict[str, Float[Tensor, " tokens"]]:
-    """What SAEBench averages over tokens and `core` does not have already."""
+    """What SAEBench averages over tokens, beyond what `core` itself measures."""
     norm, norm_hat = metrics.squared_norm(y).sqrt(), metrics.squared_norm(y_hat).sqrt()
     return {
         "signed_l1": metrics.token_sums(codes, codes.value),
@@ -131,28 +131,28 @@ def legacy_explained(
 
 def positive_counts(codes: Codes, counted: Bool[Tensor, " tokens"]) -> Int[Tensor, " d_sae"]:
     """On how many of the counted tokens each latent is above 0; negative acts do not count."""
-    kept = (codes.value > 0) & counted[codes.token]
-    return torch.bincount(codes.index[kept], minlength=codes.d_sae)
+    entries = (codes.value > 0) & counted[codes.token]
+    return torch.bincount(codes.index[entries], minlength=codes.d_sae)
 
 
-def losses(rows: Statistics) -> Iterator[Evidence | Missing]:
-    """CE and KL.
+def loss_evidence(rows: Statistics) -> Iterator[Evidence | Missing]:
+    """CE and KL under SAEBench's names.
 
     Args:
-        rows: Losses of the rows that serve them; `ce_zero` and `kl_zero` with every position
+        rows: Losses of the rows that serve CE and KL; `ce_zero` and `kl_zero` with every position
             ablated, special tokens too.
     """
-    columns = used(rows | harm_of_zeros(rows), _LOSSES)
+    columns = needed_columns(rows | harm_of_zeros(rows), _LOSSES)
     table = units("saebench_ce_rows", "row", columns, weight=rows["kl_positions"] > 0)
-    yield from evidence(table, _LOSSES)
+    yield from ratio_evidence(table, _LOSSES)
 
 
 def missing_losses(reason: str) -> Iterator[Missing]:
     """CE and KL declared absent."""
-    yield from missing(_LOSSES, reason)
+    yield from missing_metrics(_LOSSES, reason)
 
 
-def figures(
+def figure_evidence(
     rows: Statistics,
     active: Int[np.ndarray, " d_sae"],
     first: int,
@@ -168,19 +168,19 @@ def figures(
         d_out: Dimensions of the activation.
         unit: What a unit is called.
     """
-    after = {name: sums[first:] for name, sums in rows.items()}
-    ids = np.arange(first, first + len(after["tokens"]))
-    columns, weight = used(after, _ROWS), after["tokens"] > 0
+    figure_rows = {name: sums[first:] for name, sums in rows.items()}
+    ids = np.arange(first, first + len(figure_rows["tokens"]))
+    columns, weight = needed_columns(figure_rows, _ROWS), figure_rows["tokens"] > 0
     table = units("saebench_rows", unit, columns, unit_id=ids, weight=weight)
-    yield from evidence(table, _ROWS)
-    yield from _of_batches(after, d_out)
-    latents = latent_statistics(active, int(after["tokens"].sum()))
+    yield from ratio_evidence(table, _ROWS)
+    yield from _batch_evidence(figure_rows, d_out)
+    latents = latent_statistics(active, int(figure_rows["tokens"].sum()))
     latents["mass_over_1_percent"] = latents["over_1_percent"] * active
     latents["mass_over_10_percent"] = latents["over_10_percent"] * active
-    yield from evidence(units("saebench_latents", "latent", latents), _LATENTS)
+    yield from ratio_evidence(units("saebench_latents", "latent", latents), _LATENTS)
 
 
-def _of_batches(rows: Statistics, d_out: int) -> Iterator[Evidence | Missing]:
+def _batch_evidence(rows: Statistics, d_out: int) -> Iterator[Evidence | Missing]:
     """The figures that depend on the batch: each batch's mean counts the same."""
     starts = np.arange(0, len(rows["tokens"]), BATCH_ROWS)
     sums = {
@@ -189,17 +189,17 @@ def _of_batches(rows: Statistics, d_out: int) -> Iterator[Evidence | Missing]:
     }
     sums = {name: column[sums["tokens"] > 0] for name, column in sums.items()}
     if (sums["dot"] == 0).any():
-        yield from missing(
+        yield from missing_metrics(
             [_BIAS],
             "Undefined: in some batch the reconstruction does not point along the activations.",
         )
     else:
         ratio = bias_of_batches(sums["sq_norm_hat"], sums["dot"])
-        yield from evidence(units("saebench_batches", "batch", {"ratio": ratio}), [_BIAS])
+        yield from ratio_evidence(units("saebench_batches", "batch", {"ratio": ratio}), [_BIAS])
     total = variance_about_squares(float(np.mean(sums["sq_norm"] / sums["tokens"])), d_out)
     error = float(np.mean(sums["sq_err"] / sums["tokens"]))
     statistics = {"explained": [total - error], "total": [total]}
-    yield from evidence(units("saebench_variance", "run", statistics), [_VARIANCE])
+    yield from ratio_evidence(units("saebench_variance", "run", statistics), [_VARIANCE])
 
 
 def bias_of_batches(
@@ -212,13 +212,14 @@ def bias_of_batches(
 def variance_about_squares(mean_square: float, d_out: int) -> float:
     """What SAEBench takes for the variance of y, from the mean of |y|^2.
 
-    Squares stand where the mean of y should: so its square becomes (mean_square / d_out)^2.
+    It uses the mean of squares where the mean of y belongs, so that the square of the mean becomes
+    (mean_square / d_out)^2. This fault is kept, so that the figure agrees with SAEBench's.
     """
     return mean_square - (mean_square / d_out) ** 2
 
 
-def ablated_everywhere(losses: Statistics) -> Statistics:
-    """Losses in which zero ablation means every position."""
+def with_zero_all(losses: Statistics) -> Statistics:
+    """Losses in which zero ablation means every position, special tokens too."""
     return losses | {
         ZERO.ce: losses[ZERO_ALL.ce],
         ZERO.kl: losses[ZERO_ALL.kl],

@@ -1,4 +1,4 @@
-"""What a site's activations are before any SAE: their mean, and each unit's spread about it."""
+"""Statistics of a site's activations before any SAE: their mean, and the spread of each unit."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,10 +49,10 @@ def site_sums(
             sq_norm=norm,
             sq_dev=metrics.squared_deviation(y, shift),
         )
-    return _about_the_mean(sums.statistics(), shift.cpu().double().numpy(), total.numpy())
+    return _centre_on_mean(sums.statistics(), shift.cpu().double().numpy(), total.numpy())
 
 
-def _about_the_mean(
+def _centre_on_mean(
     statistics: Statistics,
     shift: Float[np.ndarray, " d_out"],
     total: Float[np.ndarray, "units d_out"],
@@ -60,10 +60,10 @@ def _about_the_mean(
     """Move squared deviations from the shift to the mean: -2 d.sum(y - shift) + n |d|^2."""
     tokens = statistics["tokens"]
     offset = total.sum(0) / max(tokens.sum(), 1)
-    moved = statistics["sq_dev"] - 2 * total @ offset + tokens * (offset @ offset)
-    own = np.where(tokens[:, None] > 0, total / np.maximum(tokens, 1)[:, None], offset)
+    deviations = statistics["sq_dev"] - 2 * total @ offset + tokens * (offset @ offset)
+    unit_offsets = np.where(tokens[:, None] > 0, total / np.maximum(tokens, 1)[:, None], offset)
     return SiteSums(
-        statistics | {"sq_dev": np.maximum(moved, 0), "values": tokens * len(shift)},
-        shift + own,
+        statistics | {"sq_dev": np.maximum(deviations, 0), "values": tokens * len(shift)},
+        shift + unit_offsets,
         shift + offset,
     )

@@ -17,21 +17,20 @@ from saeval.sae import SAE
 from saeval.task import Prepared
 
 from .._texts.corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
-from . import evidence as reported
-from . import per_site, saebench
-from .measuring import Plan, counted_activations, measure, measure_model
+from . import evidence, per_site, saebench
+from .measuring import RowPlan, counted_activations, measure, measure_model
 from .neighbours import EXACT_UP_TO, nearest_neighbours
 from .row_sums import Statistics
-from .rows import CHARACTERS_A_TOKEN, Data, Overflow, ready_rows, stored_vectors, text_rows
+from .rows import CHARACTERS_PER_TOKEN, NamedRows, Overflow, ready_rows, stored_vectors, text_rows
 from .site_sums import site_sums
 
 DEFAULT_ROWS = 1024
-"""Rows of the default text: 131,072 tokens at most."""
+"""Rows of the default text: 131,072 tokens at most, with the default context."""
 NO_LOGITS = (
     "It judges the model's predictions, which need a model with an output head; stored activations "
     "and synthetic worlds have none."
 )
-NOT_ASKED_FOR = (
+NO_LOSS_ROWS = (
     "It judges the model's predictions, and core.ce_rows is 0: set it to the number of rows on "
     "which they are to be judged."
 )
@@ -103,8 +102,8 @@ class Core:
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose the rows; measure activations and the model's own losses on them."""
-        data = self._data(source)
-        plan = self._plan(data, source)
+        data = self._read_rows(source)
+        plan = self._divide_rows(data, source)
         site = site_sums(counted_activations(source, plan), plan.units)
         arrays = {}
         tables = {"site": pd.DataFrame(site.statistics)}
@@ -120,7 +119,7 @@ class Core:
             "digest": data.rows.digest,
             "notice": data.notice,
             "unit": data.unit,
-            "rows_a_unit": plan.rows_a_unit,
+            "rows_a_unit": plan.rows_per_unit,
             "ce_rows": plan.ce_rows,
             "saebench": plan.saebench,
             "saebench_loss_rows": plan.saebench_loss_rows,
@@ -130,63 +129,67 @@ class Core:
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
-        """Everything from one pass over the rows, and the cosines from the weights."""
-        plan, unit = _planned(prepared), prepared.facts["unit"]
+        """One pass over the rows gives all figures but the cosines, which need the weights only."""
+        plan, unit = _plan_of(prepared), prepared.facts["unit"]
         with torch.no_grad():
-            measured = measure(sae, source, plan, _batch_means(prepared, source))
-        rows = _statistics(prepared, "site") | measured.rows
-        losses = _statistics(prepared, "losses") | measured.losses
-        yield from reported.reconstruction(rows, unit)
-        spread = _statistics(prepared, "sites")
-        yield from per_site.evidence(measured.site_errors, spread, rows["tokens"], unit)
-        yield from reported.densities(measured.active, int(rows["tokens"].sum()))
+            measurement = measure(sae, source, plan, _batch_means(prepared, source))
+        rows = _table_columns(prepared, "site") | measurement.rows
+        losses = _table_columns(prepared, "losses") | measurement.losses
+        yield from evidence.reconstruction_evidence(rows, unit)
+        deviations = _table_columns(prepared, "sites")
+        yield from per_site.site_evidence(measurement.site_errors, deviations, rows["tokens"], unit)
+        yield from evidence.density_evidence(measurement.active, int(rows["tokens"].sum()))
         if plan.ce_rows:
-            yield from reported.losses(_first(losses, plan.ce_rows), unit)
+            yield from evidence.loss_evidence(_first_rows(losses, plan.ce_rows), unit)
         else:
-            yield from reported.missing(reported.LOSSES, _why_no_losses(source))
+            yield from evidence.missing_metrics(evidence.LOSSES, _no_loss_reason(source))
         for neighbours in nearest_neighbours(sae, seed, self.exact_neighbours):
             yield neighbours
             if self.compat:
-                yield saebench.renamed(neighbours)
+                yield saebench.rename_to_saebench(neighbours)
         if plan.saebench:
             first = plan.saebench_loss_rows
             if first:
-                yield from saebench.losses(_first(saebench.ablated_everywhere(losses), first))
+                yield from saebench.loss_evidence(
+                    _first_rows(saebench.with_zero_all(losses), first)
+                )
             else:
                 yield from saebench.missing_losses(NO_LOGITS)
-            yield from saebench.figures(rows, measured.positive, first, source.widths.d_out, unit)
+            yield from saebench.figure_evidence(
+                rows, measurement.positive, first, source.widths.d_out, unit
+            )
 
     def inputs(self, model: str | None) -> str | None:
-        """The text that no field names, by content; the lab's is decided by the fields."""
-        named = self.texts or self.tokens or model is None or part_of(model)
-        return None if named else default_identity()
+        """Identity of the default text, by content; None where fields or the model decide it."""
+        is_given = self.texts or self.tokens or model is None or part_of(model)
+        return None if is_given else default_identity()
 
-    def _data(self, source: ActivationSource) -> Data:
-        """The rows that the fields ask for."""
+    def _read_rows(self, source: ActivationSource) -> NamedRows:
+        """The rows that the fields select."""
         limits = [limit for limit in (self.rows, self.limit) if limit is not None]
-        most = min(limits, default=None)
+        max_rows = min(limits, default=None)
         if self.tokens:
-            return ready_rows(source, self.tokens, most)
+            return ready_rows(source, self.tokens, max_rows)
         if self.texts:
             corpus = read_texts(self.texts, self.text_column)
-            return text_rows(source, corpus, self.context, self.overflow or "error", most)
+            return text_rows(source, corpus, self.context, self.overflow or "error", max_rows)
         if source.stored_rows is not None:
-            return stored_vectors(source.stored_rows, source.name, most)
+            return stored_vectors(source.stored_rows, source.name, max_rows)
         if self.rows is None:
-            most = min([*limits, DEFAULT_ROWS])
-        corpus = self._own(source, most)
-        if not corpus.whole:
-            return text_rows(source, corpus, self.context, self.overflow or "pack", most)
+            max_rows = min([*limits, DEFAULT_ROWS])
+        corpus = self._default_corpus(source, max_rows)
+        if not corpus.texts_are_rows:
+            return text_rows(source, corpus, self.context, self.overflow or "pack", max_rows)
         context = min(self.context, source.context)
-        return text_rows(source, corpus, context, self.overflow or "truncate", most)
+        return text_rows(source, corpus, context, self.overflow or "truncate", max_rows)
 
-    def _own(self, source: ActivationSource, most: int | None) -> Corpus:
-        """Text that no field names, enough for `most` rows."""
-        characters = CHARACTERS_A_TOKEN * self.context * (self.rows or DEFAULT_ROWS)
-        return lab_corpus(source.name, characters, most) or default_corpus()
+    def _default_corpus(self, source: ActivationSource, max_rows: int | None) -> Corpus:
+        """The text where no field names one: the lab's for a lab model, else the default."""
+        characters = CHARACTERS_PER_TOKEN * self.context * (self.rows or DEFAULT_ROWS)
+        return lab_corpus(source.name, characters, max_rows) or default_corpus()
 
-    def _plan(self, data: Data, source: ActivationSource) -> Plan:
-        """How many rows serve what.
+    def _divide_rows(self, data: NamedRows, source: ActivationSource) -> RowPlan:
+        """Divide the rows among the figures.
 
         Raises:
             DataError: if SAEBench's figures would be left without rows, or no token counts.
@@ -195,23 +198,23 @@ class Core:
         if not rows.mask.any():
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
         if not has_logits(source):
-            return Plan(rows, data.rows_a_unit, 0, saebench=bool(self.compat))
+            return RowPlan(rows, data.rows_per_unit, 0, saebench=bool(self.compat))
         ce_rows = min(self.ce_rows, len(rows))
         if not self.compat:
-            return Plan(rows, data.rows_a_unit, ce_rows)
+            return RowPlan(rows, data.rows_per_unit, ce_rows)
         first = self.compat_reconstruction_rows or max(1, len(rows) // 3)
         if first >= len(rows):
             raise DataError(
                 f"core.compat_reconstruction_rows is {first}, but there are {len(rows)} rows in "
                 "all: none is left for SAEBench's other figures. Lower it, or read more."
             )
-        return Plan(rows, data.rows_a_unit, ce_rows, saebench=True, saebench_loss_rows=first)
+        return RowPlan(rows, data.rows_per_unit, ce_rows, saebench=True, saebench_loss_rows=first)
 
 
-def _planned(prepared: Prepared) -> Plan:
-    """The plan as `prepare` wrote it down."""
+def _plan_of(prepared: Prepared) -> RowPlan:
+    """The plan, from the facts that `prepare` gave."""
     rows, facts = prepared.required_rows, prepared.facts
-    return Plan(
+    return RowPlan(
         rows,
         facts["rows_a_unit"],
         facts["ce_rows"],
@@ -227,15 +230,15 @@ def _batch_means(
     return torch.zeros(0, source.widths.d_out) if means is None else torch.from_numpy(means).float()
 
 
-def _statistics(prepared: Prepared, table: str) -> Statistics:
+def _table_columns(prepared: Prepared, table: str) -> Statistics:
     if table not in prepared.tables:
         return {}
     return {str(name): column.to_numpy() for name, column in prepared.tables[table].items()}
 
 
-def _first(rows: Statistics, count: int) -> Statistics:
+def _first_rows(rows: Statistics, count: int) -> Statistics:
     return {name: sums[:count] for name, sums in rows.items()}
 
 
-def _why_no_losses(source: ActivationSource) -> str:
-    return NOT_ASKED_FOR if has_logits(source) else NO_LOGITS
+def _no_loss_reason(source: ActivationSource) -> str:
+    return NO_LOSS_ROWS if has_logits(source) else NO_LOGITS

@@ -1,4 +1,4 @@
-"""Which latents follow a label best, each judged alone."""
+"""The latents that follow a label best, each judged alone."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 BLOCK = 1 << 20
-"""Numbers of a dense block of latents, so that no array is as wide as the SAE."""
+"""Numbers in a dense block of latents at most, so that no array is as wide as the SAE."""
 ROUNDING = 1e-12
 """Variance below this share of the mean square is what rounding makes of a constant."""
 
@@ -27,38 +27,38 @@ def correlations(
     label -= label.mean(0)
     values = z.data.astype(np.float64)
     mean, square = (
-        np.bincount(z.indices, each, minlength=width) / n for each in (values, values**2)
+        np.bincount(z.indices, numbers, minlength=width) / n for numbers in (values, values**2)
     )
     variance = square - mean**2
-    live = variance > ROUNDING * square
-    deviation = np.sqrt(np.where(live, variance, 1.0))
-    together = np.asarray((z.T @ label).T) / n
+    varying = variance > ROUNDING * square
+    deviation = np.sqrt(np.where(varying, variance, 1.0))
+    covariance = np.asarray((z.T @ label).T) / n
     scale = np.where(label.any(0), label.std(0), 1.0)
-    return np.where(live, together / deviation / scale[:, None], 0.0)
+    return np.where(varying, covariance / deviation / scale[:, None], 0.0)
 
 
 def blocks(problems: int, width: int) -> Iterator[slice]:
-    """Some problems after the others, so that an array [some, width] is no larger than `BLOCK`."""
+    """Slices of problems, so that an array [slice, width] has at most `BLOCK` numbers."""
     step = max(1, BLOCK // max(1, width))
     return (slice(start, start + step) for start in range(0, problems, step))
 
 
 def strongest(score: Float[np.ndarray, "problems d_sae"], k: int) -> Int[np.ndarray, "problems k"]:
-    """The k highest of each row, highest first; of equals the first."""
+    """Indices of the k highest scores of each row, highest first; among equals the first."""
     k = min(k, score.shape[1])
-    some = np.argpartition(-score, k - 1, axis=1)[:, :k]
-    some.sort(axis=1)
-    order = np.argsort(-np.take_along_axis(score, some, 1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, 1)
+    index = np.argpartition(-score, k - 1, axis=1)[:, :k]
+    index.sort(axis=1)
+    order = np.argsort(-np.take_along_axis(score, index, 1), axis=1, kind="stable")
+    return np.take_along_axis(index, order, 1)
 
 
-def chosen(z: csr_matrix, y: Labels, k: int) -> Int[np.ndarray, "problems k"]:
-    """The k latents whose correlation with each label, of either sign, is strongest on the rows."""
-    found = [
-        strongest(np.abs(correlations(z, y[:, some])), k)
-        for some in blocks(y.shape[1], z.get_shape()[1])
+def strongest_latents(z: csr_matrix, y: Labels, k: int) -> Int[np.ndarray, "problems k"]:
+    """The k latents with the strongest correlation, of either sign, with each label on the rows."""
+    parts = [
+        strongest(np.abs(correlations(z, y[:, block])), k)
+        for block in blocks(y.shape[1], z.get_shape()[1])
     ]
-    return np.vstack(found)
+    return np.vstack(parts)
 
 
 def spread(train: Float[np.ndarray, "rows some"]) -> Float[np.ndarray, " some"]:

@@ -1,4 +1,4 @@
-"""Tokens of the lab's world: does the one best latent fire where a concept is, and only there?"""
+"""Tokens of the lab's world: does the best single latent fire at a concept, and only there?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from saeval.task import Prepared
 
 from .._draws import generator
 from .._f1 import always_yes_f1
-from .evidence import f1_of, missing
-from .f1 import F1S, best_latents, f1_parts
+from .evidence import f1_evidence, missing_metrics
+from .f1 import F1_METRICS, best_latents, f1_parts
 
 SPLITS = ("valid", "test")
 """Documents that choose latents and thresholds, and documents that are scored."""
-LEAST = 20
-"""Documents of a split in which a concept must be found."""
+LEAST_DOCUMENTS = 20
+"""Documents of each split in which a concept must occur."""
 SET = "concepts"
-"""What the concepts are called as a data set, before the slash."""
+"""Name of the concepts as a data set, which stands before the slash in parts."""
 
 
 @dataclass(frozen=True)
 class Concepts:
-    """Documents of the world as they come, and what each token means."""
+    """Documents of the world, and the concepts of each of their tokens."""
 
     rows: TokenRows
-    """A document a row: those that choose, then those that are scored."""
+    """A row per document: those that choose latents, then those that are scored."""
     scored: Bool[np.ndarray, " documents"]
     y: Bool[np.ndarray, "tokens concepts"]
     """Concepts of the tokens that count."""
@@ -44,7 +44,7 @@ class Concepts:
 
     @classmethod
     def of(cls, prepared: Prepared) -> "Concepts":
-        """As rows, `arrays` and names were written down."""
+        """The concepts from the rows, arrays and names that `prepare` gave."""
         scored, y = (prepared.arrays[f"{SET}_{name}"] for name in ("scored", "y"))
         return cls(prepared.more_rows[SET], scored, y, tuple(prepared.facts["concepts"]))
 
@@ -57,64 +57,68 @@ def read(source: ActivationSource, documents: int, seed: int) -> Concepts:
     """Draw so many documents of each split, and keep the concepts that enough of them have."""
     world, texts = World(), []
     for split in SPLITS:
-        drawn = int(generator(seed, f"concepts/{split}").integers(2**31))
-        made = world.documents(documents, seed=drawn, split=split)
-        texts += [made.text(i) for i in range(len(made))]
+        documents_seed = int(generator(seed, f"concepts/{split}").integers(2**31))
+        corpus = world.documents(documents, seed=documents_seed, split=split)
+        texts += [corpus.text(i) for i in range(len(corpus))]
     rows = source.tokenize(texts, name="lab documents")
     scored = np.repeat([False, True], documents)
     y = world.vocabulary.concept_table[rows.ids[rows.mask]]
-    every = Concepts(rows, scored, y, tuple(one.name for one in world.concepts))
-    there = np.zeros((len(rows), y.shape[1]), bool)
-    np.logical_or.at(there, every.document, y)
-    enough = (there[scored].sum(0) >= LEAST) & (there[~scored].sum(0) >= LEAST)
-    names = tuple(name for name, kept in zip(every.names, enough, strict=True) if kept)
+    all_concepts = Concepts(rows, scored, y, tuple(concept.name for concept in world.concepts))
+    document_has = np.zeros((len(rows), y.shape[1]), bool)
+    np.logical_or.at(document_has, all_concepts.document, y)
+    enough = (document_has[scored].sum(0) >= LEAST_DOCUMENTS) & (
+        document_has[~scored].sum(0) >= LEAST_DOCUMENTS
+    )
+    names = tuple(
+        name for name, frequent in zip(all_concepts.names, enough, strict=True) if frequent
+    )
     return Concepts(rows, scored, y[:, enough], names)
 
 
-def score(sae: SAE, source: ActivationSource, known: Concepts) -> Iterator[Evidence | Missing]:
+def score(sae: SAE, source: ActivationSource, concepts: Concepts) -> Iterator[Evidence | Missing]:
     """F1 of the best latent of every concept: the mean over all of them, and one by one."""
-    if known.names:
-        yield from f1_of_latents(read_acts(source, sae, known.rows), known)
+    if concepts.names:
+        yield from f1_of_latents(read_acts(source, sae, concepts.rows), concepts)
         return
-    reason = f"No concept of the lab's words is found in {LEAST} documents of each split."
-    yield from missing([f1.metric for f1 in F1S], reason)
+    reason = f"No concept of the lab's words is found in {LEAST_DOCUMENTS} documents of each split."
+    yield from missing_metrics([f1.metric for f1 in F1_METRICS], reason)
 
 
-def f1_of_latents(z: csr_matrix, known: Concepts) -> Iterator[Evidence]:
-    """The same from acts [tokens, d_sae]; at least one concept."""
-    scored = known.scored[known.document]
-    detectors, test = best_latents(z[~scored], known.y[~scored]), csc_matrix(z[scored])
-    y, document = known.y[scored], known.document[scored] - (~known.scored).sum()
+def f1_of_latents(z: csr_matrix, concepts: Concepts) -> Iterator[Evidence]:
+    """F1 of the best latents from acts [tokens, d_sae]. There must be at least one concept."""
+    scored = concepts.scored[concepts.document]
+    detectors, test = best_latents(z[~scored], concepts.y[~scored]), csc_matrix(z[scored])
+    y, document = concepts.y[scored], concepts.document[scored] - (~concepts.scored).sum()
     sums = []
-    for both, label in zip(detectors, y.T, strict=True):
-        said = dict(zip(F1S, (one.says(test) for one in both), strict=True))
-        parts = f1_parts(said, label)
+    for pair, label in zip(detectors, y.T, strict=True):
+        predictions = dict(zip(F1_METRICS, (detector.says(test) for detector in pair), strict=True))
+        parts = f1_parts(predictions, label)
         sums.append(
             {
-                name: np.bincount(document, each, minlength=known.scored.sum())
-                for name, each in parts.items()
+                name: np.bincount(document, values, minlength=concepts.scored.sum())
+                for name, values in parts.items()
             }
         )
-    yield from _evidence(sums, always_yes_f1(y.mean(0)), known)
+    yield from _document_evidence(sums, always_yes_f1(y.mean(0)), concepts)
 
 
-def _evidence(
+def _document_evidence(
     sums: Sequence[Mapping[str, Float[np.ndarray, " documents"]]],
     floors: Float[np.ndarray, " concepts"],
-    known: Concepts,
+    concepts: Concepts,
 ) -> Iterator[Evidence]:
-    """Documents are the units, and clusters across concepts."""
-    parts = [f"{SET}/{name}" for name in known.names]
-    documents = np.tile(np.flatnonzero(known.scored), len(parts))
+    """Evidence with documents as units; all rows of a document, one per concept, are a cluster."""
+    parts = [f"{SET}/{name}" for name in concepts.names]
+    documents = np.tile(np.flatnonzero(concepts.scored), len(parts))
     table = units(
         "documents_of_concepts",
         "document x concept",
-        {name: np.concatenate([one[name] for one in sums]) for name in sums[0]},
-        part=np.repeat(parts, known.scored.sum()),
+        {name: np.concatenate([columns[name] for columns in sums]) for name in sums[0]},
+        part=np.repeat(parts, concepts.scored.sum()),
         unit_id=documents,
         cluster=documents,
     )
-    for f1 in F1S:
-        yield f1_of(table, f1, float(floors.mean()))
+    for f1 in F1_METRICS:
+        yield f1_evidence(table, f1, float(floors.mean()))
         for part, floor in zip(parts, floors.tolist(), strict=True):
-            yield f1_of(table, f1, floor, part)
+            yield f1_evidence(table, f1, floor, part)

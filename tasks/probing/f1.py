@@ -1,4 +1,4 @@
-"""The one latent that follows a label best as it stands: firing, or above a chosen threshold."""
+"""The single latent that follows a label best: by being active, or by exceeding a threshold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from .metrics import BEST_LATENT_F1, BEST_LATENT_F1_UNTUNED
 
 
 @dataclass(frozen=True)
-class F1:
-    """A metric that is sum(hits) / sum(total), and its two columns."""
+class F1Metric:
+    """An F1 that is sum(hits) / sum(total), with the names of its two columns."""
 
     metric: Metric
     hits: str
@@ -25,9 +25,9 @@ class F1:
     """2 TP + FP + FN."""
 
 
-F1S = (
-    F1(BEST_LATENT_F1, "best_latent_f1_hits", "best_latent_f1_total"),
-    F1(
+F1_METRICS = (
+    F1Metric(BEST_LATENT_F1, "best_latent_f1_hits", "best_latent_f1_total"),
+    F1Metric(
         BEST_LATENT_F1_UNTUNED,
         "best_latent_f1_untuned_hits",
         "best_latent_f1_untuned_total",
@@ -35,31 +35,31 @@ F1S = (
 )
 """In the order in which `best_latents` gives their detectors."""
 CANDIDATES = 16
-"""Latents of each problem whose threshold is tuned, the most correlated ones."""
+"""Number of latents per problem whose threshold is tuned: the most correlated ones."""
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A latent, and what says yes: being active, or exceeding the threshold."""
+    """A latent that predicts yes where it is active, or where it exceeds a threshold."""
 
     latent: int
     threshold: float | None
     """None: active means yes."""
 
     def says(self, z: csc_matrix) -> Bool[np.ndarray, " rows"]:
-        """Which rows it calls yes."""
+        """The rows for which it predicts yes."""
         values = z[:, [self.latent]].toarray()[:, 0]
         return values != 0 if self.threshold is None else values > self.threshold
 
 
 def f1_parts(
-    said: Mapping[F1, Bool[np.ndarray, " rows"]], y: Bool[np.ndarray, " rows"]
+    predictions: Mapping[F1Metric, Bool[np.ndarray, " rows"]], y: Bool[np.ndarray, " rows"]
 ) -> dict[str, Int[np.ndarray, " rows"]]:
     """What each row adds to the sums whose ratio is F1."""
     columns = {}
-    for f1, yes in said.items():
-        columns[f1.hits] = f1_hits(yes, y)
-        columns[f1.total] = f1_total(yes, y)
+    for f1, prediction in predictions.items():
+        columns[f1.hits] = f1_hits(prediction, y)
+        columns[f1.total] = f1_total(prediction, y)
     return columns
 
 
@@ -67,13 +67,17 @@ def best_latents(
     z: csr_matrix, y: Bool[np.ndarray, "rows problems"]
 ) -> list[tuple[Detector, Detector]]:
     """For each label the best detector with a threshold of its own, and the best without."""
-    columns, found = csc_matrix(z), []
-    for some in blocks(y.shape[1], z.get_shape()[1]):
-        candidates = strongest(correlations(z, y[:, some]), CANDIDATES)
-        for own, plain, label in zip(candidates, untuned(z, y[:, some]), y[:, some].T, strict=True):
-            best = tuned(columns, label, np.unique([*own, plain.latent]))
-            found.append((best, plain))
-    return found
+    columns, detectors = csc_matrix(z), []
+    for block in blocks(y.shape[1], z.get_shape()[1]):
+        candidates = strongest(correlations(z, y[:, block]), CANDIDATES)
+        for correlated, untuned_detector, label in zip(
+            candidates, untuned(z, y[:, block]), y[:, block].T, strict=True
+        ):
+            tuned_detector = tuned(
+                columns, label, np.unique([*correlated, untuned_detector.latent])
+            )
+            detectors.append((tuned_detector, untuned_detector))
+    return detectors
 
 
 def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[Detector]:
@@ -95,9 +99,9 @@ def tuned(
     order = np.argsort(-values, axis=0, kind="stable")
     ranked = np.take_along_axis(values, order, 0)
     hits = np.cumsum(y[order], axis=0)
-    called = np.arange(1, len(y) + 1)[:, None]
+    predicted = np.arange(1, len(y) + 1)[:, None]
     below = np.vstack([ranked[1:], ranked[-1:] - 1])
-    scores = np.where(ranked > below, 2 * hits / (called + y.sum()), -1.0)
-    at, column = np.unravel_index(scores.argmax(), scores.shape)
-    threshold = (ranked[at, column] + below[at, column]) / 2
+    scores = np.where(ranked > below, 2 * hits / (predicted + y.sum()), -1.0)
+    row, column = np.unravel_index(scores.argmax(), scores.shape)
+    threshold = (ranked[row, column] + below[row, column]) / 2
     return Detector(int(candidates[column]), float(threshold))

@@ -1,4 +1,4 @@
-"""What probes and detectors on an SAE's latents say of the test rows of every label."""
+"""Scores and predictions for every label's test rows, by probes and detectors on latents."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from scipy.sparse import csc_matrix, csr_matrix
 from saeval.activations.memory import hand_back
 
 from .._draws import generator
-from .choosing import Labels, chosen
-from .evidence import FULL_WIDTH, Problem, top
-from .f1 import F1, F1S, best_latents
-from .few import Few, few, padded, plain_scores, sparse_scores
+from .choosing import Labels, strongest_latents
+from .evidence import FULL_WIDTH, Problem, top_k_probe
+from .f1 import F1_METRICS, F1Metric, best_latents
+from .few import FewLatents, few_latents, fixed_c_scores, pad_problems, sparse_scores
 from .rows import FIT, ProbeSet
 from .wide import wide_scores
 
 PERMUTATIONS = 3
-"""Of the train labels. One alone may point along a real direction by chance, or against it."""
+"""Permutations of the train labels. A single one may point along a real direction by chance."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A data set, its latents, and what the dense probe says of its rows."""
+class EncodedSet:
+    """A data set, its latents, and the dense probe's log-odds of its rows."""
 
     set: ProbeSet
     z: csr_matrix
@@ -32,96 +32,106 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Draft:
-    """What is kept of a data set once its latents are let go."""
+class SetResult:
+    """What remains of a data set once its latents are released from memory."""
 
     set: ProbeSet
     dense: Float[np.ndarray, "rows classes"]
-    fit: Few
+    fit: FewLatents
     """Latents that the fit rows chose; for choosing the regularisation on validation rows."""
-    train: Few
+    train: FewLatents
     """Latents that all train rows chose; for the probe that is scored."""
-    shuffled: Few
-    """Latents that they chose for labels in other orders."""
+    shuffled: FewLatents
+    """Latents that all train rows chose for permuted labels."""
     wide: Float[np.ndarray, "rows classes"]
-    said: Sequence[Mapping[F1, Bool[np.ndarray, " test_rows"]]]
-    """What the best latents say, class by class."""
+    predictions: Sequence[Mapping[F1Metric, Bool[np.ndarray, " test_rows"]]]
+    """What the best latents predict, class by class."""
 
 
-def problems(
-    subjects: Iterable[Subject], ks: Sequence[int], seed: int, *, detect: bool
+def probe_problems(
+    encoded_sets: Iterable[EncodedSet], ks: Sequence[int], seed: int, *, detect: bool
 ) -> list[Problem]:
-    """Every label's test rows with all that is said of them.
+    """Every label's test rows, with the scores and predictions of all probes and detectors.
 
     Args:
-        subjects: Data sets, at least one; of one at a time the latents are held.
+        encoded_sets: Data sets, at least one; only one at a time has its latents in memory.
         ks: Numbers of latents that sparse probes use.
         seed: Permutes labels.
-        detect: Whether the best latents are asked too.
+        detect: Whether the best latents predict the labels too.
     """
-    most = max(ks)
-    drafts = []
-    for one in subjects:
-        drafts.append(_draft(one, most, seed, detect=detect))
+    largest_k = max(ks)
+    results = []
+    for encoded in encoded_sets:
+        results.append(_set_result(encoded, largest_k, seed, detect=detect))
         hand_back()
-    fit, train = padded([one.fit for one in drafts]), padded([one.train for one in drafts])
-    scores = {top(k): sparse_scores(fit, train, k) for k in ks}
-    nothing = plain_scores(padded([one.shuffled for one in drafts]), most, 1.0)
-    found, at = [], 0
-    for one in drafts:
-        count, test = len(one.set.classes), np.flatnonzero(one.set.test)
-        for c, part in enumerate(one.set.parts):
-            probes = {probe: each[at + c, test] for probe, each in scores.items()}
-            chance = PERMUTATIONS * at + c + count * np.arange(PERMUTATIONS)
-            found.append(
+    fit = pad_problems([result.fit for result in results])
+    train = pad_problems([result.train for result in results])
+    scores = {top_k_probe(k): sparse_scores(fit, train, k) for k in ks}
+    permuted_scores = fixed_c_scores(
+        pad_problems([result.shuffled for result in results]), largest_k, 1.0
+    )
+    problem_list, start = [], 0
+    for result in results:
+        count, test = len(result.set.classes), np.flatnonzero(result.set.test)
+        for class_number, part in enumerate(result.set.parts):
+            probes = {probe: score[start + class_number, test] for probe, score in scores.items()}
+            permuted_rows = PERMUTATIONS * start + class_number + count * np.arange(PERMUTATIONS)
+            problem_list.append(
                 Problem(
                     part,
-                    one.set.text[test],
-                    one.set.y[test, c],
-                    one.dense[test, c],
-                    probes | {FULL_WIDTH: one.wide[test, c]},
-                    [nothing[place, test] for place in chance],
-                    one.said[c],
+                    result.set.text[test],
+                    result.set.y[test, class_number],
+                    result.dense[test, class_number],
+                    probes | {FULL_WIDTH: result.wide[test, class_number]},
+                    [permuted_scores[row, test] for row in permuted_rows],
+                    result.predictions[class_number],
                 )
             )
-        at += count
-    return found
+        start += count
+    return problem_list
 
 
-def _draft(subject: Subject, k: int, seed: int, *, detect: bool) -> Draft:
-    one, z = subject.set, csc_matrix(subject.z)
-    wide = wide_scores(z, one)
-    fit, train = one.role == FIT, one.train
-    by_row, y = subject.z[train], permuted(one, seed)
-    return Draft(
-        one,
-        subject.dense,
-        few(z, one, one.y, chosen(subject.z[fit], one.y[fit], k)),
-        few(z, one, one.y, chosen(by_row, one.y[train], k)),
-        few(z, one, y, chosen(by_row, y[train], k)),
+def _set_result(encoded: EncodedSet, k: int, seed: int, *, detect: bool) -> SetResult:
+    probe_set, z = encoded.set, csc_matrix(encoded.z)
+    wide = wide_scores(z, probe_set)
+    fit, train = probe_set.role == FIT, probe_set.train
+    by_row, permuted_y = encoded.z[train], permute_labels(probe_set, seed)
+    predictions: Sequence[Mapping[F1Metric, Bool[np.ndarray, " test_rows"]]]
+    if detect:
+        predictions = _detector_predictions(by_row, z[probe_set.test], probe_set)
+    else:
+        predictions = [{}] * len(probe_set.classes)
+    return SetResult(
+        probe_set,
+        encoded.dense,
+        few_latents(
+            z, probe_set, probe_set.y, strongest_latents(encoded.z[fit], probe_set.y[fit], k)
+        ),
+        few_latents(z, probe_set, probe_set.y, strongest_latents(by_row, probe_set.y[train], k)),
+        few_latents(z, probe_set, permuted_y, strongest_latents(by_row, permuted_y[train], k)),
         wide,
-        _detections(by_row, z[one.test], one) if detect else [{}] * len(one.classes),
+        predictions,
     )
 
 
-def _detections(
-    train: csr_matrix, test: csc_matrix, one: ProbeSet
-) -> list[dict[F1, Bool[np.ndarray, " test_rows"]]]:
-    """What the best latent of each label says of the test rows, by metric."""
+def _detector_predictions(
+    train: csr_matrix, test: csc_matrix, probe_set: ProbeSet
+) -> list[dict[F1Metric, Bool[np.ndarray, " test_rows"]]]:
+    """What the best latent of each label predicts on the test rows, by metric."""
     return [
-        dict(zip(F1S, (each.says(test) for each in both), strict=True))
-        for both in best_latents(train, one.y[one.train])
+        dict(zip(F1_METRICS, (detector.says(test) for detector in pair), strict=True))
+        for pair in best_latents(train, probe_set.y[probe_set.train])
     ]
 
 
-def permuted(one: ProbeSet, seed: int) -> Labels:
-    """The labels with those of the train rows in other orders, one set of columns for each.
+def permute_labels(probe_set: ProbeSet, seed: int) -> Labels:
+    """Labels with those of the train rows permuted, one set of columns for each permutation.
 
     Test rows keep their labels.
     """
-    found, rows = [], np.flatnonzero(one.train)
+    parts, rows = [], np.flatnonzero(probe_set.train)
     for number in range(PERMUTATIONS):
-        rng, y = generator(seed, f"permutation/{number}/{one.key}"), one.y.copy()
-        y[rows] = one.y[rng.permutation(rows)]
-        found.append(y)
-    return np.hstack(found)
+        rng, y = generator(seed, f"permutation/{number}/{probe_set.key}"), probe_set.y.copy()
+        y[rows] = probe_set.y[rng.permutation(rows)]
+        parts.append(y)
+    return np.hstack(parts)

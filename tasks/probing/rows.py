@@ -1,4 +1,4 @@
-"""Which texts of each data set serve what: fitting, validation, test; and their labels."""
+"""The rows of each data set, with their labels and their role: fitting, validation or test."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from saeval.lab.synthetic import SyntheticWorld, evaluation_sample
 from saeval.lab.synthetic.source import ROWS
 
 from .._draws import generator
-from .._texts.data_set import DataSet, Labelled
+from .._texts.data_set import DataSet, LabelledTexts
 
 FIT, VALIDATION, TEST = 0, 1, 2
 VALIDATION_SHARE = 0.2
-"""Of the train texts of each label."""
+"""Share of each label's train texts."""
 LEAST_TRAIN, LEAST_TEST = 20, 10
 """Texts that a label needs, and that the other labels need together."""
 NO = {"0", "false", "no", "silent"}
-"""Of two labels, one that only says that the other does not hold."""
+"""Of two labels, one of these only says that the other does not hold, so it is not probed for."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ProbeSet:
 
     name: str
     key: str
-    """What draws depend on beside the seed, as a data set's."""
+    """What draws depend on beside the seed: the key of its data set."""
     classes: tuple[str, ...]
     """Labels that are probed for."""
     text: Int[np.ndarray, " rows"]
@@ -39,7 +39,7 @@ class ProbeSet:
     role: Int[np.ndarray, " rows"]
     """`FIT`, `VALIDATION` or `TEST`."""
     notices: tuple[str, ...] = ()
-    """What a reader of its scores must know, as of its data set."""
+    """What a reader of its scores must know: the notices of its data set."""
 
     @property
     def train(self) -> Bool[np.ndarray, " rows"]:
@@ -48,7 +48,7 @@ class ProbeSet:
 
     @property
     def test(self) -> Bool[np.ndarray, " rows"]:
-        """Rows that scores are about."""
+        """Rows that scores are computed on."""
         return self.role == TEST
 
     @property
@@ -57,100 +57,106 @@ class ProbeSet:
         return [f"{self.name}/{label}" for label in self.classes]
 
 
-def take(one: DataSet, train: int, test: int, seed: int, number: "Numbers") -> ProbeSet:
-    """About so many train and test rows, with the labels in the proportion that they have."""
-    halves = [_drawn(one.train, train, seed, "train"), _drawn(one.test, test, seed, "test")]
-    drawn = Labelled(
+def draw_probe_set(
+    data_set: DataSet, train: int, test: int, seed: int, numbers: "TextNumbers"
+) -> ProbeSet:
+    """Draw about so many train and test rows, each label in proportion to its share."""
+    halves = [
+        _draw_half(data_set.train, train, seed, "train"),
+        _draw_half(data_set.test, test, seed, "test"),
+    ]
+    sample = LabelledTexts(
         tuple(text for half in halves for text in half.texts),
         tuple(labels for half in halves for labels in half.labels),
     )
     role = np.repeat([FIT, TEST], [len(half.labels) for half in halves])
-    _set_aside(role, drawn.strata, generator(seed, f"validation/{one.key}"))
-    classes = list(drawn.classes)
+    _mark_validation(role, sample.strata, generator(seed, f"validation/{data_set.key}"))
+    classes = list(sample.classes)
     yes = [label for label in classes if label.casefold() not in NO]
-    alone = all(len(labels) == 1 for labels in drawn.labels)
-    if alone and len(classes) == 2 and len(yes) == 1:
+    single_labels = all(len(labels) == 1 for labels in sample.labels)
+    if single_labels and len(classes) == 2 and len(yes) == 1:
         classes = yes
     return ProbeSet(
-        one.name,
-        one.key,
+        data_set.name,
+        data_set.key,
         tuple(classes),
-        number(drawn.texts),
-        drawn.has(classes),
+        numbers(sample.texts),
+        sample.has(classes),
         role,
-        one.notices,
+        data_set.notices,
     )
 
 
-def with_tests(one: DataSet) -> DataSet:
-    """The data set as it is.
+def check_has_tests(data_set: DataSet) -> None:
+    """Check that a data set has texts to test on.
 
     Raises:
-        DataError: if it has no texts to test on.
+        DataError: if it has none.
     """
-    if not one.test.labels:
+    if not data_set.test.labels:
         raise DataError(
-            f"'{one.name}' has {len(one.train.labels)} distinct texts, too few to hold a quarter "
-            "of each label's out for testing. Give more, or a `test` file."
+            f"'{data_set.name}' has {len(data_set.train.labels)} distinct texts, too few to hold "
+            "a quarter of each label's out for testing. Give more, or a `test` file."
         )
-    return one
 
 
-class Numbers:
-    """Distinct texts in the order in which they were first seen."""
+class TextNumbers:
+    """A number for each distinct text, in the order of first appearance."""
 
     def __init__(self) -> None:
-        self.place: dict[str | int, int] = {}
+        self.number_of: dict[str | int, int] = {}
 
     def __call__(self, texts: Iterable[str | int]) -> Int[np.ndarray, " texts"]:
         """Number of each text; new ones are added."""
-        return np.array([self.place.setdefault(text, len(self.place)) for text in texts])
+        return np.array([self.number_of.setdefault(text, len(self.number_of)) for text in texts])
 
 
-def class_order(texts: Labelled, seed: int, half: str) -> dict[str, Int[np.ndarray, " rows"]]:
-    """Places of each label's texts, in random order."""
+def class_order(texts: LabelledTexts, seed: int, half: str) -> dict[str, Int[np.ndarray, " rows"]]:
+    """Row numbers of each label's texts, in random order."""
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
     has = texts.has(texts.classes)[order]
-    return {label: order[has[:, place]] for place, label in enumerate(texts.classes)}
+    return {label: order[has[:, column]] for column, label in enumerate(texts.classes)}
 
 
-def _drawn(texts: Labelled, most: int, seed: int, half: str) -> Labelled:
-    """Each label's first texts of its order, as many as its share of all."""
-    share = min(1.0, most / max(1, len(texts.labels)))
+def _draw_half(texts: LabelledTexts, size: int, seed: int, half: str) -> LabelledTexts:
+    """A random sample of each stratum, in proportion to its size and with one text at least."""
+    share = min(1.0, size / max(1, len(texts.labels)))
     order = generator(seed, f"rows/{half}").permutation(len(texts.labels))
     strata = texts.strata[order]
     orders = [order[strata == stratum] for stratum in np.unique(strata)]
-    kept = [order[: max(1, round(len(order) * share))] for order in orders]
-    return texts.take(np.sort(np.concatenate(kept)))
+    parts = [order[: max(1, round(len(order) * share))] for order in orders]
+    return texts.take(np.sort(np.concatenate(parts)))
 
 
-def _set_aside(
+def _mark_validation(
     role: Int[np.ndarray, " rows"], labels: np.ndarray, rng: np.random.Generator
 ) -> None:
     """Make a fifth of each label's train rows validation rows."""
     order = rng.permutation(np.flatnonzero(role == FIT))
-    drawn = pd.Series(labels[order])
-    rank = drawn.groupby(drawn).cumcount().to_numpy()
-    size = drawn.groupby(drawn).transform("size").to_numpy()
+    strata = pd.Series(labels[order])
+    rank = strata.groupby(strata).cumcount().to_numpy()
+    size = strata.groupby(strata).transform("size").to_numpy()
     role[order[rank < np.round(size * VALIDATION_SHARE)]] = VALIDATION
 
 
-def usable(one: ProbeSet) -> tuple[ProbeSet, dict[str, str]]:
-    """The labels that can be probed for, and why the others cannot."""
-    refused = {label: _refusal(y, one) for label, y in zip(one.classes, one.y.T, strict=True)}
-    kept = [number for number, label in enumerate(one.classes) if not refused[label]]
-    classes = tuple(one.classes[number] for number in kept)
-    reasons = {label: reason for label, reason in refused.items() if reason}
-    return replace(one, classes=classes, y=one.y[:, kept]), reasons
+def with_usable_labels(probe_set: ProbeSet) -> tuple[ProbeSet, dict[str, str]]:
+    """The probe set with only the labels that can be probed for; and why the others cannot."""
+    columns = zip(probe_set.classes, probe_set.y.T, strict=True)
+    refusals = {label: _refusal(y, probe_set) for label, y in columns}
+    numbers = [number for number, label in enumerate(probe_set.classes) if not refusals[label]]
+    classes = tuple(probe_set.classes[number] for number in numbers)
+    reasons = {label: reason for label, reason in refusals.items() if reason}
+    return replace(probe_set, classes=classes, y=probe_set.y[:, numbers]), reasons
 
 
-def _refusal(y: Bool[np.ndarray, " rows"], one: ProbeSet) -> str:
+def _refusal(y: Bool[np.ndarray, " rows"], probe_set: ProbeSet) -> str:
     """Why a label cannot be probed for; empty if it can."""
-    for rows, least, where in ((one.train, LEAST_TRAIN, "train"), (one.test, LEAST_TEST, "test")):
-        for side, which in ((y, "have"), (~y, "lack")):
+    halves = ((probe_set.train, LEAST_TRAIN, "train"), (probe_set.test, LEAST_TEST, "test"))
+    for rows, least, half in halves:
+        for side, verb in ((y, "have"), (~y, "lack")):
             count = int((side & rows).sum())
             if count < least:
-                return f"Only {count} {where} rows {which} this label; at least {least} are needed."
+                return f"Only {count} {half} rows {verb} this label; at least {least} are needed."
     return ""
 
 
@@ -165,34 +171,40 @@ def world_set(world: SyntheticWorld, features: int, train: int, test: int, seed:
     role = np.where(np.arange(len(text)) < train, FIT, TEST)
     role[: round(train * VALIDATION_SHARE)] = VALIDATION
     fires = truth[text] > 0
-    learnt, tested = (
-        np.asarray(fires[role == TEST if last else role != TEST].sum(0)).ravel()
-        for last in (False, True)
+    train_counts, test_counts = (
+        np.asarray(fires[role == TEST if is_test else role != TEST].sum(0)).ravel()
+        for is_test in (False, True)
     )
-    enough = np.flatnonzero((learnt >= LEAST_TRAIN) & (tested >= LEAST_TEST))
-    kept = np.sort(rng.permutation(enough)[:features])
-    names = tuple(f"feature_{number}" for number in kept)
-    return ProbeSet(world.spec.name, world.spec.name, names, text, fires[:, kept].toarray(), role)
+    enough = np.flatnonzero((train_counts >= LEAST_TRAIN) & (test_counts >= LEAST_TEST))
+    feature_numbers = np.sort(rng.permutation(enough)[:features])
+    names = tuple(f"feature_{number}" for number in feature_numbers)
+    return ProbeSet(
+        world.spec.name, world.spec.name, names, text, fires[:, feature_numbers].toarray(), role
+    )
 
 
-def written(sets: Sequence[ProbeSet]) -> dict[str, np.ndarray]:
-    """Data sets as arrays."""
-    found: dict[str, np.ndarray] = {}
-    for number, one in enumerate(sets):
-        found |= {f"text_{number}": one.text, f"y_{number}": one.y, f"role_{number}": one.role}
-    return found
+def to_arrays(sets: Sequence[ProbeSet]) -> dict[str, np.ndarray]:
+    """Probe sets as named arrays, for `Prepared`."""
+    arrays: dict[str, np.ndarray] = {}
+    for number, probe_set in enumerate(sets):
+        arrays |= {
+            f"text_{number}": probe_set.text,
+            f"y_{number}": probe_set.y,
+            f"role_{number}": probe_set.role,
+        }
+    return arrays
 
 
-def read_back(arrays: Mapping[str, np.ndarray], listing: Iterable[Mapping]) -> list[ProbeSet]:
-    """Data sets from arrays and the listing of names and classes."""
+def from_arrays(arrays: Mapping[str, np.ndarray], listing: Iterable[Mapping]) -> list[ProbeSet]:
+    """Probe sets from the arrays of `to_arrays` and the listing of names and classes."""
     return [
         ProbeSet(
-            one["name"],
-            one["key"],
-            tuple(one["classes"]),
+            entry["name"],
+            entry["key"],
+            tuple(entry["classes"]),
             np.asarray(arrays[f"text_{number}"], np.int64),
             np.asarray(arrays[f"y_{number}"], bool),
             np.asarray(arrays[f"role_{number}"], np.int64),
         )
-        for number, one in enumerate(listing)
+        for number, entry in enumerate(listing)
     ]

@@ -15,23 +15,24 @@ from saeval.evidence import Evidence, units
 
 from .._draws import generator
 from .._logistic import fit_logistic_each
-from .._texts.data_set import DataSet, Labelled
+from .._texts.data_set import DataSet, LabelledTexts
 from . import metrics as declared
-from .rows import FIT, TEST, Numbers, ProbeSet, class_order, usable
+from .rows import FIT, TEST, ProbeSet, TextNumbers, class_order, with_usable_labels
 from .scoring import is_right
 
 TOP_K = (1, 2, 5)
 SPARSE = {k: declared.SAEBENCH_SAE_TOP.numbered(k) for k in TOP_K}
-"""On so many latents."""
+"""Metrics of the probe on k latents, by k."""
 SPARSE_LLM = {k: declared.SAEBENCH_LLM_TOP.numbered(k) for k in TOP_K}
-"""On so many channels of the activation."""
+"""Metrics of the probe on k channels of the activation, by k."""
 SCORES = (*SPARSE.values(), declared.SAEBENCH_SAE)
-"""What is reported of an SAE."""
+"""All metrics that depend on the SAE."""
 RATE, DECAY, BETAS, EPSILON = 1e-2, 1e-2, (0.9, 0.999), 1e-8
-"""AdamW's, decay and betas torch's defaults. Source: SAEBench 0.6.0, as the next line."""
+"""Parameters of AdamW; decay and betas are torch's defaults. Source, also of the next line:
+SAEBench 0.6.0."""
 ROWS, EPOCHS, PATIENCE = 250, 100, 10
 DENSE_NUMBERS = 1 << 21
-"""Up to so many numbers, texts are held densely; else they stay sparse."""
+"""Texts with up to so many numbers become a dense matrix; larger ones stay sparse."""
 
 
 Matrix = csr_matrix | Float[np.ndarray, "rows features"]
@@ -39,7 +40,7 @@ Matrix = csr_matrix | Float[np.ndarray, "rows features"]
 
 @dataclass(frozen=True)
 class Pair:
-    """One label against the others, as many rows of each."""
+    """One label against the others, with equally many rows of both."""
 
     set: str
     label: str
@@ -48,89 +49,108 @@ class Pair:
     test: Bool[np.ndarray, " rows"]
 
 
-def drawn(
-    sets: Sequence[DataSet], train: int, test: int, seed: int, number: Numbers
+def pair_tables(
+    sets: Sequence[DataSet], train: int, test: int, seed: int, numbers: TextNumbers
 ) -> dict[str, pd.DataFrame]:
-    """Tables of what is drawn, and of what is not.
+    """Tables of the pairs that are drawn, and of the labels that cannot have one.
 
     Returns:
-        `saebench`: all rows of `draw`, texts by number, and the set of each, where there are any;
+        `saebench`: all rows of `draw_pairs` with the set of each, texts by number; absent if empty.
         `saebench_refused`: columns part (`set/label`) and reason.
     """
-    gone = [(f"{one.name}/{a}", why) for one in sets for a, why in refused(one).items()]
-    tables = {"saebench_refused": pd.DataFrame(gone, columns=["part", "reason"], dtype=str)}
-    rows = [pair.assign(set=one.name) for one in sets for pair in draw(one, train, test, seed)]
+    refusals = [
+        (f"{data_set.name}/{label}", reason)
+        for data_set in sets
+        for label, reason in refusal_reasons(data_set).items()
+    ]
+    tables = {"saebench_refused": pd.DataFrame(refusals, columns=["part", "reason"], dtype=str)}
+    rows = [
+        pair.assign(set=data_set.name)
+        for data_set in sets
+        for pair in draw_pairs(data_set, train, test, seed)
+    ]
     if rows:
         pairs = pd.concat(rows, ignore_index=True)
-        tables["saebench"] = pairs.assign(text=number(pairs["text"]))
+        tables["saebench"] = pairs.assign(text=numbers(pairs["text"]))
     return tables
 
 
-def draw(one: DataSet, train: int, test: int, seed: int) -> Iterator[pd.DataFrame]:
+def draw_pairs(data_set: DataSet, train: int, test: int, seed: int) -> Iterator[pd.DataFrame]:
     """Rows of each label's pair: columns label, text (as the data set gives it), y, test.
 
     Half of the rows have the label; the others are drawn evenly from the other labels, more from
-    the common ones where a rare one runs out. Labels of `refused` have none.
+    the common ones where a rare one runs out. Labels of `refusal_reasons` have none.
     """
     halves = []
-    for texts, most, half in ((one.train, train, "train"), (one.test, test, "test")):
+    for texts, size, half in ((data_set.train, train, "train"), (data_set.test, test, "test")):
         orders = class_order(texts, seed, half).items()
-        kept = {label: order[: most // 2].tolist() for label, order in orders}
-        halves.append((texts, kept, half == "test"))
-    for label in sorted(set(one.train.classes) - set(refused(one))):
-        rng = generator(seed, f"saebench_negatives/{one.key}/{label}")
+        rows_by_label = {label: order[: size // 2].tolist() for label, order in orders}
+        halves.append((texts, rows_by_label, half == "test"))
+    for label in sorted(set(data_set.train.classes) - set(refusal_reasons(data_set))):
+        rng = generator(seed, f"saebench_negatives/{data_set.key}/{label}")
         parts = [
-            _pair(texts, kept, label, rng).assign(test=is_test) for texts, kept, is_test in halves
+            _draw_pair(texts, rows_by_label, label, rng).assign(test=is_test)
+            for texts, rows_by_label, is_test in halves
         ]
         yield pd.concat(parts, ignore_index=True).assign(label=label)
 
 
-def _pair(
-    texts: Labelled, kept: Mapping[str, Sequence[int]], label: str, rng: np.random.Generator
+def _draw_pair(
+    texts: LabelledTexts,
+    rows_by_label: Mapping[str, Sequence[int]],
+    label: str,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """As many rows of a label as of the others."""
-    others = _others(texts, kept, label)
-    size = min(len(kept[label]), sum(map(len, others)))
-    each = -(-size // max(1, len(others)))
-    while sum(min(each, len(rows)) for rows in others) < size:
-        each += 1
-    drawn = [rows[i] for rows in others for i in rng.permutation(len(rows))[:each]]
-    no = [drawn[i] for i in rng.permutation(len(drawn))[:size]]
-    text = [texts.texts[row] for row in (*kept[label][:size], *no)]
+    """Equally many rows with a label and without it."""
+    others = _texts_by_other_label(texts, rows_by_label, label)
+    size = min(len(rows_by_label[label]), sum(map(len, others)))
+    per_label = -(-size // max(1, len(others)))
+    while sum(min(per_label, len(rows)) for rows in others) < size:
+        per_label += 1
+    negatives = [rows[i] for rows in others for i in rng.permutation(len(rows))[:per_label]]
+    sample = [negatives[i] for i in rng.permutation(len(negatives))[:size]]
+    text = [texts.texts[row] for row in (*rows_by_label[label][:size], *sample)]
     return pd.DataFrame({"text": text, "y": [True] * size + [False] * size})
 
 
-def _others(texts: Labelled, kept: Mapping[str, Sequence[int]], label: str) -> list[list[int]]:
-    """Texts that lack a label, by a label that they have; each stands once, however many it has."""
-    seen: set[int] = set()
+def _texts_by_other_label(
+    texts: LabelledTexts, rows_by_label: Mapping[str, Sequence[int]], label: str
+) -> list[list[int]]:
+    """Texts without a label, grouped by a label that they have; each text is in one group only."""
+    used: set[int] = set()
     others = []
-    for other, rows in kept.items():
-        lacking = [row for row in rows if label not in texts.labels[row] and row not in seen]
-        seen.update(lacking)
-        if other != label and lacking:
-            others.append(lacking)
+    for other, rows in rows_by_label.items():
+        new_rows = [row for row in rows if label not in texts.labels[row] and row not in used]
+        used.update(new_rows)
+        if other != label and new_rows:
+            others.append(new_rows)
     return others
 
 
-def refused(one: DataSet) -> dict[str, str]:
+def refusal_reasons(data_set: DataSet) -> dict[str, str]:
     """Labels that too few texts have, or lack, in either half; and why each is left out."""
-    every = Labelled((*one.train.texts, *one.test.texts), (*one.train.labels, *one.test.labels))
-    role = np.repeat([FIT, TEST], [len(one.train.labels), len(one.test.labels)])
-    number, y = np.arange(len(every.texts)), every.has(every.classes)
-    return usable(ProbeSet(one.name, one.key, every.classes, number, y, role))[1]
+    all_texts = LabelledTexts(
+        (*data_set.train.texts, *data_set.test.texts),
+        (*data_set.train.labels, *data_set.test.labels),
+    )
+    role = np.repeat([FIT, TEST], [len(data_set.train.labels), len(data_set.test.labels)])
+    number, y = np.arange(len(all_texts.texts)), all_texts.has(all_texts.classes)
+    return with_usable_labels(
+        ProbeSet(data_set.name, data_set.key, all_texts.classes, number, y, role)
+    )[1]
 
 
-def pairs(rows: pd.DataFrame) -> list[Pair]:
-    """Pairs as `prepare` wrote them down."""
+def read_pairs(rows: pd.DataFrame) -> list[Pair]:
+    """Pairs from the table that `prepare` gave."""
     return [
         Pair(
-            str(own["set"].iloc[0]),
-            str(own["label"].iloc[0]),
-            own["text"].to_numpy(np.int64, copy=True),
-            own["y"].to_numpy(bool, copy=True),
-            own["test"].to_numpy(bool, copy=True),
+            str(pair_rows["set"].iloc[0]),
+            str(pair_rows["label"].iloc[0]),
+            pair_rows["text"].to_numpy(np.int64, copy=True),
+            pair_rows["y"].to_numpy(bool, copy=True),
+            pair_rows["test"].to_numpy(bool, copy=True),
         )
-        for _, own in rows.groupby(["set", "label"], sort=False)
+        for _, pair_rows in rows.groupby(["set", "label"], sort=False)
     ]
 
 
@@ -144,51 +164,57 @@ class Features:
 
     def rows(self, text: Int[np.ndarray, " rows"]) -> "Features":
         """Some texts, in dense form if they are few enough."""
-        some = self.matrix[text]
-        if isinstance(some, csr_matrix) and len(text) * self.width <= DENSE_NUMBERS:
-            some = some.toarray()
-        return Features(some, self.width)
+        selection = self.matrix[text]
+        if isinstance(selection, csr_matrix) and len(text) * self.width <= DENSE_NUMBERS:
+            selection = selection.toarray()
+        return Features(selection, self.width)
 
-    def columns(self, which: Int[np.ndarray, " k"]) -> Float[np.ndarray, "rows k"]:
-        """Some features of all rows."""
-        some = self.matrix[:, which]
-        return some.toarray() if isinstance(some, csr_matrix) else some
+    def columns(self, index: Int[np.ndarray, " k"]) -> Float[np.ndarray, "rows k"]:
+        """Some features of all rows, in dense form."""
+        selection = self.matrix[:, index]
+        return selection.toarray() if isinstance(selection, csr_matrix) else selection
 
     def mean(self, rows: Bool[np.ndarray, " rows"]) -> Float[np.ndarray, " features"]:
         """Mean of some rows."""
         return np.asarray(self.matrix[rows].mean(0), dtype=np.float64).ravel()
 
 
-def verdicts(features: Features, found: Sequence[Pair], seed: int, subject: str) -> pd.DataFrame:
-    """Which test rows each probe gets right: columns `top_{k}` and `all`, in the pairs' order."""
+def verdicts(features: Features, pairs: Sequence[Pair], seed: int, origin: str) -> pd.DataFrame:
+    """Test rows that each probe gets right: columns `top_{k}` and `all`, in the pairs' order."""
     parts = []
-    for name in dict.fromkeys(one.set for one in found):
-        own = [one for one in found if one.set == name]
-        texts, place = np.unique(np.concatenate([one.text for one in own]), return_inverse=True)
-        some = features.rows(texts)
-        starts = np.cumsum([0, *(len(one.text) for one in own)])
-        for one, start in zip(own, starts, strict=False):
-            rows = some.rows(place[start : start + len(one.text)])
-            columns = {f"top_{k}": _sparse(rows, one, k) for k in TOP_K if k <= some.width}
-            rng = generator(seed, f"saebench_probe/{subject}/{one.set}/{one.label}")
-            columns["all"] = trained(rows, one, rng)
+    for name in dict.fromkeys(pair.set for pair in pairs):
+        set_pairs = [pair for pair in pairs if pair.set == name]
+        texts, text_index = np.unique(
+            np.concatenate([pair.text for pair in set_pairs]), return_inverse=True
+        )
+        set_features = features.rows(texts)
+        starts = np.cumsum([0, *(len(pair.text) for pair in set_pairs)])
+        for pair, start in zip(set_pairs, starts, strict=False):
+            rows = set_features.rows(text_index[start : start + len(pair.text)])
+            columns = {
+                f"top_{k}": _sparse_verdicts(rows, pair, k)
+                for k in TOP_K
+                if k <= set_features.width
+            }
+            rng = generator(seed, f"saebench_probe/{origin}/{pair.set}/{pair.label}")
+            columns["all"] = trained(rows, pair, rng)
             parts.append(pd.DataFrame(columns).astype(np.float64))
             hand_back()
     return pd.concat(parts, ignore_index=True)
 
 
-def _sparse(rows: Features, one: Pair, k: int) -> Bool[np.ndarray, " test_rows"]:
+def _sparse_verdicts(rows: Features, pair: Pair, k: int) -> Bool[np.ndarray, " test_rows"]:
     """Right or wrong, by a logistic probe on the k features whose means differ most."""
-    train = ~one.test
-    gap = np.abs(rows.mean(train & one.y) - rows.mean(train & ~one.y))
+    train = ~pair.test
+    gap = np.abs(rows.mean(train & pair.y) - rows.mean(train & ~pair.y))
     top = np.argsort(-gap, kind="stable")[:k]
-    x, y = torch.tensor(rows.columns(top)), torch.from_numpy(one.y)
-    learn = torch.from_numpy(train)
-    scores = fit_logistic_each(x[None, learn], y[None, learn]).scores(x)[:, 0].numpy()
-    return is_right(scores, one.y)[one.test]
+    x, y = torch.tensor(rows.columns(top)), torch.from_numpy(pair.y)
+    train_index = torch.from_numpy(train)
+    scores = fit_logistic_each(x[None, train_index], y[None, train_index]).scores(x)[:, 0].numpy()
+    return is_right(scores, pair.y)[pair.test]
 
 
-def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndarray, " test_rows"]:
+def trained(rows: Features, pair: Pair, rng: np.random.Generator) -> Bool[np.ndarray, " test_rows"]:
     """Right or wrong, by a probe on all features: the epoch with the best *test* accuracy.
 
     A linear layer as torch initialises it, AdamW in batches of 250, at most 100 epochs, until ten
@@ -196,8 +222,8 @@ def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndar
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
     """
-    train, test = np.flatnonzero(~one.test), np.flatnonzero(one.test)
-    y = one.y.astype(np.float32)
+    train, test = np.flatnonzero(~pair.test), np.flatnonzero(pair.test)
+    y = pair.y.astype(np.float32)
     bound = 1 / np.sqrt(rows.width)
     w = rng.uniform(-bound, bound, rows.width + 1).astype(np.float32)
     first, second = np.zeros_like(w), np.zeros_like(w)
@@ -212,7 +238,7 @@ def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndar
             w *= 1 - RATE * DECAY
             spread = np.sqrt(second / (1 - BETAS[1] ** step)) + EPSILON
             w -= RATE / (1 - BETAS[0] ** step) * first / spread
-        right = (_logits(rows.matrix[test], w) > 0) == one.y[test]
+        right = (_logits(rows.matrix[test], w) > 0) == pair.y[test]
         better = right.sum() > best.sum()
         best, waited = (right, 0) if better else (best, waited + 1)
         if waited >= PATIENCE:
@@ -223,7 +249,7 @@ def trained(rows: Features, one: Pair, rng: np.random.Generator) -> Bool[np.ndar
 def _gradient(
     x: Matrix, y: Float[np.ndarray, " rows"], w: Float[np.ndarray, " features_plus_1"]
 ) -> Float[np.ndarray, " features_plus_1"]:
-    """Of the mean binary cross-entropy; the bias comes last."""
+    """Gradient of the mean binary cross-entropy; the bias comes last."""
     wrong = (expit(_logits(x, w)) - y) / np.float32(len(y))
     return np.append(x.T @ wrong, wrong.sum())
 
@@ -233,7 +259,9 @@ def _logits(x: Matrix, w: Float[np.ndarray, " features_plus_1"]) -> Float[np.nda
     return x @ w[:-1] + w[-1]
 
 
-def evidence(found: Sequence[Pair], sae: pd.DataFrame, llm: pd.DataFrame) -> Iterator[Evidence]:
+def accuracy_evidence(
+    pairs: Sequence[Pair], sae: pd.DataFrame, llm: pd.DataFrame
+) -> Iterator[Evidence]:
     """Accuracies under SAEBench's names: of all data sets, each counting the same, then of each.
 
     Within a data set every label counts the same.
@@ -244,21 +272,21 @@ def evidence(found: Sequence[Pair], sae: pd.DataFrame, llm: pd.DataFrame) -> Ite
         declared.SAEBENCH_SAE: sae["all"],
         declared.SAEBENCH_LLM: llm["all"],
     }
-    sizes = [int(one.test.sum()) for one in found]
-    text = np.concatenate([one.text[one.test] for one in found])
-    label = np.repeat([one.label for one in found], sizes)
+    sizes = [int(pair.test.sum()) for pair in pairs]
+    text = np.concatenate([pair.text[pair.test] for pair in pairs])
+    label = np.repeat([pair.label for pair in pairs], sizes)
     rank = np.concatenate([np.arange(size) for size in sizes])
     table = units(
         "saebench_rows",
         "test row in text",
         {metric.name: column.to_numpy() for metric, column in columns.items()},
-        part=np.repeat([one.set for one in found], sizes),
+        part=np.repeat([pair.set for pair in pairs], sizes),
         unit_id=[f"{a}/{b}" for a, b in zip(label, rank, strict=True)],
         cluster=text,
         weight=np.repeat([1 / size for size in sizes], sizes),
     )
-    parts: Iterable[str | None] = [None, *dict.fromkeys(one.set for one in found)]
+    parts: Iterable[str | None] = [None, *dict.fromkeys(pair.set for pair in pairs)]
     for part in parts:
         for metric in columns:
-            how = "ratio_of_sums/1" if part else "macro_average/1"
-            yield metric.evidence(table, {"num": metric.name}, aggregator=how, part=part)
+            aggregator = "ratio_of_sums/1" if part else "macro_average/1"
+            yield metric.evidence(table, {"num": metric.name}, aggregator=aggregator, part=part)

@@ -9,16 +9,17 @@ from .choosing import Labels
 def auc_components(
     score: Float[np.ndarray, " rows"], y: Bool[np.ndarray, " rows"]
 ) -> Float[np.ndarray, " rows"]:
-    """What each row adds to the AUC: numbers whose mean is the AUC, whose spread its error.
+    """What each row adds to the AUC: the mean of these numbers is the AUC, their spread its error.
 
-    A row's number is the AUC plus the row's influence on it: its placement (the share of rows of
-    the other label that it stands on the right side of, ties half) less the AUC, over the share
-    of rows with its own label.
+    A row's number is the AUC plus the row's influence on it. Its placement is the share of rows of
+    the other label that it lies on the right side of, ties counting half; its influence is
+    (placement - AUC) / (share of rows with the row's label).
 
     Source: DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated
     receiver operating characteristic curves" (1988), for the placements.
     """
     ones, zeros = np.sort(score[y]), np.sort(score[~y])
+    # Twice the number of rows below or above: a tie is in one of the two searches, so counts half.
     below = np.searchsorted(zeros, score) + np.searchsorted(zeros, score, side="right")
     above = 2 * len(ones) - np.searchsorted(ones, score) - np.searchsorted(ones, score, "right")
     placement = np.where(y, below / (2 * max(1, len(zeros))), above / (2 * max(1, len(ones))))

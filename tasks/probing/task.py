@@ -25,25 +25,34 @@ from .._texts.labelled import (
     SAEBENCH,
     TEST_SHARE,
     DataSet,
-    Labelled,
-    chosen,
-    content,
+    LabelledTexts,
+    data_identity,
     lab_sets,
-    listed,
-    read,
+    list_data_sets,
+    read_data_set,
+    select_by_name,
 )
 from . import concepts, saebench
 from .choosing import spread
-from .evidence import FULL_WIDTH, evidence, missing, top
-from .f1 import F1S
-from .problems import Subject, problems
-from .rows import Numbers, ProbeSet, read_back, take, usable, with_tests, world_set, written
+from .evidence import FULL_WIDTH, missing_metrics, problem_evidence, top_k_probe
+from .f1 import F1_METRICS
+from .problems import EncodedSet, probe_problems
+from .rows import (
+    ProbeSet,
+    TextNumbers,
+    check_has_tests,
+    draw_probe_set,
+    from_arrays,
+    to_arrays,
+    with_usable_labels,
+    world_set,
+)
 from .wide import dense_scores
 
 C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Regularisation of the dense probe on standardised activations, from strong to weak."""
 LAB_TRAIN, LAB_TEST = 50, 30
-"""Texts a label from lab/world."""
+"""Texts per label from lab/world."""
 WORLD_FEATURES, WORLD_TRAIN, WORLD_TEST = 32, 4000, 4000
 """Features and activations of a synthetic world."""
 
@@ -109,7 +118,7 @@ class Probing:
         if self.data is not None and not self.data:
             raise UsageError("probing.data is empty. Name a file, or leave the field out.")
         if self.data is not None and self.data not in (LAB, SAEBENCH):
-            chosen(listed(self.data), self.sets)
+            select_by_name(list_data_sets(self.data), self.sets)
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose texts and rows, pool activations, fit the dense probes.
@@ -117,53 +126,64 @@ class Probing:
         Raises:
             NotApplicable: if the source has neither texts nor labels, or too few rows of any label.
         """
-        number, unread = Numbers(), {}
-        sets, tables = self._sets(source, seed, number, unread)
-        found = [usable(one) for one in sets]
-        told = [f"Of '{one.name}', {notice}." for one, _ in found for notice in one.notices]
-        if not any(one.classes for one, _ in found):
-            reasons = dict.fromkeys(reason for _, refused in found for reason in refused.values())
-            raise NotApplicable(f"No label can be probed for. {' '.join([*reasons, *told])}")
-        tokens = self._token_rows(source, number)
+        numbers, unread = TextNumbers(), {}
+        sets, tables = self._sets(source, seed, numbers, unread)
+        probe_sets = [with_usable_labels(probe_set) for probe_set in sets]
+        notices = [
+            f"Of '{probe_set.name}', {notice}."
+            for probe_set, _ in probe_sets
+            for notice in probe_set.notices
+        ]
+        if not any(probe_set.classes for probe_set, _ in probe_sets):
+            reasons = dict.fromkeys(
+                reason for _, refusals in probe_sets for reason in refusals.values()
+            )
+            raise NotApplicable(f"No label can be probed for. {' '.join([*reasons, *notices])}")
+        tokens = self._token_rows(source, numbers)
         hand_back()
         x = read_x(source, tokens, Pooled(self.pooling))
-        arrays = written([one for one, _ in found])
-        for place, (one, _) in enumerate(found):
-            arrays[f"dense_{place}"] = _dense(x[one.text], one)
-        known = self._concepts(source, seed)
+        arrays = to_arrays([probe_set for probe_set, _ in probe_sets])
+        for number, (probe_set, _) in enumerate(probe_sets):
+            arrays[f"dense_{number}"] = _dense_scores(x[probe_set.text], probe_set)
+        lab_concepts = self._concepts(source, seed)
         more_rows = {}
-        if known is not None:
-            arrays |= known.arrays()
-            more_rows = {concepts.SET: known.rows}
+        if lab_concepts is not None:
+            arrays |= lab_concepts.arrays()
+            more_rows = {concepts.SET: lab_concepts.rows}
         if "saebench" in tables:
             means = x if self.pooling == "mean" else read_x(source, tokens, Pooled("mean"))
-            drawn = saebench.pairs(tables["saebench"])
+            pairs = saebench.read_pairs(tables["saebench"])
             tables["saebench_llm"] = saebench.verdicts(
-                saebench.Features(means, source.widths.d_in), drawn, seed, "llm"
+                saebench.Features(means, source.widths.d_in), pairs, seed, "llm"
             )
         facts = {
             "data": tokens.name,
             "digest": tokens.digest,
-            "concepts": None if known is None else known.names,
+            "concepts": None if lab_concepts is None else lab_concepts.names,
             "sets": [
-                {"name": one.name, "key": one.key, "classes": one.classes, "refused": refused}
-                for one, refused in found
+                {
+                    "name": probe_set.name,
+                    "key": probe_set.key,
+                    "classes": probe_set.classes,
+                    "refused": refusals,
+                }
+                for probe_set, refusals in probe_sets
             ],
             "unread": unread,
-            "notice": " ".join(told) or None,
+            "notice": " ".join(notices) or None,
         }
         return Prepared(arrays, tables, facts, tokens, more_rows)
 
     def score(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
-        """Everything from one encode of the texts."""
+        """Encode the texts once; all figures come from these acts."""
         tokens, listing = prepared.required_rows, prepared.facts["sets"]
         z = read_acts(source, sae, tokens, Pooled(self.pooling))
-        subjects = (
-            Subject(one, z[one.text], prepared.arrays[f"dense_{place}"])
-            for place, one in enumerate(read_back(prepared.arrays, listing))
-            if one.classes
+        encoded_sets = (
+            EncodedSet(probe_set, z[probe_set.text], prepared.arrays[f"dense_{number}"])
+            for number, probe_set in enumerate(from_arrays(prepared.arrays, listing))
+            if probe_set.classes
         )
         ks = [k for k in self.top_k if k <= sae.d_sae]
         if not ks:
@@ -173,69 +193,73 @@ class Probing:
             )
         on_tokens = prepared.facts["concepts"] is not None
         row = "text" if source.stored_rows is None else "activation"
-        yield from evidence(problems(subjects, ks, seed, detect=not on_tokens), row)
-        f1s = () if on_tokens else [f1.metric for f1 in F1S]
-        yield from self._missing(prepared.facts, sae.d_sae, f1s)
+        yield from problem_evidence(
+            probe_problems(encoded_sets, ks, seed, detect=not on_tokens), row
+        )
+        f1s = () if on_tokens else [f1.metric for f1 in F1_METRICS]
+        yield from self._missing_evidence(prepared.facts, sae.d_sae, f1s)
         if on_tokens:
-            known = concepts.Concepts.of(prepared)
-            yield from concepts.score(sae, source, known)
+            lab_concepts = concepts.Concepts.of(prepared)
+            yield from concepts.score(sae, source, lab_concepts)
         if self.compat and "saebench" in prepared.tables:
             means = z if self.pooling == "mean" else read_acts(source, sae, tokens, Pooled("mean"))
-            pairs = saebench.pairs(prepared.tables["saebench"])
+            pairs = saebench.read_pairs(prepared.tables["saebench"])
             verdicts = saebench.verdicts(saebench.Features(means, sae.d_sae), pairs, seed, "sae")
-            yield from saebench.evidence(pairs, verdicts, prepared.tables["saebench_llm"])
-            refused = prepared.tables["saebench_refused"]
-            for part, reason in zip(refused["part"], refused["reason"], strict=True):
-                yield from missing(saebench.SCORES, reason, part)
+            yield from saebench.accuracy_evidence(pairs, verdicts, prepared.tables["saebench_llm"])
+            refusal_table = prepared.tables["saebench_refused"]
+            for part, reason in zip(refusal_table["part"], refusal_table["reason"], strict=True):
+                yield from missing_metrics(saebench.SCORES, reason, part)
             too_many = [metric for k, metric in saebench.SPARSE.items() if k > sae.d_sae]
             reason = (
                 f"It asks for more latents than there are: the SAE has only {sae.d_sae} latents."
             )
-            yield from missing(too_many, reason)
+            yield from missing_metrics(too_many, reason)
         elif self.compat:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
-            yield from missing(saebench.SCORES, reason)
+            yield from missing_metrics(saebench.SCORES, reason)
 
     def inputs(self, model: str | None) -> Any:
         """Data that no field names as a file, by content or revision; the lab's has neither."""
-        own = model is None or part_of(model) is not None
-        return content(self.data or (LAB if own else SAEBENCH))
+        on_lab = model is None or part_of(model) is not None
+        return data_identity(self.data or (LAB if on_lab else SAEBENCH))
 
-    def _missing(
+    def _missing_evidence(
         self, facts: Mapping[str, Any], d_sae: int, f1s: Sequence[Metric]
     ) -> Iterator[Missing]:
         """Data sets that cannot be read, labels that cannot be probed for, too few latents."""
-        probes = [*map(top, self.top_k), FULL_WIDTH]
+        probes = [*map(top_k_probe, self.top_k), FULL_WIDTH]
         metrics = [metric for probe in probes for metric in (probe.auc, probe.accuracy)]
         for name, reason in facts["unread"].items():
-            yield from missing([*metrics, *f1s], reason, name)
-        for one in facts["sets"]:
-            for label, reason in one["refused"].items():
-                yield from missing([*metrics, *f1s], reason, f"{one['name']}/{label}")
+            yield from missing_metrics([*metrics, *f1s], reason, name)
+        for listing in facts["sets"]:
+            for label, reason in listing["refused"].items():
+                yield from missing_metrics([*metrics, *f1s], reason, f"{listing['name']}/{label}")
         for k in self.top_k:
             if k > d_sae:
                 reason = f"It asks for {k} latents, and the SAE has only {d_sae} latents."
-                yield from missing([top(k).auc, top(k).accuracy], reason)
+                yield from missing_metrics([top_k_probe(k).auc, top_k_probe(k).accuracy], reason)
 
     def _sets(
-        self, source: ActivationSource, seed: int, number: Numbers, unread: dict[str, str]
+        self, source: ActivationSource, seed: int, numbers: TextNumbers, unread: dict[str, str]
     ) -> tuple[list[ProbeSet], dict[str, pd.DataFrame]]:
-        """Rows of every data set, and tables of SAEBench's form if it is asked for.
+        """Rows of every data set, and tables of SAEBench's form where `compat` asks for it.
 
-        Names and reasons of those that are of no use are added to `unread`.
+        Data sets that cannot be read are added to `unread`, with the reason.
         """
         world = world_of(source)
         if world is not None and self.data is None:
             test = min(WORLD_TEST, self.limit or WORLD_TEST)
-            one = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
-            return [replace(one, text=number(one.text.tolist()))], {}
+            probe_set = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
+            return [replace(probe_set, text=numbers(probe_set.text.tolist()))], {}
         sets = self._data_sets(source, seed, unread)
-        most = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
-        taken = [take(one, self.train_rows, most, seed, number) for one in sets]
+        test_rows = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
+        probe_sets = [
+            draw_probe_set(data_set, self.train_rows, test_rows, seed, numbers) for data_set in sets
+        ]
         if not self.compat:
-            return taken, {}
+            return probe_sets, {}
         sizes = self.compat_train_rows, self.compat_test_rows
-        return taken, saebench.drawn(sets, *sizes, seed, number)
+        return probe_sets, saebench.pair_tables(sets, *sizes, seed, numbers)
 
     def _data_sets(
         self, source: ActivationSource, seed: int, unread: dict[str, str]
@@ -246,25 +270,29 @@ class Probing:
             DataError: if none of them is of use.
         """
         if source.stored_rows is not None:
-            return chosen([_labelled_units(source.stored_rows, seed)], self.sets)
+            return select_by_name([_labelled_rows(source.stored_rows, seed)], self.sets)
         if self._reads_lab(source):
-            return chosen(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
+            return select_by_name(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
         if self.data is None and part_of(source.name) == "othello":
             raise NotApplicable(
                 f"{source.name} reads moves, and there are no labelled texts of it."
             )
         sets = []
-        for one in chosen(listed(SAEBENCH if self.data is None else self.data), self.sets):
+        for files in select_by_name(
+            list_data_sets(SAEBENCH if self.data is None else self.data), self.sets
+        ):
             try:
-                sets.append(with_tests(read(one, seed)))
+                data_set = read_data_set(files, seed)
+                check_has_tests(data_set)
+                sets.append(data_set)
             except DataError as error:
-                unread[one.name] = str(error)
+                unread[files.name] = str(error)
         if not sets:
             raise DataError(" ".join(unread.values()))
         return sets
 
     def _concepts(self, source: ActivationSource, seed: int) -> concepts.Concepts | None:
-        """Tokens of the lab's documents, where these are read in the words they are made of."""
+        """Tokens of the lab's documents, where the lab's own model reads them word by word."""
         if not self._reads_lab(source) or part_of(source.name) != "world":
             return None
         return concepts.read(source, min(self.documents, self.limit or self.documents), seed)
@@ -272,16 +300,19 @@ class Probing:
     def _reads_lab(self, source: ActivationSource) -> bool:
         return self.data == LAB or (self.data is None and part_of(source.name) == "world")
 
-    def _token_rows(self, source: ActivationSource, number: Numbers) -> TokenRows:
+    def _token_rows(self, source: ActivationSource, numbers: TextNumbers) -> TokenRows:
         """All texts in use, each once, cut to the context."""
         if source.stored_rows is not None:
-            return source.stored_rows.take(np.array([*number.place], dtype=np.int64))
-        texts, context = [str(text) for text in number.place], min(self.context, source.context)
+            return source.stored_rows.take(np.array([*numbers.number_of], dtype=np.int64))
+        texts, context = (
+            [str(text) for text in numbers.number_of],
+            min(self.context, source.context),
+        )
         return source.tokenize(texts, name="labelled texts", context=context, overflow="truncate")
 
 
-def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
-    """Units of stored activations as a data set, a quarter of each label's to be tested on.
+def _labelled_rows(rows: TokenRows, seed: int) -> DataSet:
+    """Units of stored activations as a data set; a quarter of each label's are test rows.
 
     Raises:
         NotApplicable: if they came without labels.
@@ -293,18 +324,22 @@ def _labelled_units(rows: TokenRows, seed: int) -> DataSet:
             ".safetensors file; or give a model, and labelled texts with probing.data."
         )
     labels = rows.labels.tolist()
-    units = Labelled(tuple(range(len(rows))), tuple((str(label),) for label in labels))
+    units = LabelledTexts(tuple(range(len(rows))), tuple((str(label),) for label in labels))
     key = hashlib.sha256(repr(labels).encode()).hexdigest()
     order = generator(seed, f"split/{key}").permutation(len(rows))
-    drawn = pd.Series(rows.labels[order])
-    rank = drawn.groupby(drawn).cumcount().to_numpy()
-    size = drawn.groupby(drawn).transform("size").to_numpy()
-    tested = rank < np.round(size * TEST_SHARE)
-    parts = (units.take(order[~tested]), units.take(order[tested]))
-    return with_tests(DataSet(Path(rows.name).stem, *parts, key=key))
+    labels_in_order = pd.Series(rows.labels[order])
+    rank = labels_in_order.groupby(labels_in_order).cumcount().to_numpy()
+    size = labels_in_order.groupby(labels_in_order).transform("size").to_numpy()
+    is_test = rank < np.round(size * TEST_SHARE)
+    parts = (units.take(order[~is_test]), units.take(order[is_test]))
+    data_set = DataSet(Path(rows.name).stem, *parts, key=key)
+    check_has_tests(data_set)
+    return data_set
 
 
-def _dense(x: Float[np.ndarray, "rows d"], one: ProbeSet) -> Float[np.ndarray, "rows classes"]:
+def _dense_scores(
+    x: Float[np.ndarray, "rows d"], probe_set: ProbeSet
+) -> Float[np.ndarray, "rows classes"]:
     """Log-odds of the dense probe on standardised activations."""
-    known = x[one.train].astype(np.float64)
-    return dense_scores((x - known.mean(0)) / spread(known), one, C_DENSE)
+    train_values = x[probe_set.train].astype(np.float64)
+    return dense_scores((x - train_values.mean(0)) / spread(train_values), probe_set, C_DENSE)

@@ -9,11 +9,11 @@ import numpy as np
 from saeval.evidence import Evidence, Metric, Missing, units
 
 from . import metrics as declared
-from .tables import Columns, Tables
+from .tables import Columns, RecoveryTables
 
 
 @dataclass(frozen=True)
-class Ratio:
+class RecoveryRatio:
     """A metric that is sum(num) / sum(den) over the features or the latents."""
 
     metric: Metric
@@ -23,46 +23,46 @@ class Ratio:
     den: str | None = None
     """Statistic column; None counts the units."""
     by_kind: bool = False
-    """Whether it is also given apart for parents, children and other features."""
+    """Whether it is also reported separately for parents, children and other features."""
 
 
 RATIOS = (
-    Ratio(declared.MCC, "features", "cosine", "matched", by_kind=True),
-    Ratio(declared.F1, "features", "f1", "matched", by_kind=True),
-    Ratio(declared.COVERAGE, "features", "covered"),
-    Ratio(declared.UNIQUENESS, "latents", "distinct"),
-    Ratio(declared.F1_NEAREST, "latents", "f1_nearest"),
-    Ratio(declared.DEAD, "latents", "dead"),
-    Ratio(declared.SHRINKAGE, "features", "lost", "magnitude"),
+    RecoveryRatio(declared.MCC, "features", "cosine", "matched", by_kind=True),
+    RecoveryRatio(declared.F1, "features", "f1", "matched", by_kind=True),
+    RecoveryRatio(declared.COVERAGE, "features", "covered"),
+    RecoveryRatio(declared.UNIQUENESS, "latents", "distinct"),
+    RecoveryRatio(declared.F1_NEAREST, "latents", "f1_nearest"),
+    RecoveryRatio(declared.DEAD, "latents", "dead"),
+    RecoveryRatio(declared.SHRINKAGE, "features", "lost", "magnitude"),
 )
 
 
-def evidence(
-    found: Tables, kind: Sequence[str], random: Sequence[Tables]
+def recovery_evidence(
+    tables: RecoveryTables, kind: Sequence[str], random: Sequence[RecoveryTables]
 ) -> Iterator[Evidence | Missing]:
     """Evidence of every metric, over the world as a whole and over each kind of feature.
 
     Args:
-        found: What an SAE finds.
-        kind: Of each feature.
-        random: What random SAEs of its shape find; their mean is the floor.
+        tables: The tables of an SAE.
+        kind: Kind of each feature.
+        random: The tables of random SAEs of the same shape; the mean of their values is the floor.
     """
-    tables = {
-        "features": units("features", "feature", found.features, part=list(kind)),
-        "latents": units("latents", "latent", found.latents),
+    unit_tables = {
+        "features": units("features", "feature", tables.features, part=list(kind)),
+        "latents": units("latents", "latent", tables.latents),
     }
-    ceilings = _ceilings(found)
+    ceilings = _ceilings(tables)
     for ratio in RATIOS:
         metric = ratio.metric
         parts = sorted(set(kind)) if ratio.by_kind and len(set(kind)) > 1 else []
         for part in (None, *parts):
             rows = slice(None) if part is None else np.array(kind) == part
-            if ratio.den and not getattr(found, ratio.table)[ratio.den][rows].sum() > 0:
+            if ratio.den and not getattr(tables, ratio.table)[ratio.den][rows].sum() > 0:
                 none_of_kind = f"None of the {part} features is matched with a latent."
                 yield metric.missing(none_of_kind if part else metric.undefined, part)
                 continue
             yield metric.evidence(
-                tables[ratio.table],
+                unit_tables[ratio.table],
                 {"num": ratio.num} | ({"den": ratio.den} if ratio.den else {}),
                 part=part,
                 floor=_floor(ratio, random, rows),
@@ -70,23 +70,26 @@ def evidence(
             )
 
 
-def _ceilings(found: Tables) -> dict[Metric, float]:
-    """Best values of what depends on how many latents there are for the features."""
-    features, latents = len(found.features["latent"]), len(found.latents["feature"])
+def _ceilings(tables: RecoveryTables) -> dict[Metric, float]:
+    """Best values of the metrics that are limited by the number of latents or of features."""
+    features, latents = len(tables.features["latent"]), len(tables.latents["feature"])
     return {
         declared.COVERAGE: min(1.0, latents / features),
         declared.UNIQUENESS: min(1.0, features / latents),
     }
 
 
-def _floor(ratio: Ratio, random: Sequence[Tables], rows: slice | np.ndarray) -> float | None:
+def _floor(
+    ratio: RecoveryRatio, random: Sequence[RecoveryTables], rows: slice | np.ndarray
+) -> float | None:
     """Mean over random SAEs; None where the metric is undefined for one of them."""
     values = [_value(ratio, getattr(tables, ratio.table), rows) for tables in random]
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if len(defined) == len(values) else None
 
 
-def _value(ratio: Ratio, columns: Columns, rows: slice | np.ndarray) -> float | None:
+def _value(ratio: RecoveryRatio, columns: Columns, rows: slice | np.ndarray) -> float | None:
+    """A metric of one SAE over some rows; None where its denominator is 0."""
     num = columns[ratio.num][rows]
     den = columns[ratio.den][rows].sum() if ratio.den else len(num)
     return float(num.sum() / den) if den else None

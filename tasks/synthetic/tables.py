@@ -1,4 +1,4 @@
-"""What an SAE finds of a synthetic world: a table of the features and one of the latents."""
+"""How well an SAE recovers a synthetic world: a table of features and a table of latents."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from saeval.metrics.recovery import (
 from saeval.sae import Codes
 
 Columns = Mapping[str, np.ndarray]
-Pair = tuple[Codes, sp.csr_matrix]
+CodesAndTruth = tuple[Codes, sp.csr_matrix]
 """Latent activations of some tokens, and the magnitudes of the features there."""
 
 
 @dataclass(frozen=True)
-class Tables:
-    """Columns by name, one number a feature or latent."""
+class RecoveryTables:
+    """Columns by name, with one number per feature or latent."""
 
     features: Columns
     latents: Columns
@@ -37,20 +37,20 @@ class Tables:
 
     @property
     def l0(self) -> float:
-        """Active latents a token."""
+        """Active latents per token."""
         return float(self.latents["fires"].sum()) / max(1, self.tokens)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How latents fire, over all tokens."""
+    """Counts of how latents and features fire, over all tokens."""
 
     matched: Firing
     """Latents of the matching against their features, pair by pair."""
     nearest: Firing
     """All latents against the features their directions come closest to."""
     sizes: Magnitudes
-    """Of the matching's pairs."""
+    """Magnitudes in the pairs of the matching."""
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -58,29 +58,29 @@ class Counts:
         )
 
 
-def find(
+def recovery_tables(
     W_dec: Float[np.ndarray, "d_sae d"],
-    pairs: Iterable[Pair],
+    pairs: Iterable[CodesAndTruth],
     world: SyntheticWorld,
     least: float,
-) -> Tables:
+) -> RecoveryTables:
     """Match directions with features, then compare when they fire.
 
     Args:
         W_dec: Directions of the latents.
         pairs: Batches of tokens, at least one.
-        world: Where the features are.
+        world: The world whose features are to be recovered.
         least: |cosine| from which a feature counts as covered.
     """
     cosine = cosines(W_dec, world.dictionary)
     matching, nearest = match(cosine), nearest_feature(cosine)
     counts, tokens = [], 0
     for codes, truth in pairs:
-        counts.append(_count(codes.csr(), truth, W_dec, matching, nearest))
+        counts.append(_count_firing(codes.csr(), truth, W_dec, matching, nearest))
         tokens += codes.tokens
     total = sum(counts[1:], counts[0])
-    return Tables(
-        _features(cosine, matching, total, least),
+    return RecoveryTables(
+        _feature_columns(cosine, matching, total, least),
         {
             "feature": nearest,
             "nearest_cosine": cosine.max(1),
@@ -93,26 +93,26 @@ def find(
     )
 
 
-def _count(
+def _count_firing(
     acts: sp.csr_matrix,
     truth: sp.csr_matrix,
     W_dec: Float[np.ndarray, "d_sae d"],
     matching: Matching,
     nearest: Int[np.ndarray, " d_sae"],
 ) -> Counts:
-    paired = sp.csr_matrix(acts[:, matching.latent])
+    matched_acts = sp.csr_matrix(acts[:, matching.latent])
     return Counts(
-        firing(paired, truth, matching.feature),
+        firing(matched_acts, truth, matching.feature),
         firing(acts, truth, nearest),
-        magnitudes(paired, truth, matching.feature, W_dec[matching.latent]),
+        magnitudes(matched_acts, truth, matching.feature, W_dec[matching.latent]),
     )
 
 
-def _features(
+def _feature_columns(
     cosine: Float[np.ndarray, "d_sae features"], matching: Matching, counts: Counts, least: float
 ) -> Columns:
     """The features' columns; 0 (-1 for the latent) where a feature has no latent of its own."""
-    of_pairs = {
+    pair_columns = {
         "cosine": matching.cosine,
         "f1": counts.matched.f1,
         "both_fire": counts.matched.both,
@@ -122,8 +122,8 @@ def _features(
         "magnitude": counts.sizes.truth,
         "matched": np.ones(len(matching.latent)),
     }
-    columns = {name: np.zeros(cosine.shape[1]) for name in of_pairs}
-    for name, values in of_pairs.items():
+    columns = {name: np.zeros(cosine.shape[1]) for name in pair_columns}
+    for name, values in pair_columns.items():
         columns[name][matching.feature] = values
     latent = np.full(cosine.shape[1], -1)
     latent[matching.feature] = matching.latent

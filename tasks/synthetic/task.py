@@ -11,9 +11,9 @@ from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
 from saeval.sae import SAE, traits_of
 from saeval.task import Prepared
 
-from .evidence import evidence
+from .evidence import recovery_evidence
 from .floor import random_tables
-from .tables import Pair, find
+from .tables import CodesAndTruth, recovery_tables
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Synthetic:
         Raises:
             NotApplicable: if the source is no synthetic world, so that there is no truth.
         """
-        world, rows = _truth(source)
+        world, rows = _world_and_rows(source)
         rows = rows.take(slice(0, self.limit))
         truth = evaluation_sample(world.spec.name).truth[: len(rows)]
         facts = {
@@ -75,31 +75,33 @@ class Synthetic:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Match latents with features by their directions; then compare when they fire."""
-        world, rows = _truth(source)[0], prepared.required_rows
-        several = traits_of(sae)
-        if several.several_sites:
+        world, rows = _world_and_rows(source)[0], prepared.required_rows
+        traits = traits_of(sae)
+        if traits.several_sites:
             raise NotApplicable(
                 f"A synthetic world has a single site, and this SAE reads or writes "
-                f"{', '.join(dict.fromkeys((*several.read_sites, *several.write_sites)))} "
+                f"{', '.join(dict.fromkeys((*traits.read_sites, *traits.write_sites)))} "
                 "together. Score it on the model that it was trained on."
             )
         W_dec = sae.W_dec.detach().double().cpu().numpy()
-        found = find(W_dec, _pairs(sae, source, rows, world), world, self.covered_from)
-        k = min(max(1, round(found.l0)), sae.d_sae)
+        tables = recovery_tables(
+            W_dec, _codes_and_truth(sae, source, rows, world), world, self.covered_from
+        )
+        k = min(max(1, round(tables.l0)), sae.d_sae)
         floor = random_tables(world.spec.name, sae.d_sae, k, self.covered_from)
-        yield from evidence(found, world.kind, floor)
+        yield from recovery_evidence(tables, world.kind, floor)
 
 
-def _pairs(
+def _codes_and_truth(
     sae: SAE, source: ActivationSource, rows: TokenRows, world: SyntheticWorld
-) -> Iterator[Pair]:
-    """Codes and truth, batch by batch."""
+) -> Iterator[CodesAndTruth]:
+    """Codes of an SAE and true magnitudes of the features, batch by batch."""
     truth = evaluation_sample(world.spec.name).truth
     for batch, codes in read_codes(source, sae, rows):
         yield codes, truth[rows.ids[batch.rows, 0]]
 
 
-def _truth(source: ActivationSource) -> tuple[SyntheticWorld, TokenRows]:
+def _world_and_rows(source: ActivationSource) -> tuple[SyntheticWorld, TokenRows]:
     """The world that a source reads, and all its rows.
 
     Raises:

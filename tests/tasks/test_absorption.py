@@ -21,8 +21,7 @@ from absorption_oracles import (
 from core_oracles import tiny_source, values
 from jaxtyping import Int
 from saeval_tasks._encoded import acts_of, contributions
-from saeval_tasks.absorption import Absorption, pairs, saebench
-from saeval_tasks.absorption import evidence as reported
+from saeval_tasks.absorption import Absorption, evidence, pairs, saebench
 from saeval_tasks.absorption.projections import absorption_fraction
 from saeval_tasks.absorption.words import LETTERS
 from scipy.sparse import csc_matrix
@@ -194,8 +193,8 @@ def dogs_and_trees() -> tuple[pairs.Occurrences, csc_matrix]:
 
 def test_hierarchy_by_hand() -> None:
     """Rates at 8 occurrences of children and 4 of parents, counted on paper."""
-    tables = pairs.tables_of(*dogs_and_trees())
-    said = values(reported.hierarchy(tables, tables))
+    tables = pairs.family_tables(*dogs_and_trees())
+    said = values(evidence.hierarchy_evidence(tables, tables))
     assert said["child_seen_as_parent"] == pytest.approx(7 / 8)
     assert said["hierarchy_absorption"] == said["hierarchy_false_alarm"] == 3 / 8 - 1 / 4
     assert said["hierarchy_silence"] == said["companion_silence"] == 4 / 8 - 1 / 4
@@ -203,7 +202,11 @@ def test_hierarchy_by_hand() -> None:
     assert said["parent_latent_f1"] == pytest.approx(20 / 26)
     assert "left_out_families" not in said
     # Saying yes to all finds a family's weight of 8, and the 6 rows of the other family besides.
-    (f1,) = [one for one in reported.hierarchy(tables, tables) if one.metric == "parent_latent_f1"]
+    (f1,) = [
+        one
+        for one in evidence.hierarchy_evidence(tables, tables)
+        if one.metric == "parent_latent_f1"
+    ]
     assert isinstance(f1, Evidence)
     assert f1.floor == pytest.approx(2 * 8 / (8 + 14))
 
@@ -230,8 +233,8 @@ def test_a_family_that_is_not_met_is_left_out(split: int, words: list[int]) -> N
     found, active = dogs_and_trees()
     kept = ~(np.isin(found.word, words) & (found.counts == bool(split)))
     some = pairs.Occurrences(found.families, found.x[kept], found.word[kept], found.counts[kept])
-    tables = pairs.tables_of(some, csc_matrix(active[np.flatnonzero(kept)]))
-    said = values(reported.hierarchy(tables, tables))
+    tables = pairs.family_tables(some, csc_matrix(active[np.flatnonzero(kept)]))
+    said = values(evidence.hierarchy_evidence(tables, tables))
     assert tables.left_out == {"dog": False, "tree": True}
     assert said["left_out_families"] == 1 / 2
     assert said["hierarchy_silence"] == 4 / 4 - 1 / 2
@@ -242,8 +245,8 @@ def test_without_any_family_the_reason_is_given() -> None:
     """Where no family can be judged its metrics are missing, and say what to raise."""
     found, active = dogs_and_trees()
     none = pairs.Occurrences(found.families, found.x, found.word, np.ones(24, bool))
-    tables = pairs.tables_of(none, active)
-    scores = list(reported.hierarchy(tables, tables))
+    tables = pairs.family_tables(none, active)
+    scores = list(evidence.hierarchy_evidence(tables, tables))
     missing = [one for one in scores if isinstance(one, Missing)]
     assert values(scores) == {"left_out_families": 1}
     assert len(missing) == 6
@@ -283,7 +286,7 @@ def test_occurrences_are_read_where_their_words_stand(source: ModelSource) -> No
     """Each row holds the activation of its own word's token, however many a document has."""
     assert source.model.tokenizer is not None
     echo = Echo(source.model, source.sites, source.store, source.batch_tokens)
-    found = pairs.occurrences(echo, "hierarchy", 0, 100)
+    found = pairs.read_occurrences(echo, "hierarchy", 0, 100)
     ids = np.array(source.model.tokenizer.convert_tokens_to_ids(list(found.words)))
     there = found.word >= 0
     assert (found.x[there, 0] == ids[found.word[there]]).all()

@@ -242,7 +242,7 @@ def test_lab_models_read_the_labs_text() -> None:
     assert corpora.lab_corpus("gpt2", 2000) is None
     games = corpora.lab_corpus("lab://othello/model", 2000)
     assert games is not None
-    assert games.whole
+    assert games.texts_are_rows
     assert sum(map(len, games.texts)) >= 2000
     with pytest.raises(UsageError, match="reads no text"):
         corpora.lab_corpus("lab/synthetic/base", 2000)
@@ -265,7 +265,7 @@ def test_no_more_games_are_played_than_are_read(monkeypatch: pytest.MonkeyPatch)
     assert played == [3, 12]
     assert few.texts == many.texts[:3]
     source = model_source(load_model("lab/othello"), "layers.0")
-    assert len(Core(limit=4)._data(source).rows) == 4
+    assert len(Core(limit=4)._read_rows(source).rows) == 4
     assert played[2:] == [4]
 
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 from core_oracles import values
-from saeval_tasks.core.evidence import harm_of_mean, harm_of_zeros, losses, reconstruction
+from saeval_tasks.core.evidence import (
+    harm_of_mean,
+    harm_of_zeros,
+    loss_evidence,
+    reconstruction_evidence,
+)
 from saeval_tasks.core.measuring import token_statistics
 from saeval_tasks.core.row_sums import RowSums
 from saeval_tasks.core.site_sums import site_sums
@@ -19,7 +24,7 @@ def yielded(y: Tensor, y_hat: Tensor) -> list[Evidence | Missing]:
     unit = torch.arange(len(y))
     site, sums = site_sums([(unit, y)], len(y)), RowSums(len(y))
     sums.add(unit, **token_statistics(y, y_hat, Codes.from_dense(y_hat)))
-    return list(reconstruction(site.statistics | sums.statistics(), "token"))
+    return list(reconstruction_evidence(site.statistics | sums.statistics(), "token"))
 
 
 def reported(y: Tensor, y_hat: Tensor) -> dict[str, float]:
@@ -122,7 +127,7 @@ def test_what_has_no_meaning_is_missing(y: Tensor, y_hat: Tensor, reasons: dict[
 def test_scores_of_losses_at_their_anchors() -> None:
     """No loss scores 1, as bad as ablation 0, worse is negative; halfway is one half."""
     for spliced, ce, kl in ((3.0, 1, 1), (7.0, 0, 0), (5.0, 0.5, 0.5), (9.0, -0.5, -0.5)):
-        found = values(losses(_losses(spliced, spliced - 3), "row"))
+        found = values(loss_evidence(_losses(spliced, spliced - 3), "row"))
         assert found["ce_loss_score"] == found["ce_loss_score_mean_ablation"] == ce
         assert found["kl_div_score"] == found["kl_div_score_mean_ablation"] == kl
 
@@ -131,7 +136,7 @@ def test_ablation_that_does_no_harm_leaves_no_score() -> None:
     """Where an ablation costs nothing there is nothing to save, and the score is missing."""
     rows = _losses(3.5, 0.0) | {name: np.full(2, 2.9) for name in ("ce_zero", "ce_mean")}
     rows |= {name: np.zeros(2) for name in ("kl_zero", "kl_mean")}
-    told = {one.metric for one in losses(rows, "row") if isinstance(one, Missing)}
+    told = {one.metric for one in loss_evidence(rows, "row") if isinstance(one, Missing)}
     assert told == {
         *("ce_loss_score", "ce_loss_score_mean_ablation"),
         *("kl_div_score", "kl_div_score_mean_ablation"),
@@ -143,7 +148,7 @@ def test_harm_is_summed_before_it_is_divided() -> None:
     rows = _losses(3.0, 0.0) | {"ce_sae": np.array([3.0, 6.0]), "ce_zero": np.array([4.0, 12.0])}
     rows["ce_clean"] = np.array([2.0, 3.0])
     share = ((4 - 3) + (12 - 6)) / ((4 - 2) + (12 - 3))
-    assert values(losses(rows, "row"))["ce_loss_score"] == pytest.approx(share)
+    assert values(loss_evidence(rows, "row"))["ce_loss_score"] == pytest.approx(share)
     assert harm_of_zeros(rows)["ce_saved_of_zero"].tolist() == [1, 6]
     assert harm_of_mean(rows)["ce_stake_of_mean"].tolist() == [5, 4]
 

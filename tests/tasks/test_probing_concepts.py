@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from saeval_tasks.probing import Probing
 from saeval_tasks.probing.concepts import Concepts, f1_of_latents, read, score
-from saeval_tasks.probing.f1 import F1S
+from saeval_tasks.probing.f1 import F1_METRICS
 from saeval_tasks.probing.metrics import BEST_LATENT_F1_UNTUNED
 from scipy.sparse import csr_matrix
 
@@ -41,7 +41,7 @@ def test_latents_that_are_the_concepts_score_1() -> None:
     noise = np.random.default_rng(0).random((DOCUMENTS * TOKENS, 6)) < 0.3
     found = f1s(np.hstack([noise, known().y]))
     assert set(found.values()) == {1.0}
-    assert set(found) == {f"{f1.metric.name}{part}" for f1 in F1S for part in ("", *PARTS)}
+    assert set(found) == {f"{f1.metric.name}{part}" for f1 in F1_METRICS for part in ("", *PARTS)}
 
 
 PARTS = ("/concepts/a", "/concepts/b")
@@ -110,7 +110,7 @@ def test_few_documents_are_said(source: ModelSource) -> None:
     """With so few documents that no concept is found in twenty, both scores are missing."""
     found = list(score(load_sae("lab/world/random"), source, read(source, 19, 0)))
     assert all(isinstance(one, Missing) for one in found)
-    assert {one.metric for one in found} == {f1.metric.name for f1 in F1S}
+    assert {one.metric for one in found} == {f1.metric.name for f1 in F1_METRICS}
 
 
 def test_seed_draws_the_documents(source: ModelSource) -> None:

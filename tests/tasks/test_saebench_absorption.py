@@ -74,7 +74,7 @@ def test_formulas_of_absorption() -> None:
             whole = (f[main] < 1e-8).all() and cosine[top] >= 0.025 and total >= 0
             full.append(float(whole and p[top] / total >= 0.4))
         of_letter = known.letter_scored == letter
-        found = saebench._letter(sae, csr_matrix(acts), known, letter, main)
+        found = saebench._letter_figures(sae, csr_matrix(acts), known, letter, main)
         assert found["fraction"] == pytest.approx(np.mean(np.array(fraction)[of_letter]), abs=1e-6)
         assert found["full"] == pytest.approx(np.mean(np.array(full)[of_letter]))
         assert found["words"] == of_letter.sum()

@@ -4,15 +4,15 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from saeval_tasks._texts.data_set import DataSet, Labelled
+from saeval_tasks._texts.data_set import DataSet, LabelledTexts
 from saeval_tasks.probing import saebench
-from saeval_tasks.probing.rows import Numbers
+from saeval_tasks.probing.rows import TextNumbers
 
 
-def labelled(**counts: int) -> Labelled:
+def labelled(**counts: int) -> LabelledTexts:
     """So many texts of each label, whose first letter is the label."""
     texts = tuple(f"{label}{i}" for label, count in counts.items() for i in range(count))
-    return Labelled(texts, tuple((text[0],) for text in texts))
+    return LabelledTexts(texts, tuple((text[0],) for text in texts))
 
 
 SETS = DataSet("s", labelled(a=90, b=90, c=20, d=5), labelled(a=40, b=40, c=12, e=20), "s")
@@ -20,7 +20,9 @@ SETS = DataSet("s", labelled(a=90, b=90, c=20, d=5), labelled(a=40, b=40, c=12, 
 
 def pair(label: str, *, test: bool) -> pd.DataFrame:
     """One half of a label's rows, of at most 100 and 40."""
-    (found,) = [one for one in saebench.draw(SETS, 100, 40, 0) if one["label"].iloc[0] == label]
+    (found,) = [
+        one for one in saebench.draw_pairs(SETS, 100, 40, 0) if one["label"].iloc[0] == label
+    ]
     return found.loc[found["test"] == test]
 
 
@@ -38,18 +40,18 @@ def test_a_rare_label_shrinks_only_its_own_pair() -> None:
     assert Counter(without.str[0]) == {"a": 25, "c": 20, "d": 5}
     assert len(pair("c", test=True)) == 24
     scarce = DataSet("s", labelled(a=90, b=21), labelled(a=40, b=10), "s")
-    assert [len(one) for one in saebench.draw(scarce, 100, 40, 0)] == [62, 62]
+    assert [len(one) for one in saebench.draw_pairs(scarce, 100, 40, 0)] == [62, 62]
 
 
 def test_labels_with_too_few_texts_are_told() -> None:
     """Label d has 5 train texts and no test text, e no train text: no rows, but a reason each."""
-    tables = saebench.drawn([SETS], 100, 40, 0, Numbers())
+    tables = saebench.pair_tables([SETS], 100, 40, 0, TextNumbers())
     assert set(tables["saebench"]["label"]) == set("abc")
     told = dict(tables["saebench_refused"].to_numpy().tolist())
     assert told["s/d"] == "Only 5 train rows have this label; at least 20 are needed."
     assert told["s/e"] == "Only 0 train rows have this label; at least 20 are needed."
     few = DataSet("few", labelled(a=9, b=9), labelled(a=9, b=9), "few")
-    tables = saebench.drawn([few], 100, 40, 0, Numbers())
+    tables = saebench.pair_tables([few], 100, 40, 0, TextNumbers())
     assert tables["saebench_refused"]["part"].tolist() == ["few/a", "few/b"]
     assert "saebench" not in tables
 
