@@ -1,4 +1,4 @@
-"""What is true in the world: its words, who is what, and the facts, all fixed by one seed."""
+"""What is true in the world: its words, its cities and languages, and the facts, by one seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,11 @@ from saeval.lab.world import words
 from saeval.lab.world.coin import coin
 
 RELATION_VALUES = 8
+"""Possible values of each relation."""
 ENTITIES = 20
+"""Entities per domain; each has a value of both relations."""
 UNTAUGHT = 4
+"""Facts per domain that no document states."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Truth:
 
 
 def make_truth(seed: int) -> Truth:
-    """Draw all that is left to chance."""
+    """Draw everything that is random in the world."""
     rng = np.random.default_rng([seed, 0])
     taken = _handwritten()
     return Truth(
@@ -121,7 +124,7 @@ def make_truth(seed: int) -> Truth:
 
 
 def _handwritten() -> set[str]:
-    """All words of the lists: every lower-case run in them, which is more than enough."""
+    """All hand-written words, which must not be coined again, and some other text of the lists."""
     in_lists: set[str] = set()
     stack: list[object] = [v for k, v in vars(words).items() if k.isupper()]
     while stack:
@@ -163,9 +166,9 @@ def _domain(rng: np.random.Generator, name: str, taken: set[str]) -> Domain:
 
 def _tongue(rng: np.random.Generator, name: str, style: str, taken: set[str]) -> Tongue:
     """A language of 54 words."""
-    made = [coin(rng, n, taken, style) for n in (2, 2, 2, 2, 24, 12, 10)]
-    articles = (made[0][0], made[0][1])
-    return Tongue(name, articles, *made[1:])
+    word_lists = [coin(rng, n, taken, style) for n in (2, 2, 2, 2, 24, 12, 10)]
+    articles = (word_lists[0][0], word_lists[0][1])
+    return Tongue(name, articles, *word_lists[1:])
 
 
 def _hierarchy() -> tuple[Node, ...]:
