@@ -1,4 +1,4 @@
-"""The null 'frozen-decoder': a TopK SAE that must do with random decoder directions."""
+"""The null 'frozen-decoder': a TopK SAE with fixed random decoder directions."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -15,7 +15,7 @@ from saeval.training.topk import TopK
 
 @dataclass(frozen=True)
 class FrozenDecoder:
-    """Encoder and biases are trained; the decoder stays as it was drawn.
+    """Encoder and biases are trained; the decoder keeps its random values.
 
     Source: arXiv 2602.14111, "Sanity checks for sparse autoencoders".
     """

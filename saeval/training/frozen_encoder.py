@@ -1,4 +1,4 @@
-"""The null 'frozen-encoder': a TopK SAE that must do with random encoder directions."""
+"""The null 'frozen-encoder': a TopK SAE with fixed random encoder directions."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -15,7 +15,7 @@ from saeval.training.topk import TopK
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """Decoder and biases are trained; the encoder's directions stay as they were drawn.
+    """Decoder and biases are trained; the encoder's directions keep their random values.
 
     Source: arXiv 2602.14111, "Sanity checks for sparse autoencoders".
     """

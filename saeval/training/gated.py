@@ -44,7 +44,8 @@ class Gated:
     ) -> Step:
         """Gradients of three losses: squared error, penalty, and the gate's own squared error.
 
-        The last sees the decoder as constant; without it the gate would learn from nothing.
+        The last takes the decoder as constant. Without it the gate would get no gradient from the
+        reconstruction.
         """
         w = state.weights
         x_in = encoder_input(state, x)
@@ -78,7 +79,7 @@ class Gated:
         normalise_decoder(state)
 
     def finish(self, state: State, setup: Setup) -> architectures.Gated:
-        """With all gate biases shifted alike, by what the sample's L0 is still off."""
+        """With all gate biases shifted by one amount, so that the sample's L0 is the target."""
         w = state.weights
         h = encoder_input(state, setup.x) @ w["W_enc"]
         open_anyway = torch.addcmul(w["b_mag"], h, w["r_mag"].exp()) > 0

@@ -1,4 +1,4 @@
-"""Matryoshka BatchTopK: every prefix of the latents reconstructs; BatchTopK is its case of one."""
+"""Matryoshka BatchTopK: every prefix of the latents reconstructs. With one it is BatchTopK."""
 
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -122,8 +122,7 @@ class Matryoshka:
 def final_threshold(state: State, setup: Setup) -> float:
     """The one threshold at which the sample's L0 is the target.
 
-    Taken afresh with the final weights, not as the running average of training's thresholds,
-    which lags behind them.
+    Measured with the final weights, since the thresholds of training lag behind them.
     """
     pre = preactivations(state.weights, encoder_input(state, setup.x))
     return max(0.0, batch_threshold(pre, setup.recipe.k))

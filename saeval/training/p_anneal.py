@@ -29,8 +29,8 @@ whole variance: without it the slope at 0 would be infinite for p < 1."""
 class PAnneal:
     """Penalty sum of (act + softening)^p, with p falling from 1 step by step.
 
-    Whenever p falls the coefficient is multiplied by what keeps the penalty as large as it was,
-    on the batch at hand.
+    Whenever p falls, the coefficient is multiplied so that the penalty of the present batch stays
+    the same.
 
     Source: Karvonen et al. 2024, arXiv 2408.00113.
     """
@@ -57,8 +57,8 @@ class PAnneal:
         """P after a share of the training."""
         if share < self.begin:
             return 1.0
-        done = 1 + math.floor(self.updates * (share - self.begin) / (1 - self.begin))
-        return 1 - (1 - self.last_p) * min(done, self.updates) / self.updates
+        falls = 1 + math.floor(self.updates * (share - self.begin) / (1 - self.begin))
+        return 1 - (1 - self.last_p) * min(falls, self.updates) / self.updates
 
     def start(self, setup: Setup) -> State:
         """As a ReLU SAE."""
@@ -84,11 +84,11 @@ class PAnneal:
         return Step(gradients, error, acts)
 
     def _anneal(self, state: State, acts: Float[Tensor, "tokens d_sae"]) -> float:
-        """The present p; where it has just fallen, the coefficient follows."""
-        before, p = state.memory["p"], self.exponent(state.share)
+        """The present p. If it has just fallen, the coefficient is adjusted."""
+        old_p, p = state.memory["p"], self.exponent(state.share)
         active = acts[acts > 0] + state.memory["softening"]
-        if p != before and len(active):
-            ratio = float(active.pow(before).sum() / active.pow(p).sum())
+        if p != old_p and len(active):
+            ratio = float(active.pow(old_p).sum() / active.pow(p).sum())
             state.memory["controller"].scale(ratio)
         state.memory["p"] = p
         return p

@@ -59,7 +59,7 @@ class ReLU:
         normalise_decoder(state)
 
     def finish(self, state: State, setup: Setup) -> architectures.ReLU:
-        """With all encoder biases shifted alike, by what the sample's L0 is still off."""
+        """With all encoder biases shifted by one amount, so that the sample's L0 is the target."""
         pre = preactivations(state.weights, encoder_input(state, setup.x))
         b_enc = state.weights["b_enc"] - bias_excess(pre, setup.recipe.k)
         return architectures.ReLU(**state.fields(b_enc=b_enc))

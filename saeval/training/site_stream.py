@@ -1,4 +1,4 @@
-"""Activations of a model at a site, for rows that are made or read as training goes on."""
+"""Activations of a model at a site, for rows that are made or read while training runs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from saeval.training.stream import Pair
 
 @dataclass(frozen=True)
 class SiteStream(Iterable[Pair]):
-    """Counted activations, batch by batch, from the first row on whenever it is started."""
+    """Counted activations, batch by batch. Every iteration starts with the first row."""
 
     source: ModelSource
     rows: Callable[[], Iterator[TokenRows]]
@@ -24,11 +24,11 @@ class SiteStream(Iterable[Pair]):
                 x: Tensor = batch.x_tokens.cpu()
                 yield x, x if batch.y is batch.x else batch.y_tokens.cpu()
 
-    def counted(self, most: int) -> int:
-        """Tokens that count, of all rows or until there are `most`; the model does not run.
+    def count_tokens(self, most: int) -> int:
+        """Number of tokens that count, of all rows or until `most` are reached. No model runs.
 
         Raises:
-            DataError: if there are none.
+            DataError: if no token counts.
         """
         count = 0
         for rows in self.rows():

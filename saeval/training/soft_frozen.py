@@ -18,7 +18,7 @@ from saeval.training.topk import TopK
 
 @dataclass(frozen=True)
 class SoftFrozen:
-    """After every step each decoder row is brought back to within a cosine of where it began.
+    """After every step each decoder row is brought back to a least cosine with its start.
 
     At 0.8 this is hardly a null: inside the cap a row still reaches cosine 0.6 with any direction
     orthogonal to its start. At 0.9, 0.95 and 0.99 that is 0.44, 0.31 and 0.14.
@@ -51,7 +51,7 @@ class SoftFrozen:
         return TopK().step(state, x, y)
 
     def constrain(self, state: State) -> None:
-        """Decoder rows of norm 1, each on its cap: the nearest point of it if it had left it."""
+        """Give rows norm 1; a row that left the cap around its start moves to the nearest point."""
         normalise_decoder(state)
         W_dec, start = state.weights["W_dec"], state.memory["start"]
         cosine = (W_dec * start).sum(1, keepdim=True)

@@ -12,7 +12,7 @@ from saeval.errors import DataError
 from saeval.training.recipe import Recipe
 
 Pair = tuple[Tensor, Tensor]
-"""Float32 activations to be read [tokens d_in] and to be reconstructed [tokens d_out].
+"""Float32 activations: those read [tokens d_in], and those to reconstruct [tokens d_out].
 
 The same tensor twice for an ordinary SAE."""
 Source = np.ndarray | Tensor | tuple[np.ndarray, np.ndarray] | Iterable
@@ -21,11 +21,11 @@ Source = np.ndarray | Tensor | tuple[np.ndarray, np.ndarray] | Iterable
 An iterable that is no iterator is started again when it ends."""
 
 BUFFER_BYTES = 256 * 2**20
-"""Most that the shuffle buffer holds."""
+"""Most bytes in the shuffle buffer."""
 BUFFER_TOKENS = 2**18
-"""Most activations that it holds."""
+"""Most activations in the shuffle buffer."""
 SAMPLE = 16_384
-"""Activations at most that scales and thresholds are measured on."""
+"""Most activations that scales and thresholds are measured on."""
 
 
 @runtime_checkable
@@ -37,16 +37,16 @@ class Stream(Protocol):
         ...
 
     def held_out(self) -> Pair:
-        """Those held out."""
+        """The activations held out."""
         ...
 
     def batches(self) -> Iterator[Pair]:
-        """Batches for training. May end early; else goes on for ever."""
+        """Batches for training: endless, or until the source ends."""
         ...
 
 
 def open_stream(source: Source, recipe: Recipe) -> Stream:
-    """The stream over a source, its order decided by the recipe's seed.
+    """A stream over a source; the recipe's seed decides the order.
 
     Raises:
         DataError: if the source is misshapen, empty or not finite.
@@ -80,16 +80,16 @@ class ArrayStream:
         return self._take(slice(self.rows, None))
 
     def batches(self) -> Iterator[Pair]:
-        """Without end."""
+        """Endless batches."""
         generator = self.recipe.generator("order")
-        waiting = np.zeros(0, np.int64)
+        queue = np.zeros(0, np.int64)
         while True:
-            while len(waiting) < self.recipe.batch_size:
+            while len(queue) < self.recipe.batch_size:
                 order = torch.randperm(self.rows, generator=generator).numpy()
-                waiting = np.concatenate([waiting, order])
-            now, waiting = np.split(waiting, [self.recipe.batch_size])
+                queue = np.concatenate([queue, order])
+            batch, queue = np.split(queue, [self.recipe.batch_size])
             # In rising order a memory-mapped file is read faster, and a batch has no order.
-            yield self._take(np.sort(now))
+            yield self._take(np.sort(batch))
 
     def _take(self, rows: np.ndarray | slice) -> Pair:
         x = _tensor(self.x[rows])
@@ -128,39 +128,39 @@ class ShuffledStream:
         self._buffer = reader.take(max(capacity, 2 * recipe.batch_size))
 
     def sample(self) -> Pair:
-        """From the first buffer."""
+        """Activations of the first buffer, in random order."""
         order = torch.randperm(len(self._buffer[0]), generator=self._recipe.generator("fit"))
-        return _part(self._buffer, order[:SAMPLE])
+        return _select(self._buffer, order[:SAMPLE])
 
     def held_out(self) -> Pair:
-        """The first ones read."""
+        """The first activations read."""
         return self._held_out
 
     def batches(self) -> Iterator[Pair]:
-        """Until the source or the training ends.
+        """Batches until the source or the training ends.
 
-        Whenever half of the buffer is used up it is filled again, as long as more than what it
-        holds is needed.
+        Whenever half of the buffer is used up it is filled again, while the training needs more
+        than the buffer holds.
         """
         generator = self._recipe.generator("order")
         size, buffer = self._recipe.batch_size, self._buffer
         capacity = len(buffer[0])
-        left = self._recipe.steps * size - capacity
+        unread = self._recipe.steps * size - capacity
         while len(buffer[0]) >= size:
-            buffer = _part(buffer, torch.randperm(len(buffer[0]), generator=generator))
-            spare = len(buffer[0]) - (capacity // 2 if left > 0 else 0)
-            full = max(spare // size, 1) * size
-            for start in range(0, full, size):
-                yield _part(buffer, slice(start, start + size))
-            buffer = _part(buffer, slice(full, None))
-            if left > 0:
-                more = self._reader.take(min(max(capacity // 2, size), left))
-                left = left - len(more[0]) if len(more[0]) else 0
-                buffer = _join([buffer, more])
+            buffer = _select(buffer, torch.randperm(len(buffer[0]), generator=generator))
+            spare = len(buffer[0]) - (capacity // 2 if unread > 0 else 0)
+            stop = max(spare // size, 1) * size
+            for start in range(0, stop, size):
+                yield _select(buffer, slice(start, start + size))
+            buffer = _select(buffer, slice(stop, None))
+            if unread > 0:
+                more = self._reader.take(min(max(capacity // 2, size), unread))
+                unread = unread - len(more[0]) if len(more[0]) else 0
+                buffer = _concatenate([buffer, more])
 
 
 class _Reader:
-    """Takes activations off an iterator of batches, as many at a time as are wanted."""
+    """Reads activations from an iterator of batches, in any numbers."""
 
     def __init__(self, batches: Iterator[Pair]) -> None:
         self._batches = batches
@@ -170,18 +170,18 @@ class _Reader:
         """The next `count` activations, fewer if the source ends before.
 
         Raises:
-            DataError: if there never were any.
+            DataError: if the source is empty.
         """
         parts = [] if self._rest is None else [self._rest]
-        have = sum(len(part[0]) for part in parts)
-        while have < count and (pair := next(self._batches, None)) is not None:
+        available = sum(len(part[0]) for part in parts)
+        while available < count and (pair := next(self._batches, None)) is not None:
             parts.append(pair)
-            have += len(pair[0])
+            available += len(pair[0])
         if not parts:
             raise DataError("The source of activations is empty, so there is nothing to train on.")
-        joined = _join(parts)
-        self._rest = _part(joined, slice(count, None))
-        return _part(joined, slice(count))
+        joined = _concatenate(parts)
+        self._rest = _select(joined, slice(count, None))
+        return _select(joined, slice(count))
 
 
 def _open_batches(source: Iterable, recipe: Recipe) -> ShuffledStream:
@@ -195,23 +195,23 @@ def _open_batches(source: Iterable, recipe: Recipe) -> ShuffledStream:
 
 
 def _pairs(source: Iterable, held_out: int) -> Iterator[Pair]:
-    """Batches of a source; over and over, less the first `held_out`, if it can be restarted."""
+    """Batches of a source; if it can be restarted, again and again without the first `held_out`."""
     yield from map(_pair, source)
-    found = not isinstance(source, Iterator)
-    while found:
-        found, left = False, held_out
+    has_rows = not isinstance(source, Iterator)
+    while has_rows:
+        has_rows, to_skip = False, held_out
         for pair in map(_pair, source):
-            if len(pair[0]) > left:
-                yield _part(pair, slice(left, None))
-                found = True
-            left = max(0, left - len(pair[0]))
+            if len(pair[0]) > to_skip:
+                yield _select(pair, slice(to_skip, None))
+                has_rows = True
+            to_skip = max(0, skipped - len(pair[0]))
 
 
 def _pair(batch: Tensor | Pair) -> Pair:
     """One batch as a float32 pair.
 
     Raises:
-        DataError: if it is not one.
+        DataError: if its shapes are wrong.
     """
     x, y = batch if isinstance(batch, tuple) else (batch, batch)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
@@ -223,14 +223,14 @@ def _pair(batch: Tensor | Pair) -> Pair:
     return read, read if y is x else y.detach().float()
 
 
-def _part(pair: Pair, rows: Tensor | slice) -> Pair:
+def _select(pair: Pair, rows: Tensor | slice) -> Pair:
     x = pair[0][rows]
     return x, x if pair[1] is pair[0] else pair[1][rows]
 
 
-def _join(pairs: list[Pair]) -> Pair:
+def _concatenate(pairs: list[Pair]) -> Pair:
     if len(pairs) == 1:
         return pairs[0]
     x = torch.cat([pair[0] for pair in pairs])
-    same = all(pair[1] is pair[0] for pair in pairs)
-    return x, x if same else torch.cat([pair[1] for pair in pairs])
+    is_one_site = all(pair[1] is pair[0] for pair in pairs)
+    return x, x if is_one_site else torch.cat([pair[1] for pair in pairs])

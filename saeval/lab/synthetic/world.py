@@ -61,7 +61,7 @@ class SyntheticWorld:
 
     @cached_property
     def kind(self) -> tuple[str, ...]:
-        """Each feature's kind: `parent` if it has children, `child` if only a parent, or `other`."""
+        """Each feature's kind: `parent` with children, `child` with only a parent, else `other`."""
         parents = set(self.parent.tolist())
         return tuple(
             "parent" if feature in parents else "child" if parent >= 0 else "other"

@@ -162,7 +162,7 @@ def _model(ask: Ask, texts: Any, recipe: Recipe) -> Material:
     context = _context(ask.context, source)
     name, rows = _named_rows(texts, part, source, context)
     stream = SiteStream(source, rows)
-    counted = stream.counted(10 * recipe.held_out)
+    counted = stream.count_tokens(10 * recipe.held_out)
     held_out = min(recipe.held_out, counted // 10)
     _check_enough(counted - held_out, f"'{name}' holds {counted:,} tokens", recipe)
     first = next(rows())
