@@ -204,7 +204,7 @@ def _pairs(source: Iterable, held_out: int) -> Iterator[Pair]:
             if len(pair[0]) > to_skip:
                 yield _select(pair, slice(to_skip, None))
                 has_rows = True
-            to_skip = max(0, skipped - len(pair[0]))
+            to_skip = max(0, to_skip - len(pair[0]))
 
 
 def _pair(batch: Tensor | Pair) -> Pair:
