@@ -224,7 +224,7 @@ class LoadedModel:
         return ids.to(self.device, torch.int64), attention.to(self.device, torch.bool)
 
     def _reserved_positions(self, limit: int) -> int:
-        # Two tokens of one text: [texts, seq, d] and [seq, texts, d] differ in shape.
+        """Positions that RoBERTa and its like reserve for padding, before the first token."""
         for name, module in self.net.named_modules():
             padding = getattr(module, "padding_idx", None)
             rows = getattr(module, "num_embeddings", None)
