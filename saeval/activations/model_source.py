@@ -59,7 +59,9 @@ class ModelSource:
     @property
     def widths(self) -> Widths:
         """Width at each site."""
-        read, write = (tuple(map(self.model.width, sites)) for sites in (self._read, self._write))
+        read, write = (
+            tuple(map(self.model.width, sites)) for sites in (self._read_sites, self._write_sites)
+        )
         return Widths(read, write)
 
     @property
@@ -126,20 +128,20 @@ class ModelSource:
             y_new = y_new.to(batch.shift.device) + batch.shift
         ids, attention = inputs(rows, batch.rows)
         seq = ids.shape[1]
-        places = slices(self._write, self.widths.write)
+        places = slices(self._write_sites, self.widths.write)
         if len(places) > 1:
-            new = {site: y_new[:, :seq, places[str(site)]] for site in self._write}
+            new = {site: y_new[:, :seq, places[str(site)]] for site in self._write_sites}
             return pad_to_rows(self.model.run_with(new, ids, attention), rows)
         resume = None if batch.resume is None else batch.resume[:, :seq]
-        final = self.model.run_from(self._write[0], ids, attention, y_new[:, :seq], resume)
+        final = self.model.run_from(self._write_sites[0], ids, attention, y_new[:, :seq], resume)
         return pad_to_rows(final, rows)
 
     @property
-    def _read(self) -> tuple[Site, ...]:
+    def _read_sites(self) -> tuple[Site, ...]:
         return self.sites.read
 
     @property
-    def _write(self) -> tuple[Site, ...]:
+    def _write_sites(self) -> tuple[Site, ...]:
         return self.sites.write
 
     @cached_property
@@ -147,23 +149,23 @@ class ModelSource:
         return Recorder(self.model, self.store, self.batch_tokens)
 
     @cached_property
-    def _resume(self) -> Site | None:
+    def _resume_site(self) -> Site | None:
         """Block input that splicing also needs; None for several sites, which take a whole pass."""
-        restarts = self.model.has_logits and len(self._write) == 1
-        return self.model.needs_resume(self._write[0]) if restarts else None
+        restarts = self.model.has_logits and len(self._write_sites) == 1
+        return self.model.needs_resume(self._write_sites[0]) if restarts else None
 
     @cached_property
-    def _sites(self) -> list[Site]:
+    def _recorded_sites(self) -> list[Site]:
         """The recorded sites: the read sites first, each site once."""
-        resume = [self._resume] if self._resume else []
-        return list(dict.fromkeys([*self._read, *self._write, *resume]))
+        resume = [self._resume_site] if self._resume_site else []
+        return list(dict.fromkeys([*self._read_sites, *self._write_sites, *resume]))
 
     def _batch(self, rows: TokenRows, group: slice) -> Batch:
-        recorded = self._recorder.activations(rows, group, self._sites)
+        recorded = self._recorder.activations(rows, group, self._recorded_sites)
         mask = torch.from_numpy(rows.mask[group].copy()).to(self.model.device)
         x, y, shift = self._x_and_y(recorded)
         ids = torch.from_numpy(rows.ids[group])
-        resume = recorded.get(self._resume) if self._resume else None
+        resume = recorded.get(self._resume_site) if self._resume_site else None
         return Batch(group, x, y, mask, ids, shift, resume)
 
     def _single_positions(
@@ -172,8 +174,8 @@ class ModelSource:
         """Batches of one token per row; only these are recorded, unless whole rows are already."""
         if not len(rows):
             return
-        sites = list(dict.fromkeys([*self._read, *self._write]))
-        vectors = self._recorder.at(rows, positions, sites, self._sites)
+        sites = list(dict.fromkeys([*self._read_sites, *self._write_sites]))
+        vectors = self._recorder.at(rows, positions, sites, self._recorded_sites)
         for start in range(0, len(rows), self.batch_tokens):
             group = slice(start, min(start + self.batch_tokens, len(rows)))
             x, y, shift = self._x_and_y({site: x[group, None] for site, x in vectors.items()})
@@ -184,10 +186,10 @@ class ModelSource:
         self, recorded: Mapping[Site, Float[Tensor, "texts seq _"]]
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """X and y in float32, and what centring subtracted from y."""
-        x, shift = self._side_by_side(recorded, self._read, self.widths.read)
-        if self._read == self._write:
+        x, shift = self._side_by_side(recorded, self._read_sites, self.widths.read)
+        if self._read_sites == self._write_sites:
             return x, x, shift
-        return x, *self._side_by_side(recorded, self._write, self.widths.write)
+        return x, *self._side_by_side(recorded, self._write_sites, self.widths.write)
 
     def _side_by_side(
         self,

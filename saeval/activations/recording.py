@@ -56,7 +56,7 @@ class Recorder:
         arrays = self._open_recording(rows, sites)
         if arrays is None:
             return self._compute(rows, group, sites)
-        return {site: self._read(rows, group, arrays, i) for i, site in enumerate(sites)}
+        return {site: self._read_rows(rows, group, arrays, i) for i, site in enumerate(sites)}
 
     def at(
         self,
@@ -99,7 +99,7 @@ class Recorder:
 
         def write(arrays: Arrays) -> None:
             for index in self._groups(rows):
-                activations = self._run(rows.take(index), sites)
+                activations = self._run_model(rows.take(index), sites)
                 for number, site in enumerate(sites):
                     vectors = activations[site][torch.arange(len(index)), places[index]].cpu()
                     for row, vector in zip(index, vectors, strict=True):
@@ -129,7 +129,7 @@ class Recorder:
         shape = ArrayShape(int(rows.offsets[-1]), self.model.final_width, self.model.dtype)
         arrays = self._open_arrays(key, [shape], write)
         for group in groups:
-            yield compute(group) if arrays is None else self._read(rows, group, arrays, 0)
+            yield compute(group) if arrays is None else self._read_rows(rows, group, arrays, 0)
 
     def _key_of(self, rows: TokenRows, sites: Sequence[Site]) -> dict[str, Any]:
         names = [str(site) for site in sites]
@@ -139,7 +139,9 @@ class Recorder:
         total = int(rows.offsets[-1])
         shapes = [ArrayShape(total, self.model.width(site), self.model.dtype) for site in sites]
         key = self._key_of(rows, sites)
-        return self._open_arrays(key, shapes, lambda arrays: self._write(rows, sites, arrays))
+        return self._open_arrays(
+            key, shapes, lambda arrays: self._write_recording(rows, sites, arrays)
+        )
 
     def _open_arrays(
         self, key: dict[str, Any], shapes: list[ArrayShape], write: Callable[[Arrays], None]
@@ -160,11 +162,11 @@ class Recorder:
             self._open.popitem(last=False)
         return self._open[name]
 
-    def _write(self, rows: TokenRows, sites: Sequence[Site], arrays: Arrays) -> None:
+    def _write_recording(self, rows: TokenRows, sites: Sequence[Site], arrays: Arrays) -> None:
         """Write the activations of one pass of the model."""
         lengths = rows.attention.sum(1)
         for index in self._groups(rows):
-            activations = self._run(rows.take(index), sites)
+            activations = self._run_model(rows.take(index), sites)
             for i, site in enumerate(sites):
                 for row, vectors, length in zip(
                     index, activations[site], lengths[index], strict=True
@@ -191,12 +193,12 @@ class Recorder:
     def _compute(self, rows: TokenRows, group: slice, sites: Sequence[Site]) -> dict[Site, Tensor]:
         """Activations of some rows straight from the model."""
         padding = torch.from_numpy(~rows.attention[group])[..., None].to(self.model.device)
-        activations = self._run(rows.take(group), sites)
+        activations = self._run_model(rows.take(group), sites)
         return {
             site: pad_to_rows(x, rows).masked_fill(padding, 0) for site, x in activations.items()
         }
 
-    def _run(self, rows: TokenRows, sites: Sequence[Site]) -> dict[Site, Tensor]:
+    def _run_model(self, rows: TokenRows, sites: Sequence[Site]) -> dict[Site, Tensor]:
         ids, attention = inputs(rows, slice(0, len(rows)))
         activations = self.model.run_to(sites, ids, attention)
         for site, x in activations.items():
@@ -208,7 +210,7 @@ class Recorder:
                 )
         return activations
 
-    def _read(self, rows: TokenRows, group: slice, arrays: Arrays, number: int) -> Tensor:
+    def _read_rows(self, rows: TokenRows, group: slice, arrays: Arrays, number: int) -> Tensor:
         """Stored vectors of some rows [texts, seq, d], 0 at padding."""
         start, stop = rows.offsets[group.start], rows.offsets[group.stop]
         vectors = arrays.read(number, int(start), int(stop)).to(self.model.device)

@@ -194,7 +194,7 @@ class Store:
             self._remove(folder)
             excess -= sizes[folder]
         for work in (self.root / "unfinished").glob("*"):
-            if time.time() - _changed(work) > _STALE_SECONDS:
+            if time.time() - _modified_at(work) > _STALE_SECONDS:
                 shutil.rmtree(work, ignore_errors=True)
 
     def _entries(self) -> list[Path]:
@@ -238,10 +238,10 @@ def default_quota() -> int:
 
 
 def _last_use(folder: Path) -> float:
-    return _changed(folder / _MANIFEST)
+    return _modified_at(folder / _MANIFEST)
 
 
-def _changed(path: Path) -> float:
+def _modified_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

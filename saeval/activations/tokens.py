@@ -147,11 +147,11 @@ def _pack_rows(
     for number, document in enumerate(filter(None, documents)):
         # A row that begins with BOS here needs no separator besides.
         needs_separator = number > 0 and separator is not None and (row or not begin)
-        rest = [separator, *document] if needs_separator else document
-        while rest:
+        remaining = [separator, *document] if needs_separator else document
+        while remaining:
             row = row or [*begin]
             room = policy.context - len(row)
-            row, rest = row + rest[:room], rest[room:]
+            row, remaining = row + remaining[:room], remaining[room:]
             if len(row) == policy.context:
                 rows.append(row)
                 row = []

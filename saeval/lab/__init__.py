@@ -72,5 +72,5 @@ def text(name: str = "world", *, documents: int = 1000, seed: int = 0) -> tuple[
         raise UsageError(f"lab/{name} reads no text; lab/world and lab/othello do.")
     from saeval.lab.world import World
 
-    drawn = World().documents(documents, seed=seed, split="test")
-    return tuple(drawn.text(i) for i in range(len(drawn)))
+    test_documents = World().documents(documents, seed=seed, split="test")
+    return tuple(test_documents.text(i) for i in range(len(test_documents)))

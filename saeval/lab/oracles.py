@@ -57,7 +57,7 @@ def fit_oracle(data: LabelledActivations, *, steps: int, seed: int = 0) -> JumpR
         max=0
     )  # a latent is active above 0 only, so a negative cut moves into the bias
     cut = cut.clamp(min=0)
-    W_dec, b_dec = _decoder(data, W, b, cut)
+    W_dec, b_dec = _fit_decoder(data, W, b, cut)
     scale = W_dec.norm(dim=1).clamp(min=1e-6)
     return JumpReLU(
         W_enc=W * scale, b_enc=b * scale, W_dec=W_dec / scale[:, None], b_dec=b_dec,
@@ -179,7 +179,7 @@ def _active_latents(sae: JumpReLU, x: Float[Tensor, "tokens d"]) -> Bool[Tensor,
     return torch.cat([sae.encode(part) != 0 for part in x.split(BATCH)])
 
 
-def _decoder(
+def _fit_decoder(
     data: LabelledActivations,
     W: Float[Tensor, "d concepts"],
     b: Float[Tensor, " concepts"],

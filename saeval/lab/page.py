@@ -213,7 +213,7 @@ def _plot_l0_fvu(rows: Mapping[str, Row], path: Path) -> None:
     axes.set_xticks(sorted({m.k for m in members}))
     axes.set_title("lab/world: reconstruction by architecture")
     axes.legend(fontsize=8, ncols=2)
-    _save(figure, path)
+    _save_svg(figure, path)
 
 
 def _plot_mcc(rows: Mapping[str, Row], path: Path) -> None:
@@ -233,7 +233,7 @@ def _plot_mcc(rows: Mapping[str, Row], path: Path) -> None:
     axes.set_yticks(range(len(ranked)), ranked)
     axes.set_xlim(0, 1.02)
     axes.set_title(f"lab/synthetic/base at L0 {k}: directions recovered, one point a seed")
-    _save(figure, path)
+    _save_svg(figure, path)
 
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:
@@ -246,7 +246,7 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save_svg(figure: Any, path: Path) -> None:
     """Write SVG, with a fixed salt and no date: the same bytes for the same figures."""
     import_module("matplotlib").rcParams["svg.hashsalt"] = path.name
     figure.savefig(path, format="svg", metadata={"Date": None})

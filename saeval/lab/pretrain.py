@@ -61,7 +61,7 @@ def pretrain(
     """
     optimizers = _optimizers(net, recipe.lr)
     average = {name: value.detach().clone() for name, value in net.state_dict().items()}
-    start = _resume(checkpoint, net, average, optimizers)
+    start = _load_checkpoint(checkpoint, net, average, optimizers)
     device = next(net.parameters()).device
     net.train()
     start_time, tokens, smoothed_loss = time.monotonic(), 0, 0.0
@@ -86,7 +86,7 @@ def pretrain(
             value.item() if smoothed_loss == 0 else 0.95 * smoothed_loss + 0.05 * value.item()
         )
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            _save(checkpoint, step + 1, net, average, optimizers)
+            _save_checkpoint(checkpoint, step + 1, net, average, optimizers)
             speed = tokens / (time.monotonic() - start_time)
             minutes_left = (recipe.steps - step - 1) * tokens / (step + 1 - start) / speed / 60
             logger.info(
@@ -121,7 +121,7 @@ def _optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> Iterator[tupl
                 yield f"optimizer.{number}.{index}.{name}", torch.as_tensor(value)
 
 
-def _save(
+def _save_checkpoint(
     checkpoint: Path,
     step: int,
     net: nn.Module,
@@ -142,7 +142,7 @@ def _save(
     partial.replace(checkpoint)
 
 
-def _resume(
+def _load_checkpoint(
     checkpoint: Path,
     net: nn.Module,
     average: dict[str, Tensor],
@@ -160,9 +160,9 @@ def _resume(
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
-            kind, *rest = key.split(".")
-            if kind == "optimizer" and int(rest[0]) == number:
-                state.setdefault(int(rest[1]), {})[rest[2]] = value
+            kind, *path = key.split(".")
+            if kind == "optimizer" and int(path[0]) == number:
+                state.setdefault(int(path[1]), {})[path[2]] = value
         optimizer.load_state_dict(
             {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
         )

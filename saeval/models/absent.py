@@ -38,18 +38,18 @@ def bytes_to_load(name: str) -> int | None:
 
 def _is_cached(place: Place) -> bool:
     """Whether the cache holds configuration and all weights."""
-    if _cached(place, "config.json") is None:
+    if _cached_file(place, "config.json") is None:
         return False
-    if _cached(place, _WEIGHTS):
+    if _cached_file(place, _WEIGHTS):
         return True
-    index = _cached(place, _INDEX)
+    index = _cached_file(place, _INDEX)
     if index is None:
         return False
     shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    return all(_cached(place, shard) for shard in set(shards))
+    return all(_cached_file(place, shard) for shard in set(shards))
 
 
-def _cached(place: Place, file: str) -> Path | None:
+def _cached_file(place: Place, file: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(place.root, file, revision=place.commit)
@@ -67,7 +67,7 @@ def _missing_bytes(place: Place) -> int | None:
     files: list[Any] = list(info.siblings or ())
     single_file = any(file.rfilename == _WEIGHTS for file in files)
     needed = [file for file in files if _is_loaded(file.rfilename, single_file=single_file)]
-    missing_sizes = [file.size for file in needed if _cached(place, file.rfilename) is None]
+    missing_sizes = [file.size for file in needed if _cached_file(place, file.rfilename) is None]
     return None if None in missing_sizes else sum(missing_sizes)
 
 

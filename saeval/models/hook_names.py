@@ -25,7 +25,7 @@ def head_of(parts: Anatomy, layer: int, head: int) -> Site:
     """
     block = sublayers(parts, layer)
     last = _last_matrix(block, block.attention)
-    n_heads, size = _heads(block, last)
+    n_heads, size = _head_shape(block, last)
     if not 0 <= head < n_heads:
         raise ModelError(
             f"'{block.flow.block}' has {n_heads} heads, numbered from 0, and no head {head} "
@@ -156,7 +156,7 @@ def _no_single_part(block: Sublayers, label: str) -> ModelError:
     )
 
 
-def _heads(block: Sublayers, last: Call) -> tuple[int, int]:
+def _head_shape(block: Sublayers, last: Call) -> tuple[int, int]:
     """Number and size of the heads that are joined into a matrix's input, from the join's shape."""
     width = next(value for value in last.args if isinstance(value, Tensor)).shape[-1]
     stack = [last.input_node] if last.input_node else []
@@ -200,7 +200,7 @@ def _middle_stream(parts: Anatomy, layer: int) -> Site:
     return Site(block.path(min(readers, key=lambda call: call.began).path), "in")
 
 
-def _normalised(parts: Anatomy, layer: int) -> Site:
+def _normalised_input(parts: Anatomy, layer: int) -> Site:
     """TransformerLens's `ln2.hook_normalized`, which stands before the gain of an RMS norm."""
     block = sublayers(parts, layer)
     site = _module_side(block, block.mlp, "in")
@@ -268,7 +268,7 @@ HOOKS: dict[str, Rule] = {
     "mlp.hook_out": _mlp_emitted,
     "mlp.hook_post": _mlp_matrix,
     "mlp.out.hook_in": _mlp_matrix,
-    "ln2.hook_normalized": _normalised,
+    "ln2.hook_normalized": _normalised_input,
 }
 """Names of TransformerLens's hooks inside `blocks.N`: those of HookedTransformer, then of its
 bridges, whose `attn` and `mlp` are the modules as they are, before any scaling or norm."""

@@ -46,7 +46,11 @@ def resolve(parts: Anatomy, text: str) -> Site:
 def _module_site(parts: Anatomy, text: str) -> Site | None:
     """A module path: as written, under the base model, or a short name for one under the blocks."""
     site = Site.parse(text)
-    paths = [site.path, f"{parts.base}.{site.path}", site.path.removeprefix(_prefix(parts.net))]
+    paths = [
+        site.path,
+        f"{parts.base}.{site.path}",
+        site.path.removeprefix(_base_prefix(parts.net)),
+    ]
     if short := _SHORT.fullmatch(site.path):
         paths.append(parts.block(int(short["layer"])) + short["rest"])
     else:
@@ -120,5 +124,5 @@ def _nearest_names(parts: Anatomy, text: str) -> list[str]:
     return close or [parts.block(0), "blocks.0.hook_resid_post", "embed"]
 
 
-def _prefix(net: nn.Module) -> str:
+def _base_prefix(net: nn.Module) -> str:
     return f"{getattr(net, 'base_model_prefix', '')}."

@@ -36,7 +36,7 @@ def way_through(flow: Flow) -> Way | None:
     }
     for passed_norms in ({}, norms):
         carriers = _carriers(flow, passed_norms)
-        way = _walk(flow, carriers, passed_norms) if flow.end in carriers else None
+        way = _walk_back(flow, carriers, passed_norms) if flow.end in carriers else None
         if way is not None:
             return way
     return None
@@ -66,7 +66,7 @@ def _carriers(flow: Flow, norms: dict[Node, Node]) -> set[Node]:
     return carriers
 
 
-def _walk(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way | None:
+def _walk_back(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way | None:
     """Walk from the block's output back to its input. None if there are several ways."""
     node, only_additions, is_copy = flow.end, True, False
     stream: list[Node] = []

@@ -68,7 +68,7 @@ class Sublayers:
         Raises:
             ModelError: if there is none, or more than one.
         """
-        return self._single([part for part in self.added if part.is_attention], "attention")
+        return self._select_one([part for part in self.added if part.is_attention], "attention")
 
     @cached_property
     def mlp(self) -> Sublayer:
@@ -79,15 +79,17 @@ class Sublayers:
         """
         others = [part for part in self.added if not part.is_attention]
         tokenwise = [part for part in others if not part.mixes]
-        named = [part for part in others if part.is_called_mlp]
-        return self._single(named if named and len(tokenwise) != 1 else tokenwise, "MLP")
+        called_mlp = [part for part in others if part.is_called_mlp]
+        return self._select_one(
+            called_mlp if called_mlp and len(tokenwise) != 1 else tokenwise, "MLP"
+        )
 
     def path(self, inner: str) -> str:
         """Full path of a module in the block."""
         return f"{self.flow.block}.{inner}"
 
     @property
-    def _block(self) -> str:
+    def _block_label(self) -> str:
         return f"'{self.flow.block}' of {type(self.parts.net).__name__}"
 
     @property
@@ -95,14 +97,14 @@ class Sublayers:
         """Outputs of the block's parts, for a message."""
         return output_names(self.flow.block, self.parts.module(self.flow.block))
 
-    def _single(self, candidates: Sequence[Sublayer], label: str) -> Sublayer:
+    def _select_one(self, candidates: Sequence[Sublayer], label: str) -> Sublayer:
         if len(candidates) == 1:
             return candidates[0]
         problem = (
             f"adds {len(candidates)} things that could be meant by" if candidates else "has no"
         )
         raise ModelError(
-            f"{self._block} {problem} {label}{' alone' if candidates else ''}. "
+            f"{self._block_label} {problem} {label}{' alone' if candidates else ''}. "
             f"Name a module by its path: {self.outputs}."
         )
 

@@ -36,7 +36,7 @@ def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method
             f"Settings of '{Transcoder.name}' have nothing to act on where the site that is read "
             "is written. Give --write-site, or leave them away."
         )
-    method = _build(METHODS[name], settings.get(name, {}), name)
+    method = _build_checked(METHODS[name], settings.get(name, {}), name)
     if not transcoding or name == Transcoder.name:
         return method
     if isinstance(method, Fit):
@@ -45,7 +45,7 @@ def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method
             "away, or choose an architecture with an encoder of its own, such as topk."
         )
     fields = {**settings.get(Transcoder.name, {}), "inner": method}
-    return _build(Transcoder, fields, Transcoder.name)
+    return _build_checked(Transcoder, fields, Transcoder.name)
 
 
 def choose_recipe(values: Mapping[str, Any], settings: Settings) -> Recipe:
@@ -55,7 +55,7 @@ def choose_recipe(values: Mapping[str, Any], settings: Settings) -> Recipe:
         UsageError: if a value is invalid.
     """
     fields = {name: value for name, value in values.items() if value is not None}
-    return _build(Recipe, {**fields, **settings.get("recipe", {})}, "recipe")
+    return _build_checked(Recipe, {**fields, **settings.get("recipe", {})}, "recipe")
 
 
 def check_settings(settings: Settings, name: str) -> None:
@@ -110,7 +110,7 @@ def parse_shares(text: str) -> tuple[float, ...]:
         ) from error
 
 
-def _build(kind: Any, values: Mapping[str, Any], name: str) -> Any:
+def _build_checked(kind: Any, values: Mapping[str, Any], name: str) -> Any:
     fields = {item.name for item in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
     checked = {}

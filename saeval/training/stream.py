@@ -73,11 +73,11 @@ class ArrayStream:
     def sample(self) -> Pair:
         """Rows for training, drawn without replacement."""
         generator = self.recipe.generator("fit")
-        return self._take(torch.randperm(self.rows, generator=generator)[:SAMPLE].numpy())
+        return self._take_rows(torch.randperm(self.rows, generator=generator)[:SAMPLE].numpy())
 
     def held_out(self) -> Pair:
         """The last rows."""
-        return self._take(slice(self.rows, None))
+        return self._take_rows(slice(self.rows, None))
 
     def batches(self) -> Iterator[Pair]:
         """Endless batches."""
@@ -89,11 +89,11 @@ class ArrayStream:
                 queue = np.concatenate([queue, order])
             batch, queue = np.split(queue, [self.recipe.batch_size])
             # In rising order a memory-mapped file is read faster, and a batch has no order.
-            yield self._take(np.sort(batch))
+            yield self._take_rows(np.sort(batch))
 
-    def _take(self, rows: np.ndarray | slice) -> Pair:
-        x = _tensor(self.x[rows])
-        return x, x if self.y is self.x else _tensor(self.y[rows])
+    def _take_rows(self, rows: np.ndarray | slice) -> Pair:
+        x = _to_tensor(self.x[rows])
+        return x, x if self.y is self.x else _to_tensor(self.y[rows])
 
 
 def _open_arrays(x: np.ndarray, y: np.ndarray, recipe: Recipe) -> ArrayStream:
@@ -111,7 +111,7 @@ def _open_arrays(x: np.ndarray, y: np.ndarray, recipe: Recipe) -> ArrayStream:
     return ArrayStream(x, y, rows, recipe)
 
 
-def _tensor(array: np.ndarray) -> Tensor:
+def _to_tensor(array: np.ndarray) -> Tensor:
     rows = np.ascontiguousarray(array, np.float32)
     return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 

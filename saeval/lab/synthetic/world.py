@@ -84,7 +84,7 @@ class SyntheticWorld:
         """How often each feature fires, measured on `MEASURED` activations drawn for this alone."""
         sums = np.zeros(self.spec.features)
         for chunk in range(-(-MEASURED // CHUNK)):
-            truth = self._truth(self._rng(_PLANT, 2, chunk))
+            truth = self._draw_truth(self._rng(_PLANT, 2, chunk))
             sums += np.bincount(truth.indices, minlength=self.spec.features)
         return sums / (-(-MEASURED // CHUNK) * CHUNK)
 
@@ -102,7 +102,7 @@ class SyntheticWorld:
     def chunk(self, split: str, seed: int, index: int) -> WorldSample:
         """The index-th `CHUNK` activations of a sample."""
         rng = self._rng(_SAMPLE, SPLITS.index(split), seed, index)
-        truth = self._truth(rng)
+        truth = self._draw_truth(rng)
         noise = rng.standard_normal((CHUNK, self.spec.d), np.float32)
         noise *= self.spec.noise
         return WorldSample(truth @ self.dictionary + self.bias + noise, truth)
@@ -112,12 +112,12 @@ class SyntheticWorld:
             np.random.SeedSequence(self.spec.seed, spawn_key=(_SPAWN_KEY, *key))
         )
 
-    def _truth(self, rng: np.random.Generator) -> sp.csr_matrix:
+    def _draw_truth(self, rng: np.random.Generator) -> sp.csr_matrix:
         """Magnitude of each active feature for one chunk."""
-        fires = self._fires(rng)
+        fires = self._draw_fires(rng)
         token, feature = np.divmod(np.flatnonzero(fires), self.spec.features)
         truth = np.zeros(fires.shape, np.float32)
-        truth[token, feature] = self._magnitudes(feature, rng)
+        truth[token, feature] = self._draw_magnitudes(feature, rng)
         for low, high in self._levels[1:]:
             in_level = (feature >= low) & (feature < high)
             row, child = token[in_level], feature[in_level]
@@ -126,7 +126,7 @@ class SyntheticWorld:
         starts = np.searchsorted(token, np.arange(CHUNK + 1))
         return sp.csr_matrix((truth[token, feature], feature, starts), shape=truth.shape)
 
-    def _fires(self, rng: np.random.Generator) -> Bool[np.ndarray, "tokens features"]:
+    def _draw_fires(self, rng: np.random.Generator) -> Bool[np.ndarray, "tokens features"]:
         """Which features fire: those without parents by the copula, others with their parents."""
         spec = self.spec
         z = rng.standard_normal((CHUNK, spec.features), np.float32)
@@ -142,7 +142,7 @@ class SyntheticWorld:
             fires[:, low:high] &= (is_largest & parents).reshape(CHUNK, -1)
         return fires
 
-    def _magnitudes(
+    def _draw_magnitudes(
         self, feature: Int[np.ndarray, " active"], rng: np.random.Generator
     ) -> Float[np.ndarray, " active"]:
         """Magnitudes of active features, before a child's is multiplied by its parent's."""

@@ -63,7 +63,7 @@ def ask(
         DataError: if the world has no such domain.
     """
     facts = {(f.relation, f.entity): f for d in lexicon.truth.domains for f in d.facts}
-    sample = sample_genre(_all_questions(lexicon), n, rng, split=split, fixed={"domain": domain})
+    sample = sample_genre(_question_genre(lexicon), n, rng, split=split, fixed={"domain": domain})
     tokens = lexicon.vocabulary.tokens
     questions = []
     for row in sample.ids.tolist():
@@ -80,7 +80,7 @@ def ask(
     return questions
 
 
-def _all_questions(lexicon: Lexicon) -> Genre:
+def _question_genre(lexicon: Lexicon) -> Genre:
     """The genre of questions with one question per document, untaught facts included."""
     taught = knowledge.questions(lexicon)
     facts = np.array(

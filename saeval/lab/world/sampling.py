@@ -156,11 +156,11 @@ def _render(
         if not uses[:, i].any():
             columns.append(np.zeros((n, len(draw.names)), np.int64))
             continue
-        drawn = draw.sample(rng, values, n)
-        columns.append(drawn.ids)
-        log_p = log_p + uses[:, i] * drawn.log_p
-        if drawn.by_value is not None:
-            by_value += uses[:, i, None] * drawn.by_value
+        result = draw.sample(rng, values, n)
+        columns.append(result.ids)
+        log_p = log_p + uses[:, i] * result.log_p
+        if result.by_value is not None:
+            by_value += uses[:, i, None] * result.by_value
     slots = np.concatenate(columns, axis=1)
     filled = np.take_along_axis(slots, np.maximum(-2 - rows, 0), axis=1)
     return np.where(rows <= -2, filled, rows), log_p, by_value

@@ -85,7 +85,7 @@ class ModelGround:
 
     def figures(self, sae: SAE) -> dict[str, float]:
         """L0, FVU, dead latents and CE scores (zero and mean ablation) on the test split."""
-        clean, zero, mean = self._losses
+        clean, zero, mean = self._baseline_losses
 
         def reconstruct(x: torch.Tensor) -> torch.Tensor:
             return decode_codes(sae, encode_codes(sae, x), x)
@@ -110,7 +110,7 @@ class ModelGround:
         return self.source.token_rows(ids.astype(np.int32), name=f"{self.model} {split}")
 
     @cached_property
-    def _losses(self) -> tuple[float, float, float]:
+    def _baseline_losses(self) -> tuple[float, float, float]:
         """Mean CE in nats of the untouched model, with zeros at the site, and with the mean."""
         mean = torch.from_numpy(_model_activations(self, "test", TEST_ROWS)[1].mean(0))
         width = len(mean)

@@ -31,10 +31,10 @@ class _Line:
 def listing(rows: Mapping[str, Row]) -> str:
     """The text of registry.yaml for all that the manifest has."""
     lines = [HEADER, "models:"]
-    lines += [f"  lab://{name}: {_model(rows[name])}" for name in MODELS if name in rows]
+    lines += [f"  lab://{name}: {_model_entry(rows[name])}" for name in MODELS if name in rows]
     lines += ["", "saes:"]
     entries = [line for line in _all_lines() if line.name in rows]
-    lines += [f"  - {_entry(line, rows)}" for line in entries]
+    lines += [f"  - {_sae_entry(line, rows)}" for line in entries]
     lines += ["", "sets:"]
     for ground in dict.fromkeys(member.ground for member in MEMBERS):
         for zoo_set in zoo_sets([m for m in MEMBERS if m.ground == ground]):
@@ -69,7 +69,7 @@ def _row_names(member: ZooMember) -> tuple[str, ...]:
     return (member.name, *member.names[:-1])
 
 
-def _entry(line: _Line, rows: Mapping[str, Row]) -> str:
+def _sae_entry(line: _Line, rows: Mapping[str, Row]) -> str:
     row = rows[line.name]
     expected = {name: _rounded(row.figures[name]) for name in ("l0", "fvu") if name in row.figures}
     return _flow_mapping(
@@ -96,7 +96,7 @@ def _sites(line: _Line, rows: Mapping[str, Row]) -> dict[str, str]:
     return {"model": f"lab://{model}", "site": site}
 
 
-def _model(row: Row) -> str:
+def _model_entry(row: Row) -> str:
     config = json.loads((WEIGHTS / row.name / "config.json").read_text(encoding="utf-8"))
     shape = {"layers": config["num_hidden_layers"], "d_model": config["hidden_size"]}
     return _flow_mapping(family="GPT-NeoX", **shape, license=LICENCE, notes=row.about)

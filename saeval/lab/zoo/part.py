@@ -47,7 +47,7 @@ def build_member(member: ZooMember, settings: BuildSettings) -> Iterable[Row]:
     """Make one member on one thread, write it in half precision, measure what was written."""
     from saeval.lab.oracles import one_thread
 
-    ground = _ground(member, settings)
+    ground = _member_ground(member, settings)
     with one_thread():
         saes, base_recipe = (_fit_saes if member.method in SIMPLE else _train_saes)(
             member, ground, settings
@@ -141,7 +141,7 @@ def _write_sae(
 
 
 @lru_cache(maxsize=2)
-def _ground_of(name: str, settings: BuildSettings, mlp: bool) -> "Ground":  # noqa: FBT001  a key of the cache
+def _cached_ground(name: str, settings: BuildSettings, mlp: bool) -> "Ground":  # noqa: FBT001  a key of the cache
     """The ground of that name, cached so that its activations are computed once per build."""
     from saeval.lab.zoo import grounds
 
@@ -153,8 +153,8 @@ def _ground_of(name: str, settings: BuildSettings, mlp: bool) -> "Ground":  # no
     return grounds.world_ground(settings.weights, row, mlp=mlp, share=settings.share)
 
 
-def _ground(member: ZooMember, settings: BuildSettings) -> "Ground":
-    return _ground_of(member.ground, settings, member.method == "transcoder")
+def _member_ground(member: ZooMember, settings: BuildSettings) -> "Ground":
+    return _cached_ground(member.ground, settings, member.method == "transcoder")
 
 
 def _about_text(member: ZooMember, name: str) -> str:
