@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
-Batch = dict[str, Tensor]
+PretrainBatch = dict[str, Tensor]
 """Tensors of one step: `ids` int64 [texts seq], and others that the loss needs."""
-Loss = Callable[[Tensor, Batch], Tensor]
+PretrainLoss = Callable[[Tensor, PretrainBatch], Tensor]
 """Mean loss in nats from logits [texts seq vocab] and the batch."""
 
 
@@ -48,8 +48,8 @@ class PretrainRecipe:
 
 def pretrain(
     net: nn.Module,
-    batch_at: Callable[[int], Batch],
-    loss: Loss,
+    batch_at: Callable[[int], PretrainBatch],
+    loss: PretrainLoss,
     recipe: PretrainRecipe,
     *,
     checkpoint: Path,

@@ -22,7 +22,7 @@ from saeval.models.execution import first_tensor, forward
 TOKENS = 6
 """Tokens in the trial row: enough for windows and strides of a few tokens."""
 
-Node = tuple[Any, int]
+GraphNode = tuple[Any, int]
 """A tensor in the graph: the operation that made it, and which of its results it is."""
 
 _UNCHANGED = {
@@ -51,9 +51,9 @@ class Call:
     module: nn.Module
     args: tuple
     kwargs: dict[str, Any]
-    input_node: Node | None
+    input_node: GraphNode | None
     """Its first tensor; None if that does not depend on the block's input."""
-    output_node: Node | None
+    output_node: GraphNode | None
     began: int
     ended: int
     """Positions of its start and end in the order of all starts and ends."""
@@ -70,7 +70,7 @@ class Operation:
     kind: str
     """`sum` (parents times factors, also of one parent), `same` (no number changes), `fixed` (one
     parent and constants: a gain for each component, or a bias) or `other`."""
-    parents: tuple[tuple[Node, float], ...]
+    parents: tuple[tuple[GraphNode, float], ...]
     """The tensors it was made from that depend on the block's input, each with its factor."""
 
 
@@ -80,17 +80,17 @@ class Flow:
 
     block: str
     """Path of the block."""
-    start: Node
+    start: GraphNode
     """The stream that enters."""
-    end: Node
+    end: GraphNode
     """The stream that leaves."""
     calls: tuple[Call, ...] = field(repr=False)
 
     @cached_property
-    def order(self) -> tuple[Node, ...]:
+    def order(self) -> tuple[GraphNode, ...]:
         """All tensors between start and end that depend on the start, parents first."""
-        live: dict[Node, bool] = {self.start: True}
-        stack: list[tuple[Node, bool]] = [(self.end, False)]
+        live: dict[GraphNode, bool] = {self.start: True}
+        stack: list[tuple[GraphNode, bool]] = [(self.end, False)]
         ordered = [self.start]
         while stack:
             node, parents_visited = stack.pop()
@@ -104,18 +104,18 @@ class Flow:
         return tuple(ordered)
 
     @cached_property
-    def operations(self) -> dict[Node, Operation]:
+    def operations(self) -> dict[GraphNode, Operation]:
         """How each of these tensors was made."""
         live = set(self.order)
         return {node: _operation(node, live) for node in self.order}
 
     @cached_property
-    def emitted(self) -> dict[Node, Call]:
+    def emitted(self) -> dict[GraphNode, Call]:
         """The run that emits each tensor: the outermost one, and the first of these."""
         ranked = sorted(self.calls, key=lambda call: (call.path.count("."), call.ended))
         return {call.output_node: call for call in reversed(ranked) if call.output_node is not None}
 
-    def view_of(self, node: Node, base: Node) -> bool:
+    def view_of(self, node: GraphNode, base: GraphNode) -> bool:
         """Whether one tensor shares all its memory with another, itself included."""
         while node != base:
             if node[0] is None or node[0].name() not in _VIEWS or not self.operations[node].parents:
@@ -197,7 +197,7 @@ def _follow_block(block: nn.Module, ends: dict[str, Tensor]) -> Iterator[None]:
 @contextmanager
 def _record_calls(block: nn.Module, calls: list[Call]) -> Iterator[None]:
     """While open, every run of a module inside the block is recorded."""
-    open_calls: list[tuple[int, tuple, dict[str, Any], Node | None]] = []
+    open_calls: list[tuple[int, tuple, dict[str, Any], GraphNode | None]] = []
     clock = iter(range(1 << 30))
 
     def note_start(_: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -235,15 +235,15 @@ def _record_calls(block: nn.Module, calls: list[Call]) -> Iterator[None]:
             handle.remove()
 
 
-def _node(x: Tensor | None) -> Node | None:
+def _node(x: Tensor | None) -> GraphNode | None:
     return None if x is None or x.grad_fn is None else (x.grad_fn, x.output_nr)
 
 
-def _parents(node: Node) -> list[Node]:
+def _parents(node: GraphNode) -> list[GraphNode]:
     return [parent for parent in node[0].next_functions if parent[0] is not None]
 
 
-def _operation(node: Node, live: set[Node]) -> Operation:
+def _operation(node: GraphNode, live: set[GraphNode]) -> Operation:
     function = node[0]
     parents = [
         (position, parent)

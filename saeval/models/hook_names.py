@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from saeval.errors import ModelError
 from saeval.models.anatomy import Anatomy
-from saeval.models.flow import TOKENS, Call, Node
+from saeval.models.flow import TOKENS, Call, GraphNode
 from saeval.models.stream import is_norm
 from saeval.models.sublayers import Sublayer, Sublayers, is_matrix, sublayers
 from saeval.sae import Site
 
-Rule = Callable[[Anatomy, int], Site]
+HookRule = Callable[[Anatomy, int], Site]
 """Finds the tensor of a layer that a hook means."""
 
 
@@ -34,7 +34,7 @@ def head_of(parts: Anatomy, layer: int, head: int) -> Site:
     return Site(block.path(last.path), "in", (head * size, (head + 1) * size))
 
 
-def _block_side(side: Literal["in", "out"]) -> Rule:
+def _block_side(side: Literal["in", "out"]) -> HookRule:
     return lambda parts, layer: Site(parts.block(layer), side)
 
 
@@ -100,7 +100,7 @@ def _first_calls(block: Sublayers, calls: Iterable[Call]) -> list[Call]:
     by_output = {call.output_node: call for call in calls}
     first = []
     for call in by_output.values():
-        stack, visited = [call.input_node] if call.input_node else [], set[Node]()
+        stack, visited = [call.input_node] if call.input_node else [], set[GraphNode]()
         while stack:
             node = stack.pop()
             if node not in visited:
@@ -111,7 +111,7 @@ def _first_calls(block: Sublayers, calls: Iterable[Call]) -> list[Call]:
     return first
 
 
-def _attention_matrix(side: Literal["in", "out"]) -> Rule:
+def _attention_matrix(side: Literal["in", "out"]) -> HookRule:
     def rule(parts: Anatomy, layer: int) -> Site:
         block = sublayers(parts, layer)
         return Site(block.path(_last_matrix(block, block.attention).path), side)
@@ -129,7 +129,7 @@ def _last_matrix(block: Sublayers, part: Sublayer) -> Call:
     flow = block.flow
     matrices = {call.output_node: call for call in flow.calls if is_matrix(call.module)}
     norms = {call.output_node: call.input_node for call in flow.calls if is_norm(call.module)}
-    node: Node | None = part.node
+    node: GraphNode | None = part.node
     while node is not None:
         if node in matrices and _token_vectors(matrices[node]):
             return matrices[node]
@@ -186,13 +186,13 @@ def _middle_stream(parts: Anatomy, layer: int) -> Site:
             f"Block {layer} of {type(parts.net).__name__} has no stream between attention and "
             f"MLP: they run side by side, and both read what enters. Use {alternatives}."
         )
-    middle = block.way.stream[height]
+    middle = block.stream_path.stream[height]
     readers = [
         call
         for call in flow.calls
         if call.input_node is not None and flow.view_of(call.input_node, middle)
     ]
-    if not readers or block.way.copied[height]:
+    if not readers or block.stream_path.copied[height]:
         raise ModelError(
             f"The stream between attention and MLP in block {layer} of {type(parts.net).__name__} "
             f"is no module's input, or a copy of it goes on. Use {alternatives}."
@@ -231,7 +231,7 @@ def _subtracts_mean(call: Call) -> bool:
     return bool((shifted_output - output).abs().max() < 0.05 * output.abs().max())
 
 
-def _after_norm(addition: Rule) -> Rule:
+def _after_norm(addition: HookRule) -> HookRule:
     """The output of the norm behind a sublayer: bridges name the norm, not what is added."""
 
     def rule(parts: Anatomy, layer: int) -> Site:
@@ -247,7 +247,7 @@ def _after_norm(addition: Rule) -> Rule:
     return rule
 
 
-HOOKS: dict[str, Rule] = {
+HOOKS: dict[str, HookRule] = {
     "hook_resid_post": _block_side("out"),
     "hook_out": _block_side("out"),
     "hook_resid_pre": _block_side("in"),
@@ -271,4 +271,4 @@ HOOKS: dict[str, Rule] = {
     "ln2.hook_normalized": _normalised_input,
 }
 """Names of TransformerLens's hooks inside `blocks.N`: those of HookedTransformer, then of its
-bridges, whose `attn` and `mlp` are the modules as they are, before any scaling or norm."""
+bridges, whose `attn` and `mlp` are the modules themselves, before any scaling or norm."""

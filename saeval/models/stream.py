@@ -4,26 +4,26 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from saeval.models.flow import Flow, Node
+from saeval.models.flow import Flow, GraphNode
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class StreamPath:
     """How a block's output comes from its input."""
 
-    stream: tuple[Node, ...]
+    stream: tuple[GraphNode, ...]
     """The stream before the first addition, after it, and so on."""
     copied: tuple[bool, ...]
     """For each of these, whether the block goes on with a copy, which an edit would not reach."""
-    additions: tuple[list[tuple[Node, float]], ...]
+    additions: tuple[list[tuple[GraphNode, float]], ...]
     """The terms of each addition, with factors: outputs of modules, or other tensors."""
     plain: bool
     """Whether the stream only gets additions: it is neither scaled nor normalised."""
-    carriers: set[Node]
+    carriers: set[GraphNode]
     """All tensors that are the stream, including copies and other shapes."""
 
 
-def way_through(flow: Flow) -> Way | None:
+def trace_stream(flow: Flow) -> StreamPath | None:
     """Follow the stream from a block's output back to its input.
 
     Most blocks add and do nothing else. Others (BERT) normalise after each addition, and go on
@@ -36,9 +36,9 @@ def way_through(flow: Flow) -> Way | None:
     }
     for passed_norms in ({}, norms):
         carriers = _carriers(flow, passed_norms)
-        way = _walk_back(flow, carriers, passed_norms) if flow.end in carriers else None
-        if way is not None:
-            return way
+        path = _walk_back(flow, carriers, passed_norms) if flow.end in carriers else None
+        if path is not None:
+            return path
     return None
 
 
@@ -51,7 +51,7 @@ def is_norm(module: nn.Module) -> bool:
     )
 
 
-def _carriers(flow: Flow, norms: dict[Node, Node]) -> set[Node]:
+def _carriers(flow: Flow, norms: dict[GraphNode, GraphNode]) -> set[GraphNode]:
     """Tensors that are the entering stream plus additions.
 
     With norms, also a norm's output of one: blocks that normalise after each addition (BERT)
@@ -66,12 +66,14 @@ def _carriers(flow: Flow, norms: dict[Node, Node]) -> set[Node]:
     return carriers
 
 
-def _walk_back(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way | None:
+def _walk_back(
+    flow: Flow, carriers: set[GraphNode], norms: dict[GraphNode, GraphNode]
+) -> StreamPath | None:
     """Walk from the block's output back to its input. None if there are several ways."""
     node, only_additions, is_copy = flow.end, True, False
-    stream: list[Node] = []
+    stream: list[GraphNode] = []
     copied: list[bool] = []
-    additions: list[list[tuple[Node, float]]] = []
+    additions: list[list[tuple[GraphNode, float]]] = []
     while node != flow.start:
         operation = flow.operations[node]
         if node in norms:
@@ -91,7 +93,7 @@ def _walk_back(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way 
         only_additions = only_additions and operation.kind != "fixed" and carried[0][1] == 1
         is_copy = is_copy or (operation.kind == "same" and not flow.view_of(node, carried[0][0]))
         node = carried[0][0]
-    return Way(
+    return StreamPath(
         (flow.start, *reversed(stream)),
         (is_copy, *reversed(copied)),
         tuple(reversed(additions)),
@@ -100,7 +102,7 @@ def _walk_back(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way 
     )
 
 
-def _terms(flow: Flow, node: Node, factor: float) -> list[tuple[Node, float]]:
+def _terms(flow: Flow, node: GraphNode, factor: float) -> list[tuple[GraphNode, float]]:
     """The terms of a sum that is added, down to outputs of modules."""
     operation = flow.operations[node]
     if node in flow.emitted or operation.kind in ("fixed", "other"):

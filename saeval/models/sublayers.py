@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from saeval.errors import ModelError
 from saeval.models.anatomy import Anatomy
-from saeval.models.flow import TOKENS, Call, Flow, Node, follow, output_names
-from saeval.models.stream import Way, is_norm, way_through
+from saeval.models.flow import TOKENS, Call, Flow, GraphNode, follow, output_names
+from saeval.models.stream import StreamPath, is_norm, trace_stream
 
 _ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
 _MLP = re.compile(r"mlp|feed_?forward|ffn|moe|experts", re.IGNORECASE)
@@ -29,7 +29,7 @@ class Sublayer:
     emitted: Call | None
     """The run whose output it is, times `factor`; None if no module emits it."""
     factor: float
-    node: Node
+    node: GraphNode
     """Where the search for its parts begins: that output, or the tensor that is added."""
     calls: tuple[Call, ...]
     """The outermost runs with weights that compute it, in order, without norms."""
@@ -58,7 +58,7 @@ class Sublayers:
 
     parts: Anatomy
     flow: Flow
-    way: Way
+    stream_path: StreamPath
     added: tuple[Sublayer, ...]
 
     @cached_property
@@ -116,21 +116,23 @@ def sublayers(parts: Anatomy, layer: int) -> Sublayers:
         ModelError: if its output is not its input with things added.
     """
     flow = follow(parts, layer)
-    way = way_through(flow)
-    if way is None:
+    stream_path = trace_stream(flow)
+    if stream_path is None:
         raise ModelError(
             f"What '{flow.block}' of {type(parts.net).__name__} gives is not what it takes with "
             "things added, so no site names what attention or MLP adds. Name a module by its "
             f"path: {output_names(flow.block, parts.module(flow.block))}."
         )
-    heights = _heights(flow, way.stream)
-    terms = [(place, *term) for place, addition in enumerate(way.additions) for term in addition]
-    branches = [_branch(flow, way.carriers, node) for _, node, _ in terms]
+    heights = _heights(flow, stream_path.stream)
+    terms = [
+        (place, *term) for place, addition in enumerate(stream_path.additions) for term in addition
+    ]
+    branches = [_branch(flow, stream_path.carriers, node) for _, node, _ in terms]
     added = []
     for term, branch in zip(terms, branches, strict=True):
         other_calls = [call for other in branches if other is not branch for call in other[1]]
         added.append(_sublayer(flow, heights, term, branch, other_calls))
-    return Sublayers(parts, flow, way, tuple(added))
+    return Sublayers(parts, flow, stream_path, tuple(added))
 
 
 def has_matrix(module: nn.Module) -> bool:
@@ -149,16 +151,18 @@ def is_matrix(module: nn.Module) -> bool:
     return flat or hasattr(module, "in_features")
 
 
-def _heights(flow: Flow, stream: Sequence[Node]) -> dict[Node, int]:
+def _heights(flow: Flow, stream: Sequence[GraphNode]) -> dict[GraphNode, int]:
     """Number of additions to the stream before each tensor."""
-    heights: dict[Node, int] = {}
+    heights: dict[GraphNode, int] = {}
     for node in flow.order:
         behind = max((heights[parent] for parent, _ in flow.operations[node].parents), default=0)
         heights[node] = stream.index(node) if node in stream else behind
     return heights
 
 
-def _branch(flow: Flow, carriers: set[Node], node: Node) -> tuple[list[Node], list[Call]]:
+def _branch(
+    flow: Flow, carriers: set[GraphNode], node: GraphNode
+) -> tuple[list[GraphNode], list[Call]]:
     """The points of the stream that an added tensor depends on, and the runs in between."""
     entries, visited, stack = [], set(), [node]
     while stack:
@@ -173,9 +177,9 @@ def _branch(flow: Flow, carriers: set[Node], node: Node) -> tuple[list[Node], li
 
 def _sublayer(
     flow: Flow,
-    heights: dict[Node, int],
-    term: tuple[int, Node, float],
-    branch: tuple[list[Node], list[Call]],
+    heights: dict[GraphNode, int],
+    term: tuple[int, GraphNode, float],
+    branch: tuple[list[GraphNode], list[Call]],
     other_calls: list[Call],
 ) -> Sublayer:
     place, node, factor = term

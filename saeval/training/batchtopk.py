@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saeval.sae import architectures
 from saeval.training.matryoshka import Matryoshka, final_threshold
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class BatchTopK:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of the squared error."""
         return self._matryoshka.step(state, x, y)
 

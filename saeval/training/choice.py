@@ -11,11 +11,11 @@ from saeval.config.field_types import conform
 from saeval.errors import UsageError, suggestion
 from saeval.training import METHODS, Fit, Method, Recipe, Transcoder
 
-Settings = Mapping[str, Mapping[str, Any]]
+TrainingSettings = Mapping[str, Mapping[str, Any]]
 """`recipe` or a method's name -> field -> value."""
 
 
-def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method | Fit:
+def choose_method(name: str, settings: TrainingSettings, *, transcoding: bool) -> Method | Fit:
     """The method of that name, inside a transcoder if it writes at another site than it reads.
 
     Raises:
@@ -48,7 +48,7 @@ def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method
     return _build_checked(Transcoder, fields, Transcoder.name)
 
 
-def choose_recipe(values: Mapping[str, Any], settings: Settings) -> Recipe:
+def choose_recipe(values: Mapping[str, Any], settings: TrainingSettings) -> Recipe:
     """The recipe from values of options; settings take precedence.
 
     Raises:
@@ -58,7 +58,7 @@ def choose_recipe(values: Mapping[str, Any], settings: Settings) -> Recipe:
     return _build_checked(Recipe, {**fields, **settings.get("recipe", {})}, "recipe")
 
 
-def check_settings(settings: Settings, name: str) -> None:
+def check_settings(settings: TrainingSettings, name: str) -> None:
     """Check that all settings belong to the recipe or to the method that is trained.
 
     Raises:
@@ -74,7 +74,7 @@ def check_settings(settings: Settings, name: str) -> None:
             raise UsageError(f"Settings of '{part}' must map fields to values, not {values!r}.")
 
 
-def parse_settings(texts: Sequence[str]) -> Settings:
+def parse_settings(texts: Sequence[str]) -> TrainingSettings:
     """Settings from the command line, such as `recipe.warmup=0.05`, with values in YAML.
 
     Raises:

@@ -15,7 +15,7 @@ from saeval.training.affine import (
     tied_state,
 )
 from saeval.training.control import L0Controller
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import bias_excess, where_positive
 
 
@@ -41,7 +41,7 @@ class Gated:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of three losses: squared error, penalty, and the gate's own squared error.
 
         The last takes the decoder as constant. Without it the gate would get no gradient from the
@@ -72,7 +72,7 @@ class Gated:
         }
         if state.subtract_b_dec:
             gradients["b_dec"] -= w["W_enc"] @ g_h.sum(0)
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""

@@ -11,7 +11,7 @@ from saeval.sae import architectures
 from saeval.sae.architectures.sparse import largest
 from saeval.training.affine import encoder_input, preactivations, tied_state
 from saeval.training.auxk import add_auxk
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class HierarchicalTopK:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of the mean of the squared errors.
 
         A latent of rank i takes part in the reconstructions from i on, so that it sees the sum of
@@ -62,7 +62,7 @@ class HierarchicalTopK:
         if self.auxk:
             add_auxk(gradients, state, x_in, pre, errors[:, -1])
         acts = torch.zeros_like(pre).scatter_(1, index, values)
-        return Step(gradients, errors[:, -1], acts)
+        return StepResult(gradients, errors[:, -1], acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""

@@ -19,7 +19,7 @@ from saeval.training.affine import (
 )
 from saeval.training.auxk import add_auxk
 from saeval.training.control import L0Controller
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import batch_threshold
 
 
@@ -55,7 +55,7 @@ class JumpReLU:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of squared error and L0; the kernel stands for the step function's slope.
 
         Near its threshold a latent's act jumps by the threshold, and the L0 by 1. The penalty
@@ -79,7 +79,7 @@ class JumpReLU:
         gradients["log_threshold"] = -slope.sum(0) * cut
         if self.auxk:
             add_auxk(gradients, state, x_in, pre, error)
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""

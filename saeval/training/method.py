@@ -53,7 +53,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepResult:
     """Gradients, error and acts of one batch."""
 
     gradients: Weights
@@ -75,7 +75,7 @@ class Method(Protocol):
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients on one batch, written out by hand."""
         ...
 

@@ -16,7 +16,7 @@ from saeval.training.affine import (
     loss_gradient,
     preactivations,
 )
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.relu import ReLU
 from saeval.training.selection import where_positive
 
@@ -69,7 +69,7 @@ class PAnneal:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of squared error and penalty."""
         x_in = encoder_input(state, x)
         acts = preactivations(state.weights, x_in).relu_()
@@ -81,7 +81,7 @@ class PAnneal:
         slope = (acts + state.memory["softening"]).pow_(p - 1).mul_(p * penalty)
         g_acts = slope.addmm_(g_out, state.weights["W_dec"].T)
         gradients = affine_gradients(state, x_in, acts, g_out, where_positive(g_acts, acts))
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def _anneal(self, state: State, acts: Float[Tensor, "tokens d_sae"]) -> float:
         """The present p. If it has just fallen, the coefficient is adjusted."""

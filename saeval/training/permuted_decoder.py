@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saeval.sae import architectures
-from saeval.training.method import Setup, State, Step
+from saeval.training.method import Setup, State, StepResult
 from saeval.training.nulls import null_origin
 from saeval.training.topk import TopK
 
@@ -28,7 +28,7 @@ class PermutedDecoder:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """As TopK."""
         return TopK().step(state, x, y)
 

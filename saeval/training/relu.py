@@ -16,7 +16,7 @@ from saeval.training.affine import (
     tied_state,
 )
 from saeval.training.control import L0Controller
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import bias_excess, where_positive
 
 
@@ -42,7 +42,7 @@ class ReLU:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of squared error and penalty."""
         x_in = encoder_input(state, x)
         acts = preactivations(state.weights, x_in).relu_()
@@ -52,7 +52,7 @@ class ReLU:
         g_out = loss_gradient(error)
         g_acts = (g_out @ state.weights["W_dec"].T).add_(penalty)
         gradients = affine_gradients(state, x_in, acts, g_out, where_positive(g_acts, acts))
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""

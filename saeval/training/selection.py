@@ -37,7 +37,7 @@ def _kth_column(values: np.ndarray, k: int) -> Float[Tensor, "tokens 1"]:
 
 
 def keep_topk(pre: Float[Tensor, "tokens d_sae"], k: int) -> Float[Tensor, "tokens d_sae"]:
-    """The pre-activations of the k largest of each token, as far as they are > 0, else 0.
+    """The k largest pre-activations of each token if they are > 0; 0 elsewhere.
 
     Where several tie for the k-th place none of them is kept.
     """

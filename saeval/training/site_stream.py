@@ -7,18 +7,18 @@ from torch import Tensor
 
 from saeval.activations import ModelSource, TokenRows
 from saeval.errors import DataError
-from saeval.training.stream import Pair
+from saeval.training.stream import ActivationPair
 
 
 @dataclass(frozen=True)
-class SiteStream(Iterable[Pair]):
+class SiteStream(Iterable[ActivationPair]):
     """Counted activations, batch by batch. Every iteration starts with the first row."""
 
     source: ModelSource
     rows: Callable[[], Iterator[TokenRows]]
     """The rows, from the first."""
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[ActivationPair]:
         for rows in self.rows():
             for batch in self.source.batches(rows):
                 x: Tensor = batch.x_tokens.cpu()

@@ -11,7 +11,7 @@ from torch import Tensor
 from saeval.errors import UsageError
 from saeval.sae import architectures
 from saeval.training.initial import set_directions
-from saeval.training.method import Setup, State, Step, normalise_decoder, unit_rows
+from saeval.training.method import Setup, State, StepResult, normalise_decoder, unit_rows
 from saeval.training.nulls import null_origin
 from saeval.training.topk import TopK
 
@@ -46,7 +46,7 @@ class SoftFrozen:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """As TopK."""
         return TopK().step(state, x, y)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from saeval.errors import DataError
 from saeval.training.recipe import Recipe
 
-Pair = tuple[Tensor, Tensor]
+ActivationPair = tuple[Tensor, Tensor]
 """Float32 activations: those read [tokens d_in], and those to reconstruct [tokens d_out].
 
 The same tensor twice for an ordinary SAE."""
@@ -32,15 +32,15 @@ SAMPLE = 16_384
 class Stream(Protocol):
     """Activations for training, and some held out that training never sees."""
 
-    def sample(self) -> Pair:
+    def sample(self) -> ActivationPair:
         """Activations for training, at most `SAMPLE` and in random order."""
         ...
 
-    def held_out(self) -> Pair:
+    def held_out(self) -> ActivationPair:
         """The activations held out."""
         ...
 
-    def batches(self) -> Iterator[Pair]:
+    def batches(self) -> Iterator[ActivationPair]:
         """Batches for training: endless, or until the source ends."""
         ...
 
@@ -70,16 +70,16 @@ class ArrayStream:
     """Rows for training."""
     recipe: Recipe
 
-    def sample(self) -> Pair:
+    def sample(self) -> ActivationPair:
         """Rows for training, drawn without replacement."""
         generator = self.recipe.generator("fit")
         return self._take_rows(torch.randperm(self.rows, generator=generator)[:SAMPLE].numpy())
 
-    def held_out(self) -> Pair:
+    def held_out(self) -> ActivationPair:
         """The last rows."""
         return self._take_rows(slice(self.rows, None))
 
-    def batches(self) -> Iterator[Pair]:
+    def batches(self) -> Iterator[ActivationPair]:
         """Endless batches."""
         generator = self.recipe.generator("order")
         queue = np.zeros(0, np.int64)
@@ -91,7 +91,7 @@ class ArrayStream:
             # In rising order a memory-mapped file is read faster, and a batch has no order.
             yield self._take_rows(np.sort(batch))
 
-    def _take_rows(self, rows: np.ndarray | slice) -> Pair:
+    def _take_rows(self, rows: np.ndarray | slice) -> ActivationPair:
         x = _to_tensor(self.x[rows])
         return x, x if self.y is self.x else _to_tensor(self.y[rows])
 
@@ -127,16 +127,16 @@ class ShuffledStream:
         capacity = min(BUFFER_TOKENS, BUFFER_BYTES // (4 * width), recipe.tokens)
         self._buffer = reader.take(max(capacity, 2 * recipe.batch_size))
 
-    def sample(self) -> Pair:
+    def sample(self) -> ActivationPair:
         """Activations of the first buffer, in random order."""
         order = torch.randperm(len(self._buffer[0]), generator=self._recipe.generator("fit"))
         return _select(self._buffer, order[:SAMPLE])
 
-    def held_out(self) -> Pair:
+    def held_out(self) -> ActivationPair:
         """The first activations read."""
         return self._held_out
 
-    def batches(self) -> Iterator[Pair]:
+    def batches(self) -> Iterator[ActivationPair]:
         """Batches until the source or the training ends.
 
         Whenever half of the buffer is used up it is filled again, while the training needs more
@@ -162,11 +162,11 @@ class ShuffledStream:
 class _Reader:
     """Reads activations from an iterator of batches, in any numbers."""
 
-    def __init__(self, batches: Iterator[Pair]) -> None:
+    def __init__(self, batches: Iterator[ActivationPair]) -> None:
         self._batches = batches
-        self._rest: Pair | None = None
+        self._rest: ActivationPair | None = None
 
-    def take(self, count: int) -> Pair:
+    def take(self, count: int) -> ActivationPair:
         """The next `count` activations, fewer if the source ends before.
 
         Raises:
@@ -194,7 +194,7 @@ def _open_batches(source: Iterable, recipe: Recipe) -> ShuffledStream:
     return stream
 
 
-def _pairs(source: Iterable, held_out: int) -> Iterator[Pair]:
+def _pairs(source: Iterable, held_out: int) -> Iterator[ActivationPair]:
     """Batches of a source; if it can be restarted, again and again without the first `held_out`."""
     yield from map(_pair, source)
     has_rows = not isinstance(source, Iterator)
@@ -207,7 +207,7 @@ def _pairs(source: Iterable, held_out: int) -> Iterator[Pair]:
             to_skip = max(0, to_skip - len(pair[0]))
 
 
-def _pair(batch: Tensor | Pair) -> Pair:
+def _pair(batch: Tensor | ActivationPair) -> ActivationPair:
     """One batch as a float32 pair.
 
     Raises:
@@ -223,12 +223,12 @@ def _pair(batch: Tensor | Pair) -> Pair:
     return read, read if y is x else y.detach().float()
 
 
-def _select(pair: Pair, rows: Tensor | slice) -> Pair:
+def _select(pair: ActivationPair, rows: Tensor | slice) -> ActivationPair:
     x = pair[0][rows]
     return x, x if pair[1] is pair[0] else pair[1][rows]
 
 
-def _concatenate(pairs: list[Pair]) -> Pair:
+def _concatenate(pairs: list[ActivationPair]) -> ActivationPair:
     if len(pairs) == 1:
         return pairs[0]
     x = torch.cat([pair[0] for pair in pairs])

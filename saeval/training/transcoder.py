@@ -12,7 +12,7 @@ from saeval.sae import architectures
 from saeval.training.affine import loss_gradient
 from saeval.training.hierarchical_topk import HierarchicalTopK
 from saeval.training.matryoshka import Matryoshka
-from saeval.training.method import Method, Setup, State, Step
+from saeval.training.method import Method, Setup, State, StepResult
 from saeval.training.relu import ReLU
 
 
@@ -46,7 +46,7 @@ class Transcoder:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """The inner method's gradients on the target less the skip connection's output."""
         if not self.skip:
             return self.inner.step(state, x, y)

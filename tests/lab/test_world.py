@@ -311,9 +311,9 @@ def test_label_sets_are_balanced_and_held_apart() -> None:
     [
         {"split": "dev"},
         {"genre": "poems"},
-        {"genre": "news", "given": {"gender": "male"}},
-        {"genre": "news", "given": {"topic": "chess"}},
-        {"genre": "biography", "given": {"gender": "male", "first": "maria"}},
+        {"genre": "news", "fixed": {"gender": "male"}},
+        {"genre": "news", "fixed": {"topic": "chess"}},
+        {"genre": "biography", "fixed": {"gender": "male", "first": "maria"}},
     ],
 )
 def test_unknown_requests_are_refused(wrong: dict) -> None:

@@ -15,7 +15,7 @@ from saeval.lab.othello.games import (
     Games,
     random_games,
 )
-from saeval.lab.pretrain import Batch, PretrainRecipe
+from saeval.lab.pretrain import PretrainBatch, PretrainRecipe
 
 RECIPE = PretrainRecipe(steps=2700)
 BATCH_GAMES = 128
@@ -48,7 +48,7 @@ def build(seed: int = 0) -> GPTNeoXForCausalLM:
     )
 
 
-def batch_at(step: int, *, seed: int = 0, games: int = BATCH_GAMES) -> Batch:
+def batch_at(step: int, *, seed: int = 0, games: int = BATCH_GAMES) -> PretrainBatch:
     """Games of a training step: `ids` and the share of each token among the legal ones."""
     played = random_games(games, np.random.SeedSequence(seed, spawn_key=(TRAIN, step)))
     legal = torch.from_numpy(played.legal_tokens())
@@ -56,7 +56,7 @@ def batch_at(step: int, *, seed: int = 0, games: int = BATCH_GAMES) -> Batch:
     return {"ids": torch.from_numpy(played.tokens), "target": target}
 
 
-def soft_label_loss(logits: Tensor, batch: Batch) -> Tensor:
+def soft_label_loss(logits: Tensor, batch: PretrainBatch) -> Tensor:
     """Mean cross-entropy with the uniform distribution over the legal moves, in nats."""
     return -(logits.log_softmax(-1) * batch["target"]).sum(-1).mean()
 

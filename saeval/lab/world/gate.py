@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import GPTNeoXForCausalLM
 
 from saeval.errors import DataError
-from saeval.lab.world.measure import Edit, answers_right, block_outputs, text_rows
+from saeval.lab.world.measure import BlockEdit, answers_right, block_outputs, text_rows
 from saeval.lab.world.quiz import Question
 from saeval.lab.world.world import World
 
@@ -33,7 +33,7 @@ class Erasure:
 
 def token_oracle(
     world: World, model: GPTNeoXForCausalLM, layer: int, domain: str, questions: Sequence[Question]
-) -> Edit:
+) -> BlockEdit:
     """Replace the output of a block at the domain's own tokens by its mean over them.
 
     The mean is over the domain's tokens in the questions. No selective erasure at a site is

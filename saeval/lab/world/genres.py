@@ -9,7 +9,7 @@ from saeval.lab.world.grammar import Genre, Graded, Variable, uniform
 from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
 
 GRADING = 1.2
-"""How fast an opinion's probability falls with its distance from the rating, in nats a step."""
+"""How fast an opinion's probability falls with its distance from the rating, in nats per step."""
 GENDERS = ("female", "male")
 RATINGS = ("1", "2", "3", "4", "5")
 

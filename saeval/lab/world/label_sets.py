@@ -10,7 +10,7 @@ from saeval.lab.world.documents import Documents
 from saeval.lab.world.genres import GENDERS
 from saeval.lab.world.truth import Truth
 
-Draw = Callable[..., Documents]
+DrawDocuments = Callable[..., Documents]
 """`World.documents`."""
 
 
@@ -54,7 +54,7 @@ def cases(truth: Truth) -> Mapping[str, Mapping[str, tuple[str, Mapping[str, str
 
 
 def make_label_sets(
-    draw: Draw, truth: Truth, *, train: int, test: int, seed: int
+    draw: DrawDocuments, truth: Truth, *, train: int, test: int, seed: int
 ) -> tuple[LabelSet, ...]:
     """Draw all sets: `train` and `test` texts for each label, in random order."""
     sets = []

@@ -19,7 +19,7 @@ from saeval.lab.world.world import World
 
 BATCH = 100
 """Rows per forward pass."""
-Edit = Callable[[Float[Tensor, "rows seq d_model"], Int[Tensor, "rows seq"]], Tensor]
+BlockEdit = Callable[[Float[Tensor, "rows seq d_model"], Int[Tensor, "rows seq"]], Tensor]
 """Changes a block's output, given the rows' token ids."""
 
 
@@ -52,7 +52,9 @@ def text_rows(world: World, texts: Sequence[str]) -> Int[np.ndarray, "rows seq"]
 
 
 @contextmanager
-def edited(model: GPTNeoXForCausalLM, layer: int, ids: Tensor, edit: Edit | None) -> Iterator[None]:
+def edited(
+    model: GPTNeoXForCausalLM, layer: int, ids: Tensor, edit: BlockEdit | None
+) -> Iterator[None]:
     """While open, `edit` changes the output of block `layer`."""
     if edit is None:
         yield
@@ -105,7 +107,7 @@ def losses_by_genre(
 @torch.inference_mode()
 def answers_right(
     world: World, model: GPTNeoXForCausalLM, questions: Sequence[Question],
-    *, layer: int = 0, edit: Edit | None = None,
+    *, layer: int = 0, edit: BlockEdit | None = None,
 ) -> Bool[np.ndarray, " questions"]:  # fmt: skip
     """Whether the likeliest of the four letters is the right one, for each question."""
     ids = torch.from_numpy(text_rows(world, [q.prompt for q in questions]))
@@ -186,9 +188,9 @@ def first_letter_f1(
 ) -> list[float]:
     """Weighted F1 of linear first-letter probes at a word's own position, one value per block.
 
-    A word stands after three spelled words. A fifth of the words is held out from the probe (the
-    model was taught to spell them all); letters of fewer than ten words are left out, as are all
-    words but the `share` asked for.
+    Each word stands after three spelled words. A fifth of the words tests the probe (the model was
+    taught to spell them all). Initial letters of fewer than ten words are left out. With a `share`
+    below 1 only that part of the words is used.
     """
     rng = np.random.default_rng([seed, 7])
     words = np.array(world.spelling_words())

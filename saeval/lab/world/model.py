@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from saeval.lab.pretrain import Batch, PretrainRecipe, pretrain
+from saeval.lab.pretrain import PretrainBatch, PretrainRecipe, pretrain
 from saeval.lab.world.stream import loss_weights, token_rows
 from saeval.lab.world.vocabulary import BOS, EOS, PAD
 from saeval.lab.world.world import World
@@ -57,10 +57,10 @@ def new_model(world: World, shape: ModelShape, seed: int) -> GPTNeoXForCausalLM:
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
 
 
-def batches(world: World, seed: int) -> Callable[[int], Batch]:
+def batches(world: World, seed: int) -> Callable[[int], PretrainBatch]:
     """The batch of each training step: token ids and their weights as targets."""
 
-    def batch_at(step: int) -> Batch:
+    def batch_at(step: int) -> PretrainBatch:
         ids = token_rows(world, step, ROWS, seed=seed, length=LENGTH)
         weights = loss_weights(world, ids, answer=ANSWER_WEIGHT, letter=LETTER_WEIGHT)
         return {"ids": torch.from_numpy(ids), "weights": torch.from_numpy(weights)}
@@ -68,7 +68,7 @@ def batches(world: World, seed: int) -> Callable[[int], Batch]:
     return batch_at
 
 
-def weighted_loss(logits: Tensor, batch: Batch) -> Tensor:
+def weighted_loss(logits: Tensor, batch: PretrainBatch) -> Tensor:
     """Mean next-token cross-entropy in nats, each target by its weight."""
     ids, weights = batch["ids"][:, 1:], batch["weights"][:, 1:].flatten()
     losses = torch.nn.functional.cross_entropy(

@@ -15,7 +15,7 @@ from saeval.models.loading import pick_device
 from saeval.running.opening import as_model
 from saeval.running.train.data import Ask, Material, open_material
 from saeval.training import Fit, TrainedSAE, train
-from saeval.training.choice import Settings, check_settings, choose_method, choose_recipe
+from saeval.training.choice import TrainingSettings, check_settings, choose_method, choose_recipe
 from saeval.training.folder import check_out, check_room, write_folder
 from saeval.training.loop import Watch
 
@@ -45,7 +45,7 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     device: str = "auto",
     dtype: str | None = None,
     snapshots: Sequence[float] = (),
-    settings: Settings | None = None,
+    settings: TrainingSettings | None = None,
     progress: Watch | None = None,
 ) -> TrainedSAE:
     """Train an SAE of any built-in architecture at a site of a model, or on stored activations.
@@ -130,7 +130,9 @@ def _warn_of_pruning(trained: TrainedSAE, k: int) -> None:
         )
 
 
-def _signed(trained: TrainedSAE, arch: str, settings: Settings, material: Material) -> TrainedSAE:
+def _signed(
+    trained: TrainedSAE, arch: str, settings: TrainingSettings, material: Material
+) -> TrainedSAE:
     """With origins that say where each SAE comes from and how it was made."""
     final, recipe = trained.final, material.recipe
     told = {
