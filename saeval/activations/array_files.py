@@ -10,34 +10,34 @@ from jaxtyping import Bool, Int
 from saeval.errors import DataError
 
 _CHECKED_ROWS = 1 << 14
-"""Vectors looked at together."""
+"""Vectors checked at a time."""
 _MOST_VECTORS = 2**31
-"""Vectors are numbered in int32."""
+"""The largest number of vectors: their ids are int32."""
 _NAMES = ("activations", "x")
-"""What the activations may be called in a file that holds more."""
+"""Names of the activations in a file that holds more tensors or columns."""
 _BESIDE = {"mask", "labels"}
-"""Tensors of a file that say something of its activations."""
+"""Tensors beside the activations in a file."""
 
 
 @dataclass(frozen=True, eq=False)
-class StoredArray:
-    """Vectors of equal width, unit by unit."""
+class VectorArray:
+    """Vectors of equal width read from a file or array, unit by unit."""
 
     vectors: np.ndarray
     """[vectors, d], mapped where the format allows."""
     mask: Bool[np.ndarray, "units tokens"]
     """The vectors that count. Units of one vector where the array has two dimensions."""
     labels: Int[np.ndarray, " units"] | None = None
-    """What each unit is, where the file says so."""
+    """Label of each unit, if the file has labels."""
 
     @property
-    def described(self) -> str:
-        """How many there are, for messages."""
+    def size_text(self) -> str:
+        """Number of vectors or units, for messages."""
         units, tokens = self.mask.shape
         return f"{units} vectors" if tokens == 1 else f"{units} units of {tokens} vectors"
 
 
-def read_array(data: str | Path | np.ndarray) -> StoredArray:
+def read_array(data: str | Path | np.ndarray) -> VectorArray:
     """Vectors of a file or array [rows, d] or [units, tokens, d], checked.
 
     A .safetensors file may hold beside its activations a boolean `mask` [units, tokens], False
@@ -48,11 +48,11 @@ def read_array(data: str | Path | np.ndarray) -> StoredArray:
         DataError: if it cannot be read, is empty, has another shape or dtype, or holds NaN or
             infinity, naming the row.
     """
-    beside: Mapping[str, np.ndarray] = {}
+    extras: Mapping[str, np.ndarray] = {}
     if isinstance(data, np.ndarray):
         array, label = data, "The array"
     else:
-        (array, beside), label = _load(Path(data)), f"'{data}'"
+        (array, extras), label = _load(Path(data)), f"'{data}'"
     if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.floating) or not array.size:
         raise DataError(
             f"{label} holds {array.dtype} of shape {list(array.shape)}, not vectors: floats "
@@ -65,8 +65,8 @@ def read_array(data: str | Path | np.ndarray) -> StoredArray:
             f"{label} holds {len(vectors):,} vectors, more than 2^31. Give a part of it."
         )
     _check_finite(vectors, tokens, label)
-    mask = _checked_mask(beside.get("mask"), (units, tokens), label)
-    return StoredArray(vectors, mask, _checked_labels(beside.get("labels"), units, label))
+    mask = _check_mask(extras.get("mask"), (units, tokens), label)
+    return VectorArray(vectors, mask, _check_labels(extras.get("labels"), units, label))
 
 
 def _check_finite(vectors: np.ndarray, tokens: int, label: str) -> None:
@@ -81,7 +81,7 @@ def _check_finite(vectors: np.ndarray, tokens: int, label: str) -> None:
             )
 
 
-def _checked_mask(
+def _check_mask(
     mask: np.ndarray | None, shape: tuple[int, int], label: str
 ) -> Bool[np.ndarray, "units tokens"]:
     if mask is None:
@@ -97,7 +97,7 @@ def _checked_mask(
     return mask
 
 
-def _checked_labels(
+def _check_labels(
     labels: np.ndarray | None, units: int, label: str
 ) -> Int[np.ndarray, " units"] | None:
     if labels is not None and (labels.dtype.kind not in "iu" or labels.shape != (units,)):
@@ -109,7 +109,7 @@ def _checked_labels(
 
 
 def _load(path: Path) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-    """Activations of a file, and what stands beside them."""
+    """Activations of a file, and the tensors beside them."""
     try:
         if path.suffix == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False), {}
@@ -130,13 +130,13 @@ def _load_safetensors(path: Path) -> tuple[np.ndarray, Mapping[str, np.ndarray]]
 
     try:
         with safe_open(path, framework="pt") as file:
-            known = set(file.keys())
-            names = sorted(known - _BESIDE)
-            named = [name for name in _NAMES if name in names] or names
-            if len(named) != 1 and named == names:
+            keys = set(file.keys())
+            names = sorted(keys - _BESIDE)
+            candidates = [name for name in _NAMES if name in names] or names
+            if len(candidates) != 1 and candidates == names:
                 raise ValueError(f"it holds {len(names)} tensors, none called 'activations'")
-            beside = {name: file.get_tensor(name).numpy() for name in known & _BESIDE}
-            return file.get_tensor(named[0]).float().numpy(), beside
+            extras = {name: file.get_tensor(name).numpy() for name in keys & _BESIDE}
+            return file.get_tensor(candidates[0]).float().numpy(), extras
     except SafetensorError as error:
         raise ValueError(str(error)) from error
 
@@ -146,8 +146,8 @@ def _load_parquet(path: Path) -> np.ndarray:
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(path)
-    named = [name for name in _NAMES if name in table.column_names]
-    column = table.column((named or table.column_names)[0]) if table.num_columns else None
-    if column is not None and (named or table.num_columns == 1):
+    candidates = [name for name in _NAMES if name in table.column_names]
+    column = table.column((candidates or table.column_names)[0]) if table.num_columns else None
+    if column is not None and (candidates or table.num_columns == 1):
         return np.array(column.to_pylist(), dtype=np.float32, ndmin=2)
     return np.column_stack([table.column(i).to_numpy() for i in range(table.num_columns)])

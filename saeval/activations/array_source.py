@@ -20,9 +20,9 @@ from saeval.errors import DataError, NotApplicable
 from saeval.sae import Sites
 
 NO_SITES = Sites()
-"""Of what no model is known to have given."""
+"""Sites of activations whose model is unknown."""
 _HASHED_ROWS = 1 << 14
-"""Vectors hashed together."""
+"""Vectors hashed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,13 @@ class ArraySource:
     y: np.ndarray
     """[vectors, d_out] targets; the same array as x for all but transcoders."""
     mask: Bool[np.ndarray, "units tokens"]
-    """The vectors that count; of units with fewer vectors than the longest, the first ones may."""
+    """The vectors that count; a unit with fewer vectors than the longest has them first."""
     labels: Int[np.ndarray, " units"] | None = None
-    """What each unit is, if that is known."""
+    """Label of each unit, if there are labels."""
     batch_rows: int = 4096
-    """Vectors a batch."""
-    known_identity: str | None = None
-    """Identity of arrays that were made by rule, so that their numbers need not be read."""
+    """Vectors per batch."""
+    preset_identity: str | None = None
+    """Identity of arrays made by a deterministic rule, whose numbers then need not be hashed."""
     memo: Memo = field(default_factory=Memo, repr=False)
 
     model: None = None
@@ -49,8 +49,8 @@ class ArraySource:
 
     @property
     def identity(self) -> str:
-        """sha256 of the numbers, or of what decides them."""
-        return self.known_identity or self._digest
+        """sha256 of the numbers, or of what determines them."""
+        return self.preset_identity or self._digest
 
     @cached_property
     def _digest(self) -> str:
@@ -74,12 +74,12 @@ class ArraySource:
 
     @property
     def context(self) -> int:
-        """Vectors of a unit."""
+        """Vectors per unit."""
         return self.mask.shape[1]
 
     @property
     def stored_rows(self) -> TokenRows:
-        """One row a unit; its ids are the numbers of its vectors."""
+        """One row per unit; its ids are the indices of its vectors."""
         return self._rows
 
     @cached_property
@@ -97,25 +97,25 @@ class ArraySource:
         prepend_bos: bool | None = None,
     ) -> NoReturn:
         """Refused: there is no model to read texts."""
-        raise self._no_model()
+        raise self._no_model_error()
 
     def token_rows(self, ids: np.ndarray, *, name: str) -> NoReturn:
         """Refused: there is no model to read tokens."""
-        raise self._no_model()
+        raise self._no_model_error()
 
     def batches(
         self, rows: TokenRows, positions: Int[np.ndarray, " texts"] | None = None
     ) -> Iterator[Batch]:
-        """Vectors of the rows, in order, or one of each row."""
+        """Vectors of the rows in order, or one vector per row."""
         if positions is not None:
-            rows = self._single(rows, positions)
+            rows = self._single_positions(rows, positions)
         for group in rows.groups(self.batch_rows):
             index, mask = rows.ids[group], torch.from_numpy(rows.mask[group].copy())
             x = _vectors(self.x, index, mask)
             y = x if self.y is self.x else _vectors(self.y, index, mask)
             yield Batch(group, x, y, mask)
 
-    def _single(self, rows: TokenRows, positions: np.ndarray) -> TokenRows:
+    def _single_positions(self, rows: TokenRows, positions: np.ndarray) -> TokenRows:
         """Rows of one vector each."""
         places = np.asarray(positions)
         inside = (places >= 0) & (places < rows.ids.shape[1])
@@ -124,24 +124,24 @@ class ArraySource:
                 f"Rows of '{self.name}' hold {rows.ids.shape[1]} vectors each, at positions from 0 "
                 "on, and one position each is needed."
             )
-        there = rows.attention[np.arange(len(rows)), places]
-        if not there.all():
-            row = int(np.argmin(there))
+        is_present = rows.attention[np.arange(len(rows)), places]
+        if not is_present.all():
+            row = int(np.argmin(is_present))
             raise DataError(
                 f"Row {row} of '{self.name}' has no vector at position {places[row]}: it is masked."
             )
         ids = rows.ids[np.arange(len(rows)), places][:, None]
-        return TokenRows(rows.name, ids, there[:, None], there[:, None])
+        return TokenRows(rows.name, ids, is_present[:, None], is_present[:, None])
 
     def final_hidden(self, rows: TokenRows) -> NoReturn:
         """Refused: there is no model."""
-        raise self._no_model()
+        raise self._no_model_error()
 
     def splice(self, rows: TokenRows, batch: Batch, y_new: Tensor) -> NoReturn:
         """Refused: there is no model."""
-        raise self._no_model()
+        raise self._no_model_error()
 
-    def _no_model(self) -> NotApplicable:
+    def _no_model_error(self) -> NotApplicable:
         return NotApplicable(
             f"'{self.name}' holds stored activations, and this needs the model they came from. "
             "Give --model instead."
@@ -163,8 +163,8 @@ def array_source(
             together, as the patches of an image do.
         y: What it should reconstruct, for transcoders.
         name: What to call the source; the file's name by default.
-        batch_rows: Vectors a batch.
-        identity: sha256 of all that decides the numbers; None: of the numbers themselves.
+        batch_rows: Vectors per batch.
+        identity: sha256 of all that determines the numbers; None: of the numbers themselves.
 
     Raises:
         DataError: if a file cannot be read, is empty, is no table of vectors, or holds NaN or
@@ -175,7 +175,7 @@ def array_source(
     label = name or (Path(x).name if not isinstance(x, np.ndarray) else "activations")
     if inputs.mask.shape != targets.mask.shape or not np.array_equal(inputs.mask, targets.mask):
         raise DataError(
-            f"'{label}' pairs {inputs.described} with {targets.described}: each input needs a "
+            f"'{label}' pairs {inputs.size_text} with {targets.size_text}: each input needs a "
             "target, in the same order."
         )
     return ArraySource(

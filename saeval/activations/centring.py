@@ -1,4 +1,4 @@
-"""Centred activations: less their mean over d_model, as TransformerLens processes models."""
+"""Centred activations: without their mean over d_model, as TransformerLens has them."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from saeval.sae import Site
 def centre(
     x: Float[Tensor, "*rows d"],
 ) -> tuple[Float[Tensor, "*rows d"], Float[Tensor, "*rows 1"]]:
-    """Vectors less their mean over d, and that mean."""
+    """Vectors minus their mean over d, and that mean."""
     mean = x.mean(-1, keepdim=True)
     return x - mean, mean
 
@@ -22,9 +22,9 @@ def centre(
 def centre_each(
     x: Float[Tensor, "*rows d"], widths: Sequence[int]
 ) -> tuple[Float[Tensor, "*rows d"], Float[Tensor, "*rows _"]]:
-    """Vectors of several sites side by side, each less its own mean, and what was taken off.
+    """Vectors of several sites side by side, each minus its own mean, and what was subtracted.
 
-    The second has one column for one site, else as many as the vectors.
+    The latter has one column for a single site, else as many columns as the vectors.
     """
     if len(widths) == 1:
         return centre(x)
@@ -34,10 +34,10 @@ def centre_each(
 
 
 def check_centring(model: LoadedModel, site: Site) -> None:
-    """See by trial that the mean over d_model at a site changes nothing behind it.
+    """Check by trial that the mean over d_model at a site changes nothing after it.
 
     TransformerLens centres all weights that write to the residual stream of a model with layer
-    norms, which take the mean away again. So its activations are the model's own less their
+    norms, which remove the mean again. So its activations are the model's own minus their
     mean, and a reconstruction gets the mean back before it is spliced in.
 
     Raises:
@@ -46,11 +46,13 @@ def check_centring(model: LoadedModel, site: Site) -> None:
     """
     ids = torch.arange(8).reshape(1, 8) % model.vocab_size
     attention = torch.ones_like(ids, dtype=torch.bool)
-    found, clean = model.clean([site], ids, attention)
-    moved = model.run_from(site, ids, attention, found[site] + found[site].abs().max())
+    activations, clean = model.clean([site], ids, attention)
+    shifted = model.run_from(
+        site, ids, attention, activations[site] + activations[site].abs().max()
+    )
     # A shift as large as the activations themselves costs a layer norm some digits.
     tolerance = 1000 * torch.finfo(model.dtype).eps * float(clean.abs().max())
-    if float((moved - clean).abs().max()) > tolerance:
+    if float((shifted - clean).abs().max()) > tolerance:
         raise ModelError(
             f"Activations at '{site}' of {model.name} cannot be centred: their mean over d_model "
             "matters behind it. Only what is written to the residual stream of a model with layer "

@@ -1,4 +1,4 @@
-"""How the model's own loss changes with each activation: what some SAEs encode besides x."""
+"""Gradient of the model's loss at each activation, which some SAEs encode besides x."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from saeval.errors import NotApplicable
 from saeval.models import LoadedModel
 
 _LOGIT_BYTES = 64 << 20
-"""Logits held at a time, in float32."""
+"""Bytes of logits computed at a time, in float32."""
 
 
 def next_token_gradient(
@@ -23,9 +23,9 @@ def next_token_gradient(
     follows, special ones too. A sum, so that neither the batch nor a row's length enters.
 
     Raises:
-        NotApplicable: if there is no model with an output head; SAEs read elsewhere than they
-            write, since only what is written can be varied; or they write at several sites, since
-            splicing all of them cuts the ways from one to the next.
+        NotApplicable: if there is no model with an output head; the SAE reads and
+            writes at different sites, since only the write site can be varied; or it writes at
+            several sites, since splicing all of them cuts the paths from one to the next.
     """
     model = source.model
     if model is None:
@@ -44,22 +44,22 @@ def next_token_gradient(
             "which is known at one site only."
         )
     attention = torch.from_numpy(rows.attention[batch.rows]).to(batch.x.device)
-    follows = torch.zeros_like(attention)
-    follows[:, :-1] = attention[:, 1:]
+    has_next = torch.zeros_like(attention)
+    has_next[:, :-1] = attention[:, 1:]
     target = torch.from_numpy(rows.ids[batch.rows].astype("int64")).to(batch.x.device).roll(-1, 1)
     with torch.enable_grad():
         y = batch.y.detach().clone().requires_grad_()
         hidden = source.splice(rows, batch, y)
-        slope = _slope(model, hidden.detach()[follows], target[follows])
-        whole = torch.zeros_like(hidden).index_put((follows,), slope.to(hidden.dtype))
-        (gradient,) = torch.autograd.grad(hidden, y, whole)
+        slope = _slope(model, hidden.detach()[has_next], target[has_next])
+        hidden_gradient = torch.zeros_like(hidden).index_put((has_next,), slope.to(hidden.dtype))
+        (gradient,) = torch.autograd.grad(hidden, y, hidden_gradient)
     return gradient.float()
 
 
 def _slope(
     model: LoadedModel, hidden: Float[Tensor, "tokens d_model"], target: Tensor
 ) -> Float[Tensor, "tokens d_model"]:
-    """Gradient of the summed loss at final hidden states, some tokens' logits at a time."""
+    """Gradient of the summed loss at final hidden states, computed for some tokens at a time."""
     slope = torch.zeros_like(hidden)
     step = max(1, _LOGIT_BYTES // (4 * model.vocab_size))
     for low in range(0, len(hidden), step):

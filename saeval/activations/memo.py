@@ -1,4 +1,4 @@
-"""What was computed of the SAE being scored, so that tasks share it (`Memo`)."""
+"""Results for the SAE being scored, kept so that tasks share them (`Memo`)."""
 
 import weakref
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from saeval.activations.memory import hand_back
 from saeval.sae import SAE
 
 MEMO_BYTES = 64 << 20
-"""Memory for codes. What does not fit is encoded again for every task that asks."""
+"""Memory for codes. Those that do not fit are computed again for every task."""
 
 
 class Memo:
-    """What was computed for the SAE being scored, up to a number of bytes.
+    """Results for the SAE being scored, up to a number of bytes.
 
-    Only speeds things up: whatever it holds would be computed again alike.
+    It only saves time: computing a result again gives the same.
     """
 
     def __init__(self, limit: int = MEMO_BYTES) -> None:
         self.limit = limit
         self.bytes = 0
         self._owner: Callable[[], Any] = lambda: None
-        self._held: dict[Any, Any] = {}
+        self._values: dict[Any, Any] = {}
 
     def get(
         self,
@@ -32,25 +32,25 @@ class Memo:
         *,
         keep: bool = True,
     ) -> Any:
-        """What was made for this SAE under the key, else made now, and held if there is room.
+        """The value of this SAE under the key; computed if absent, and then kept if there is room.
 
         Args:
-            sae: Whose it is.
-            key: What it is.
-            make: Computes it.
-            size: Its bytes.
-            keep: False: what is made now is not held.
+            sae: The SAE it belongs to.
+            key: Names the value.
+            make: Computes the value.
+            size: Returns its bytes.
+            keep: Whether a computed value may be kept.
         """
         if self._owner() is not sae:
             self.clear()
             self._owner = _reference(sae)
-        if key in self._held:
-            return self._held[key]
-        made = make()
-        if keep and self.bytes + size(made) <= self.limit:
-            self._held[key] = made
-            self.bytes += size(made)
-        return made
+        if key in self._values:
+            return self._values[key]
+        value = make()
+        if keep and self.bytes + size(value) <= self.limit:
+            self._values[key] = value
+            self.bytes += size(value)
+        return value
 
     def release(self, sae: SAE) -> None:
         """Forget all of an SAE, and give its memory back to the system."""
@@ -60,7 +60,7 @@ class Memo:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._held.clear()
+        self._values.clear()
         self.bytes = 0
         self._owner = lambda: None
 

@@ -13,7 +13,7 @@ from saeval.activations import tokens
 from saeval.activations.centring import centre_each, check_centring
 from saeval.activations.memo import Memo
 from saeval.activations.protocol import Batch, Widths, slices
-from saeval.activations.recording import Recorder, inputs, widened
+from saeval.activations.recording import Recorder, inputs, pad_to_rows
 from saeval.activations.rows import TokenRows
 from saeval.activations.store import Store, digest
 from saeval.errors import DataError, NotApplicable, UsageError
@@ -22,7 +22,7 @@ from saeval.sae import Site, Sites
 from saeval.sae.site import joined, site_names
 
 BATCH_TOKENS = 4096
-"""Positions a batch: on one core the fastest from 1,000 to 16,000, and small in memory."""
+"""Positions per batch: 1,000 to 16,000 are the fastest on one core, and take little memory."""
 _UNLIMITED = 1 << 30
 
 
@@ -35,7 +35,7 @@ class ModelSource:
     store: Store
     batch_tokens: int = BATCH_TOKENS
     centred: bool = False
-    """Whether each site is read less its mean over d_model, which `splice` adds back."""
+    """Whether each site is read without its mean over d_model, which `splice` adds back."""
     memo: Memo = field(default_factory=Memo, repr=False)
 
     @property
@@ -59,12 +59,14 @@ class ModelSource:
     @property
     def widths(self) -> Widths:
         """Width at each site."""
-        read, write = (tuple(map(self.model.width, end)) for end in (self._read, self._write))
+        read, write = (
+            tuple(map(self.model.width, sites)) for sites in (self._read_sites, self._write_sites)
+        )
         return Widths(read, write)
 
     @property
     def context(self) -> int:
-        """Most tokens a row may have."""
+        """Most tokens per row."""
         return self.model.context or _UNLIMITED
 
     @property
@@ -102,7 +104,7 @@ class ModelSource:
     ) -> Iterator[Batch]:
         """Activations of the rows, in order, or at one position of each row."""
         if positions is not None:
-            yield from self._single(rows, _checked(rows, positions))
+            yield from self._single_positions(rows, _check_positions(rows, positions))
             return
         for group in rows.groups(self.batch_tokens):
             yield self._batch(rows, group)
@@ -126,20 +128,20 @@ class ModelSource:
             y_new = y_new.to(batch.shift.device) + batch.shift
         ids, attention = inputs(rows, batch.rows)
         seq = ids.shape[1]
-        places = slices(self._write, self.widths.write)
+        places = slices(self._write_sites, self.widths.write)
         if len(places) > 1:
-            new = {site: y_new[:, :seq, places[str(site)]] for site in self._write}
-            return widened(self.model.run_with(new, ids, attention), rows)
+            new = {site: y_new[:, :seq, places[str(site)]] for site in self._write_sites}
+            return pad_to_rows(self.model.run_with(new, ids, attention), rows)
         resume = None if batch.resume is None else batch.resume[:, :seq]
-        final = self.model.run_from(self._write[0], ids, attention, y_new[:, :seq], resume)
-        return widened(final, rows)
+        final = self.model.run_from(self._write_sites[0], ids, attention, y_new[:, :seq], resume)
+        return pad_to_rows(final, rows)
 
     @property
-    def _read(self) -> tuple[Site, ...]:
+    def _read_sites(self) -> tuple[Site, ...]:
         return self.sites.read
 
     @property
-    def _write(self) -> tuple[Site, ...]:
+    def _write_sites(self) -> tuple[Site, ...]:
         return self.sites.write
 
     @cached_property
@@ -147,45 +149,47 @@ class ModelSource:
         return Recorder(self.model, self.store, self.batch_tokens)
 
     @cached_property
-    def _resume(self) -> Site | None:
-        """Block input that splicing needs besides. Several sites are spliced in a whole pass."""
-        restarts = self.model.has_logits and len(self._write) == 1
-        return self.model.needs_resume(self._write[0]) if restarts else None
+    def _resume_site(self) -> Site | None:
+        """Block input that splicing also needs; None for several sites, which take a whole pass."""
+        restarts = self.model.has_logits and len(self._write_sites) == 1
+        return self.model.needs_resume(self._write_sites[0]) if restarts else None
 
     @cached_property
-    def _sites(self) -> list[Site]:
-        """What is recorded, the read sites first, each site once."""
-        resume = [self._resume] if self._resume else []
-        return list(dict.fromkeys([*self._read, *self._write, *resume]))
+    def _recorded_sites(self) -> list[Site]:
+        """The recorded sites: the read sites first, each site once."""
+        resume = [self._resume_site] if self._resume_site else []
+        return list(dict.fromkeys([*self._read_sites, *self._write_sites, *resume]))
 
     def _batch(self, rows: TokenRows, group: slice) -> Batch:
-        recorded = self._recorder.activations(rows, group, self._sites)
+        recorded = self._recorder.activations(rows, group, self._recorded_sites)
         mask = torch.from_numpy(rows.mask[group].copy()).to(self.model.device)
-        x, y, shift = self._ends(recorded)
+        x, y, shift = self._x_and_y(recorded)
         ids = torch.from_numpy(rows.ids[group])
-        resume = recorded.get(self._resume) if self._resume else None
+        resume = recorded.get(self._resume_site) if self._resume_site else None
         return Batch(group, x, y, mask, ids, shift, resume)
 
-    def _single(self, rows: TokenRows, positions: Int[np.ndarray, " texts"]) -> Iterator[Batch]:
-        """Batches of one token a row, recorded without the rest where that is not there already."""
+    def _single_positions(
+        self, rows: TokenRows, positions: Int[np.ndarray, " texts"]
+    ) -> Iterator[Batch]:
+        """Batches of one token per row; only these are recorded, unless whole rows are already."""
         if not len(rows):
             return
-        sites = list(dict.fromkeys([*self._read, *self._write]))
-        vectors = self._recorder.at(rows, positions, sites, self._sites)
+        sites = list(dict.fromkeys([*self._read_sites, *self._write_sites]))
+        vectors = self._recorder.at(rows, positions, sites, self._recorded_sites)
         for start in range(0, len(rows), self.batch_tokens):
             group = slice(start, min(start + self.batch_tokens, len(rows)))
-            x, y, shift = self._ends({site: x[group, None] for site, x in vectors.items()})
+            x, y, shift = self._x_and_y({site: x[group, None] for site, x in vectors.items()})
             ids = torch.from_numpy(rows.ids[group][np.arange(len(x)), positions[group], None])
             yield Batch(group, x, y, torch.ones(len(x), 1, dtype=torch.bool), ids, shift)
 
-    def _ends(
+    def _x_and_y(
         self, recorded: Mapping[Site, Float[Tensor, "texts seq _"]]
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """X and y in float32, and what centring took from y."""
-        x, shift = self._side_by_side(recorded, self._read, self.widths.read)
-        if self._read == self._write:
+        """X and y in float32, and what centring subtracted from y."""
+        x, shift = self._side_by_side(recorded, self._read_sites, self.widths.read)
+        if self._read_sites == self._write_sites:
             return x, x, shift
-        return x, *self._side_by_side(recorded, self._write, self.widths.write)
+        return x, *self._side_by_side(recorded, self._write_sites, self.widths.write)
 
     def _side_by_side(
         self,
@@ -194,8 +198,8 @@ class ModelSource:
         widths: Sequence[int],
     ) -> tuple[Tensor, Tensor | None]:
         parts = [recorded[site].float() for site in sites]
-        whole = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
-        return centre_each(whole, widths) if self.centred else (whole, None)
+        vectors = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        return centre_each(vectors, widths) if self.centred else (vectors, None)
 
     def _need_logits(self) -> None:
         if not self.model.has_logits:
@@ -214,39 +218,39 @@ def model_source(
     batch_tokens: int | None = None,
     centred: bool = False,
 ) -> ModelSource:
-    """A source that reads at a site, and writes there too unless another is given.
+    """A source that reads at a site, and writes at the same one by default.
 
     Args:
         model: The model.
         site: Where SAEs read; names of several sites with commas between them.
-        write_site: What they reconstruct, likewise; None: where they read.
+        write_site: Where they write, likewise; None: where they read.
         store: Where activations are kept; None: in the user's cache.
-        batch_tokens: Positions a batch; None: `BATCH_TOKENS`.
-        centred: Whether each site is read less its mean over d_model.
+        batch_tokens: Positions per batch; None: `BATCH_TOKENS`.
+        centred: Whether each site is read without its mean over d_model.
 
     Raises:
         ModelError: if a site is not in the model, or centring it would change the model.
         UsageError: if a site is named twice.
     """
-    read = _resolved(model, site)
-    write = read if write_site is None else _resolved(model, write_site)
+    read = _resolve_sites(model, site)
+    write = read if write_site is None else _resolve_sites(model, write_site)
     if centred:
-        for place in dict.fromkeys((*read, *write)):
-            check_centring(model, place)
+        for trial_site in dict.fromkeys((*read, *write)):
+            check_centring(model, trial_site)
     sites = Sites(read, write)
     return ModelSource(model, sites, store or Store(), batch_tokens or BATCH_TOKENS, centred)
 
 
-def _resolved(model: LoadedModel, site: Site | str) -> tuple[Site, ...]:
+def _resolve_sites(model: LoadedModel, site: Site | str) -> tuple[Site, ...]:
     if isinstance(site, Site):
         return (site,)
-    found = tuple(model.resolve(name) for name in site_names(site))
-    if len(set(found)) < len(found):
-        raise UsageError(f"'{site}' names one place of {model.name} twice: {joined(found)}.")
-    return found
+    sites = tuple(model.resolve(name) for name in site_names(site))
+    if len(set(sites)) < len(sites):
+        raise UsageError(f"'{site}' names one place of {model.name} twice: {joined(sites)}.")
+    return sites
 
 
-def _checked(rows: TokenRows, positions: np.ndarray) -> np.ndarray:
+def _check_positions(rows: TokenRows, positions: np.ndarray) -> np.ndarray:
     positions = np.asarray(positions)
     lengths = rows.attention.sum(1)
     if positions.shape != lengths.shape:

@@ -17,10 +17,10 @@ POOLS = ("mean", "max")
 
 
 def check_pool(how: str) -> None:
-    """See that there is such a way to pool.
+    """Check the name of a way to pool.
 
     Raises:
-        UsageError: if there is none.
+        UsageError: if it is unknown.
     """
     if how not in POOLS:
         raise UsageError(f"Rows are pooled by mean or max, not by '{how}'.")
@@ -56,18 +56,19 @@ def _mean(batch: Batch, codes: Codes) -> csr_matrix:
 
 
 def _max(batch: Batch, codes: Codes) -> csr_matrix:
-    """Largest value over counted tokens; 0 counts wherever a latent is inactive on one."""
+    """Largest value over counted tokens; a latent counts as 0 on tokens where it is inactive."""
     row = (batch.row_of_token - batch.rows.start).cpu().numpy()
     counts = np.bincount(row, minlength=len(batch.mask))
-    place = row[codes.token.cpu().numpy()].astype(np.int64) * codes.d_sae
-    place += codes.index.cpu().numpy()
-    order = np.argsort(place, kind="stable")
-    places, starts, active = np.unique(place[order], return_index=True, return_counts=True)
+    entry = row[codes.token.cpu().numpy()].astype(np.int64) * codes.d_sae
+    entry += codes.index.cpu().numpy()
+    # Codes hold active latents only: sorted by row and latent, each run is one latent's values.
+    order = np.argsort(entry, kind="stable")
+    entries, starts, active = np.unique(entry[order], return_index=True, return_counts=True)
     values = codes.value.float().cpu().numpy()[order]
     largest = np.maximum.reduceat(values, starts) if len(starts) else values
-    rows, latents = np.divmod(places, codes.d_sae)
+    rows, latents = np.divmod(entries, codes.d_sae)
     largest = np.where(active < counts[rows], np.maximum(largest, 0), largest)
-    keep = largest != 0
+    nonzero = largest != 0
     return csr_matrix(
-        (largest[keep], (rows[keep], latents[keep])), shape=(len(batch.mask), codes.d_sae)
+        (largest[nonzero], (rows[nonzero], latents[nonzero])), shape=(len(batch.mask), codes.d_sae)
     )

@@ -30,11 +30,11 @@ class Batch:
     ids: Int[Tensor, "texts seq"] | None = None
     """Token ids; None for stored activations."""
     shift: Float[Tensor, "texts seq _"] | None = None
-    """What centring took from y, for `splice` to add back."""
+    """What centring subtracted from y, for `splice` to add back."""
     resume: Float[Tensor, "texts seq d_model"] | None = None
-    """Input of the block that `splice` starts with, where it is not stored."""
+    """Input of the block that `splice` starts with, if the splice needs it."""
     stands_for_all: bool = False
-    """Whether no other batch follows, though there are more rows: where costs are tried out."""
+    """Whether this batch stands for all rows, and no other follows: in trials of costs."""
 
     @property
     def x_tokens(self) -> Float[Tensor, "tokens d_in"]:
@@ -52,7 +52,7 @@ class Batch:
         return None if self.ids is None else self.ids.to(self.mask.device)[self.mask].long()
 
     def at(self, positions: Int[np.ndarray, " texts"]) -> "Batch":
-        """One token of each row, all of which count, whether or not they did."""
+        """One token of each row; all of these count in the new batch."""
         rows, places = torch.arange(len(self.x)), torch.from_numpy(np.asarray(positions))
         x = self.x[rows, places][:, None]
         y = x if self.y is self.x else self.y[rows, places][:, None]
@@ -62,7 +62,7 @@ class Batch:
 
     @property
     def row_of_token(self) -> Int[Tensor, " tokens"]:
-        """Row, counted from the first of all rows, of each counted token."""
+        """Row of each counted token, as its index among all rows."""
         return self.mask.nonzero()[:, 0] + self.rows.start
 
 
@@ -88,19 +88,19 @@ class Widths:
 class ActivationSource(Protocol):
     """Activations of texts at the sites where SAEs read and write, computed once and shared.
 
-    Results do not depend on the batch size but for rounding. What tasks ask of a source besides
-    (vectors of some tokens, an SAE's codes) are functions over `batches`: `read_x`, `read_codes`
-    and `read_acts` of `saeval.activations`.
+    Results do not depend on the batch size, up to rounding. To get vectors of some tokens or an
+    SAE's codes, tasks use functions over `batches`: `read_x`, `read_codes` and `read_acts` of
+    `saeval.activations`.
     """
 
     @property
     def name(self) -> str:
-        """What the source is called in messages."""
+        """The source's name in messages."""
         ...
 
     @property
     def identity(self) -> str:
-        """sha256 of all that decides the activations, texts aside."""
+        """sha256 of everything that determines the activations, except texts."""
         ...
 
     @property
@@ -115,12 +115,12 @@ class ActivationSource(Protocol):
 
     @property
     def widths(self) -> Widths:
-        """Width at each site; of stored activations, of the one array that each end has."""
+        """Width at each site; stored activations have one array to read and one to write."""
         ...
 
     @property
     def context(self) -> int:
-        """Most tokens a row may have."""
+        """Most tokens per row."""
         ...
 
     @property
@@ -133,7 +133,7 @@ class ActivationSource(Protocol):
 
     @property
     def memo(self) -> Memo:
-        """Where codes of the SAE being scored are kept, for all tasks: a `Memo()` of its own."""
+        """Codes of the SAE being scored, kept for all tasks: each source has its own `Memo()`."""
         ...
 
     def tokenize(
@@ -149,8 +149,8 @@ class ActivationSource(Protocol):
 
         Args:
             texts: At least one, none of them empty.
-            name: What to call them in messages.
-            context: Most tokens a row; None: as many as the model takes.
+            name: Their name in messages.
+            context: Most tokens per row; None: as many as the model takes.
             overflow: For longer texts: `error`, `truncate`, or `pack` (all texts joined, with
                 BOS between them, and cut into rows of exactly `context`).
             prepend_bos: Whether rows begin with BOS; None: yes if the model has one.
@@ -198,7 +198,7 @@ class ActivationSource(Protocol):
     ) -> Float[Tensor, "texts seq d_model"]:
         """What the output head reads once y_new takes the place of `batch.y`, at every write site.
 
-        Values at padding do not matter. Gradients flow to y_new where it asks for them.
+        Values at padding do not matter. Gradients flow to y_new if it requires them.
 
         Raises:
             NotApplicable: if the source has no logits.

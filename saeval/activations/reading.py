@@ -1,4 +1,4 @@
-"""What tasks read of rows: vectors, or an SAE's codes, of the tokens that they select."""
+"""What tasks read of rows: vectors or an SAE's codes, of selected tokens."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class AtPositions:
 
 @dataclass(frozen=True)
 class Pooled:
-    """The counted tokens of each row, pooled into one; a row without any is 0.
+    """The counted tokens of each row, pooled into one vector; 0 for a row without counted tokens.
 
     Raises:
         UsageError: if there is no such way to pool.
@@ -54,19 +54,19 @@ EVERY_TOKEN = EveryToken()
 def read_x(
     source: ActivationSource, rows: TokenRows, select: Selection = EVERY_TOKEN
 ) -> Float[np.ndarray, "selected d_in"]:
-    """Activations at the read site in float32, one vector per token, or per row, that is selected.
+    """Activations at the read site in float32, one vector per selected token or row.
 
     Raises:
         DataError: if a position is padding or outside its row.
     """
     if isinstance(select, Pooled):
         parts = ((batch, pooled_x(batch, select.how)) for batch in source.batches(rows))
-        return _filled(source, parts, len(rows))
+        return _fill_array(source, parts, len(rows))
     if isinstance(select, AtPositions):
         batches, count = source.batches(rows, select.positions), len(rows)
     else:
         batches, count = source.batches(rows), int(rows.mask.sum())
-    return _filled(source, ((batch, batch.x_tokens) for batch in batches), count)
+    return _fill_array(source, ((batch, batch.x_tokens) for batch in batches), count)
 
 
 def read_codes(
@@ -78,15 +78,16 @@ def read_codes(
         NotApplicable: if the SAE needs more than the source has.
     """
     encoder = _Encoder(source, sae, rows)
-    return ((batch, encoder.remembered(batch)) for batch in source.batches(rows))
+    return ((batch, encoder.cached_codes(batch)) for batch in source.batches(rows))
 
 
 def read_acts(
     source: ActivationSource, sae: SAE, rows: TokenRows, select: Selection = EVERY_TOKEN
 ) -> csr_matrix:
-    """Latents [selected, d_sae], one row per token, or per row, that is selected.
+    """Acts [selected, d_sae], one row per selected token or row.
 
-    What was pooled is remembered while this SAE is scored; of all else, what was read as codes.
+    While an SAE is scored, its pooled acts are cached. For other selections only codes are, once
+    `read_codes` has read them.
 
     Raises:
         DataError: if a position is padding or outside its row.
@@ -97,15 +98,15 @@ def read_acts(
         return encoder.pooled(select.how)
     if isinstance(select, AtPositions):
         parts = ((batch, codes.csr()) for batch, codes in encoder.at(select.positions))
-        return _stacked(source, parts, len(rows))
+        return _stack_rows(source, parts, len(rows))
     batches = source.batches(rows)
-    parts = ((batch, encoder.remembered(batch, keep=False).csr()) for batch in batches)
-    return _stacked(source, parts, int(rows.mask.sum()))
+    parts = ((batch, encoder.cached_codes(batch, keep=False).csr()) for batch in batches)
+    return _stack_rows(source, parts, int(rows.mask.sum()))
 
 
 @dataclass(frozen=True)
 class _Encoder:
-    """An SAE's codes of rows, with all that it needs beside x."""
+    """Encodes rows with an SAE, and gives it what it needs besides x."""
 
     source: ActivationSource
     sae: SAE
@@ -115,26 +116,26 @@ class _Encoder:
     def traits(self) -> Traits:
         return traits_of(self.sae)
 
-    def remembered(self, batch: Batch, *, keep: bool = True) -> Codes:
-        """Codes of a batch, from memory where they are there; without `keep` none are added."""
+    def cached_codes(self, batch: Batch, *, keep: bool = True) -> Codes:
+        """Codes of a batch, from the memo if it has them; without `keep` none are added to it."""
 
         def make() -> Codes:
-            codes = self._encoded(batch, lambda: self._gradient(batch))
+            codes = self._encode(batch, lambda: self._gradient(batch))
             return replace(codes, index=codes.index.to(torch.int32))
 
         key = ("codes", self.rows.digest, batch.rows.start, batch.rows.stop)
-        held: Codes = self.source.memo.get(self.sae, key, make, _codes_bytes, keep=keep)
-        return replace(held, index=held.index.to(torch.int64))
+        compact: Codes = self.source.memo.get(self.sae, key, make, _codes_bytes, keep=keep)
+        return replace(compact, index=compact.index.to(torch.int64))
 
     def pooled(self, how: str) -> csr_matrix:
-        """Codes pooled over each row. That is remembered, the many codes behind it are not."""
+        """Codes pooled over each row. Pooled acts are cached; the codes they come from are not."""
 
         def make() -> csr_matrix:
             parts = (
-                (batch, pooled_codes(batch, self.remembered(batch, keep=False), how))
+                (batch, pooled_codes(batch, self.cached_codes(batch, keep=False), how))
                 for batch in self.source.batches(self.rows)
             )
-            return _stacked(self.source, parts, len(self.rows))
+            return _stack_rows(self.source, parts, len(self.rows))
 
         key = ("pooled", self.rows.digest, how)
         acts = self.source.memo.get(self.sae, key, make, _csr_bytes)
@@ -142,19 +143,19 @@ class _Encoder:
         return acts
 
     def at(self, positions: Int[np.ndarray, " texts"]) -> Iterator[tuple[Batch, Codes]]:
-        """Codes at one position of each row. Only gradients need the rows that they stand in."""
+        """Codes at one position of each row. The whole rows are needed for gradients only."""
         if not self.traits.needs_gradient:
             for batch in self.source.batches(self.rows, positions):
-                yield batch, self._encoded(batch, lambda: None)
+                yield batch, self._encode(batch, lambda: None)
             return
-        for whole in self.source.batches(self.rows):
-            places = np.asarray(positions)[whole.rows]
-            slope = next_token_gradient(self.source, self.rows, whole)
+        for row_batch in self.source.batches(self.rows):
+            places = np.asarray(positions)[row_batch.rows]
+            slope = next_token_gradient(self.source, self.rows, row_batch)
             slope = slope[torch.arange(len(places)), torch.from_numpy(places).to(slope.device)]
-            batch = whole.at(places)
-            yield batch, self._encoded(batch, lambda slope=slope: slope)
+            batch = row_batch.at(places)
+            yield batch, self._encode(batch, lambda slope=slope: slope)
 
-    def _encoded(self, batch: Batch, gradient: Callable[[], Tensor | None]) -> Codes:
+    def _encode(self, batch: Batch, gradient: Callable[[], Tensor | None]) -> Codes:
         device, traits, tokens = self.sae.W_dec.device, self.traits, batch.token_ids
         if traits.needs_tokens and tokens is None:
             raise NotApplicable(
@@ -162,21 +163,21 @@ class _Encoder:
                 "without tokens. Give --model instead."
             )
         slope = gradient() if traits.needs_gradient else None
-        needed = extra_inputs(traits, tokens=tokens, gradient=slope)
+        inputs = extra_inputs(traits, tokens=tokens, gradient=slope)
         with torch.no_grad():
-            needed = {name: value.to(device) for name, value in needed.items()}
-            return encode_codes(self.sae, batch.x_tokens.to(device), needed)
+            inputs = {name: value.to(device) for name, value in inputs.items()}
+            return encode_codes(self.sae, batch.x_tokens.to(device), inputs)
 
     def _gradient(self, batch: Batch) -> Float[Tensor, "tokens d_in"]:
         return next_token_gradient(self.source, self.rows, batch)[batch.mask]
 
 
-def _filled(
+def _fill_array(
     source: ActivationSource, parts: Iterable[tuple[Batch, Tensor]], count: int
 ) -> Float[np.ndarray, "count d"]:
     """Parts one after the other, in float32.
 
-    Filled in place: small arrays kept from every batch would pin the memory between them.
+    They are copied into one array at once: many small arrays would fragment the memory.
     """
     x, start, last = np.zeros((count, source.widths.d_in), np.float32), 0, None
     for batch, part in parts:
@@ -184,33 +185,33 @@ def _filled(
         start, last = start + len(part), batch
     if start == count:
         return x
-    return np.resize(x[: _part(source, last, start, count)], x.shape)
+    return np.resize(x[: _check_count(source, last, start, count)], x.shape)
 
 
-def _stacked(
+def _stack_rows(
     source: ActivationSource, parts: Iterable[tuple[Batch, csr_matrix]], count: int
 ) -> csr_matrix:
     """Parts one below the other."""
     pairs = list(parts)
     acts = csr_matrix(sparse.vstack([part for _, part in pairs], format="csr"))
-    if (shown := len(acts.indptr) - 1) == count:
+    if (row_count := len(acts.indptr) - 1) == count:
         return acts
-    shown = _part(source, pairs[-1][0], shown, count)
-    return csr_matrix(acts[np.arange(count) % shown])
+    row_count = _check_count(source, pairs[-1][0], row_count, count)
+    return csr_matrix(acts[np.arange(count) % row_count])
 
 
-def _part(source: ActivationSource, last: Batch | None, shown: int, count: int) -> int:
-    """How many vectors came in place of `count`, where one batch stands for all.
+def _check_count(source: ActivationSource, last: Batch | None, length: int, count: int) -> int:
+    """The number of vectors that came instead of `count`, if one batch stands for all rows.
 
     Raises:
-        DataError: if the last one does not, so that the source left something out.
+        DataError: if none does, so that the source left rows out.
     """
-    if last is None or not last.stands_for_all or shown > count:
+    if last is None or not last.stands_for_all or length > count:
         raise DataError(
-            f"'{source.name}' gave {shown} vectors where {count} were asked for: its `batches` "
+            f"'{source.name}' gave {length} vectors where {count} were asked for: its `batches` "
             "must give all rows, in order."
         )
-    return shown
+    return length
 
 
 def _codes_bytes(codes: Codes) -> int:

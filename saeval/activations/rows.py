@@ -13,18 +13,18 @@ from saeval.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class TokenRows:
-    """One text, or one packed row, a row; padded on the right."""
+    """Rows of token ids, each one text or one packed row, padded on the right."""
 
     name: str
-    """What the rows are called in messages. No part of the digest."""
+    """The rows' name in messages. No part of the digest."""
     ids: Int32[np.ndarray, "texts seq"]
     """Token ids; at padding any valid id."""
     attention: Bool[np.ndarray, "texts seq"]
     """True where there is a token, False at padding."""
     mask: Bool[np.ndarray, "texts seq"]
-    """True at the tokens that count: there, and not special (BOS, EOS, padding)."""
+    """True at the tokens that count: all but special ones (BOS, EOS) and padding."""
     labels: Int[np.ndarray, " texts"] | None = None
-    """What each row is, where stored activations came with that. No part of the digest."""
+    """Label of each row, if stored activations have labels. No part of the digest."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -39,7 +39,7 @@ class TokenRows:
 
     @cached_property
     def offsets(self) -> Int[np.ndarray, " texts_plus_1"]:
-        """Where each row's tokens start if all padding is left out, and their number at the end."""
+        """Start of each row's tokens without any padding, then the number of all tokens."""
         return np.concatenate([[0], np.cumsum(self.attention.sum(1))])
 
     def take(self, index: Any) -> "TokenRows":
@@ -50,12 +50,12 @@ class TokenRows:
         )
 
     def groups(self, batch_tokens: int) -> list[slice]:
-        """Consecutive rows that together hold at most so many positions, at least one each."""
+        """Slices of consecutive rows: at most so many positions, but at least one row each."""
         size = max(1, batch_tokens // max(1, self.ids.shape[1]))
         return [slice(i, min(i + size, len(self))) for i in range(0, len(self), size)]
 
 
-def padded(name: str, rows: list[list[int]], special: frozenset[int]) -> TokenRows:
+def pad_rows(name: str, rows: list[list[int]], special: frozenset[int]) -> TokenRows:
     """Rows of ids of any lengths, padded on the right to the longest."""
     lengths = np.array([len(row) for row in rows])
     ids = np.zeros((len(rows), lengths.max()), dtype=np.int32)
@@ -66,11 +66,11 @@ def padded(name: str, rows: list[list[int]], special: frozenset[int]) -> TokenRo
 
 
 def check_ids(name: str, ids: np.ndarray, vocab_size: int, context: int) -> np.ndarray:
-    """Ready token rows as int32, once they fit the model.
+    """Ready-made token rows as int32, checked against the model.
 
     Raises:
-        DataError: if they are no integers [texts, seq], none, longer than the context, or
-            outside the vocabulary.
+        DataError: if they are no integers [texts, seq], are empty or longer than the context, or
+            hold ids outside the vocabulary.
     """
     if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
         raise DataError(
@@ -94,9 +94,9 @@ def check_ids(name: str, ids: np.ndarray, vocab_size: int, context: int) -> np.n
     return ids.astype(np.int32)
 
 
-def trailing(ids: Int32[np.ndarray, "texts seq"], padding: int | None) -> np.ndarray:
-    """False at the run of padding that ends a row, True elsewhere."""
+def mask_padding(ids: Int32[np.ndarray, "texts seq"], padding: int | None) -> np.ndarray:
+    """False at the trailing padding of each row, True elsewhere."""
     if padding is None:
         return np.ones(ids.shape, dtype=bool)
-    there = np.logical_or.accumulate((ids != padding)[:, ::-1], axis=1)[:, ::-1]
-    return np.ascontiguousarray(there)
+    is_token = np.logical_or.accumulate((ids != padding)[:, ::-1], axis=1)[:, ::-1]
+    return np.ascontiguousarray(is_token)

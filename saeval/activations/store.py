@@ -1,4 +1,4 @@
-"""A cache on disk: keyed by all inputs, written whole or not at all, checked on read."""
+"""A cache on disk: keyed by all inputs, written completely or not at all, checked on read."""
 
 import contextlib
 import errno
@@ -22,21 +22,21 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FORMAT = 1
-"""Part of every key: raised when what is stored changes its meaning."""
+"""Part of every key: raised when the meaning of stored content changes."""
 DEFAULT_GB = 10.0
 _MANIFEST = "manifest.json"
 _OUT_OF_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _SPARE_BYTES = 64 << 20
-"""Disk space left free for others."""
+"""Disk space that is left free."""
 _STALE_SECONDS = 24 * 3600
 """Age at which an unfinished entry counts as abandoned by a process that was killed."""
 
 
 class Store:
-    """Least recently used entries make room for new ones; what does not fit is not kept.
+    """A folder of entries. The least recently used make room for new ones.
 
     Several processes may use one folder: entries appear by renaming a finished folder, and
-    leave by renaming it away, so nobody ever reads half an entry.
+    disappear by renaming it away, so nobody ever reads half an entry.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Store:
         self.quota_bytes = default_quota() if quota_bytes is None else quota_bytes
         self.writable = writable
         self.lacking: dict[str, int] = {}
-        """Bytes, as far as known before, of entries that a store not to be written was asked for
-        and has not."""
+        """Bytes, as far as they were known, of entries that a read-only store was asked for and
+        does not have."""
         self._verified: set[str] = set()
 
     def get(
@@ -61,23 +61,23 @@ class Store:
         load: Callable[[Path], T],
         size: int = 0,
     ) -> T | None:
-        """What `load` reads from the entry's folder; made first where it is not there yet.
+        """What `load` reads from the entry's folder, which is made first if it is missing.
 
         Args:
             key: All inputs the content depends on, JSON-like.
             make: Writes the content into an empty folder.
-            load: Reads it. An OSError or ValueError means a damaged entry, which is made anew.
+            load: Reads it. An OSError or ValueError means a damaged entry, which is made again.
             size: Bytes that will be written, if known before.
 
         Returns:
-            None where the entry cannot be kept (larger than the quota, disk full or read-only);
-            the reason is logged, and the caller does without. Also where it is not there, and the
-            store is not to be written.
+            None if the entry cannot be kept (larger than the quota, disk full or read-only); the
+            reason is logged, and the caller works without it. Also None if it is missing and this
+            store is read-only.
         """
         name = digest({"format": FORMAT, **key})
-        found = self._load(name, load)
-        if found is not None:
-            return found
+        content = self._load(name, load)
+        if content is not None:
+            return content
         if not self.writable:
             self.lacking[name] = size
             return None
@@ -92,22 +92,22 @@ class Store:
         try:
             work = self._workspace(size)
         except OSError as error:
-            self._without(error)
+            self._warn_unwritable(error)
             return None
         try:
             make(work)
-            self._keep(name, key, work)
+            self._add_entry(name, key, work)
         except OSError as error:
             if error.errno not in _OUT_OF_SPACE:
                 raise
-            self._without(error)
+            self._warn_unwritable(error)
             return None
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return self._load(name, load)
 
     def holds(self, key: Mapping[str, Any]) -> bool:
-        """Whether there is an entry under the key; whether it is whole shows when it is read."""
+        """Whether there is an entry under the key. Whether it is intact is checked on reading."""
         return self._folder(digest({"format": FORMAT, **key})).exists()
 
     def clear(self) -> None:
@@ -124,19 +124,19 @@ class Store:
             return None
         try:
             self._verify(name, folder)
-            found = load(folder)
+            content = load(folder)
         except (OSError, ValueError, KeyError) as error:
-            # Another process may just have made room; only what is still there is damaged.
+            # Another process may just have removed it; only an entry that still exists is damaged.
             if folder.exists():
                 logger.warning("Cache entry %s is damaged (%s): computed again.", folder, error)
                 self._remove(folder)
             return None
         with contextlib.suppress(OSError):  # in a read-only cache, entries do not age
             os.utime(folder / _MANIFEST)
-        return found
+        return content
 
     def _verify(self, name: str, folder: Path) -> None:
-        """Compare sizes and checksums with the manifest, once a process.
+        """Compare sizes and checksums with the manifest, once per process.
 
         Raises:
             ValueError: if they differ.
@@ -158,8 +158,8 @@ class Store:
             raise OSError(errno.ENOSPC, "the disk is full")
         return Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
 
-    def _keep(self, name: str, key: Mapping[str, Any], work: Path) -> None:
-        """Make a written folder an entry, unless it has grown past the quota."""
+    def _add_entry(self, name: str, key: Mapping[str, Any], work: Path) -> None:
+        """Make a written folder an entry, unless it is larger than the quota."""
         files = {
             path.name: (path.stat().st_size, file_sha256(path)) for path in sorted(work.iterdir())
         }
@@ -175,7 +175,7 @@ class Store:
             self._verified.add(name)
         self._make_room(0)
 
-    def _without(self, error: OSError) -> None:
+    def _warn_unwritable(self, error: OSError) -> None:
         logger.warning(
             "The cache %s cannot be written (%s), so what it would hold is computed again for "
             "every pass. Point SAEVAL_CACHE to a folder with room.",
@@ -194,7 +194,7 @@ class Store:
             self._remove(folder)
             excess -= sizes[folder]
         for work in (self.root / "unfinished").glob("*"):
-            if time.time() - _changed(work) > _STALE_SECONDS:
+            if time.time() - _modified_at(work) > _STALE_SECONDS:
                 shutil.rmtree(work, ignore_errors=True)
 
     def _entries(self) -> list[Path]:
@@ -203,11 +203,11 @@ class Store:
     def _remove(self, folder: Path) -> None:
         self._verified.discard(folder.name)
         with contextlib.suppress(OSError):
-            grave = Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
+            trash = Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
             try:
-                folder.rename(grave / folder.name)
+                folder.rename(trash / folder.name)
             finally:  # it fails where another process was faster
-                shutil.rmtree(grave, ignore_errors=True)
+                shutil.rmtree(trash, ignore_errors=True)
 
 
 def digest(key: Mapping[str, Any]) -> str:
@@ -238,10 +238,10 @@ def default_quota() -> int:
 
 
 def _last_use(folder: Path) -> float:
-    return _changed(folder / _MANIFEST)
+    return _modified_at(folder / _MANIFEST)
 
 
-def _changed(path: Path) -> float:
+def _modified_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

@@ -16,7 +16,7 @@ _SHAPES = "arrays.json"
 
 
 @dataclass(frozen=True)
-class Shape:
+class ArrayShape:
     """Vectors of one array: how many, how wide, of which dtype."""
 
     rows: int
@@ -36,13 +36,13 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Open arrays, closed when nobody holds them.
+    """Open arrays; their files close when nothing refers to the arrays any more.
 
     They stay readable even if their folder is removed meanwhile.
     """
 
     files: Sequence[RawIOBase]
-    shapes: Sequence[Shape]
+    shapes: Sequence[ArrayShape]
 
     def read(self, array: int, start: int, stop: int) -> Tensor:
         """Vectors start to stop of an array."""
@@ -68,24 +68,26 @@ class Arrays:
         self.files[array].write(data.view(torch.uint8).numpy().data)
 
 
-def create(folder: Path, shapes: Sequence[Shape]) -> Arrays:
+def create(folder: Path, shapes: Sequence[ArrayShape]) -> Arrays:
     """New arrays in a folder, full of zeros."""
     listing = [[s.rows, s.width, str(s.dtype).removeprefix("torch.")] for s in shapes]
     (folder / _SHAPES).write_text(json.dumps(listing), encoding="utf-8")
-    files = [_raw(folder / f"{i}.bin", "w+b") for i in range(len(shapes))]
+    files = [_open_file(folder / f"{i}.bin", "w+b") for i in range(len(shapes))]
     for file, shape in zip(files, shapes, strict=True):
         file.truncate(shape.bytes)
-    return _arrays(files, shapes)
+    return _closing_arrays(files, shapes)
 
 
 def open_arrays(folder: Path) -> Arrays:
     """The arrays of a folder, for reading."""
     listing: list[Any] = json.loads((folder / _SHAPES).read_text(encoding="utf-8"))
-    shapes = [Shape(rows, width, getattr(torch, dtype)) for rows, width, dtype in listing]
-    return _arrays([_raw(folder / f"{i}.bin", "rb") for i in range(len(shapes))], shapes)
+    shapes = [ArrayShape(rows, width, getattr(torch, dtype)) for rows, width, dtype in listing]
+    return _closing_arrays(
+        [_open_file(folder / f"{i}.bin", "rb") for i in range(len(shapes))], shapes
+    )
 
 
-def _arrays(files: list[RawIOBase], shapes: Sequence[Shape]) -> Arrays:
+def _closing_arrays(files: list[RawIOBase], shapes: Sequence[ArrayShape]) -> Arrays:
     arrays = Arrays(files, shapes)
     weakref.finalize(arrays, _close, files)
     return arrays
@@ -96,6 +98,6 @@ def _close(files: list[RawIOBase]) -> None:
         file.close()
 
 
-def _raw(path: Path, mode: Literal["rb", "w+b"]) -> RawIOBase:
-    """Unbuffered, since slices are large."""
+def _open_file(path: Path, mode: Literal["rb", "w+b"]) -> RawIOBase:
+    """An unbuffered file, since slices are large."""
     return path.open(mode, buffering=0)

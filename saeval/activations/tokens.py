@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from saeval.activations.rows import TokenRows, check_ids, padded, trailing
+from saeval.activations.rows import TokenRows, check_ids, mask_padding, pad_rows
 from saeval.errors import DataError, ModelError, UsageError
 from saeval.models import LoadedModel
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 Overflow = Literal["error", "truncate", "pack"]
 TEXTS_AT_ONCE = 128
-"""A tokenizer keeps far more of a text than its ids, until it has done with all it was given."""
+"""Texts per call of the tokenizer, which keeps much more of each text than its ids meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Policy:
     """How texts become rows."""
 
     context: int
-    """Most tokens a row, BOS included; for packing, exactly so many."""
+    """Most tokens per row, BOS included; with packing, exactly so many."""
     overflow: str
     """What happens to longer texts: `error`, `truncate`, or `pack` (join all texts, cut rows)."""
     begin: bool
@@ -55,7 +55,7 @@ def tokenize(model: LoadedModel, texts: Sequence[str], name: str, policy: Policy
     _check_texts(texts, name, policy)
     documents = _documents(model, texts, policy)
     if policy.overflow == "pack":
-        return padded(name, _packed(model, documents, name, policy), model.special_ids)
+        return pad_rows(name, _pack_rows(model, documents, name, policy), model.special_ids)
     for i, ids in enumerate(documents):
         if not ids:
             raise DataError(
@@ -67,26 +67,26 @@ def tokenize(model: LoadedModel, texts: Sequence[str], name: str, policy: Policy
                 "may have. Shorten it, raise the task's `context`, or set its `overflow` to "
                 "truncate or pack, such as --set core.overflow=pack."
             )
-    return padded(name, documents, model.special_ids)
+    return pad_rows(name, documents, model.special_ids)
 
 
 def default_begin(model: LoadedModel) -> bool:
-    """Rows begin with BOS wherever the model has one, as is the field's habit."""
+    """By default rows begin with BOS if the model has one, as is usual in the field."""
     return model.bos_id is not None
 
 
 def ready_rows(model: LoadedModel, ids: np.ndarray, name: str, context: int) -> TokenRows:
-    """Token rows that somebody else made. Padding is a trailing run of the padding id.
+    """Token rows from ready-made ids. Padding is a trailing run of the padding id.
 
-    Where the padding id is also BOS or EOS, nothing tells padding from text, so every position
-    is attended; special tokens do not count either way, and to their left nothing changes.
+    If the padding id is also BOS or EOS, padding cannot be told from text, so every position is
+    attended. Special tokens do not count in any case, and tokens to their left do not change.
 
     Raises:
         DataError: if the rows do not fit the model.
     """
     ids = check_ids(name, ids, model.vocab_size, context)
     ambiguous = model.pad_id in (model.bos_id, model.eos_id)
-    attention = trailing(ids, None if ambiguous else model.pad_id)
+    attention = mask_padding(ids, None if ambiguous else model.pad_id)
     if not attention.any(1).all():
         row = int(np.argmin(attention.any(1)))
         raise DataError(f"Row {row} of '{name}' is padding throughout. Leave it out.")
@@ -113,32 +113,32 @@ def _check_texts(texts: Sequence[str], name: str, policy: Policy) -> None:
 
 
 def _documents(model: LoadedModel, texts: Sequence[str], policy: Policy) -> list[list[int]]:
-    """Ids of each text, with what begins (and for encoders ends) a row unless rows are packed."""
+    """Ids of each text, with the special tokens of a row unless rows are packed."""
     tokenizer = model.tokenizer
-    whole = policy.begin and not model.has_logits and tokenizer.cls_token_id is not None
-    whole = whole and policy.overflow != "pack"
+    with_specials = policy.begin and not model.has_logits and tokenizer.cls_token_id is not None
+    with_specials = with_specials and policy.overflow != "pack"
     truncate = policy.overflow == "truncate"
-    if whole:
+    if with_specials:
         limit = {"truncation": True, "max_length": policy.context} if truncate else {}
         return tokenizer(list(texts), verbose=False, **limit)["input_ids"]
     start = [model.bos_id] if policy.begin and policy.overflow != "pack" else []
     end = policy.context if truncate else None
     documents = []
     for first in range(0, len(texts), TEXTS_AT_ONCE):
-        some = list(texts[first : first + TEXTS_AT_ONCE])
-        found = tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]
-        documents += [[*start, *ids][:end] if ids else [] for ids in found]
+        part = list(texts[first : first + TEXTS_AT_ONCE])
+        encoded = tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+        documents += [[*start, *ids][:end] if ids else [] for ids in encoded]
     return documents
 
 
-def _packed(
+def _pack_rows(
     model: LoadedModel, documents: Sequence[list[int]], name: str, policy: Policy
 ) -> list[list[int]]:
-    """Documents end to end, one separator between two, cut into rows of equal length.
+    """Documents end to end, with one separator between two, cut into rows of equal length.
 
-    The separator is BOS, else EOS where the model has no BOS. With BOS first, every row begins
-    with one, and what a row cannot hold goes on in the next. The unfilled last row is dropped,
-    as the field does.
+    The separator is BOS, or EOS if the model has no BOS. If rows begin with BOS, every row does,
+    and what does not fit continues in the next row. An incomplete last row is dropped, as is
+    usual in the field.
     """
     separator = model.eos_id if model.bos_id is None else model.bos_id
     begin = [model.bos_id] if policy.begin and model.bos_id is not None else []
@@ -146,12 +146,12 @@ def _packed(
     row: list[int] = []
     for number, document in enumerate(filter(None, documents)):
         # A row that begins with BOS here needs no separator besides.
-        between = number > 0 and separator is not None and (row or not begin)
-        left = [separator, *document] if between else document
-        while left:
+        needs_separator = number > 0 and separator is not None and (row or not begin)
+        remaining = [separator, *document] if needs_separator else document
+        while remaining:
             row = row or [*begin]
             room = policy.context - len(row)
-            row, left = row + left[:room], left[room:]
+            row, remaining = row + remaining[:room], remaining[room:]
             if len(row) == policy.context:
                 rows.append(row)
                 row = []

@@ -10,15 +10,15 @@ __all__ = ["LICENCE", "describe", "names", "part_of", "path", "text"]
 
 
 def names() -> tuple[str, ...]:
-    """Names of all that was trained: `world/model` and so on."""
+    """Names of all models and SAEs of the lab: `world/model` and so on."""
     return tuple(read_rows())
 
 
 def path(name: str) -> Path:
-    """Folder of one of them.
+    """Folder of one model or SAE of the lab.
 
     Raises:
-        FetchError: if there is none of that name.
+        FetchError: if the lab has nothing of that name.
     """
     from saeval.registry.fetch import lab_path
 
@@ -30,36 +30,36 @@ def part_of(model: str) -> str | None:
     if model.startswith(("lab/", "lab://")):
         return model.removeprefix("lab").lstrip(":/").split("/")[0]
     folder = Path(model).absolute()
-    inside = folder.relative_to(WEIGHTS).parts if folder.is_relative_to(WEIGHTS) else ()
-    return next(iter(inside), None)
+    parts = folder.relative_to(WEIGHTS).parts if folder.is_relative_to(WEIGHTS) else ()
+    return next(iter(parts), None)
 
 
 def describe(name: str) -> str:
-    """What the manifest says of a part of the lab, or of one model or SAE of it, as text.
+    """What the manifest says of a part of the lab, or of one of its models or SAEs, as text.
 
     Args:
         name: `world`, `othello`, `world/model`, `world/topk-16` and so on.
 
     Raises:
-        UsageError: if it says nothing.
+        UsageError: if the lab has nothing of that name.
     """
     from saeval.results.text import record_text
 
-    found = part_record(name) or row_record(name)
-    if not found:
-        known = [*part_names(), *names()]
-        raise UsageError(f"The lab has no '{name}'.{suggestion(name, known)}")
-    return record_text(found)
+    record = part_record(name) or row_record(name)
+    if not record:
+        choices = [*part_names(), *names()]
+        raise UsageError(f"The lab has no '{name}'.{suggestion(name, choices)}")
+    return record_text(record)
 
 
 def text(name: str = "world", *, documents: int = 1000, seed: int = 0) -> tuple[str, ...]:
-    """Texts that the lab's model `name` reads and was not trained on, made on the spot.
+    """Texts for the lab's model `name`, generated now; the model was not trained on them.
 
     Args:
         name: "world", whose documents have about 47 tokens, or "othello", whose texts are games
             of 59 moves.
-        documents: How many.
-        seed: Of the draw.
+        documents: How many texts.
+        seed: Seed of the draw.
 
     Raises:
         UsageError: if that part of the lab reads no text.
@@ -72,5 +72,5 @@ def text(name: str = "world", *, documents: int = 1000, seed: int = 0) -> tuple[
         raise UsageError(f"lab/{name} reads no text; lab/world and lab/othello do.")
     from saeval.lab.world import World
 
-    made = World().documents(documents, seed=seed, split="test")
-    return tuple(made.text(i) for i in range(len(made)))
+    test_documents = World().documents(documents, seed=seed, split="test")
+    return tuple(test_documents.text(i) for i in range(len(test_documents)))

@@ -1,4 +1,4 @@
-"""`python -m saeval.lab build`: make the lab's weights again, or what is missing of them.
+"""`python -m saeval.lab build`: make the lab's weights again, or those that are missing.
 
 `python -m saeval.lab list` writes its registry.yaml, as building does whenever it ends or is
 stopped, and `python -m saeval.lab page` docs/lab.md.
@@ -21,21 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     commands.add_parser("list", help="write the lab's registry.yaml from its manifest")
     commands.add_parser("page", help="write docs/lab.md and its plots (takes matplotlib)")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
 
-    from saeval.lab.build import Site, build
+    from saeval.lab.build import BuildSettings, build
     from saeval.lab.page import write_page
     from saeval.lab.parts import PARTS
     from saeval.lab.zoo.listing import write_listing
 
     try:
-        if chosen.command == "build":
+        if options.command == "build":
             try:
-                build(PARTS, Site(device=chosen.device), chosen.only)
-            finally:  # what stands by now is listed, however the build ended
+                build(PARTS, BuildSettings(device=options.device), options.only)
+            finally:  # list what is built by now, however the build ended
                 write_listing()
-        elif chosen.command == "page":
+        elif options.command == "page":
             write_page()
         else:
             write_listing()

@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Site:
+class BuildSettings:
     """Where and how a build runs."""
 
     weights: Path = WEIGHTS
     manifest: Path = MANIFEST
     checkpoints: Path = field(default_factory=lambda: cache_folder() / "lab-build")
-    """What a stopped build goes on from."""
+    """Folder of the states from which a stopped build continues."""
     device: str = "cpu"
     share: float = 1.0
-    """Share of the work: less than 1 makes a toy, for trying the builder out."""
+    """Share of the work to do: less than 1 makes small models, to try the builder out."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,22 @@ class Part:
 
     name: str
     """Unique; also a prefix of the names of its outputs."""
-    build: Callable[[Site], Iterable[ManifestRow]]
-    """Makes the outputs below `site.weights` and describes them."""
+    build: Callable[[BuildSettings], Iterable[ManifestRow]]
+    """Makes the outputs below `settings.weights` and describes them."""
     outputs: tuple[str, ...]
     """Names of the manifest rows it makes."""
     minutes: float
     """Expected time on two quiet cores."""
     needs: tuple[str, ...] = ()
-    """Parts that must stand before it."""
+    """Parts that must be built before it."""
 
 
-def build(parts: Sequence[Part], site: Site, only: str | None = None) -> list[str]:
-    """Build all parts that are not there yet, needs first, and record each as it is done.
+def build(parts: Sequence[Part], settings: BuildSettings, only: str | None = None) -> list[str]:
+    """Build all parts that are missing, each after its needs, and record each when it is done.
 
     Args:
         parts: All parts of the lab, each after its needs.
-        site: Where and how.
+        settings: Where and how.
         only: Build this part (or all parts whose names begin with it and a slash) and its needs.
 
     Returns:
@@ -64,42 +64,45 @@ def build(parts: Sequence[Part], site: Site, only: str | None = None) -> list[st
     Raises:
         UsageError: if `only` names nothing.
     """
-    wanted = [p for p in _wanted(parts, only) if not _stands(p, site)]
-    left = sum(p.minutes for p in wanted) * site.share
-    began = time.monotonic()
-    logger.info("%d of %d parts to build, about %.0f minutes", len(wanted), len(parts), left)
-    for number, part in enumerate(wanted, start=1):
-        logger.info("[%d/%d] %s: about %.1f min", number, len(wanted), part.name, part.minutes)
-        write_rows(part.build(site), site.manifest)
-        shutil.rmtree(checkpoint_folder(part.name, site), ignore_errors=True)
-        left -= part.minutes * site.share
-        spent = (time.monotonic() - began) / 60
-        logger.info("%s stands after %.1f min; about %.0f min left", part.name, spent, left)
-    return [p.name for p in wanted]
+    pending = [p for p in _select_parts(parts, only) if not _is_built(p, settings)]
+    minutes_left = sum(p.minutes for p in pending) * settings.share
+    start = time.monotonic()
+    logger.info(
+        "%d of %d parts to build, about %.0f minutes", len(pending), len(parts), minutes_left
+    )
+    for number, part in enumerate(pending, start=1):
+        logger.info("[%d/%d] %s: about %.1f min", number, len(pending), part.name, part.minutes)
+        write_rows(part.build(settings), settings.manifest)
+        shutil.rmtree(checkpoint_folder(part.name, settings), ignore_errors=True)
+        minutes_left -= part.minutes * settings.share
+        spent = (time.monotonic() - start) / 60
+        logger.info("%s stands after %.1f min; about %.0f min left", part.name, spent, minutes_left)
+    return [p.name for p in pending]
 
 
-def checkpoint_folder(part: str, site: Site) -> Path:
-    """Folder in which a part may keep what it needs to go on after a stop; gone once it stands."""
-    folder = site.checkpoints / part
+def checkpoint_folder(part: str, settings: BuildSettings) -> Path:
+    """Folder for the state from which a stopped part continues; removed once it is built."""
+    folder = settings.checkpoints / part
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _wanted(parts: Sequence[Part], only: str | None) -> list[Part]:
-    """The parts asked for with all that they need."""
+def _select_parts(parts: Sequence[Part], only: str | None) -> list[Part]:
+    """The parts that `only` names, with all that they need."""
     if only is None:
         return list(parts)
-    chosen = {p.name for p in parts if p.name == only or p.name.startswith(f"{only}/")}
-    if not chosen:
-        near = suggestion(only, [p.name for p in parts])
-        raise UsageError(f"The lab has no part '{only}'.{near}")
+    names = {p.name for p in parts if p.name == only or p.name.startswith(f"{only}/")}
+    if not names:
+        hint = suggestion(only, [p.name for p in parts])
+        raise UsageError(f"The lab has no part '{only}'.{hint}")
+    # Backwards, since each part comes after its needs: so needs of needs are added as well.
     for part in reversed(parts):
-        if part.name in chosen:
-            chosen.update(part.needs)
-    return [p for p in parts if p.name in chosen]
+        if part.name in names:
+            names.update(part.needs)
+    return [p for p in parts if p.name in names]
 
 
-def _stands(part: Part, site: Site) -> bool:
-    """Whether all outputs are there as the manifest has them."""
-    rows = read_rows(site.manifest)
-    return all(name in rows and is_whole(rows[name], site.weights) for name in part.outputs)
+def _is_built(part: Part, settings: BuildSettings) -> bool:
+    """Whether all outputs exist, each with the content that the manifest has the hash of."""
+    rows = read_rows(settings.manifest)
+    return all(name in rows and is_whole(rows[name], settings.weights) for name in part.outputs)

@@ -14,11 +14,11 @@ ABOUT = {
     "synthetic": "Activations drawn from known dictionaries: every feature, and when it is active, "
     "is known.",
 }
-"""What parts without a model are."""
+"""Descriptions of the parts that have no model."""
 ROWS_SHOWN = 6
-"""Rows of a part's table of figures; of a longer one that has a row `all`, that is shown."""
+"""Most rows of a part's table of figures; a longer table that has a row `all` shows only that."""
 _VARIANT = re.compile(r"-(s|at-)\d+$")
-"""How names of further seeds and of checkpoints end."""
+"""How the names of other seeds and of checkpoints end."""
 
 Record = dict[str, Any]
 
@@ -31,8 +31,8 @@ def part_names() -> list[str]:
 
 def world_spec_of(part: str) -> WorldSpec | None:
     """The synthetic world that a part is: `base` of `synthetic/base`; None for all others."""
-    where, _, name = part.removeprefix("lab://").partition("/")
-    return find_spec(name) if where == "synthetic" else None
+    kind, _, name = part.removeprefix("lab://").partition("/")
+    return find_spec(name) if kind == "synthetic" else None
 
 
 def part_record(part: str) -> Record | None:
@@ -55,56 +55,56 @@ def part_record(part: str) -> Record | None:
         "lab": f"lab/{part}",
         "what": model.about if model else ABOUT.get(part.partition("/")[0]),
         "licence": LICENCE,
-        **(_world(spec) if spec else {}),
-        **({"worlds": _worlds()} if part == "synthetic" else {}),
+        **(_world_record(spec) if spec else {}),
+        **({"worlds": _world_records()} if part == "synthetic" else {}),
         **(_model_figures(model) if model else {}),
         **(_sae_figures(saes) if saes else {}),
     }
 
 
 def row_record(name: str) -> Record:
-    """All that the manifest says of one model or SAE; empty if it has no such row."""
+    """All that the manifest says of one model or SAE; empty for an unknown name."""
     row = read_rows().get(name)
     if row is None:
         return {}
     return {
         "about": row.about,
         "licence": LICENCE,
-        "size": _size(row.size),
+        "size": _size_text(row.size),
         "sha256": row.sha256,
         "recipe": dict(row.recipe),
-        **_laid_out(rounded(row.figures)),
+        **_lay_out_figures(rounded(row.figures)),
     }
 
 
 def rounded(value: Any) -> Any:
-    """Figures to four digits, however nested."""
+    """Figures rounded to four digits, however nested."""
     if isinstance(value, Mapping):
         return {name: rounded(item) for name, item in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def at_site(value: Any, site: str) -> Any:
-    """What figures say of one site: of a mapping by site only that site's part, however nested."""
+    """Figures of one site: a mapping by site, however nested, is replaced by that site's item."""
     if not isinstance(value, Mapping):
         return value
     if site in value:
         return at_site(value[site], site)
-    here = {
+    site_items = {
         name.removeprefix(f"{site}/"): item
         for name, item in value.items()
         if name.startswith(f"{site}/")
     }
-    return {name: at_site(item, site) for name, item in (here or value).items()}
+    return {name: at_site(item, site) for name, item in (site_items or value).items()}
 
 
-def _worlds() -> list[Record]:
-    """The named worlds, one a row."""
-    return [{"id": f"lab/synthetic/{one.name}", "about": one.about} for one in WORLDS.values()]
+def _world_records() -> list[Record]:
+    """The named worlds, one per row."""
+    return [{"id": f"lab/synthetic/{spec.name}", "about": spec.about} for spec in WORLDS.values()]
 
 
-def _world(spec: WorldSpec) -> Record:
-    """What is hard about a synthetic world, and all of its parameters."""
+def _world_record(spec: WorldSpec) -> Record:
+    """A synthetic world's description and all of its parameters."""
     parameters = asdict(spec)
     about = parameters.pop("about")
     return {
@@ -119,17 +119,17 @@ def _model_figures(row: ManifestRow) -> Record:
     figures = {key: item for key, item in rounded(row.figures).items() if key != "site"}
     if site is not None:
         figures = at_site(figures, site)
-    figures = {key: _sum(item) for key, item in figures.items()}
+    figures = {key: _totals(item) for key, item in figures.items()}
     return {
-        "model": f"lab://{row.name}, {_size(row.size)}, sha256 {row.sha256}",
+        "model": f"lab://{row.name}, {_size_text(row.size)}, sha256 {row.sha256}",
         "site": site,
-        **_laid_out(figures),
+        **_lay_out_figures(figures),
         "in full": f"`saeval describe lab/{row.name}` has the figures of all sites and parts",
     }
 
 
-def _sum(value: Any) -> Any:
-    """Of a long table that has a row of sums, that row; of a column of sums, that column."""
+def _totals(value: Any) -> Any:
+    """The totals of a table: its row `all` if it is long, or its column `all` if it has one."""
     if not _is_nested(value):
         return value
     if len(value) > ROWS_SHOWN and "all" in value:
@@ -139,44 +139,44 @@ def _sum(value: Any) -> Any:
     return value
 
 
-def _laid_out(figures: Mapping[str, Any]) -> Record:
-    """Plain figures on one line, each other mapping by itself, one of mappings as a table."""
-    plain = {key: value for key, value in figures.items() if not isinstance(value, Mapping)}
-    others = {key: value for key, value in figures.items() if isinstance(value, Mapping)}
+def _lay_out_figures(figures: Mapping[str, Any]) -> Record:
+    """Single figures on one line; each mapping by itself, a mapping of mappings as a table."""
+    scalars = {key: value for key, value in figures.items() if not isinstance(value, Mapping)}
+    mappings = {key: value for key, value in figures.items() if isinstance(value, Mapping)}
     tables = {
-        key: [{"of": name, **_flat(item)} for name, item in value.items()]
+        key: [{"of": name, **_as_row(item)} for name, item in value.items()]
         if _is_nested(value)
         else value
-        for key, value in others.items()
+        for key, value in mappings.items()
     }
-    return {"figures": plain, **tables}
+    return {"figures": scalars, **tables}
 
 
 def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values())
+    return isinstance(value, Mapping) and any(isinstance(item, Mapping) for item in value.values())
 
 
-def _flat(value: Any) -> Mapping[str, Any]:
+def _as_row(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {"value": value}
 
 
 def _sae_figures(rows: Sequence[ManifestRow]) -> Record:
-    """The SAEs by what most of them have figures of; further seeds and checkpoints are counted."""
-    shown = sorted((row for row in rows if not _VARIANT.search(row.name)), key=_order)
-    counts = Counter(key for row in shown for key in row.figures)
-    names = [key for key, count in counts.items() if 2 * count > len(shown)]
-    size, more = _size(sum(row.size for row in rows)), _variants(rows)
+    """SAEs with the figures that most of them have; other seeds and checkpoints are counted."""
+    main_rows = sorted((row for row in rows if not _VARIANT.search(row.name)), key=_sort_key)
+    counts = Counter(key for row in main_rows for key in row.figures)
+    names = [key for key, count in counts.items() if 2 * count > len(main_rows)]
+    size, variants = _size_text(sum(row.size for row in rows)), _count_variants(rows)
     return {
         "SAEs": [
             {"id": f"lab/{row.name}", **{name: rounded(row.figures.get(name)) for name in names}}
-            for row in shown
+            for row in main_rows
         ],
-        "in all": f"{size}, with {more}" if more else size,
+        "in all": f"{size}, with {variants}" if variants else size,
     }
 
 
-def _variants(rows: Sequence[ManifestRow]) -> str:
-    """How many are of further seeds, and how many are checkpoints; empty if none is either."""
+def _count_variants(rows: Sequence[ManifestRow]) -> str:
+    """How many SAEs are other seeds or checkpoints, in words; empty if there are none."""
     counts = Counter(match[1] for row in rows if (match := _VARIANT.search(row.name)))
     kinds = [kind for key, kind in (("s", "other seeds"), ("at-", "checkpoints")) if counts[key]]
     number = counts.total()
@@ -184,12 +184,12 @@ def _variants(rows: Sequence[ManifestRow]) -> str:
     return f"{number} {saes} of {' and '.join(kinds)}" if number else ""
 
 
-def _order(row: ManifestRow) -> tuple[Any, ...]:
-    """By place, then sparsity, then name; what says no L0 comes last."""
-    place, _, name = row.name.rpartition("/")
+def _sort_key(row: ManifestRow) -> tuple[Any, ...]:
+    """Sort by folder, then sparsity, then name; names without an L0 come last."""
+    folder, _, name = row.name.rpartition("/")
     sparsity = re.search(r"-(\d+)$", name)
-    return place, sparsity is None, int(sparsity[1]) if sparsity else 0, name
+    return folder, sparsity is None, int(sparsity[1]) if sparsity else 0, name
 
 
-def _size(size: int) -> str:
+def _size_text(size: int) -> str:
     return f"{size / 1e6:.2f} MB"

@@ -10,7 +10,7 @@ import numpy as np
 
 from saeval.errors import UsageError
 from saeval.evidence import Evidence, summarise_all, units
-from saeval.lab.zoo.members import MEMBERS, ORACLE, Member
+from saeval.lab.zoo.members import MEMBERS, ORACLE, ZooMember
 from saeval.metrics.recovery import cosines, match
 from saeval.registry.lab_manifest import WEIGHTS, ManifestRow, read_rows
 
@@ -62,22 +62,23 @@ def page(rows: Mapping[str, ManifestRow]) -> str:
     lines = [INTRODUCTION.rstrip("\n")]
     for ground, about in PARTS.items():
         lines.append(
-            f"| `lab/{ground}` | {about} | {_model(ground, rows)} | {_site(ground, rows)} |"
+            f"| `lab/{ground}` | {about} | {_model_cell(ground, rows)} "
+            f"| {_site_cell(ground, rows)} |"
         )
-    lines += [AFTER_PARTS.rstrip("\n"), "", *_models(rows)]
+    lines += [AFTER_PARTS.rstrip("\n"), "", *_model_lines(rows)]
     for ground in PARTS:
-        members = _members(ground, rows)
+        members = _built_members(ground, rows)
         if members:
             lines += ["", f"## SAEs of `lab/{ground}`", "", *_table(members, rows)]
             if ground == "world":
                 lines += ["", f"![L0 and FVU by architecture]({L0_FVU})"]
             if ground == "synthetic/base":
-                lines += ["", f"![MCC by architecture]({MCC})", "", *_order(members)]
+                lines += ["", f"![MCC by architecture]({MCC})", "", *_mcc_ranking(members)]
     return "\n".join([*lines, ""])
 
 
 def write_page(docs: Path = DOCS) -> None:
-    """Write the page and its plots anew. Takes matplotlib, of the extra `docs`.
+    """Write the page and its plots again. Needs matplotlib, of the extra `docs`.
 
     Raises:
         UsageError: if the folder or matplotlib is missing.
@@ -96,30 +97,33 @@ def write_page(docs: Path = DOCS) -> None:
     _plot_mcc(rows, docs / MCC)
 
 
-def _model(ground: str, rows: Mapping[str, ManifestRow]) -> str:
+def _model_cell(ground: str, rows: Mapping[str, ManifestRow]) -> str:
     row = rows.get(f"{ground}/model")
     return "none" if row is None else f"`lab://{row.name}`, {row.size / 1e6:.1f} MB"
 
 
-def _site(ground: str, rows: Mapping[str, ManifestRow]) -> str:
+def _site_cell(ground: str, rows: Mapping[str, ManifestRow]) -> str:
     row = rows.get(f"{ground}/model")
     return "the activations" if row is None else f"`{row.figures['site']}`"
 
 
-def _models(rows: Mapping[str, ManifestRow]) -> list[str]:
-    """What the two models reach."""
+def _model_lines(rows: Mapping[str, ManifestRow]) -> list[str]:
+    """How good the two models are."""
     world, othello = rows["world/model"], rows["othello/model"]
     loss, answers = world.figures["loss"]["all"], world.figures["answers"]
     site = othello.figures["site"]
     board = othello.figures["board_accuracy"][site]["all"]
     untrained = othello.figures["board_accuracy_untrained"][site]["all"]
-    asked = ", ".join(f"{found['all']:.3f} ({domain})" for domain, found in answers.items())
+    answers_text = ", ".join(
+        f"{accuracy['all']:.3f} ({domain})" for domain, accuracy in answers.items()
+    )
     auc = world.figures["probe_auc"]
     lowest = min(auc, key=lambda name: auc[name][world.figures["site"]])
     text = (
         f"- `lab/world`: loss {loss['loss']:.3f} nats a token, where the grammar's own entropy is "
-        f"{loss['entropy']:.3f}; multiple-choice questions answered right: {asked}; first letters "
-        f"read by a probe with F1 {world.figures['first_letter_f1'][world.figures['site']]:.3f}; "
+        f"{loss['entropy']:.3f}; multiple-choice questions answered right: {answers_text}; "
+        f"first letters read by a probe with F1 "
+        f"{world.figures['first_letter_f1'][world.figures['site']]:.3f}; "
         f"probes of labels with AUC {auc[lowest][world.figures['site']]:.3f} ({lowest}) or more."
     )
     games = (
@@ -130,46 +134,48 @@ def _models(rows: Mapping[str, ManifestRow]) -> list[str]:
     return ["## The models", "", text, games]
 
 
-def _members(ground: str, rows: Mapping[str, ManifestRow]) -> list[Member]:
-    """The zoo on a ground as far as it is built, and the ground's oracle."""
-    oracle = Member(ground, ORACLE, 0)
+def _built_members(ground: str, rows: Mapping[str, ManifestRow]) -> list[ZooMember]:
+    """The SAEs of a ground that are built, and the ground's oracle."""
+    oracle = ZooMember(ground, ORACLE, 0)
     zoo = [m for m in MEMBERS if m.ground == ground]
     members = zoo if oracle.name in [m.name for m in zoo] else [*zoo, oracle]
     return [m for m in members if m.name in rows]
 
 
-def _table(members: Sequence[Member], rows: Mapping[str, ManifestRow]) -> list[str]:
-    """One line an architecture and sparsity: the mean over seeds, and their spread."""
+def _table(members: Sequence[ZooMember], rows: Mapping[str, ManifestRow]) -> list[str]:
+    """One line per architecture and sparsity: the mean over seeds, and half their range."""
     names = list(rows[members[0].name].figures)
     lines = [f"| SAE | seeds | {' | '.join(names)} |", "|---|---|" + "---:|" * len(names)]
     for member in members:
         if member.seed:
             continue
-        same = [
+        seed_figures = [
             rows[m.name].figures for m in members if (m.method, m.k) == (member.method, member.k)
         ]
-        cells = [_spread([figures.get(name) for figures in same]) for name in names]
-        lines.append(f"| `{member.name.removeprefix(member.ground + '/')}` | {len(same)} | "
+        cells = [_spread([figures.get(name) for figures in seed_figures]) for name in names]
+        lines.append(f"| `{member.name.removeprefix(member.ground + '/')}` | {len(seed_figures)} | "
                      f"{' | '.join(cells)} |")  # fmt: skip
     return lines
 
 
-def _order(members: Sequence[Member]) -> list[str]:
-    """The order of one sparsity and seed by MCC, each with its interval over features."""
+def _mcc_ranking(members: Sequence[ZooMember]) -> list[str]:
+    """Architectures of one sparsity and seed by falling MCC, each with its interval over pairs."""
     from saeval.lab.synthetic import synthetic_world
     from saeval.sae.loaders.saeval_format import load
 
     truth = synthetic_world(members[0].ground.rpartition("/")[2]).dictionary
     k = members[0].k
-    found = {}
+    evidences = {}
     for member in members:
         if member.k == k and not member.seed:
             cosine = match(cosines(load(WEIGHTS / member.name).W_dec.numpy(), truth)).cosine
             pairs = units("pairs", "pair", {"cosine": cosine})
-            found[member.method] = Evidence("mcc", pairs, {"num": "cosine"}, "|cosine|", "higher")
-    summaries = dict(zip(found, summarise_all(list(found.values())), strict=True))
+            evidences[member.method] = Evidence(
+                "mcc", pairs, {"num": "cosine"}, "|cosine|", "higher"
+            )
+    summaries = dict(zip(evidences, summarise_all(list(evidences.values())), strict=True))
     ranked = sorted(summaries, key=lambda method: -summaries[method].value)
-    shown = ", ".join(
+    ranking = ", ".join(
         f"{method} {summaries[method].value:.3f} "
         f"[{summaries[method].ci_low:.3f}, {summaries[method].ci_high:.3f}]"
         for method in ranked
@@ -177,22 +183,22 @@ def _order(members: Sequence[Member]) -> list[str]:
     return [
         (
             f"By MCC at L0 {k}, seed 0, with 95 % intervals over pairs of latents and features: "
-            f"{shown}. Where intervals overlap, the order is not decided."
+            f"{ranking}. Where intervals overlap, the order is not decided."
         )
     ]
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    """Mean, and half the range where there are several."""
-    given = [value for value in values if value is not None]
-    if not given:
+    """Mean, and half the range where there are several values; empty where there is none."""
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return ""
-    mean = f"{np.mean(given):.4g}"
-    return mean if len(given) == 1 else f"{mean} ± {(max(given) - min(given)) / 2:.2g}"
+    mean = f"{np.mean(numbers):.4g}"
+    return mean if len(numbers) == 1 else f"{mean} ± {(max(numbers) - min(numbers)) / 2:.2g}"
 
 
 def _plot_l0_fvu(rows: Mapping[str, ManifestRow], path: Path) -> None:
-    """One line an architecture of `lab/world`, one point a sparsity, a cross a null."""
+    """One line per architecture of `lab/world`, one point per sparsity, a cross per null."""
     figure, axes = _axes("latents a token (L0)", "fraction of variance unexplained")
     members = [m for m in MEMBERS if m.ground == "world" and m.name in rows and not m.seed]
     members = [m for m in members if m.method not in ("transcoder", "itda", "hierarchical-topk")]
@@ -207,31 +213,31 @@ def _plot_l0_fvu(rows: Mapping[str, ManifestRow], path: Path) -> None:
     axes.set_xticks(sorted({m.k for m in members}))
     axes.set_title("lab/world: reconstruction by architecture")
     axes.legend(fontsize=8, ncols=2)
-    _save(figure, path)
+    _save_svg(figure, path)
 
 
 def _plot_mcc(rows: Mapping[str, ManifestRow], path: Path) -> None:
-    """One row an architecture of `lab/synthetic/base`, one point a seed."""
+    """One row per architecture of `lab/synthetic/base`, one point per seed."""
     figure, axes = _axes("mean correlation with the planted directions (MCC)", "")
     members = [m for m in MEMBERS if m.ground == "synthetic/base" and m.name in rows]
     if not members:
         return
-    first = members[0].k
-    members = [m for m in members if m.k == first]
-    found: dict[str, list[float]] = {}
+    k = members[0].k
+    members = [m for m in members if m.k == k]
+    mcc_by_method: dict[str, list[float]] = {}
     for member in members:
-        found.setdefault(member.method, []).append(rows[member.name].figures["mcc"])
-    ranked = sorted(found, key=lambda method: float(np.mean(found[method])))
+        mcc_by_method.setdefault(member.method, []).append(rows[member.name].figures["mcc"])
+    ranked = sorted(mcc_by_method, key=lambda method: float(np.mean(mcc_by_method[method])))
     for height, method in enumerate(ranked):
-        axes.plot(found[method], [height] * len(found[method]), "o", alpha=0.7)
+        axes.plot(mcc_by_method[method], [height] * len(mcc_by_method[method]), "o", alpha=0.7)
     axes.set_yticks(range(len(ranked)), ranked)
     axes.set_xlim(0, 1.02)
-    axes.set_title(f"lab/synthetic/base at L0 {first}: directions recovered, one point a seed")
-    _save(figure, path)
+    axes.set_title(f"lab/synthetic/base at L0 {k}: directions recovered, one point a seed")
+    _save_svg(figure, path)
 
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:
-    """A figure and its axes, of matplotlib, which need not be installed for all else."""
+    """A figure and its axes. Matplotlib is imported here, as nothing else needs it."""
     figure = import_module("matplotlib.figure").Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x)
@@ -240,7 +246,7 @@ def _axes(x: str, y: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, path: Path) -> None:
-    """As SVG, the same bytes for the same figures."""
+def _save_svg(figure: Any, path: Path) -> None:
+    """Write SVG, with a fixed salt and no date: the same bytes for the same figures."""
     import_module("matplotlib").rcParams["svg.hashsalt"] = path.name
     figure.savefig(path, format="svg", metadata={"Date": None})

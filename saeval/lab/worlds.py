@@ -8,23 +8,23 @@ from saeval.errors import UsageError
 
 @dataclass(frozen=True)
 class WorldSpec:
-    """Parameters of a world. Rates are nominal here; a world measures its own."""
+    """Parameters of a world. The rates here are nominal; a world measures its actual ones."""
 
     name: str
     about: str = ""
-    """What is hard about it."""
+    """What is hard about this world."""
     seed: int = 0
-    """Of the world itself. Give a private world one of your own."""
+    """Seed of the world itself. For a private world, choose another."""
     d: int = 128
     """Width of the activations."""
     features: int = 256
-    """Directions planted."""
+    """Number of planted directions."""
     max_cosine: float = 0.2
     """Largest |cosine| between two of them, up to `child_cosine` for a child and its parent."""
     child_cosine: float = 0.0
-    """Cosine that a child's direction is given with its parent's; 0 leaves it to `max_cosine`."""
+    """Cosine of a child's direction with its parent's; 0: at most `max_cosine`, as for others."""
     l0: float = 8.0
-    """Features active at a time, on average."""
+    """Active features per activation, on average."""
     zipf: float = 0.7
     """Rates of the features without parents fall as rank to the power of minus this."""
     roots: int = 16
@@ -34,12 +34,12 @@ class WorldSpec:
     depth: int = 2
     """Levels of the hierarchy, the roots included."""
     child_rate: float = 0.25
-    """Chance that a child wants to fire, given that its parent does. Of the siblings that want
-    to, one does: they exclude each other."""
+    """Chance that a child is a candidate to fire when its parent fires. Of the candidates among
+    siblings only one fires: they exclude each other."""
     correlation: float = 0.4
     """Correlation, in the Gaussian copula, of features without parents in the same group."""
     groups: int = 16
-    """Groups of such features."""
+    """Number of groups of features without parents."""
     magnitude: float = 1.0
     """Mean magnitude of the rarest feature; that of the most frequent is a quarter larger."""
     spread: float = 0.2
@@ -70,7 +70,7 @@ _BASE = WorldSpec(
 )
 
 
-def _world(name: str, about: str, **changed: Any) -> WorldSpec:
+def _variant(name: str, about: str, **changed: Any) -> WorldSpec:
     return replace(_BASE, name=name, about=about, **changed)
 
 
@@ -78,37 +78,37 @@ WORLDS: dict[str, WorldSpec] = {
     spec.name: spec
     for spec in (
         _BASE,
-        _world(
+        _variant(
             "flat",
             "No structure at all: features fire equally often, each on its own.",
             zipf=0.0,
             roots=0,
             correlation=0.0,
         ),
-        _world("dense", "Three times as many features at a time.", l0=24.0),
-        _world("rare", "Most features fire a few times in a thousand.", zipf=1.3, l0=4.0),
-        _world(
+        _variant("dense", "Three times as many features at a time.", l0=24.0),
+        _variant("rare", "Most features fire a few times in a thousand.", zipf=1.3, l0=4.0),
+        _variant(
             "superposed",
             "Four features a dimension in place of two, closer together.",
             d=64,
             max_cosine=0.35,
             l0=10.0,
         ),
-        _world("noisy", "A tenth of the variance is noise.", noise=0.1),
-        _world(
+        _variant("noisy", "A tenth of the variance is noise.", noise=0.1),
+        _variant(
             "correlated",
             "Features of a group mostly fire together.",
             correlation=0.8,
             groups=8,
         ),
-        _world("deep", "A hierarchy of three levels.", roots=8, depth=3, child_rate=0.35),
-        _world(
+        _variant("deep", "A hierarchy of three levels.", roots=8, depth=3, child_rate=0.35),
+        _variant(
             "heavy-tail",
             "Magnitudes differ by orders of magnitude.",
             heavy_tail=True,
             spread=0.75,
         ),
-        _world(
+        _variant(
             "overlapping",
             "A child's direction is half its parent's, as absorption likes it.",
             child_cosine=0.5,
@@ -121,10 +121,10 @@ what its name says."""
 
 def find_spec(name: str) -> WorldSpec | None:
     """The named world's parameters, `base@17` one like `base` with that seed; None for no world."""
-    known, at, seed = name.partition("@")
-    if known not in WORLDS or (at and not seed.isdecimal()):
+    base_name, separator, seed = name.partition("@")
+    if base_name not in WORLDS or (separator and not seed.isdecimal()):
         return None
-    return replace(WORLDS[known], name=name, seed=int(seed)) if at else WORLDS[known]
+    return replace(WORLDS[base_name], name=name, seed=int(seed)) if separator else WORLDS[base_name]
 
 
 def world_spec(name: str) -> WorldSpec:

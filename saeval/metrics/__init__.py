@@ -1,9 +1,9 @@
 """What is measured of an SAE: pure functions over tensors, each with one definition.
 
-They give the statistics of single tokens, units or latents, never a finished score: a task adds
-these up and stores the sums as evidence, and a score is the ratio of two of them. So the function
-that is tested is the one that is reported. Which functions a metric rests on, its record in
-`tasks/<task>/metrics.py` says, and so does `saeval describe METRIC`.
+They return statistics of single tokens, units or latents, never a finished score. A task stores
+their sums as evidence, and a score is the ratio of two sums. So the function that is tested is the
+one that is reported. A metric's record in `tasks/<task>/metrics.py`, and `saeval describe METRIC`,
+name the functions that it uses.
 """
 
 from saeval.metrics.geometry import nearest_cosines

@@ -20,7 +20,7 @@ def nearest_cosines(
     Exact, in blocks: all of them cost d_sae^2 d multiply-adds, a sample sample * d_sae * 2 d.
 
     Args:
-        directions: One row a latent; need not have unit length.
+        directions: One row per latent; rows need not have unit length.
         sample: Distinct latents to find the nearest neighbour of among all; None means all.
 
     Raises:

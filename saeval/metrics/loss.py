@@ -1,4 +1,4 @@
-"""What an edited activation costs the model: next-token cross-entropy and KL, in nats."""
+"""The cost of an edited activation to the model: next-token cross-entropy and KL, in nats."""
 
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from torch import Tensor
 Loss = TypeVar("Loss", float, Float[np.ndarray, " rows"])
 
 _CACHED_LOGITS = 2**18
-# 1 MB in float32 a thread, which stays in a core's cache and is not given back to the system
+# 1 MB in float32 per thread, which stays in a core's cache and is not given back to the system
 # between chunks: on one core 8 MB took twice as long.
 _ACCELERATOR_LOGITS = 2**26
 # 256 MB: few enough launches to keep an accelerator busy.
@@ -30,8 +30,8 @@ def losses_in_place(
 ) -> tuple[Float[Tensor, " positions"], Float[Tensor, " positions"]]:
     """Cross-entropy and KL of each position, in nats, as the two functions below have them.
 
-    Both logits, float32, are used as workspace and hold nothing of use afterwards: on a CPU,
-    fresh memory costs more than the arithmetic.
+    Both logits, float32, are overwritten and of no use afterwards: on a CPU, fresh memory costs
+    more than the arithmetic.
     """
     torch.log_softmax(clean_logits, 1, out=clean_logits)
     torch.log_softmax(logits, 1, out=logits)
@@ -56,8 +56,8 @@ def kl_divergence_in_place(
 ) -> Float[Tensor, " positions"]:
     """KL(p || q) = sum_v p_v (log p_v - log q_v) of each position, in nats; p is clean.
 
-    Both are log-softmaxes in float32, so that no probability underflows to log 0. They are used
-    as workspace and hold nothing of use afterwards. 0 or more, up to rounding.
+    Both are log-softmaxes in float32, so that no probability underflows to log 0. They are
+    overwritten and of no use afterwards. 0 or more, up to rounding.
     """
     torch.sub(clean_log_probs, log_probs, out=log_probs)
     return torch.linalg.vecdot(clean_log_probs.exp_(), log_probs)

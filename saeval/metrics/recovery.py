@@ -1,7 +1,7 @@
 """How well an SAE recovers a known dictionary: by its directions, and by when its latents fire.
 
-Functions return one number a latent, pair or feature, so that a task can store them as evidence;
-a score is their mean, or the ratio of two sums of them.
+Functions return one number per latent, pair or feature, so that a task can store them as evidence.
+A score is their mean, or the ratio of two of their sums.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Matching:
 
 
 def match(cosine: Float[np.ndarray, "d_sae features"]) -> Matching:
-    """The pairing with the largest sum of |cosine|, of as many pairs as there can be.
+    """The pairing with the largest sum of |cosine|, with as many pairs as possible.
 
     Source: the MCC of nonlinear ICA and of SynthSAEBench, arXiv 2602.14687 (Hungarian algorithm).
     """
@@ -127,7 +127,7 @@ def firing(acts: sp.csr_matrix, truth: sp.csr_matrix, feature: Int[np.ndarray, "
 def _counterpart(
     acts: sp.csr_matrix, truth: sp.csr_matrix, feature: Int[np.ndarray, " d_sae"]
 ) -> Float[np.ndarray, " active"]:
-    """For each active latent of each token, the magnitude of its feature there."""
+    """For each active latent of each token, the magnitude of its feature on that token."""
     active = np.diff(np.asarray(acts.indptr))
     token = np.repeat(np.arange(len(active)), active)
     of_latent = feature[np.asarray(acts.indices)]
@@ -150,7 +150,7 @@ class Magnitudes:
 
     @property
     def lost(self) -> Float[np.ndarray, " d_sae"]:
-        """What of its feature's magnitude each latent lacks; negative where it has too much."""
+        """What each latent lacks of its feature's magnitude; negative if it has too much."""
         return self.truth - self.act
 
 

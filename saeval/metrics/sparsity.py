@@ -32,7 +32,7 @@ def token_l1(codes: Codes) -> Float[Tensor, " tokens"]:
 
 
 def token_sums(codes: Codes, value: Float[Tensor, " nnz"]) -> Float[Tensor, " tokens"]:
-    """Sum over each token's entries of one value an entry, in at least float32."""
+    """Sum of one value per entry over each token's entries, in at least float32."""
     wide = torch.promote_types(value.dtype, torch.float32)
     sums = torch.zeros(codes.tokens, dtype=wide, device=value.device)
     return sums.index_add_(0, codes.token, value.to(wide))

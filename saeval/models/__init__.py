@@ -15,8 +15,8 @@ from saeval.models.execution import Restart
 from saeval.models.loading import (
     fetch_network,
     identity_of,
+    move_network,
     pick_device,
-    placed,
     tokenizer_identity,
 )
 from saeval.models.places import locate
@@ -31,20 +31,20 @@ class LoadedModel:
     """A network in eval mode, and what saeval needs to know about it."""
 
     name: str
-    """As the user gave it."""
+    """The name as the user wrote it."""
     revision: str | None
-    """Commit of the files where it is known."""
+    """Commit of the files, if it is known."""
     net: Any = field(repr=False)
     """The transformers network: with its head for decoders, without for encoders."""
     tokenizer: Any = field(repr=False)
-    """None where the files hold none."""
+    """None if the files have none."""
     device: str
     dtype: torch.dtype
     identity: str
     """`id@commit` at the hub, or `local:` and a hash of configuration and weights."""
     parts: Anatomy
     _measured: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What was measured of the network once: widths, restarts, the head. Never changes a result."""
+    """Cached properties of the network: widths, restarts, the head. They never change a result."""
 
     @property
     def d_model(self) -> int:
@@ -58,10 +58,10 @@ class LoadedModel:
 
     @property
     def context(self) -> int | None:
-        """Most tokens a row may have, or None where the configuration sets no limit."""
-        for limit in ("max_position_embeddings", "max_seq_len"):
-            if isinstance(most := getattr(self.config, limit, None), int):
-                return most - self._reserved_positions(most)
+        """Most tokens per row; None if the configuration sets no limit."""
+        for name in ("max_position_embeddings", "max_seq_len"):
+            if isinstance(limit := getattr(self.config, name, None), int):
+                return limit - self._reserved_positions(limit)
         return None
 
     @property
@@ -86,29 +86,31 @@ class LoadedModel:
 
     @property
     def bos_id(self) -> int | None:
-        """Id that begins a row: BOS, or what an encoder has for it (CLS)."""
-        return self._special("bos_token_id", "cls_token_id")
+        """Id that begins a row: BOS, or an encoder's CLS."""
+        return self._special_id("bos_token_id", "cls_token_id")
 
     @property
     def eos_id(self) -> int | None:
-        """Id that ends a text: EOS, or what an encoder has for it (SEP)."""
-        return self._special("eos_token_id", "sep_token_id")
+        """Id that ends a text: EOS, or an encoder's SEP."""
+        return self._special_id("eos_token_id", "sep_token_id")
 
     @property
     def pad_id(self) -> int | None:
         """Id that fills rows up."""
-        return self._special("pad_token_id")
+        return self._special_id("pad_token_id")
 
     @property
     def special_ids(self) -> frozenset[int]:
         """Ids of tokens that are no text: BOS, EOS and padding (CLS and SEP for encoders)."""
         roles = ("bos_token_id", "eos_token_id", "pad_token_id", "cls_token_id", "sep_token_id")
-        return frozenset(token for role in roles for token in self._ids(role))
+        return frozenset(token for role in roles for token in self._role_ids(role))
 
     @property
     def tokenizer_identity(self) -> str:
-        """What tells two tokenizers apart: the model's identity at the hub, else a hash."""
-        return self._once("tokenizer", lambda: tokenizer_identity(self.tokenizer, self.identity))
+        """Identity of the tokenizer: the model's identity at the hub, else a hash."""
+        return self._measure_once(
+            "tokenizer", lambda: tokenizer_identity(self.tokenizer, self.identity)
+        )
 
     def resolve(self, site: str) -> Site:
         """Site for a module path, a TransformerLens hook, or another library's name.
@@ -116,32 +118,32 @@ class LoadedModel:
         Raises:
             ModelError: if the model has no such place, with the nearest names.
         """
-        return self._once(("resolved", site), lambda: sites.resolve(self.parts, site))
+        return self._measure_once(("resolved", site), lambda: sites.resolve(self.parts, site))
 
     def width(self, site: Site) -> int:
         """Size of the activation vectors at a site."""
-        return self._once(("width", site), lambda: self._probe(site).shape[-1])
+        return self._measure_once(("width", site), lambda: self._probe(site).shape[-1])
 
     @property
     def final_width(self) -> int:
         """Size of the final hidden states: d_model but for a few models (OPT-350m)."""
         ids, attention = torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, 1)
-        return self._once("final", lambda: self.clean([], ids, attention)[1].shape[-1])
+        return self._measure_once("final", lambda: self.clean([], ids, attention)[1].shape[-1])
 
     def run_to(
         self, sites: Sequence[Site], ids: Int[Tensor, "texts seq"], attention: Tensor
     ) -> dict[Site, Float[Tensor, "texts seq d"]]:
         """Activations at the sites; the pass ends at the deepest of them."""
-        ids, attention = self._placed(ids, attention)
-        activations, _ = execution.capture(self.parts, sites, ids, attention, whole=False)
+        ids, attention = self._to_device(ids, attention)
+        activations, _ = execution.capture(self.parts, sites, ids, attention, full_pass=False)
         return activations
 
     def clean(
         self, sites: Sequence[Site], ids: Int[Tensor, "texts seq"], attention: Tensor
     ) -> tuple[dict[Site, Float[Tensor, "texts seq d"]], Float[Tensor, "texts seq d_model"]]:
         """One whole pass: activations at the sites, and what the output head reads."""
-        ids, attention = self._placed(ids, attention)
-        activations, final = execution.capture(self.parts, sites, ids, attention, whole=True)
+        ids, attention = self._to_device(ids, attention)
+        activations, final = execution.capture(self.parts, sites, ids, attention, full_pass=True)
         if final is None:
             raise ModelError(f"{self.name} gives no final hidden state.")
         return activations, final
@@ -163,19 +165,19 @@ class LoadedModel:
     ) -> Float[Tensor, "texts seq d_model"]:
         """Final hidden states with x in the place of the activation at the site.
 
-        Only the layers after the site are run. Gradients flow to x where it asks for them.
-        `resume` is the activation at `needs_resume(site)`, where that names one; without it the
-        whole model runs, with the same result.
+        Only the layers after the site are run. Gradients flow to x if it requires them.
+        `resume` is the activation at `needs_resume(site)`, if there is one; without it the whole
+        model runs, with the same result.
         """
-        ids, attention = self._placed(ids, attention)
+        ids, attention = self._to_device(ids, attention)
         x = x.to(self.device, self.dtype)
         restart = self._restart(site)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
             if restart is None or (restart.edits and resume is None):
-                return execution.hooked(self.parts, {site: x}, ids, attention)
+                return execution.run_hooked(self.parts, {site: x}, ids, attention)
             if resume is not None:
                 resume = resume.to(self.device, self.dtype)
-            return execution.restarted(self.parts, restart, ids, attention, x, resume)
+            return execution.run_restarted(self.parts, restart, ids, attention, x, resume)
 
     def run_with(
         self,
@@ -185,14 +187,13 @@ class LoadedModel:
     ) -> Float[Tensor, "texts seq d_model"]:
         """Final hidden states of a whole pass with the activations at several sites replaced.
 
-        Gradients flow to those that ask for them. Replacing at one site alone is cheaper by
-        `run_from`.
+        Gradients flow to those that require them. For a single site `run_from` is cheaper.
         """
-        ids, attention = self._placed(ids, attention)
+        ids, attention = self._to_device(ids, attention)
         new = {site: x.to(self.device, self.dtype) for site, x in new.items()}
-        asked = any(x.requires_grad for x in new.values())
-        with torch.set_grad_enabled(torch.is_grad_enabled() and asked):
-            return execution.hooked(self.parts, new, ids, attention)
+        needs_gradient = any(x.requires_grad for x in new.values())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and needs_gradient):
+            return execution.run_hooked(self.parts, new, ids, attention)
 
     def logits(self, hidden: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
         """Logits of final hidden states in float32, with the model's own capping and scaling.
@@ -202,43 +203,47 @@ class LoadedModel:
         """
         if not self.has_logits:
             raise ModelError(f"{self.name} has no output head, so there are no logits.")
-        output_head = self._once("head", lambda: head.find_head(self.parts))
+        output_head = self._measure_once("head", lambda: head.find_head(self.parts))
         rows = hidden.to(self.device, self.dtype).reshape(-1, hidden.shape[-1])
         with torch.set_grad_enabled(torch.is_grad_enabled() and rows.requires_grad):
             logits = head.head_logits(self.parts, output_head, rows)
         return logits.float().reshape(*hidden.shape[:-1], -1)
 
     def _restart(self, site: Site) -> Restart | None:
-        return self._once(("restart", site), lambda: execution.plan_restart(self.parts, site))
+        return self._measure_once(
+            ("restart", site), lambda: execution.plan_restart(self.parts, site)
+        )
 
     def _probe(self, site: Site) -> Tensor:
-        # Two tokens tell [texts, seq, d] from [seq, texts, d].
+        # One text of two tokens distinguishes [texts, seq, d] from [seq, texts, d].
         return self.run_to([site], torch.zeros(1, 2, dtype=torch.int64), torch.ones(1, 2))[site]
 
-    def _placed(self, ids: Tensor, attention: Tensor) -> tuple[Tensor, Bool[Tensor, "texts seq"]]:
+    def _to_device(
+        self, ids: Tensor, attention: Tensor
+    ) -> tuple[Tensor, Bool[Tensor, "texts seq"]]:
         return ids.to(self.device, torch.int64), attention.to(self.device, torch.bool)
 
-    def _reserved_positions(self, most: int) -> int:
-        """Positions that RoBERTa's kin leave to padding at the start of their embedding."""
+    def _reserved_positions(self, limit: int) -> int:
+        """Positions that RoBERTa and its like reserve for padding, before the first token."""
         for name, module in self.net.named_modules():
             padding = getattr(module, "padding_idx", None)
             rows = getattr(module, "num_embeddings", None)
-            if "position" in name and padding is not None and rows == most:
+            if "position" in name and padding is not None and rows == limit:
                 return padding + 1
         return 0
 
-    def _special(self, *roles: str) -> int | None:
-        return next((token for role in roles for token in self._ids(role)), None)
+    def _special_id(self, *roles: str) -> int | None:
+        return next((token for role in roles for token in self._role_ids(role)), None)
 
-    def _ids(self, role: str) -> list[int]:
-        """Ids of a role, by the tokenizer, else by the configuration."""
+    def _role_ids(self, role: str) -> list[int]:
+        """Ids of a role from the tokenizer, else from the configuration."""
         for owner in (self.tokenizer, self.config):
             ids = getattr(owner, role, None)
             if ids is not None:
                 return ids if isinstance(ids, list) else [ids]
         return []
 
-    def _once(self, key: Any, measure: Any) -> Any:
+    def _measure_once(self, key: Any, measure: Any) -> Any:
         if key not in self._measured:
             self._measured[key] = measure()
         return self._measured[key]
@@ -264,7 +269,7 @@ def load_model(
     return LoadedModel(
         place.name,
         place.commit,
-        placed(net, device),
+        move_network(net, device),
         tokenizer,
         device,
         dtype,

@@ -24,13 +24,13 @@ class Anatomy:
     """The list of blocks, such as `gpt_neox.layers`."""
     n_layers: int
     width: int
-    """Of the residual stream."""
+    """Width of the residual stream."""
     embedding: str
     """The token embedding."""
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """Device of the network."""
         return next(self.net.parameters()).device
 
     @property
@@ -56,12 +56,12 @@ class Anatomy:
 
     def split(self, path: str) -> tuple[int, str] | None:
         """Layer and the path inside it, or None for what lies outside the blocks."""
-        inside = re.fullmatch(rf"{re.escape(self.blocks)}\.(\d+)(?:\.(.+))?", path)
-        return (int(inside[1]), inside[2] or "") if inside else None
+        match = re.fullmatch(rf"{re.escape(self.blocks)}\.(\d+)(?:\.(.+))?", path)
+        return (int(match[1]), match[2] or "") if match else None
 
 
 def dissect(net: nn.Module) -> Anatomy:
-    """Find the blocks by structure: the list of modules, as many as there are layers.
+    """Find the blocks by structure: the list with as many modules as the model has layers.
 
     Raises:
         ModelError: if no list of blocks is there, or blocks share weights (as in ALBERT), or a
@@ -71,7 +71,7 @@ def dissect(net: nn.Module) -> Anatomy:
     base = getattr(net, "base_model", net)
     decoder = net.get_decoder() if hasattr(net, "get_decoder") else net  # type: ignore[operator]
     depth = _depth(net)
-    lists = _lists(decoder, names) or _lists(base, names)
+    lists = _module_lists(decoder, names) or _module_lists(base, names)
     if not any(len(module) >= depth for module in lists.values()):
         sizes = ", ".join(f"{name} of {len(module)}" for name, module in lists.items())
         raise ModelError(
@@ -81,14 +81,14 @@ def dissect(net: nn.Module) -> Anatomy:
         )
     exact = {name: module for name, module in lists.items() if len(module) == depth}
     longest = max(lists, key=lambda name: len(lists[name]))
-    blocks = _chain(net, exact) if exact else longest
+    blocks = _block_list(net, exact) if exact else longest
     embedding = net.get_input_embeddings()  # type: ignore[operator]
     if base is net and net.get_output_embeddings() is not None:  # type: ignore[operator]
         base = net.get_submodule(blocks.partition(".")[0])  # its class names no base (Llama 4)
     return Anatomy(
         net,
         names[base],
-        names[decoder] if _lists(decoder, names) else names[base],
+        names[decoder] if _module_lists(decoder, names) else names[base],
         blocks,
         depth,
         _config(net).hidden_size,
@@ -96,34 +96,34 @@ def dissect(net: nn.Module) -> Anatomy:
     )
 
 
-def _lists(within: nn.Module, names: dict[nn.Module, str]) -> dict[str, nn.ModuleList]:
-    """Lists of modules, by full path, those inside a module of another list left out."""
-    prefix = f"{names[within]}." if names[within] else ""
+def _module_lists(module: nn.Module, names: dict[nn.Module, str]) -> dict[str, nn.ModuleList]:
+    """Lists of modules by full path, without those inside a module of another list."""
+    prefix = f"{names[module]}." if names[module] else ""
     return {
-        prefix + name: module
-        for name, module in within.named_modules()
-        if isinstance(module, nn.ModuleList) and not re.search(r"(^|\.)\d+\.", name)
+        prefix + name: child
+        for name, child in module.named_modules()
+        if isinstance(child, nn.ModuleList) and not re.search(r"(^|\.)\d+\.", name)
     }
 
 
-def _chain(net: nn.Module, lists: dict[str, nn.ModuleList]) -> str:
-    """The list whose modules hand one stream on, each to the next: by trying, if there are several.
+def _block_list(net: nn.Module, lists: dict[str, nn.ModuleList]) -> str:
+    """The list whose modules pass one stream on, each to the next; a trial pass decides.
 
-    Models keep other lists of that length beside their blocks, such as a norm a layer.
+    Models have other lists of the same length, such as one norm per layer.
     """
     if len(lists) == 1:
         return next(iter(lists))
-    entered: dict[nn.Module, Tensor] = {}
-    left: dict[nn.Module, Tensor] = {}
+    inputs: dict[nn.Module, Tensor] = {}
+    outputs: dict[nn.Module, Tensor] = {}
 
-    def note(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
+    def record(module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         tensors = [value for value in (*args[:1], *kwargs.values()) if isinstance(value, Tensor)]
         result = output[0] if isinstance(output, tuple) else output
         if tensors and isinstance(result, Tensor):
-            entered[module], left[module] = tensors[0].clone(), result.clone()
+            inputs[module], outputs[module] = tensors[0].clone(), result.clone()
 
     handles = [
-        module.register_forward_hook(note, with_kwargs=True)
+        module.register_forward_hook(record, with_kwargs=True)
         for modules in lists.values()
         for module in modules
     ]
@@ -134,21 +134,21 @@ def _chain(net: nn.Module, lists: dict[str, nn.ModuleList]) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    chained = [
+    stream_lists = [
         name
         for name, modules in lists.items()
         if all(
-            before in left and after in entered and torch.equal(left[before], entered[after])
+            before in outputs and after in inputs and torch.equal(outputs[before], inputs[after])
             for before, after in itertools.pairwise(modules)
         )
     ]
-    if len(chained) != 1:
+    if len(stream_lists) != 1:
         raise ModelError(
             f"{type(net).__name__} has {len(lists)} lists of as many modules as layers "
-            f"({', '.join(lists)}), and {len(chained) or 'none'} of them hand one stream on from "
-            "each to the next, so no layer can be named in it."
+            f"({', '.join(lists)}), and {len(stream_lists) or 'none'} of them hand one stream "
+            "on from each to the next, so no layer can be named in it."
         )
-    return chained[0]
+    return stream_lists[0]
 
 
 def _config(net: nn.Module) -> Any:
@@ -156,7 +156,7 @@ def _config(net: nn.Module) -> Any:
 
 
 def _depth(net: nn.Module) -> int:
-    """Number of layers of the part that reads text; of an encoder-decoder's kin, of the decoder."""
+    """Number of layers of the part that reads text: the decoder, if there is an encoder too."""
     names = ("decoder_layers", "num_decoder_layers", "num_hidden_layers")
     for depth in (getattr(_config(net), name, None) for name in names):
         if isinstance(depth, int):

@@ -17,11 +17,11 @@ from saeval.sae import Site
 logger = logging.getLogger(__name__)
 
 _Edit = Callable[[Tensor], Tensor | None]
-"""What is done with the tensor at a site: None leaves it, a tensor takes its place."""
+"""Edits the tensor at a site: returns None to leave it, or a tensor to replace it."""
 
 
-class _Reached(Exception):
-    """Raised inside a forward pass, and caught around it, once all sites were seen."""
+class _AllSitesReached(Exception):
+    """Raised inside a forward pass, and caught around it, once all sites were reached."""
 
 
 def capture(
@@ -30,37 +30,37 @@ def capture(
     ids: Int[Tensor, "texts seq"],
     attention: Bool[Tensor, "texts seq"],
     *,
-    whole: bool,
+    full_pass: bool,
 ) -> tuple[dict[Site, Float[Tensor, "texts seq d"]], Float[Tensor, "texts seq d_model"] | None]:
-    """Activations at some sites, and the final hidden state if the whole pass is asked for.
+    """Activations at some sites, and for a full pass the final hidden state.
 
-    Without `whole` the pass ends at the deepest site, so the layers after it cost nothing.
+    Without `full_pass` the pass ends at the deepest site, so the layers after it cost nothing.
 
     Raises:
-        ModelError: if the forward pass never comes to a site, or what it finds there is no
-            activation [texts, seq, d].
+        ModelError: if the forward pass never reaches a site, or the tensor there is no activation
+            [texts, seq, d].
     """
-    seen: dict[Site, Tensor] = {}
-    wanted = set(sites)
+    activations: dict[Site, Tensor] = {}
+    pending_sites = set(sites)
 
-    def keep(site: Site) -> _Edit:
-        def look(x: Tensor) -> None:
+    def recorder(site: Site) -> _Edit:
+        def record(x: Tensor) -> None:
             # A copy, since later modules may add to the same tensor in place.
-            seen.setdefault(site, _by_token(x.detach(), ids).clone())
-            if not whole and seen.keys() == wanted:
-                raise _Reached
+            activations.setdefault(site, _by_token(x.detach(), ids).clone())
+            if not full_pass and activations.keys() == pending_sites:
+                raise _AllSitesReached
 
-        return look
+        return record
 
     final = None
     with torch.no_grad(), ExitStack() as stack:
-        for site in wanted:
-            stack.enter_context(at_site(parts, site, keep(site)))
-        with suppress(_Reached):
+        for site in pending_sites:
+            stack.enter_context(at_site(parts, site, recorder(site)))
+        with suppress(_AllSitesReached):
             final = forward(parts, ids, attention)
     for site in sites:
-        _check(site, seen.get(site), ids)
-    return seen, final
+        _check_activation(site, activations.get(site), ids)
+    return activations, final
 
 
 def forward(
@@ -78,33 +78,33 @@ def forward(
 def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
     """While open, every pass hands the activation at the site to `edit`.
 
-    A module's input inside a block is edited in place: a site is a tensor, and whoever else
-    reads that tensor, such as the skip connection around a norm, has to see the edit.
+    A module's input inside a block is edited in place: other readers of the same tensor, such as
+    the skip connection around a norm, have to see the edit too.
     """
     module = parts.module(site.path)
 
-    def entering(_: nn.Module, args: tuple, kwargs: dict) -> None:
-        x = _entering(args, kwargs)
-        new = edit(_read(site, x))
+    def edit_input(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        x = _input_tensor(args, kwargs)
+        new = edit(_site_part(site, x))
         if new is not None:
-            x.copy_(_written(site, x, new))
+            x.copy_(_with_site_part(site, x, new))
 
-    def leaving(_: nn.Module, __: tuple, output: Any) -> Any:
+    def edit_output(_: nn.Module, __: tuple, output: Any) -> Any:
         x = output if isinstance(output, Tensor) else output[0]
-        new = edit(_read(site, x))
+        new = edit(_site_part(site, x))
         if new is None:
             return None
         # A copy, since a block may add to what its parts return in place.
-        new = _written(site, x, new).to(x, copy=True)
-        named: Any = output  # a named tuple's fields are read by name (Reformer)
-        if hasattr(named, "_replace"):
-            return named._replace(**{named._fields[0]: new})
+        new = _with_site_part(site, x, new).to(x, copy=True)
+        named_output: Any = output  # a named tuple's fields are read by name (Reformer)
+        if hasattr(named_output, "_replace"):
+            return named_output._replace(**{named_output._fields[0]: new})
         return new if isinstance(output, Tensor) else (new, *output[1:])
 
     handle = (
-        module.register_forward_pre_hook(entering, with_kwargs=True)
+        module.register_forward_pre_hook(edit_input, with_kwargs=True)
         if site.side == "in"
-        else module.register_forward_hook(leaving)
+        else module.register_forward_hook(edit_output)
     )
     try:
         yield
@@ -114,18 +114,18 @@ def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Restart:
-    """How a pass starts again at a site: blocks before the boundary hand on what is given."""
+    """How a pass restarts at a site: blocks before the boundary only return an activation."""
 
     site: Site
     boundary: int
     """Blocks skipped; the given activation enters the block of this index."""
     lengths: tuple[int, ...]
-    """What each skipped block returns: a tuple of so many (the rest None), or 0 for a tensor."""
+    """Length of the tuple that each skipped block returns (all but the first None); 0: a tensor."""
     edits: bool
     """Whether the site lies inside the first block run, which then starts from its own input."""
 
 
-def hooked(
+def run_hooked(
     parts: Anatomy,
     new: Mapping[Site, Float[Tensor, "texts seq _"]],
     ids: Int[Tensor, "texts seq"],
@@ -138,7 +138,7 @@ def hooked(
         return forward(parts, ids, attention)
 
 
-def restarted(
+def run_restarted(
     parts: Anatomy,
     restart: Restart,
     ids: Int[Tensor, "texts seq"],
@@ -147,28 +147,27 @@ def restarted(
     resume: Float[Tensor, "texts seq d_model"] | None = None,
 ) -> Float[Tensor, "texts seq d_model"]:
     """The same as `hooked`, at the cost of only the layers after the site."""
-    given = resume if restart.edits else x
+    stream = resume if restart.edits else x
     blocks = [parts.module(parts.block(i)) for i in range(restart.boundary)]
     with ExitStack() as stack:
-        if blocks and given is not None:
+        if blocks and stream is not None:
             # A copy, since blocks may add to their input in place.
-            stack.enter_context(_handing_on(blocks, restart.lengths, given.clone()))
+            stack.enter_context(_skip_blocks(blocks, restart.lengths, stream.clone()))
         if restart.edits:
             stack.enter_context(at_site(parts, restart.site, lambda _: x))
         return forward(parts, ids, attention)
 
 
 def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
-    """Find out whether a pass can start again at a site: by trying it on two short rows.
+    """Find out, by a trial on two short rows, whether a pass can restart at a site.
 
-    None means that a hook on the whole pass has to do: the site lies before or outside the
-    blocks, or the two ways give different hidden states, as where blocks share more than the
-    stream.
+    None means that a hook on the whole pass is needed: the site lies before or outside the blocks,
+    or a restart gives other hidden states, as it does if blocks share more than the stream.
     """
-    place = parts.split(site.path)
-    if place is None:
+    location = parts.split(site.path)
+    if location is None:
         return None
-    layer, inner = place
+    layer, inner = location
     boundary = layer if inner or site.side == "in" else layer + 1
     if boundary == 0 or not (inner or site.is_whole):
         return None
@@ -176,27 +175,28 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
     ids = torch.arange(8, device=device).reshape(2, 4) % parts.vocab_size
     attention = torch.tensor([[True] * 4, [True, True, True, False]], device=device)
     entry = Site(parts.block(boundary), "in") if inner else None
-    forms: dict[int, int] = {}
+    lengths: dict[int, int] = {}
     with torch.no_grad(), ExitStack() as stack:
         for i in range(boundary):
             block = parts.module(parts.block(i))
             handle = block.register_forward_hook(
-                lambda _, __, output, i=i: forms.update({i: _length(output)})
+                lambda _, __, output, i=i: lengths.update({i: _output_length(output)})
             )
             stack.callback(handle.remove)
         try:
-            wanted = [site, entry] if entry else [site]
-            found, _ = capture(parts, wanted, ids, attention, whole=True)
+            needed_sites = [site, entry] if entry else [site]
+            activations, _ = capture(parts, needed_sites, ids, attention, full_pass=True)
         except ModelError:
-            # Where the site itself holds no activations, this says so.
-            capture(parts, [site], ids, attention, whole=False)
+            # If the site itself has no activations, this raises the error that says so.
+            capture(parts, [site], ids, attention, full_pass=False)
             return None
-        x = found[site] * 1.25 + 0.1
-        restart = Restart(site, boundary, tuple(forms[i] for i in range(boundary)), bool(inner))
-        expected = hooked(parts, {site: x}, ids, attention)
+        # Any other activations will do, as long as an edit that is lost shows in the output.
+        x = activations[site] * 1.25 + 0.1
+        restart = Restart(site, boundary, tuple(lengths[i] for i in range(boundary)), bool(inner))
+        expected = run_hooked(parts, {site: x}, ids, attention)
         try:
-            resume = found[entry] if entry else None
-            actual = restarted(parts, restart, ids, attention, x, resume)
+            resume = activations[entry] if entry else None
+            actual = run_restarted(parts, restart, ids, attention, x, resume)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             logger.info("Restarting at %s fails (%s); hooks take its place.", site, error)
             return None
@@ -206,8 +206,8 @@ def plan_restart(parts: Anatomy, site: Site) -> Restart | None:
     return restart
 
 
-def _read(site: Site, x: Tensor) -> Tensor:
-    """The activation at a site, of the tensor that its module takes or gives."""
+def _site_part(site: Site, x: Tensor) -> Tensor:
+    """The site's activation in its module's input or output tensor."""
     if site.components is not None:
         first, end = site.components
         if x.ndim > 3 or end > x.shape[-1]:
@@ -219,7 +219,7 @@ def _read(site: Site, x: Tensor) -> Tensor:
     return x if site.factor == 1 else x * site.factor
 
 
-def _written(site: Site, x: Tensor, new: Tensor) -> Tensor:
+def _with_site_part(site: Site, x: Tensor, new: Tensor) -> Tensor:
     """That tensor with another activation at the site."""
     if site.factor != 1:
         new = new / site.factor
@@ -231,12 +231,12 @@ def _written(site: Site, x: Tensor, new: Tensor) -> Tensor:
 
 
 def first_tensor(args: tuple, kwargs: dict) -> Tensor | None:
-    """A module's first input: positional, else by keyword. None where that is no tensor."""
+    """A module's first input: positional, else by keyword. None if there is no tensor."""
     inputs = (*args[:1], kwargs.get("hidden_states"), *kwargs.values())
     return next((value for value in inputs if isinstance(value, Tensor)), None)
 
 
-def _entering(args: tuple, kwargs: dict) -> Tensor:
+def _input_tensor(args: tuple, kwargs: dict) -> Tensor:
     x = first_tensor(args, kwargs)
     if x is None:
         raise ModelError("A module at a site got no tensor as its input; choose another site.")
@@ -244,7 +244,7 @@ def _entering(args: tuple, kwargs: dict) -> Tensor:
 
 
 def _by_token(x: Tensor, ids: Tensor) -> Tensor:
-    """One vector per token, where a module joins texts and tokens, or splits vectors into heads."""
+    """One vector per token, also if a module joins texts and tokens or splits heads."""
     if x.ndim == 2 and x.shape[0] == ids.numel():
         return x.unflatten(0, ids.shape)
     if x.ndim == 4 and x.shape[:2] == ids.shape:
@@ -252,7 +252,7 @@ def _by_token(x: Tensor, ids: Tensor) -> Tensor:
     return x
 
 
-def _check(site: Site, x: Tensor | None, ids: Tensor) -> None:
+def _check_activation(site: Site, x: Tensor | None, ids: Tensor) -> None:
     if x is None:
         raise ModelError(
             f"The model never comes to '{site}' in a forward pass over tokens. Choose a site "
@@ -265,7 +265,7 @@ def _check(site: Site, x: Tensor | None, ids: Tensor) -> None:
         )
 
 
-def _length(output: Any) -> int:
+def _output_length(output: Any) -> int:
     if isinstance(output, Tensor):
         return 0
     if any(part is not None for part in output[1:]):
@@ -274,7 +274,7 @@ def _length(output: Any) -> int:
 
 
 def agree(actual: Tensor, expected: Tensor) -> bool:
-    """Equal up to the rounding of the dtype, relative to the largest value."""
+    """Whether two tensors are equal up to rounding, relative to the largest value."""
     scale = expected.abs().max().float().clamp(min=1e-30)
     return bool(
         (actual - expected).abs().max().float() <= 200 * torch.finfo(expected.dtype).eps * scale
@@ -282,27 +282,27 @@ def agree(actual: Tensor, expected: Tensor) -> bool:
 
 
 @contextmanager
-def _handing_on(
-    blocks: Sequence[nn.Module], lengths: Sequence[int], given: Tensor
+def _skip_blocks(
+    blocks: Sequence[nn.Module], lengths: Sequence[int], stream: Tensor
 ) -> Iterator[None]:
-    """While open, the blocks compute nothing and return what is given."""
+    """While open, the blocks compute nothing and return `stream`."""
     with ExitStack() as stack:
         for block, length in zip(blocks, lengths, strict=True):
-            output = (given, *[None] * (length - 1)) if length else given
+            output = (stream, *[None] * (length - 1)) if length else stream
             stack.enter_context(shadowed(block, lambda *_, output=output, **__: output))
         yield
 
 
 @contextmanager
 def shadowed(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
-    """While open, a module runs another forward; all its attributes stay in reach."""
+    """While open, a module runs another forward; all its attributes stay available."""
     attributes = vars(module)
-    before = attributes.get("forward")
+    original = attributes.get("forward")
     attributes["forward"] = forward
     try:
         yield
     finally:
-        if before is None:
+        if original is None:
             del attributes["forward"]
         else:
-            attributes["forward"] = before
+            attributes["forward"] = original

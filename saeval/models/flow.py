@@ -1,9 +1,9 @@
-"""How the tensors of one block are made from each other: followed on a few tokens.
+"""How the tensors of one block are made from each other, followed on a few tokens.
 
-What a block adds to its stream is not told by names: classes are called anything, and what a module
-emits may be scaled, normalised or gated before it is added. So one short pass is run in which the
-block's input asks for gradients. The graph that torch then keeps says which tensor was made from
-which and by what operation; nothing is ever differentiated.
+Names do not show what a block adds to its stream: classes can have any name, and a module's output
+may be scaled, normalised or gated before it is added. So one short pass is run in which the block's
+input requires gradients. The graph that torch records shows from which tensors, and by what
+operation, each tensor was made. Nothing is differentiated.
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from saeval.models.anatomy import Anatomy
 from saeval.models.execution import first_tensor, forward
 
 TOKENS = 6
-"""Length of the row that is followed: enough for windows and strides of a few tokens."""
+"""Tokens in the trial row: enough for windows and strides of a few tokens."""
 
-Node = tuple[Any, int]
+GraphNode = tuple[Any, int]
 """A tensor in the graph: the operation that made it, and which of its results it is."""
 
 _UNCHANGED = {
@@ -33,12 +33,12 @@ _UNCHANGED = {
     )
     for version in (0, 1)
 }
-"""Operations that change no number: other shapes, dtypes and copies."""
+"""Operations that change no number: new shapes, dtypes and copies."""
 _VIEWS = _UNCHANGED - {"CloneBackward0", "ToCopyBackward0", "ContiguousBackward0"}
-"""Those of them whose result shares memory with what they were given."""
+"""Those of them whose result shares memory with the input."""
 
 
-class _Left(Exception):
+class _BlockDone(Exception):
     """Raised inside the pass, and caught around it, once the block has been left."""
 
 
@@ -47,85 +47,85 @@ class Call:
     """One run of a module inside the block."""
 
     path: str
-    """Inside the block; never empty."""
+    """The module's path inside the block; never empty."""
     module: nn.Module
     args: tuple
     kwargs: dict[str, Any]
-    entering: Node | None
-    """Its first tensor; None where that does not come from the block's input."""
-    leaving: Node | None
+    input_node: GraphNode | None
+    """Its first tensor; None if that does not depend on the block's input."""
+    output_node: GraphNode | None
     began: int
     ended: int
-    """Places in the order in which modules were entered and left."""
+    """Positions of its start and end in the order of all starts and ends."""
 
     def holds(self, other: "Call") -> bool:
-        """Whether the other ran inside this one."""
+        """Whether the other run was inside this one."""
         return self.began < other.began and other.ended < self.ended
 
 
 @dataclass(frozen=True)
-class Step:
+class Operation:
     """How a tensor was made from others."""
 
     kind: str
-    """`sum` of its parents times factors (also of one parent), `same` (no number changed), `fixed`
-    (of one parent and constants: a gain for each component, or a bias) or `other`."""
-    parents: tuple[tuple[Node, float], ...]
-    """What it was made from and comes from the block's input, each with its factor."""
+    """`sum` (parents times factors, also of one parent), `same` (no number changes), `fixed` (one
+    parent and constants: a gain for each component, or a bias) or `other`."""
+    parents: tuple[tuple[GraphNode, float], ...]
+    """The tensors it was made from that depend on the block's input, each with its factor."""
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """What was followed of one block."""
+    """The tensors of one block and how they were made."""
 
     block: str
     """Path of the block."""
-    start: Node
+    start: GraphNode
     """The stream that enters."""
-    end: Node
+    end: GraphNode
     """The stream that leaves."""
     calls: tuple[Call, ...] = field(repr=False)
 
     @cached_property
-    def order(self) -> tuple[Node, ...]:
-        """All tensors between start and end that come from the start, parents first."""
-        live: dict[Node, bool] = {self.start: True}
-        stack: list[tuple[Node, bool]] = [(self.end, False)]
+    def order(self) -> tuple[GraphNode, ...]:
+        """All tensors between start and end that depend on the start, parents first."""
+        live: dict[GraphNode, bool] = {self.start: True}
+        stack: list[tuple[GraphNode, bool]] = [(self.end, False)]
         ordered = [self.start]
         while stack:
-            node, done = stack.pop()
-            if done:
-                live[node] = any(live.get(parent, False) for parent in _made_from(node))
+            node, parents_visited = stack.pop()
+            if parents_visited:
+                live[node] = any(live.get(parent, False) for parent in _parents(node))
                 ordered += [node] * live[node]
             elif node not in live:
                 live[node] = False
                 stack.append((node, True))
-                stack += [(parent, False) for parent in _made_from(node)]
+                stack += [(parent, False) for parent in _parents(node)]
         return tuple(ordered)
 
     @cached_property
-    def steps(self) -> dict[Node, Step]:
+    def operations(self) -> dict[GraphNode, Operation]:
         """How each of these tensors was made."""
         live = set(self.order)
-        return {node: _step(node, live) for node in self.order}
+        return {node: _operation(node, live) for node in self.order}
 
     @cached_property
-    def emitted(self) -> dict[Node, Call]:
-        """The run that emits each tensor: of several the outermost, and of those the first."""
+    def emitted(self) -> dict[GraphNode, Call]:
+        """The run that emits each tensor: the outermost one, and the first of these."""
         ranked = sorted(self.calls, key=lambda call: (call.path.count("."), call.ended))
-        return {call.leaving: call for call in reversed(ranked) if call.leaving is not None}
+        return {call.output_node: call for call in reversed(ranked) if call.output_node is not None}
 
-    def view_of(self, node: Node, whole: Node) -> bool:
+    def view_of(self, node: GraphNode, base: GraphNode) -> bool:
         """Whether one tensor shares all its memory with another, itself included."""
-        while node != whole:
-            if node[0] is None or node[0].name() not in _VIEWS or not self.steps[node].parents:
+        while node != base:
+            if node[0] is None or node[0].name() not in _VIEWS or not self.operations[node].parents:
                 return False
-            node = self.steps[node].parents[0][0]
+            node = self.operations[node].parents[0][0]
         return True
 
 
 def follow(parts: Anatomy, layer: int) -> Flow:
-    """Run a short row up to and through a block, and keep how its tensors were made.
+    """Run a short row through a block, and record how its tensors were made.
 
     Raises:
         ModelError: if the block does not take and give one vector per token, or what it gives
@@ -137,9 +137,9 @@ def follow(parts: Anatomy, layer: int) -> Flow:
     calls: list[Call] = []
     ends: dict[str, Tensor] = {}
     with torch.enable_grad(), ExitStack() as stack:
-        stack.enter_context(_between_ends(block, ends))
-        stack.enter_context(_noting(block, calls))
-        with suppress(_Left):
+        stack.enter_context(_follow_block(block, ends))
+        stack.enter_context(_record_calls(block, calls))
+        with suppress(_BlockDone):
             forward(parts, ids, torch.ones_like(ids, dtype=torch.bool))
     start, end = _node(ends.get("start")), _node(ends.get("end"))
     flow = Flow(path, start, end, tuple(calls)) if start and end else None
@@ -149,13 +149,13 @@ def follow(parts: Anatomy, layer: int) -> Flow:
             f"'{path}' of {type(parts.net).__name__} takes and gives {sorted(shapes)} for a row of "
             f"{TOKENS} tokens, and not one stream of {parts.width} numbers per token that can be "
             "followed, so nothing can be said of what is added to it. Use the path of a module "
-            f"in it: {listed(path, block)}."
+            f"in it: {output_names(path, block)}."
         )
     return flow
 
 
-def listed(path: str, block: nn.Module) -> str:
-    """Outputs of the parts of a block that hold weights other than gains, for a message."""
+def output_names(path: str, block: nn.Module) -> str:
+    """Outputs of a block's parts that have weights other than gains, for a message."""
     heavy = [
         f"'{path}.{name}:out'"
         for name, part in block.named_children()
@@ -165,10 +165,10 @@ def listed(path: str, block: nn.Module) -> str:
 
 
 @contextmanager
-def _between_ends(block: nn.Module, ends: dict[str, Tensor]) -> Iterator[None]:
+def _follow_block(block: nn.Module, ends: dict[str, Tensor]) -> Iterator[None]:
     """While open, the block's input asks for gradients, and its output ends the pass."""
 
-    def entering(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    def replace_input(_: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         x = first_tensor(args, kwargs)
         if x is None:
             return args, kwargs
@@ -179,13 +179,13 @@ def _between_ends(block: nn.Module, ends: dict[str, Tensor]) -> Iterator[None]:
             {name: start if value is x else value for name, value in kwargs.items()},
         )
 
-    def leaving(_: nn.Module, __: tuple, output: Any) -> None:
+    def stop_after(_: nn.Module, __: tuple, output: Any) -> None:
         ends["end"] = output if isinstance(output, Tensor) else output[0]
-        raise _Left
+        raise _BlockDone
 
     handles = [
-        block.register_forward_pre_hook(entering, with_kwargs=True),
-        block.register_forward_hook(leaving),
+        block.register_forward_pre_hook(replace_input, with_kwargs=True),
+        block.register_forward_hook(stop_after),
     ]
     try:
         yield
@@ -195,16 +195,16 @@ def _between_ends(block: nn.Module, ends: dict[str, Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def _noting(block: nn.Module, calls: list[Call]) -> Iterator[None]:
-    """While open, every run of a module inside the block is noted."""
-    began: list[tuple[int, tuple, dict[str, Any], Node | None]] = []
+def _record_calls(block: nn.Module, calls: list[Call]) -> Iterator[None]:
+    """While open, every run of a module inside the block is recorded."""
+    open_calls: list[tuple[int, tuple, dict[str, Any], GraphNode | None]] = []
     clock = iter(range(1 << 30))
 
-    def entering(_: nn.Module, args: tuple, kwargs: dict) -> None:
+    def note_start(_: nn.Module, args: tuple, kwargs: dict) -> None:
         x = first_tensor(args, kwargs)
-        # A copy, since modules may write into what they are given.
+        # A copy, since modules may write into their inputs.
         copies = {id(x): x.detach().clone()} if x is not None else {}
-        began.append(
+        open_calls.append(
             (
                 next(clock),
                 tuple(copies.get(id(value), value) for value in args),
@@ -213,19 +213,19 @@ def _noting(block: nn.Module, calls: list[Call]) -> Iterator[None]:
             )
         )
 
-    def leaving(path: str, module: nn.Module, output: Any) -> None:
-        start, args, kwargs, entered = began.pop()
+    def note_end(path: str, module: nn.Module, output: Any) -> None:
+        start, args, kwargs, input_node = open_calls.pop()
         tensor = output[0] if isinstance(output, tuple | list) and output else output
-        left = _node(tensor) if isinstance(tensor, Tensor) else None
-        calls.append(Call(path, module, args, kwargs, entered, left, start, next(clock)))
+        output_node = _node(tensor) if isinstance(tensor, Tensor) else None
+        calls.append(Call(path, module, args, kwargs, input_node, output_node, start, next(clock)))
 
     handles = []
     for name, module in block.named_modules():
         if name:
-            handles.append(module.register_forward_pre_hook(entering, with_kwargs=True))
+            handles.append(module.register_forward_pre_hook(note_start, with_kwargs=True))
             handles.append(
                 module.register_forward_hook(
-                    lambda module, _, output, name=name: leaving(name, module, output)
+                    lambda module, _, output, name=name: note_end(name, module, output)
                 )
             )
     try:
@@ -235,36 +235,38 @@ def _noting(block: nn.Module, calls: list[Call]) -> Iterator[None]:
             handle.remove()
 
 
-def _node(x: Tensor | None) -> Node | None:
+def _node(x: Tensor | None) -> GraphNode | None:
     return None if x is None or x.grad_fn is None else (x.grad_fn, x.output_nr)
 
 
-def _made_from(node: Node) -> list[Node]:
+def _parents(node: GraphNode) -> list[GraphNode]:
     return [parent for parent in node[0].next_functions if parent[0] is not None]
 
 
-def _step(node: Node, live: set[Node]) -> Step:
+def _operation(node: GraphNode, live: set[GraphNode]) -> Operation:
     function = node[0]
     parents = [
-        (place, parent) for place, parent in enumerate(function.next_functions) if parent in live
+        (position, parent)
+        for position, parent in enumerate(function.next_functions)
+        if parent in live
     ]
-    plain = tuple((parent, 1.0) for _, parent in parents)
+    unscaled = tuple((parent, 1.0) for _, parent in parents)
     name = function.name()
     if name in _UNCHANGED and len(parents) == 1:
-        return Step("same", plain)
+        return Operation("same", unscaled)
     if name in ("AddBackward0", "SubBackward0") and len(parents) == 1:
-        return Step("fixed", plain)
+        return Operation("fixed", unscaled)
     if name in ("AddBackward0", "SubBackward0"):
         sign = 1.0 if name == "AddBackward0" else -1.0
         second = sign * float(function._saved_alpha)  # noqa: SLF001  torch names it so
-        return Step("sum", tuple((parent, second if i else 1.0) for i, parent in parents))
+        return Operation("sum", tuple((parent, second if i else 1.0) for i, parent in parents))
     if name in ("MulBackward0", "DivBackward0") and len(parents) == 1:
-        place, parent = parents[0]
-        factor = _constant(function, "self" if place else "other")
-        if factor is not None and not (name == "DivBackward0" and (place or not factor)):
-            return Step("sum", ((parent, 1 / factor if name == "DivBackward0" else factor),))
-        return Step("fixed", plain)
-    return Step("other", plain)
+        position, parent = parents[0]
+        factor = _constant(function, "self" if position else "other")
+        if factor is not None and not (name == "DivBackward0" and (position or not factor)):
+            return Operation("sum", ((parent, 1 / factor if name == "DivBackward0" else factor),))
+        return Operation("fixed", unscaled)
+    return Operation("other", unscaled)
 
 
 def _constant(function: Any, side: str) -> float | None:

@@ -13,7 +13,7 @@ from saeval.models.execution import agree, shadowed
 
 @dataclass(frozen=True)
 class Head:
-    """How logits come from hidden states: the network runs, but its base only hands them on."""
+    """How to get logits from hidden states: run the network with a base that only returns them."""
 
     base: str
     """The module whose output the head reads."""
@@ -32,7 +32,7 @@ def head_logits(
 
 
 def find_head(parts: Anatomy) -> Head:
-    """The head, once its logits were seen to equal the model's own on a row.
+    """The head, checked: its logits equal the model's own on a row.
 
     Raises:
         ModelError: if they differ, so that no logits can be had from hidden states.

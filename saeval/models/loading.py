@@ -12,36 +12,36 @@ import torch
 
 from saeval.errors import ModelError, UsageError
 from saeval.models import quantised
-from saeval.models.places import Place, explained
+from saeval.models.places import Place, load_error
 from saeval.models.weight_files import weight_files
 
 logger = logging.getLogger(__name__)
 
 _UNUSED_WEIGHTS = ("pooler.",)
-"""Weights off the path from tokens to hidden states: checkpoints may lack them."""
+"""Weights that hidden states do not depend on: checkpoints may lack them."""
 
 _GENERIC_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
-"""Classes that are nothing but a reader of tokenizer.json."""
+"""Classes that only read tokenizer.json."""
 
 
 def pick_device(device: str) -> str:
-    """`auto` becomes cuda, mps or cpu, the first that is there.
+    """`auto` becomes cuda, mps or cpu, the first that is available.
 
     Raises:
-        UsageError: if the device named is not there.
+        UsageError: if the device is not available.
     """
-    present = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if device == "auto":
-        return next(name for name, there in present.items() if there)
+        return next(name for name, usable in available.items() if usable)
     kind = device.split(":", maxsplit=1)[0]
-    if not present.get(kind, False):
+    if not available.get(kind, False):
         raise UsageError(
             f"There is no device '{device}' here; there is "
-            f"{', '.join(name for name, there in present.items() if there)}. Use --device auto."
+            f"{', '.join(name for name, usable in available.items() if usable)}. Use --device auto."
         )
     return device
 
@@ -59,9 +59,9 @@ def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
         "local_files_only": place.cached_only,
     }
     if place.is_local:
-        weight_files(Path(place.root))  # none of them may lie elsewhere
+        weight_files(Path(place.root))  # raises if an index names files outside the folder
     method = None
-    with _quiet():
+    with _quiet_transformers():
         from transformers import AutoConfig
 
         try:
@@ -77,11 +77,11 @@ def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
                 **options,
             )
         except Exception as error:
-            if method is not None:  # which error arrives depends on the package that is lacking
+            if method is not None:  # the error's type depends on the missing package
                 raise quantised.cannot_load(place.name, method, str(error)) from error
             if not isinstance(error, OSError | ValueError | KeyError | RuntimeError | ImportError):
                 raise
-            raise explained(place, error) from error
+            raise load_error(place, error) from error
         if method is not None:
             quantised.refuse_ignored(place.name, method, net)
         _refuse_gaps(place.name, report)
@@ -89,28 +89,30 @@ def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
     return net.eval().requires_grad_(requires_grad=False), tokenizer
 
 
-def placed(net: Any, device: str) -> Any:
-    """The network on the device; quantised ones stay where their loader put them, if that is it.
+def move_network(net: Any, device: str) -> Any:
+    """The network on the device. Quantised networks often cannot be moved from where they loaded.
 
     Raises:
         ModelError: if a quantised network lies elsewhere and cannot be moved.
     """
-    if next(net.parameters()).device.type == device.split(":", maxsplit=1)[0] and _is_fixed(net):
+    if next(net.parameters()).device.type == device.split(":", maxsplit=1)[0] and _is_quantised(
+        net
+    ):
         return net
     try:
         return net.to(device)
     except (ValueError, RuntimeError) as error:
-        if not _is_fixed(net):
+        if not _is_quantised(net):
             raise
         raise quantised.cannot_load(type(net).__name__, "on its device", str(error)) from error
 
 
-def _is_fixed(net: Any) -> bool:
+def _is_quantised(net: Any) -> bool:
     return getattr(net, "hf_quantizer", None) is not None
 
 
 def identity_of(place: Place) -> str:
-    """What tells this model from any other: `id@commit`, or a hash of the folder's content."""
+    """Identity of the model's files: `id@commit`, or a hash of the folder's content."""
     return (
         f"local:{_digest(Path(place.root))}" if place.is_local else f"{place.root}@{place.commit}"
     )
@@ -135,10 +137,10 @@ def _fetch_tokenizer(place: Place) -> Any:
     if place.commit is not None:
         options["revision"] = place.commit
     try:
-        saved = get_tokenizer_config(place.root, **options).get("tokenizer_class")
+        class_name = get_tokenizer_config(place.root, **options).get("tokenizer_class")
         # Where the files name no model's tokenizer, tokenizer.json is all there is to know. The
         # auto class may put the tokenizer that is usual for the architecture in its place.
-        kind = PreTrainedTokenizerFast if saved in _GENERIC_TOKENIZERS else AutoTokenizer
+        kind = PreTrainedTokenizerFast if class_name in _GENERIC_TOKENIZERS else AutoTokenizer
         tokenizer = kind.from_pretrained(place.root, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("%s has no tokenizer that loads (%s).", place, error)
@@ -148,7 +150,7 @@ def _fetch_tokenizer(place: Place) -> Any:
 
 
 def _network_class(name: str, config: Any) -> Any:
-    """The auto class: causal models with their head, also those that see; encoders without."""
+    """The auto class: causal models (also with vision) with their head, encoders without."""
     from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -171,13 +173,13 @@ def _network_class(name: str, config: Any) -> Any:
 
 
 def _refuse_gaps(name: str, report: dict[str, Any]) -> None:
-    """Weights a checkpoint lacks would be random numbers."""
+    """Refuse checkpoints that lack weights, since those would be random numbers."""
     missing = [key for key in report["missing_keys"] if not key.startswith(_UNUSED_WEIGHTS)]
     if missing or report["mismatched_keys"]:
-        wrong = sorted(missing) or [str(key) for key in report["mismatched_keys"]]
+        keys = sorted(missing) or [str(key) for key in report["mismatched_keys"]]
         raise ModelError(
-            f"The files of '{name}' lack {len(wrong)} weights, which would be left random "
-            f"({', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}). They are damaged, or "
+            f"The files of '{name}' lack {len(keys)} weights, which would be left random "
+            f"({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}). They are damaged, or "
             "were saved from another kind of model."
         )
 
@@ -195,16 +197,16 @@ def _digest(folder: Path) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_transformers() -> Iterator[None]:
     """While open, transformers shows neither progress bars nor advice of its own."""
-    from transformers.utils import logging as theirs
+    from transformers.utils import logging as hf_logging
 
-    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity_error()
-    theirs.disable_progress_bar()
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
     try:
         yield
     finally:
-        theirs.set_verbosity(level)
+        hf_logging.set_verbosity(level)
         if bars:
-            theirs.enable_progress_bar()
+            hf_logging.enable_progress_bar()

@@ -15,19 +15,19 @@ logger = logging.getLogger(__name__)
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SECONDS = 10.0
-"""How long the hub may take to name a commit before what is in the cache is taken."""
+"""How long to wait for the hub to name a commit before the cache is used."""
 _OUT_OF_REACH = {
     "LocalEntryNotFoundError",
     "OfflineModeIsEnabled",
     "ConnectError",
     "ConnectTimeout",
 }
-"""Exceptions, by name, of a hub that does not answer."""
+"""Names of exceptions that mean that the hub does not answer."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What transformers is given to load from."""
+    """Where transformers loads a model from."""
 
     name: str
     """As the user wrote it."""
@@ -36,25 +36,25 @@ class Place:
     commit: str | None
     """Commit at the hub; None for a folder, and where not even the cache knows one."""
     cached_only: bool
-    """Whether the hub is not to be asked any more."""
+    """Whether only the cache is used, without asking the hub."""
 
     @property
     def is_local(self) -> bool:
-        """Whether the files are in a folder of the user's."""
+        """Whether the files are in a local folder."""
         return self.commit is None and Path(self.root).is_dir()
 
     def __str__(self) -> str:
-        known_as = "" if self.root == self.name else f" (Hugging Face id '{self.root}')"
-        return f"'{self.name}'{known_as}"
+        alias = "" if self.root == self.name else f" (Hugging Face id '{self.root}')"
+        return f"'{self.name}'{alias}"
 
 
 def locate(name: str, revision: str | None) -> Place:
-    """The lab's or a local folder of that name, else the commit that hub or cache has for it.
+    """A model of the lab, else a local folder, else the commit that the hub or cache has.
 
     A hub id may carry its revision: `id@revision`.
 
     Raises:
-        ModelError: if neither has the model, or the hub refuses it.
+        ModelError: if none of these has the model, or the hub refuses it.
     """
     if name.startswith(("lab/", "lab://")):
         return Place(name, str(_in_the_lab(name)), None, cached_only=True)
@@ -74,10 +74,10 @@ def locate(name: str, revision: str | None) -> Place:
     try:
         return Place(name, root, _commit_at_hub(root, revision), cached_only=False)
     except Exception as error:
-        # Which library's errors arrive depends on the version of huggingface_hub.
+        # The type of the errors depends on the version of huggingface_hub.
         commit = _commit_in_cache(root, revision)
         if is_refusal(error) or commit is None:
-            raise explained(Place(name, root, revision, cached_only=True), error) from error
+            raise load_error(Place(name, root, revision, cached_only=True), error) from error
         logger.info("%s: taken from the cache at %s, since %s.", root, commit[:7], error)
         return Place(name, root, commit, cached_only=True)
 
@@ -85,9 +85,9 @@ def locate(name: str, revision: str | None) -> Place:
 def local_folder(name: str) -> Path | None:
     """The user's own folder that a model's name means; None where it means the lab's or a hub's."""
     folder = Path(name).expanduser()
-    meant = _is_pathlike(name) or (folder / "config.json").is_file()
-    lab = name.startswith(("lab/", "lab://"))
-    return folder if meant and not lab and folder.is_dir() else None
+    names_folder = _is_pathlike(name) or (folder / "config.json").is_file()
+    is_lab = name.startswith(("lab/", "lab://"))
+    return folder if names_folder and not is_lab and folder.is_dir() else None
 
 
 def _is_pathlike(name: str) -> bool:
@@ -104,11 +104,11 @@ def _in_the_lab(name: str) -> Path:
         raise ModelError(str(error)) from error
 
 
-def explained(place: Place, error: Exception) -> ModelError:
-    """What went wrong and what to do, from a library's exception and what caused it."""
+def load_error(place: Place, error: Exception) -> ModelError:
+    """A `ModelError` with cause and advice, from a library's exception and its causes."""
     if isinstance(error, ModelError):
         return error
-    links = _chain(error)
+    links = _causes(error)
     kinds = {type(link).__name__ for link in links}
     text = " ".join(str(link) for link in links)
     reason = str(error).strip().partition("\n")[0].rstrip(".")
@@ -143,8 +143,8 @@ def explained(place: Place, error: Exception) -> ModelError:
         )
     else:
         advice = f"does not load: {reason}."
-    at = f" at revision '{place.commit}'" if place.commit else ""
-    return ModelError(f"The model {place}{at} {advice}")
+    revision = f" at revision '{place.commit}'" if place.commit else ""
+    return ModelError(f"The model {place}{revision} {advice}")
 
 
 def _commit_at_hub(root: str, revision: str | None) -> str:
@@ -166,15 +166,20 @@ def _commit_in_cache(root: str, revision: str | None) -> str | None:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the hub answered, and the answer is no."""
-    no = {"GatedRepoError", "RevisionNotFoundError", "RepositoryNotFoundError", "HFValidationError"}
+    """Whether the hub answered and refused."""
+    refusals = {
+        "GatedRepoError",
+        "RevisionNotFoundError",
+        "RepositoryNotFoundError",
+        "HFValidationError",
+    }
     return isinstance(error, ModelError) or bool(
-        no & {type(link).__name__ for link in _chain(error)}
+        refusals & {type(link).__name__ for link in _causes(error)}
     )
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    """An exception, what caused it, and so on."""
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """An exception, its cause, the cause's cause, and so on."""
     links: list[BaseException] = []
     while error is not None and error not in links:
         links.append(error)

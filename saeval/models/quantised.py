@@ -1,4 +1,4 @@
-"""Models whose weights are stored in few bits: run where transformers can, or refused."""
+"""Models whose weights are stored in few bits: run if transformers can, else refused."""
 
 from typing import Any
 
@@ -8,12 +8,14 @@ from saeval.errors import ModelError
 
 
 def method_of(config: Any) -> str | None:
-    """How a configuration says that the weights are quantised; None if it says nothing."""
+    """The quantisation method that a configuration names; None if it names none."""
     settings = getattr(config, "quantization_config", None)
     if settings is None:
         return None
-    told = settings if isinstance(settings, dict) else vars(settings)
-    method = told.get("quant_method") or ("bitsandbytes" if _bitsandbytes(told) else "unnamed")
+    fields = settings if isinstance(settings, dict) else vars(settings)
+    method = fields.get("quant_method") or (
+        "bitsandbytes" if _is_bitsandbytes(fields) else "unnamed"
+    )
     return str(getattr(method, "value", method))
 
 
@@ -21,15 +23,15 @@ def refuse_ignored(name: str, method: str, net: Any) -> None:
     """Refuse a network that was loaded as if its weights were not quantised.
 
     Raises:
-        ModelError: if transformers passed over what the configuration says.
+        ModelError: if transformers ignored the configuration's quantisation.
     """
-    still = getattr(net.config, "quantization_config", None) is not None
-    if still and getattr(net, "hf_quantizer", None) is None:
+    is_quantised = getattr(net.config, "quantization_config", None) is not None
+    if is_quantised and getattr(net, "hf_quantizer", None) is None:
         raise cannot_load(name, method, "it knows no such quantisation")
 
 
 def cannot_load(name: str, method: str, reason: str) -> ModelError:
-    """What to say when transformers does not load a quantised model, in one line."""
+    """The error for a quantised model that transformers does not load."""
     reason = " ".join(reason.split()).rstrip(".!")
     return ModelError(
         f"'{name}' holds quantised weights ({method}), and transformers cannot load them here: "
@@ -41,9 +43,8 @@ def cannot_load(name: str, method: str, reason: str) -> ModelError:
 def refuse_integer_layers(net: nn.Module) -> None:
     """Refuse networks that torch itself has quantised.
 
-    Their layers round activations to a range that is taken over all tokens of a batch, so that a
-    score would depend on what else is in the batch; and their packed weights have no bytes to be
-    known by.
+    Their layers round activations to a range over all tokens of a batch, so a score would depend
+    on the other tokens of the batch. And their packed weights have no bytes to take a hash of.
 
     Raises:
         ModelError: if a layer is one of torch's quantised ones.
@@ -58,5 +59,5 @@ def refuse_integer_layers(net: nn.Module) -> None:
             )
 
 
-def _bitsandbytes(told: dict[str, Any]) -> bool:
-    return bool(told.get("load_in_4bit") or told.get("load_in_8bit"))
+def _is_bitsandbytes(fields: dict[str, Any]) -> bool:
+    return bool(fields.get("load_in_4bit") or fields.get("load_in_8bit"))

@@ -1,4 +1,4 @@
-"""What people call a place in a model -> the `Site` it is."""
+"""Names of places in a model -> the `Site` they mean."""
 
 import dataclasses
 import difflib
@@ -18,11 +18,11 @@ _LAYERED = re.compile(
 )
 _HOOK = re.compile(r"blocks\.(?P<layer>\d+)\.(?P<hook>.*hook_\w+)(?:\[(?P<head>-?\d+)\])?")
 _BY_HEAD = ("attn.hook_z", "attn.o.hook_in")
-"""Hooks whose vectors are those of all heads, one after the other."""
+"""Hooks whose vectors are those of all heads, joined in order."""
 _SHORT = re.compile(r"(?:layers?|h|blocks)\.(?P<layer>\d+)(?P<rest>(?:\..+)?)")
 
 _WRAPPERS = ("model", "language_model", "text_model")
-"""What stands before a text model's own parts, in this order or another."""
+"""Module names that may stand before a text model's own parts, in any order."""
 
 
 def resolve(parts: Anatomy, text: str) -> Site:
@@ -33,20 +33,24 @@ def resolve(parts: Anatomy, text: str) -> Site:
             module's input or output.
     """
     text = text.strip()
-    site = _alias(parts, text) or _module(parts, text)
+    site = _hook_site(parts, text) or _module_site(parts, text)
     if site is not None:
         return site
     raise ModelError(
         f"'{text}' names no place in {type(parts.net).__name__} ({parts.n_layers} layers in "
-        f"'{parts.blocks}'). Nearest: {', '.join(_nearest(parts, text))}. Write a module "
+        f"'{parts.blocks}'). Nearest: {', '.join(_nearest_names(parts, text))}. Write a module "
         "path with ':in' or ':out', or a hook such as 'blocks.0.hook_resid_post'."
     )
 
 
-def _module(parts: Anatomy, text: str) -> Site | None:
-    """A module path: as written, under the base model, or short for one under the blocks."""
+def _module_site(parts: Anatomy, text: str) -> Site | None:
+    """A module path: as written, under the base model, or a short name for one under the blocks."""
     site = Site.parse(text)
-    paths = [site.path, f"{parts.base}.{site.path}", site.path.removeprefix(_prefix(parts.net))]
+    paths = [
+        site.path,
+        f"{parts.base}.{site.path}",
+        site.path.removeprefix(_base_prefix(parts.net)),
+    ]
     if short := _SHORT.fullmatch(site.path):
         paths.append(parts.block(int(short["layer"])) + short["rest"])
     else:
@@ -54,12 +58,12 @@ def _module(parts: Anatomy, text: str) -> Site | None:
     modules = dict(parts.net.named_modules())
     for path in paths:
         if path in modules and path:
-            return _checked(modules[path], parts, dataclasses.replace(site, path=path))
+            return _check_module(modules[path], parts, dataclasses.replace(site, path=path))
     return None
 
 
 def _in_decoder(parts: Anatomy, path: str) -> list[str]:
-    """The path in the part that reads text, for one of a model that wraps it otherwise, or not.
+    """The same path in this model's text part, for a path of a class that wraps it differently.
 
     Files of SAEs name a block of Gemma 3 `model.layers.3`, `language_model.model.layers.3` or
     `model.language_model.layers.3`, by the class that it was trained with.
@@ -70,7 +74,7 @@ def _in_decoder(parts: Anatomy, path: str) -> list[str]:
     return [prefix + ".".join(words[len(wrapping) :])] if wrapping else []
 
 
-def _checked(module: nn.Module, parts: Anatomy, site: Site) -> Site:
+def _check_module(module: nn.Module, parts: Anatomy, site: Site) -> Site:
     if isinstance(module, nn.ModuleList | nn.ModuleDict):
         raise ModelError(
             f"'{site.path}' is a list of modules and emits nothing itself. Name one of them, such "
@@ -84,7 +88,7 @@ def _checked(module: nn.Module, parts: Anatomy, site: Site) -> Site:
     return site
 
 
-def _alias(parts: Anatomy, text: str) -> Site | None:
+def _hook_site(parts: Anatomy, text: str) -> Site | None:
     if text in ("embed", "hook_embed", "embed.hook_out"):
         return Site(parts.embedding, "out")
     if layered := _LAYERED.fullmatch(text):
@@ -107,7 +111,7 @@ def _alias(parts: Anatomy, text: str) -> Site | None:
     return rule(parts, layer) if rule else None
 
 
-def _names(parts: Anatomy) -> Iterator[str]:
+def _all_names(parts: Anatomy) -> Iterator[str]:
     yield "embed"
     for layer in range(parts.n_layers):
         yield f"layers.{layer}"
@@ -115,10 +119,10 @@ def _names(parts: Anatomy) -> Iterator[str]:
     yield from (name for name, _ in parts.net.named_modules() if name)
 
 
-def _nearest(parts: Anatomy, text: str) -> list[str]:
-    close = difflib.get_close_matches(text, list(_names(parts)), n=4, cutoff=0.5)
+def _nearest_names(parts: Anatomy, text: str) -> list[str]:
+    close = difflib.get_close_matches(text, list(_all_names(parts)), n=4, cutoff=0.5)
     return close or [parts.block(0), "blocks.0.hook_resid_post", "embed"]
 
 
-def _prefix(net: nn.Module) -> str:
+def _base_prefix(net: nn.Module) -> str:
     return f"{getattr(net, 'base_model_prefix', '')}."

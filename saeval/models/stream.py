@@ -1,49 +1,49 @@
-"""The way of the residual stream through a block: what is added to it, one thing after another."""
+"""The way of the residual stream through a block: what is added to it, in order."""
 
 from dataclasses import dataclass
 
 from torch import nn
 
-from saeval.models.flow import Flow, Node
+from saeval.models.flow import Flow, GraphNode
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class StreamPath:
     """How a block's output comes from its input."""
 
-    stream: tuple[Node, ...]
+    stream: tuple[GraphNode, ...]
     """The stream before the first addition, after it, and so on."""
     copied: tuple[bool, ...]
-    """For each of these, whether a copy of it goes on, which no edit of it would reach."""
-    additions: tuple[list[tuple[Node, float]], ...]
-    """What is added each time: outputs of modules, or what else, times factors."""
+    """For each of these, whether the block goes on with a copy, which an edit would not reach."""
+    additions: tuple[list[tuple[GraphNode, float]], ...]
+    """The terms of each addition, with factors: outputs of modules, or other tensors."""
     plain: bool
-    """Whether nothing happens to the stream but additions: it is neither scaled nor normalised."""
-    carriers: set[Node]
-    """All tensors that are the stream, in copies and other shapes too."""
+    """Whether the stream only gets additions: it is neither scaled nor normalised."""
+    carriers: set[GraphNode]
+    """All tensors that are the stream, including copies and other shapes."""
 
 
-def way_through(flow: Flow) -> Way | None:
+def trace_stream(flow: Flow) -> StreamPath | None:
     """Follow the stream from a block's output back to its input.
 
     Most blocks add and do nothing else. Others (BERT) normalise after each addition, and go on
-    from there. None if the output is no sum, or several ways lead back.
+    from there. None if the output is no sum, or there are several ways back.
     """
     norms = {
-        call.leaving: call.entering
+        call.output_node: call.input_node
         for call in flow.calls
-        if call.leaving is not None and call.entering is not None and is_norm(call.module)
+        if call.output_node is not None and call.input_node is not None and is_norm(call.module)
     }
-    for passing in ({}, norms):
-        carriers = _carriers(flow, passing)
-        way = _walk(flow, carriers, passing) if flow.end in carriers else None
-        if way is not None:
-            return way
+    for passed_norms in ({}, norms):
+        carriers = _carriers(flow, passed_norms)
+        path = _walk_back(flow, carriers, passed_norms) if flow.end in carriers else None
+        if path is not None:
+            return path
     return None
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module normalises: it has gains at most, and is called so."""
+    """Whether a module is a norm: by its class name, and with no weights but gains and biases."""
     return (
         "norm" in type(module).__name__.lower()
         and all(weight.ndim <= 1 for weight in module.parameters())
@@ -51,56 +51,62 @@ def is_norm(module: nn.Module) -> bool:
     )
 
 
-def _carriers(flow: Flow, norms: dict[Node, Node]) -> set[Node]:
-    """Tensors that are the stream that entered, with things added.
+def _carriers(flow: Flow, norms: dict[GraphNode, GraphNode]) -> set[GraphNode]:
+    """Tensors that are the entering stream plus additions.
 
-    With norms, also what a norm makes of one: blocks that normalise after each addition (BERT) go
-    on from there.
+    With norms, also a norm's output of one: blocks that normalise after each addition (BERT)
+    continue from there.
     """
     carriers = {flow.start}
     for node in flow.order:
-        step = flow.steps[node]
-        parents = [parent for parent, _ in step.parents] if step.kind != "other" else []
+        operation = flow.operations[node]
+        parents = [parent for parent, _ in operation.parents] if operation.kind != "other" else []
         if any(parent in carriers for parent in (*parents, norms.get(node))):
             carriers.add(node)
     return carriers
 
 
-def _walk(flow: Flow, carriers: set[Node], norms: dict[Node, Node]) -> Way | None:
-    """From the block's output back to its input. None if several ways lead back."""
-    node, plain, copy = flow.end, True, False
-    stream: list[Node] = []
+def _walk_back(
+    flow: Flow, carriers: set[GraphNode], norms: dict[GraphNode, GraphNode]
+) -> StreamPath | None:
+    """Walk from the block's output back to its input. None if there are several ways."""
+    node, only_additions, is_copy = flow.end, True, False
+    stream: list[GraphNode] = []
     copied: list[bool] = []
-    additions: list[list[tuple[Node, float]]] = []
+    additions: list[list[tuple[GraphNode, float]]] = []
     while node != flow.start:
-        step = flow.steps[node]
+        operation = flow.operations[node]
         if node in norms:
-            plain, node = False, norms[node]
+            only_additions, node = False, norms[node]
             continue
-        before = [(parent, factor) for parent, factor in step.parents if parent in carriers]
-        others = [(parent, factor) for parent, factor in step.parents if parent not in carriers]
-        if step.kind == "other" or len(before) != 1:
+        carried = [(parent, factor) for parent, factor in operation.parents if parent in carriers]
+        others = [
+            (parent, factor) for parent, factor in operation.parents if parent not in carriers
+        ]
+        if operation.kind == "other" or len(carried) != 1:
             return None
         if others:
             stream.append(node)
-            copied.append(copy)
+            copied.append(is_copy)
             additions.append([term for other in others for term in _terms(flow, *other)])
-            copy = False
-        plain = plain and step.kind != "fixed" and before[0][1] == 1
-        copy = copy or (step.kind == "same" and not flow.view_of(node, before[0][0]))
-        node = before[0][0]
-    return Way(
+            is_copy = False
+        only_additions = only_additions and operation.kind != "fixed" and carried[0][1] == 1
+        is_copy = is_copy or (operation.kind == "same" and not flow.view_of(node, carried[0][0]))
+        node = carried[0][0]
+    return StreamPath(
         (flow.start, *reversed(stream)),
-        (copy, *reversed(copied)),
+        (is_copy, *reversed(copied)),
         tuple(reversed(additions)),
-        plain,
+        only_additions,
         carriers,
     )
 
 
-def _terms(flow: Flow, node: Node, factor: float) -> list[tuple[Node, float]]:
-    """What something added is the sum of, down to outputs of modules."""
-    step = flow.steps[node]
-    if node in flow.emitted or step.kind in ("fixed", "other"):
+def _terms(flow: Flow, node: GraphNode, factor: float) -> list[tuple[GraphNode, float]]:
+    """The terms of a sum that is added, down to outputs of modules."""
+    operation = flow.operations[node]
+    if node in flow.emitted or operation.kind in ("fixed", "other"):
         return [(node, factor)]
-    return [term for parent, more in step.parents for term in _terms(flow, parent, factor * more)]
+    return [
+        term for parent, scale in operation.parents for term in _terms(flow, parent, factor * scale)
+    ]

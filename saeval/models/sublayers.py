@@ -1,8 +1,8 @@
-"""What a block adds to its stream, and which of it is attention and which the MLP.
+"""What a block adds to its stream, and which of these sublayers is attention and which the MLP.
 
-Both are told by what they do: attention makes a token's vector from other tokens too, the MLP from
-that token alone. Names decide nothing but what a part that mixes tokens is called: recurrences
-(Mamba, RWKV) mix them as well and are no attention.
+Behaviour decides: attention makes a token's vector from other tokens too, the MLP from that token
+alone. Names only decide whether a part that mixes tokens is attention, since recurrences (Mamba,
+RWKV) mix tokens as well.
 """
 
 import re
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from saeval.errors import ModelError
 from saeval.models.anatomy import Anatomy
-from saeval.models.flow import TOKENS, Call, Flow, Node, follow, listed
-from saeval.models.stream import Way, is_norm, way_through
+from saeval.models.flow import TOKENS, Call, Flow, GraphNode, follow, output_names
+from saeval.models.stream import StreamPath, is_norm, trace_stream
 
 _ATTENTION = re.compile(r"attention|attn", re.IGNORECASE)
 _MLP = re.compile(r"mlp|feed_?forward|ffn|moe|experts", re.IGNORECASE)
@@ -29,26 +29,26 @@ class Sublayer:
     emitted: Call | None
     """The run whose output it is, times `factor`; None if no module emits it."""
     factor: float
-    node: Node
-    """Where looking for the parts of it begins: that output, or what is added."""
+    node: GraphNode
+    """Where the search for its parts begins: that output, or the tensor that is added."""
     calls: tuple[Call, ...]
-    """The outermost runs with weights that it is made by, in their order, norms left out."""
+    """The outermost runs with weights that compute it, in order, without norms."""
     mixes: bool
     """Whether a token's vector is made from other tokens too."""
     height: int
-    """Additions that what it reads has behind it."""
+    """Number of additions to the stream before the point where it reads."""
     place: int
-    """Which addition to the stream it is part of, from 0."""
+    """Number of the addition to the stream that it belongs to, from 0."""
 
     @property
     def is_attention(self) -> bool:
-        """Whether it mixes tokens, and is not one of the recurrences that do so too."""
+        """Whether it mixes tokens and is named attention; recurrences mix tokens too."""
         names = (f"{call.path} {type(call.module).__name__}" for call in self.calls)
         return self.mixes and any(_ATTENTION.search(name) for name in names)
 
     @property
     def is_called_mlp(self) -> bool:
-        """Whether its path says MLP: for those that mix neighbouring tokens too (RWKV)."""
+        """Whether its path says MLP: needed for MLPs that also mix neighbouring tokens (RWKV)."""
         return any(_MLP.search(call.path) for call in self.calls)
 
 
@@ -58,7 +58,7 @@ class Sublayers:
 
     parts: Anatomy
     flow: Flow
-    way: Way
+    stream_path: StreamPath
     added: tuple[Sublayer, ...]
 
     @cached_property
@@ -68,7 +68,7 @@ class Sublayers:
         Raises:
             ModelError: if there is none, or more than one.
         """
-        return self._single([part for part in self.added if part.is_attention], "attention")
+        return self._select_one([part for part in self.added if part.is_attention], "attention")
 
     @cached_property
     def mlp(self) -> Sublayer:
@@ -79,54 +79,60 @@ class Sublayers:
         """
         others = [part for part in self.added if not part.is_attention]
         tokenwise = [part for part in others if not part.mixes]
-        named = [part for part in others if part.is_called_mlp]
-        return self._single(named if named and len(tokenwise) != 1 else tokenwise, "MLP")
+        called_mlp = [part for part in others if part.is_called_mlp]
+        return self._select_one(
+            called_mlp if called_mlp and len(tokenwise) != 1 else tokenwise, "MLP"
+        )
 
     def path(self, inner: str) -> str:
         """Full path of a module in the block."""
         return f"{self.flow.block}.{inner}"
 
     @property
-    def _block(self) -> str:
+    def _block_label(self) -> str:
         return f"'{self.flow.block}' of {type(self.parts.net).__name__}"
 
     @property
     def outputs(self) -> str:
         """Outputs of the block's parts, for a message."""
-        return listed(self.flow.block, self.parts.module(self.flow.block))
+        return output_names(self.flow.block, self.parts.module(self.flow.block))
 
-    def _single(self, those: Sequence[Sublayer], what: str) -> Sublayer:
-        if len(those) == 1:
-            return those[0]
-        many = f"adds {len(those)} things that could be meant by" if those else "has no"
+    def _select_one(self, candidates: Sequence[Sublayer], label: str) -> Sublayer:
+        if len(candidates) == 1:
+            return candidates[0]
+        problem = (
+            f"adds {len(candidates)} things that could be meant by" if candidates else "has no"
+        )
         raise ModelError(
-            f"{self._block} {many} {what}{' alone' if those else ''}. Name a module by its path: "
-            f"{self.outputs}."
+            f"{self._block_label} {problem} {label}{' alone' if candidates else ''}. "
+            f"Name a module by its path: {self.outputs}."
         )
 
 
 def sublayers(parts: Anatomy, layer: int) -> Sublayers:
-    """Follow a block, and tell what it adds to its stream.
+    """Follow a block, and find what it adds to its stream.
 
     Raises:
         ModelError: if its output is not its input with things added.
     """
     flow = follow(parts, layer)
-    way = way_through(flow)
-    if way is None:
+    stream_path = trace_stream(flow)
+    if stream_path is None:
         raise ModelError(
             f"What '{flow.block}' of {type(parts.net).__name__} gives is not what it takes with "
             "things added, so no site names what attention or MLP adds. Name a module by its "
-            f"path: {listed(flow.block, parts.module(flow.block))}."
+            f"path: {output_names(flow.block, parts.module(flow.block))}."
         )
-    heights = _heights(flow, way.stream)
-    terms = [(place, *term) for place, addition in enumerate(way.additions) for term in addition]
-    branches = [_branch(flow, way.carriers, node) for _, node, _ in terms]
+    heights = _heights(flow, stream_path.stream)
+    terms = [
+        (place, *term) for place, addition in enumerate(stream_path.additions) for term in addition
+    ]
+    branches = [_branch(flow, stream_path.carriers, node) for _, node, _ in terms]
     added = []
     for term, branch in zip(terms, branches, strict=True):
-        elsewhere = [call for other in branches if other is not branch for call in other[1]]
-        added.append(_sublayer(flow, heights, term, branch, elsewhere))
-    return Sublayers(parts, flow, way, tuple(added))
+        other_calls = [call for other in branches if other is not branch for call in other[1]]
+        added.append(_sublayer(flow, heights, term, branch, other_calls))
+    return Sublayers(parts, flow, stream_path, tuple(added))
 
 
 def has_matrix(module: nn.Module) -> bool:
@@ -145,59 +151,63 @@ def is_matrix(module: nn.Module) -> bool:
     return flat or hasattr(module, "in_features")
 
 
-def _heights(flow: Flow, stream: Sequence[Node]) -> dict[Node, int]:
-    """Additions to the stream that each tensor has behind it."""
-    heights: dict[Node, int] = {}
+def _heights(flow: Flow, stream: Sequence[GraphNode]) -> dict[GraphNode, int]:
+    """Number of additions to the stream before each tensor."""
+    heights: dict[GraphNode, int] = {}
     for node in flow.order:
-        behind = max((heights[parent] for parent, _ in flow.steps[node].parents), default=0)
+        behind = max((heights[parent] for parent, _ in flow.operations[node].parents), default=0)
         heights[node] = stream.index(node) if node in stream else behind
     return heights
 
 
-def _branch(flow: Flow, carriers: set[Node], node: Node) -> tuple[list[Node], list[Call]]:
-    """What leads from the stream to something added: where on the stream, and by which runs."""
-    read, seen, stack = [], set(), [node]
+def _branch(
+    flow: Flow, carriers: set[GraphNode], node: GraphNode
+) -> tuple[list[GraphNode], list[Call]]:
+    """The points of the stream that an added tensor depends on, and the runs in between."""
+    entries, visited, stack = [], set(), [node]
     while stack:
-        here = stack.pop()
-        if here in carriers:
-            read.append(here)
-        elif here not in seen:
-            seen.add(here)
-            stack += [parent for parent, _ in flow.steps[here].parents]
-    return read, [call for call in flow.calls if call.leaving in seen]
+        point = stack.pop()
+        if point in carriers:
+            entries.append(point)
+        elif point not in visited:
+            visited.add(point)
+            stack += [parent for parent, _ in flow.operations[point].parents]
+    return entries, [call for call in flow.calls if call.output_node in visited]
 
 
 def _sublayer(
     flow: Flow,
-    heights: dict[Node, int],
-    term: tuple[int, Node, float],
-    branch: tuple[list[Node], list[Call]],
-    elsewhere: list[Call],
+    heights: dict[GraphNode, int],
+    term: tuple[int, GraphNode, float],
+    branch: tuple[list[GraphNode], list[Call]],
+    other_calls: list[Call],
 ) -> Sublayer:
     place, node, factor = term
-    read, made = branch
+    entries, calls = branch
     # Some modules add to the stream themselves (BLOOM), so that what they emit is no branch.
-    around = [
+    enclosing = [
         call
         for call in flow.calls
-        if any(call.holds(inner) for inner in made)
-        and not any(call is other or call.holds(other) for other in elsewhere)
+        if any(call.holds(inner) for inner in calls)
+        and not any(call is other or call.holds(other) for other in other_calls)
     ]
-    whole = list(dict.fromkeys([*made, *around]))
-    outer = [call for call in whole if not any(other.holds(call) for other in whole)]
-    heavy = sorted((call for call in outer if has_matrix(call.module)), key=lambda call: call.began)
-    mixes = any(_mixes_tokens(call) for call in outer if not is_norm(call.module))
-    height = max((heights[here] for here in read), default=0)
-    return Sublayer(flow.emitted.get(node), factor, node, tuple(heavy), mixes, height, place)
+    all_calls = list(dict.fromkeys([*calls, *enclosing]))
+    outermost = [call for call in all_calls if not any(other.holds(call) for other in all_calls)]
+    weighted = sorted(
+        (call for call in outermost if has_matrix(call.module)), key=lambda call: call.began
+    )
+    mixes = any(_mixes_tokens(call) for call in outermost if not is_norm(call.module))
+    height = max((heights[point] for point in entries), default=0)
+    return Sublayer(flow.emitted.get(node), factor, node, tuple(weighted), mixes, height, place)
 
 
 def _mixes_tokens(call: Call) -> bool:
-    """Whether the last token's output changes with the other tokens' input: by trying."""
+    """Whether the last token's output changes with the other tokens' input, by trial."""
     tensors = [value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor)]
     if not tensors or TOKENS not in tensors[0].shape[:-1]:
         return False
     x = tensors[0]
-    # Turned about along the vector, which keeps their size.
+    # Other vectors of the same size: reversed and negated. The last token keeps its own.
     changed = torch.cat(
         [
             -x.narrow(axis := x.shape.index(TOKENS), 0, TOKENS - 1).flip(-1),
@@ -206,23 +216,24 @@ def _mixes_tokens(call: Call) -> bool:
         dim=axis,
     )
     with torch.no_grad():
-        before, after = _last(call, {}), _last(call, {id(x): changed})
+        before, after = _last_token_output(call, {}), _last_token_output(call, {id(x): changed})
     if before is None or after is None or before.shape != after.shape:
         return False
     scale = before.abs().max().float().clamp(min=1e-30)
+    # Other inputs may change the order of sums, and so the last digits.
     rounding = 16 * torch.finfo(before.dtype).eps
     return bool((after - before).abs().max().float() > rounding * scale)
 
 
-def _last(call: Call, instead: dict[int, Tensor]) -> Tensor | None:
-    """The last token's output, with other tensors in the place of some."""
+def _last_token_output(call: Call, substitutes: dict[int, Tensor]) -> Tensor | None:
+    """The last token's output of a run, with some tensors replaced (`substitutes`, by id)."""
 
-    def given(value: object) -> object:
-        new = instead.get(id(value), value)
-        return new.clone() if isinstance(new, Tensor) else new
+    def substituted(value: object) -> object:
+        replacement = substitutes.get(id(value), value)
+        return replacement.clone() if isinstance(replacement, Tensor) else replacement
 
-    args = [given(value) for value in call.args]
-    kwargs = {name: given(value) for name, value in call.kwargs.items()}
+    args = [substituted(value) for value in call.args]
+    kwargs = {name: substituted(value) for name, value in call.kwargs.items()}
     output = call.module(*args, **kwargs)
     x = output[0] if isinstance(output, tuple | list) else output
     if not isinstance(x, Tensor) or TOKENS not in x.shape[:-1] or not x.is_floating_point():

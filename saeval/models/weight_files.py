@@ -11,26 +11,26 @@ def weight_files(folder: Path) -> list[Path]:
 
     Raises:
         ModelError: if an index cannot be read, or names a file that is not there or not inside the
-            folder: such a file would decide the scores and be no part of the model.
+            folder: such a file would affect the scores without being part of the model's identity.
     """
     files = set(folder.glob("*.safetensors"))
     for index in sorted(folder.glob("*.safetensors.index.json")):
-        for name in _named(index):
-            inside = PurePosixPath(name)
-            if inside.is_absolute() or ".." in inside.parts or "\\" in name:
+        for name in _indexed_files(index):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name:
                 raise ModelError(
                     f"{index} names weights outside of its folder ('{name}'). Move that file into "
                     "the folder, and name it there."
                 )
-            if not (folder / inside).is_file():
+            if not (folder / path).is_file():
                 raise ModelError(
                     f"{index} names '{name}', which is not there. Copy the model's folder whole."
                 )
-            files.add(folder / inside)
+            files.add(folder / path)
     return sorted(files)
 
 
-def _named(index: Path) -> set[str]:
+def _indexed_files(index: Path) -> set[str]:
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:

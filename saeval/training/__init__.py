@@ -1,4 +1,4 @@
-"""Training SAEs: one architecture's loss and schedule a file, one streaming loop for all."""
+"""Training SAEs: one file per architecture's loss and schedule, one streaming loop for all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +28,8 @@ from saeval.training.topk import TopK
 from saeval.training.transcoder import Transcoder
 
 METHODS: dict[str, Callable[..., Any]] = {
-    one.name: one
-    for one in (
+    method.name: method
+    for method in (
         *(AbsTopK, BatchTopK, Gated, HierarchicalTopK, ITDA, JumpReLU, Matryoshka, PAnneal),
         *(ReLU, TopK, Transcoder),
         *(FrozenDecoder, FrozenEncoder, Neurons, PCA, PermutedDecoder, Random, SoftFrozen),

@@ -18,7 +18,7 @@ from saeval.training.affine import (
 )
 from saeval.training.auxk import add_auxk
 from saeval.training.control import annealed_k
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import keep_abs_topk
 
 
@@ -41,7 +41,7 @@ class AbsTopK:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of the squared error, which reach active latents only."""
         x_in = encoder_input(state, x)
         pre = preactivations(state.weights, x_in)
@@ -52,7 +52,7 @@ class AbsTopK:
         gradients = affine_gradients(state, x_in, acts, g_out, g_pre)
         if self.auxk:
             add_auxk(gradients, state, x_in, pre, error, keep=keep_abs_topk)
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""

@@ -35,7 +35,7 @@ def tied_state(setup: Setup) -> State:
 
 
 def encoder_input(state: State, x: Float[Tensor, "tokens d_in"]) -> Float[Tensor, "tokens d_in"]:
-    """Input less the decoder's bias, where the SAE has it so."""
+    """Input less the decoder's bias, if the SAE subtracts it."""
     return x - state.weights["b_dec"] if state.subtract_b_dec else x
 
 

@@ -1,4 +1,4 @@
-"""AuxK: dead latents brought back by letting them reconstruct what is missing."""
+"""AuxK: dead latents are trained to reconstruct the rest of the error, which revives them."""
 
 from collections.abc import Callable
 
@@ -22,10 +22,11 @@ def add_auxk(
     error: Float[Tensor, "tokens d_out"],
     keep: Callable[[Tensor, int], Tensor] = keep_topk,
 ) -> None:
-    """Add the gradients of AuxK: the d/2 most active dead latents reconstruct what is missing.
+    """Add the gradients of AuxK: the d/2 most active dead latents reconstruct the error.
 
-    The loss is the squared error of that, normalised by what is missing, so that it counts the
-    same however good the SAE is already. `keep` takes the most active of pre-activations.
+    The loss is the squared error of that reconstruction, divided by the SAE's own squared error,
+    so that its weight does not depend on how good the SAE is already. `keep` selects the most
+    active of the pre-activations.
 
     Source: Gao et al. 2024, arXiv 2406.04093, appendix A.2.
     """

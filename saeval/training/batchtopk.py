@@ -1,4 +1,4 @@
-"""BatchTopK: the k largest pre-activations a token, on average over the batch."""
+"""BatchTopK: the largest pre-activations of a batch, k per token on average."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saeval.sae import architectures
 from saeval.training.matryoshka import Matryoshka, final_threshold
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class BatchTopK:
 
     def start(self, setup: Setup) -> State:
         """Tied random directions."""
-        return self._whole.start(setup)
+        return self._matryoshka.start(setup)
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of the squared error."""
-        return self._whole.step(state, x, y)
+        return self._matryoshka.step(state, x, y)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""
@@ -44,5 +44,5 @@ class BatchTopK:
         return architectures.BatchTopK(**state.fields(), threshold=final_threshold(state, setup))
 
     @property
-    def _whole(self) -> Matryoshka:
+    def _matryoshka(self) -> Matryoshka:
         return Matryoshka(shares=(1.0,), first_k=self.first_k, auxk=self.auxk)

@@ -1,4 +1,4 @@
-"""Which method and recipe are meant: names and settings -> frozen values, checked."""
+"""Names and settings of a training -> its method and recipe, as checked frozen values."""
 
 import dataclasses
 import typing
@@ -11,20 +11,20 @@ from saeval.config.field_types import conform
 from saeval.errors import UsageError, suggestion
 from saeval.training import METHODS, Fit, Method, Recipe, Transcoder
 
-Settings = Mapping[str, Mapping[str, Any]]
+TrainingSettings = Mapping[str, Mapping[str, Any]]
 """`recipe` or a method's name -> field -> value."""
 
 
-def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method | Fit:
-    """The method of that name, made a transcoder where it writes elsewhere than it reads.
+def choose_method(name: str, settings: TrainingSettings, *, transcoding: bool) -> Method | Fit:
+    """The method of that name, inside a transcoder if it writes at another site than it reads.
 
     Raises:
-        UsageError: if there is none, a setting is off, or it cannot be a transcoder.
+        UsageError: if there is none, a setting is invalid, or it cannot be a transcoder.
     """
     if name not in METHODS:
-        near = suggestion(name, METHODS)
-        known = "" if near.startswith(" Known") else f" Known: {', '.join(METHODS)}."
-        raise UsageError(f"There is no architecture '{name}'.{near}{known}")
+        hint = suggestion(name, METHODS)
+        names = "" if hint.startswith(" Known") else f" Known: {', '.join(METHODS)}."
+        raise UsageError(f"There is no architecture '{name}'.{hint}{names}")
     if name == Transcoder.name and not transcoding:
         raise UsageError("A transcoder predicts another site than it reads. Give --write-site.")
     if "inner" in settings.get(Transcoder.name, {}):
@@ -36,7 +36,7 @@ def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method
             f"Settings of '{Transcoder.name}' have nothing to act on where the site that is read "
             "is written. Give --write-site, or leave them away."
         )
-    method = _made(METHODS[name], settings.get(name, {}), name)
+    method = _build_checked(METHODS[name], settings.get(name, {}), name)
     if not transcoding or name == Transcoder.name:
         return method
     if isinstance(method, Fit):
@@ -44,43 +44,43 @@ def choose_method(name: str, settings: Settings, *, transcoding: bool) -> Method
             f"'{name}' reconstructs what it reads, so there can be no --write-site. Leave it "
             "away, or choose an architecture with an encoder of its own, such as topk."
         )
-    rest = {**settings.get(Transcoder.name, {}), "inner": method}
-    return _made(Transcoder, rest, Transcoder.name)
+    fields = {**settings.get(Transcoder.name, {}), "inner": method}
+    return _build_checked(Transcoder, fields, Transcoder.name)
 
 
-def choose_recipe(values: Mapping[str, Any], settings: Settings) -> Recipe:
-    """The recipe, its values as given, then as set.
-
-    Raises:
-        UsageError: if a value is off.
-    """
-    given = {name: value for name, value in values.items() if value is not None}
-    return _made(Recipe, {**given, **settings.get("recipe", {})}, "recipe")
-
-
-def check_settings(settings: Settings, name: str) -> None:
-    """Settings are of the recipe or of what is trained.
+def choose_recipe(values: Mapping[str, Any], settings: TrainingSettings) -> Recipe:
+    """The recipe from values of options; settings take precedence.
 
     Raises:
-        UsageError: naming the first that is not.
+        UsageError: if a value is invalid.
     """
-    known = ("recipe", name, Transcoder.name)
+    fields = {name: value for name, value in values.items() if value is not None}
+    return _build_checked(Recipe, {**fields, **settings.get("recipe", {})}, "recipe")
+
+
+def check_settings(settings: TrainingSettings, name: str) -> None:
+    """Check that all settings belong to the recipe or to the method that is trained.
+
+    Raises:
+        UsageError: naming the first that does not.
+    """
+    names = ("recipe", name, Transcoder.name)
     for part, values in settings.items():
-        if part not in known:
+        if part not in names:
             raise UsageError(
-                f"'{part}' cannot be set when '{name}' is trained.{suggestion(part, known)}"
+                f"'{part}' cannot be set when '{name}' is trained.{suggestion(part, names)}"
             )
         if not isinstance(values, Mapping):
             raise UsageError(f"Settings of '{part}' must map fields to values, not {values!r}.")
 
 
-def parse_settings(texts: Sequence[str]) -> Settings:
-    """Settings as typed: `recipe.warmup=0.05`, `matryoshka.shares=[0.5, 0.5]`, values in YAML.
+def parse_settings(texts: Sequence[str]) -> TrainingSettings:
+    """Settings from the command line, such as `recipe.warmup=0.05`, with values in YAML.
 
     Raises:
         UsageError: if one has another form.
     """
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         part, dot, key = name.strip().partition(".")
@@ -90,14 +90,14 @@ def parse_settings(texts: Sequence[str]) -> Settings:
                 "recipe.warmup=0.05."
             )
         try:
-            found.setdefault(part, {})[key] = yaml.safe_load(value)
+            settings.setdefault(part, {})[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise UsageError(f"'--set {text}': the value is not YAML. {error}") from error
-    return found
+    return settings
 
 
 def parse_shares(text: str) -> tuple[float, ...]:
-    """Shares as typed, `0.1,0.5`.
+    """Shares from the command line, such as `0.1,0.5`.
 
     Raises:
         UsageError: if they are no numbers.
@@ -110,7 +110,7 @@ def parse_shares(text: str) -> tuple[float, ...]:
         ) from error
 
 
-def _made(kind: Any, values: Mapping[str, Any], name: str) -> Any:
+def _build_checked(kind: Any, values: Mapping[str, Any], name: str) -> Any:
     fields = {item.name for item in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
     checked = {}

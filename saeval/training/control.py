@@ -1,4 +1,4 @@
-"""An L0 controller: moves a sparsity coefficient until the L0 is what was asked for."""
+"""An L0 controller: it moves a sparsity coefficient until the L0 reaches its target."""
 
 import math
 
@@ -7,13 +7,13 @@ from saeval.training.method import State
 AVERAGE = 0.9
 """Decay of the running L0."""
 INTEGRAL = 0.01
-"""Change of the coefficient's logarithm a step, for each unit of log(l0 / target)."""
+"""Change of the coefficient's logarithm per step, for each unit of log(l0 / target)."""
 PROPORTIONAL = 0.5
-"""Immediate change of it, on top: this is what damps the swings."""
+"""Immediate change of the logarithm, added to that; it damps oscillations."""
 ANNEAL = 0.6
 """Share of the training over which the target comes down."""
 LARGEST_ERROR = 2.0
-"""log(l0 / target) is taken to be no further from 0."""
+"""log(l0 / target) is clipped to this distance from 0."""
 
 
 class L0Controller:
@@ -41,7 +41,7 @@ class L0Controller:
         return math.exp(self._integral + PROPORTIONAL * error)
 
     def scale(self, factor: float) -> None:
-        """Multiply the coefficient, because what it multiplies has been divided."""
+        """Multiply the coefficient, to make up for a change in the size of the penalty."""
         self._integral += math.log(factor)
 
 
@@ -51,6 +51,6 @@ def annealed(target: float, start: float, share: float) -> float:
 
 
 def annealed_k(state: State, first: float) -> float:
-    """The k of a TopK-like method now: `first` times its target at the beginning, then falling."""
+    """The present k of a TopK-like method: it falls from `first` times its target to the target."""
     k, d_sae = state.memory["k"], len(state.dead)
     return annealed(k, min(first * k, d_sae), state.share)

@@ -1,4 +1,4 @@
-"""What is shown of a training: FVU, L0 and dead latents, early on and at the end."""
+"""Figures of a training: FVU, L0 and dead latents, in its course and at the end."""
 
 from dataclasses import dataclass
 
@@ -22,13 +22,13 @@ class Figures:
     fvu: float
     """Fraction of variance unexplained; 0 is exact, 1 the mean."""
     l0: float
-    """Active latents a token."""
+    """Active latents per token."""
     dead: float
-    """Share of the latents that did not fire: of late, or on any held-out activation."""
+    """Share of the latents that did not fire: recently, or on any held-out activation."""
     seconds: float
-    """Since training began."""
+    """Seconds since training began."""
     share: float = 1.0
-    """Of the training that is done."""
+    """Share of the training that is done."""
 
 
 def held_out_figures(

@@ -1,4 +1,4 @@
-"""The null 'frozen-decoder': a TopK SAE that must do with random decoder directions."""
+"""The null 'frozen-decoder': a TopK SAE with fixed random decoder directions."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -8,14 +8,14 @@ from torch import Tensor
 
 from saeval.sae import architectures
 from saeval.training.initial import set_directions
-from saeval.training.method import Setup, State, Step
+from saeval.training.method import Setup, State, StepResult
 from saeval.training.nulls import null_origin
 from saeval.training.topk import TopK
 
 
 @dataclass(frozen=True)
 class FrozenDecoder:
-    """Encoder and biases are trained; the decoder stays as it was drawn.
+    """Encoder and biases are trained; the decoder keeps its random values.
 
     Source: arXiv 2602.14111, "Sanity checks for sparse autoencoders".
     """
@@ -34,7 +34,7 @@ class FrozenDecoder:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """As TopK."""
         return TopK().step(state, x, y)
 

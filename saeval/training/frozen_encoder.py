@@ -1,4 +1,4 @@
-"""The null 'frozen-encoder': a TopK SAE that must do with random encoder directions."""
+"""The null 'frozen-encoder': a TopK SAE with fixed random encoder directions."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -8,14 +8,14 @@ from torch import Tensor
 
 from saeval.sae import architectures
 from saeval.training.initial import set_directions
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.nulls import null_origin
 from saeval.training.topk import TopK
 
 
 @dataclass(frozen=True)
 class FrozenEncoder:
-    """Decoder and biases are trained; the encoder's directions stay as they were drawn.
+    """Decoder and biases are trained; the encoder's directions keep their random values.
 
     Source: arXiv 2602.14111, "Sanity checks for sparse autoencoders".
     """
@@ -34,7 +34,7 @@ class FrozenEncoder:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """As TopK."""
         return TopK().step(state, x, y)
 

@@ -15,7 +15,7 @@ from saeval.training.affine import (
     tied_state,
 )
 from saeval.training.control import L0Controller
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import bias_excess, where_positive
 
 
@@ -41,10 +41,11 @@ class Gated:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of three losses: squared error, penalty, and the gate's own squared error.
 
-        The last sees the decoder as constant; without it the gate would learn from nothing.
+        The last takes the decoder as constant. Without it the gate would get no gradient from the
+        reconstruction.
         """
         w = state.weights
         x_in = encoder_input(state, x)
@@ -71,14 +72,14 @@ class Gated:
         }
         if state.subtract_b_dec:
             gradients["b_dec"] -= w["W_enc"] @ g_h.sum(0)
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""
         normalise_decoder(state)
 
     def finish(self, state: State, setup: Setup) -> architectures.Gated:
-        """With all gate biases shifted alike, by what the sample's L0 is still off."""
+        """With all gate biases shifted by one amount, so that the sample's L0 is the target."""
         w = state.weights
         h = encoder_input(state, setup.x) @ w["W_enc"]
         open_anyway = torch.addcmul(w["b_mag"], h, w["r_mag"].exp()) > 0

@@ -1,4 +1,4 @@
-"""HierarchicalTopK: the largest latent alone reconstructs, the two largest, and so on up to k."""
+"""HierarchicalTopK: the largest latent reconstructs, so do the two largest, and so on up to k."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ from saeval.sae import architectures
 from saeval.sae.architectures.sparse import largest
 from saeval.training.affine import encoder_input, preactivations, tied_state
 from saeval.training.auxk import add_auxk
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class HierarchicalTopK:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of the mean of the squared errors.
 
         A latent of rank i takes part in the reconstructions from i on, so that it sees the sum of
@@ -43,7 +43,7 @@ class HierarchicalTopK:
         w, k = state.weights, state.memory["k"]
         x_in = encoder_input(state, x)
         pre = preactivations(w, x_in)
-        values, index = _ranked(pre, k)
+        values, index = _rank_latents(pre, k)
         directions = w["W_dec"][index]
         errors = (values[:, :, None] * directions).cumsum(1).add_((w["b_dec"] - y)[:, None])
         g_rank = errors.flip(1).cumsum_(1).flip(1).mul_(2 / (k * len(x)))
@@ -62,19 +62,19 @@ class HierarchicalTopK:
         if self.auxk:
             add_auxk(gradients, state, x_in, pre, errors[:, -1])
         acts = torch.zeros_like(pre).scatter_(1, index, values)
-        return Step(gradients, errors[:, -1], acts)
+        return StepResult(gradients, errors[:, -1], acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""
         normalise_decoder(state)
 
     def finish(self, state: State, setup: Setup) -> architectures.HierarchicalTopK:
-        """For every k up to the target, which it is set to."""
+        """An SAE for every k up to the target; k is set to the target."""
         k = setup.recipe.k
         return architectures.HierarchicalTopK(**state.fields(), k=k, max_k=k)
 
 
-def _ranked(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _rank_latents(pre: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Acts and latents of the k largest of each token, the largest first."""
     values, index = largest(pre, k)
     values, order = values.sort(dim=1, descending=True, stable=True)

@@ -10,8 +10,8 @@ from saeval.training.method import Setup, State, unit_rows
 def set_directions(state: State, setup: Setup, kind: Literal["iso", "cov"]) -> None:
     """Draw the decoder's rows, and the encoder tied to them.
 
-    "iso" leaves the uniform ones of the start; "cov" gives them the covariance of what is
-    written, then norm 1, so that they point where activations vary.
+    "iso" keeps the uniform directions of the start. "cov" gives them the covariance of the
+    reconstructed activations, then norm 1, so that they point where activations vary.
 
     Source: arXiv 2602.14111, for both.
     """

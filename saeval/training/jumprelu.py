@@ -19,7 +19,7 @@ from saeval.training.affine import (
 )
 from saeval.training.auxk import add_auxk
 from saeval.training.control import L0Controller
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import batch_threshold
 
 
@@ -44,8 +44,8 @@ class JumpReLU:
         state = tied_state(setup)
         recipe = setup.recipe
         pre = preactivations(state.weights, encoder_input(state, setup.x))
-        wanted = min(self.initial_l0 * recipe.k, recipe.d_sae / 2)
-        start = max(1e-3, batch_threshold(pre, wanted))
+        l0 = min(self.initial_l0 * recipe.k, recipe.d_sae / 2)
+        start = max(1e-3, batch_threshold(pre, l0))
         state.weights["log_threshold"] = torch.full_like(state.weights["b_enc"], math.log(start))
         state.memory["controller"] = L0Controller(
             recipe.k, self.coefficient, self.initial_l0 * recipe.k
@@ -55,8 +55,8 @@ class JumpReLU:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
-        """Gradients of squared error and L0, the step function's slope taken from the kernel.
+    ) -> StepResult:
+        """Gradients of squared error and L0; the kernel stands for the step function's slope.
 
         Near its threshold a latent's act jumps by the threshold, and the L0 by 1. The penalty
         moves pre-activations as well as thresholds.
@@ -79,14 +79,14 @@ class JumpReLU:
         gradients["log_threshold"] = -slope.sum(0) * cut
         if self.auxk:
             add_auxk(gradients, state, x_in, pre, error)
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""
         normalise_decoder(state)
 
     def finish(self, state: State, setup: Setup) -> architectures.JumpReLU:
-        """With all thresholds multiplied alike, by what the sample's L0 is still off."""
+        """With all thresholds multiplied by one factor, so that the sample's L0 is the target."""
         cut = state.weights["log_threshold"].exp()
         pre = preactivations(state.weights, encoder_input(state, setup.x))
         threshold = cut * max(0.0, batch_threshold(pre / cut, setup.recipe.k))

@@ -19,21 +19,21 @@ from saeval.training.scaling import Scaling, measure_scaling, to_raw_units
 from saeval.training.stream import Source, Stream, open_stream
 
 DEAD_AFTER = 0.05
-"""Share of the training in which a latent must not fire to count as dead."""
+"""A latent is dead if it has not fired for this share of the training."""
 DEAD_TOKENS = 10_000_000
-"""Activations after which it counts as dead anyway. Source: arXiv 2406.04093, appendix A.2."""
+"""So many activations without firing always suffice. Source: arXiv 2406.04093, appendix A.2."""
 REPORTS = 50
-"""Figures shown in the course of a training."""
+"""Number of reports of figures in the course of a training."""
 COUNT_EVERY = 4
-"""Steps of which one is counted in figures: counting active latents costs a tenth of a step."""
+"""Figures count one step of so many: counting active latents costs a tenth of a step."""
 
 Watch = Callable[[Figures], None]
-"""Is told how a training goes."""
+"""Called with the figures of a training while it runs."""
 
 
 @dataclass(frozen=True)
 class TrainedSAE:
-    """An SAE and how it came about."""
+    """An SAE and the course of its training."""
 
     sae: Any
     """A frozen architecture in raw units, on the CPU."""
@@ -42,10 +42,10 @@ class TrainedSAE:
     final: Figures
     """Figures on the activations held out."""
     snapshots: tuple[tuple[int, Any], ...] = ()
-    """Activations seen, and the SAE as it was then."""
+    """Number of activations seen, and the SAE at that point."""
 
     def summary(self) -> dict[str, Any]:
-        """What it is and how good on held-out activations, for a person or as JSON."""
+        """The SAE's description and its held-out figures, for a person or as JSON."""
         origin, final = self.sae.origin, self.final
         return {
             "architecture": origin.architecture,
@@ -78,7 +78,7 @@ def train(
         recipe: Width, target L0, length and seed.
         device: Where to train.
         watch: Called with early figures about fifty times, in the course of the training.
-        snapshots: Shares of the training, 0 to 1, after which to keep the SAE as it is then.
+        snapshots: Shares of the training, 0 to 1, after which to keep a copy of the SAE.
 
     Raises:
         DataError: if the activations are misshapen, not finite, all equal, or too few.
@@ -87,27 +87,27 @@ def train(
     stream = open_stream(source, recipe)
     setup, scale = _prepare(stream, recipe, device)
     log: list[Figures] = []
-    kept: list[tuple[int, Any]] = []
+    saved: list[tuple[int, Any]] = []
     if isinstance(method, Fit):
-        sae, tokens = scale.back(method.fit(setup)), len(setup.x)
+        sae, tokens = scale.to_raw(method.fit(setup)), len(setup.x)
     else:
-        run = _Run(method, setup)
-        marks = {max(1, round(share * recipe.steps)) for share in snapshots}
-        for step in _descend(run, scale.batches(stream.batches(), device), recipe):
+        run = _TrainingRun(method, setup)
+        snapshot_steps = {max(1, round(share * recipe.steps)) for share in snapshots}
+        for step in _run_steps(run, scale.batches(stream.batches(), device), recipe):
             if step % max(COUNT_EVERY, recipe.steps // REPORTS) == 0:
                 log.append(run.figures(time.monotonic() - clock))
                 watch(log[-1])
-            if step in marks:
-                kept.append((run.tokens, scale.back(method.finish(run.copied_state(), setup))))
-        sae, tokens = scale.back(method.finish(run.state, setup)), run.tokens
+            if step in snapshot_steps:
+                saved.append((run.tokens, scale.to_raw(method.finish(run.copied_state(), setup))))
+        sae, tokens = scale.to_raw(method.finish(run.state, setup)), run.tokens
     x, y = stream.held_out()
     final = held_out_figures(sae, x, y, tokens=tokens, seconds=time.monotonic() - clock)
-    return TrainedSAE(sae, tuple(log), final, tuple(kept))
+    return TrainedSAE(sae, tuple(log), final, tuple(saved))
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """The scalings of what is read and what is written."""
+class _SiteScaling:
+    """The scalings of the activations at the read site and at the write site."""
 
     read: Scaling
     write: Scaling
@@ -120,25 +120,25 @@ class _Scale:
             read = self.read.apply(x.to(device))
             yield read, read if y is x else self.write.apply(y.to(device))
 
-    def back(self, sae: Any) -> Any:
-        """An SAE of raw activations, on the CPU, sharing no memory with the one being trained."""
-        here = moved(to_raw_units(sae, self.read, self.write), device="cpu")
-        return replace(here)
+    def to_raw(self, sae: Any) -> Any:
+        """The SAE for raw activations, on the CPU; it shares no memory with the one in training."""
+        raw_sae = moved(to_raw_units(sae, self.read, self.write), device="cpu")
+        return replace(raw_sae)
 
 
-def _prepare(stream: Stream, recipe: Recipe, device: str) -> tuple[Setup, _Scale]:
+def _prepare(stream: Stream, recipe: Recipe, device: str) -> tuple[Setup, _SiteScaling]:
     x, y = stream.sample()
     read = measure_scaling(x)
     write = read if y is x else measure_scaling(y)
-    scale = _Scale(
+    scale = _SiteScaling(
         Scaling(read.mean.to(device), read.factor), Scaling(write.mean.to(device), write.factor)
     )
     x, y = next(scale.batches(iter([(x, y)]), device))
     return Setup(recipe, x, y), scale
 
 
-def _descend(
-    run: "_Run", batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe
+def _run_steps(
+    run: "_TrainingRun", batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe
 ) -> Iterator[int]:
     """Update step by step; yields the number of steps done.
 
@@ -157,8 +157,8 @@ def _descend(
         yield step + 1
 
 
-class _Run:
-    """One training under way: weights, Adam, and which latents have fired when."""
+class _TrainingRun:
+    """One training in progress: weights, Adam, and when each latent last fired."""
 
     def __init__(self, method: Method, setup: Setup) -> None:
         self.method = method
@@ -186,7 +186,7 @@ class _Run:
         for name in self._trained:
             weights[name].grad = result.gradients[name]
         if "W_dec" in self._trained:
-            _along_sphere(weights["W_dec"])
+            _project_gradient(weights["W_dec"])
         for group in self._adam.param_groups:
             group["lr"] = self.recipe.rate(step)
         self._adam.step()
@@ -194,16 +194,16 @@ class _Run:
         self._count(result.acts, result.error, y)
 
     def _count(self, acts: Tensor, error: Tensor, y: Tensor) -> None:
-        """Note what fired and how well it did."""
+        """Record which latents fired, and the sums for the figures."""
         self.tokens += len(acts)
         self._idle += len(acts)
-        # Of all ways to see which latents fired this is the fastest, and acts that are not zero
-        # do not add up to exactly zero.
+        # The fastest way to find which latents fired. It relies on acts that are not zero never
+        # adding up to exactly zero.
         self._idle[acts.sum(0) != 0] = 0
         self.state.dead = self._idle > self._window
         if self._updates % COUNT_EVERY == 0:
-            new = [error.square().sum(), y.square().sum(), acts.count_nonzero()]
-            self._sums += torch.stack([*new, acts.new_tensor(len(acts))])
+            sums = [error.square().sum(), y.square().sum(), acts.count_nonzero()]
+            self._sums += torch.stack([*sums, acts.new_tensor(len(acts))])
         self._updates += 1
 
     def figures(self, seconds: float) -> Figures:
@@ -224,13 +224,13 @@ class _Run:
         return Figures(self.tokens, error / deviation, active / count, dead, seconds, share)
 
     def copied_state(self) -> State:
-        """The state with weights of its own."""
+        """The state with a copy of the weights."""
         weights = {name: w.detach().clone() for name, w in self.state.weights.items()}
         return replace(self.state, weights=weights)
 
 
-def _along_sphere(W_dec: Tensor) -> None:
-    """Take the part of the gradient that would change the rows' norms off it, in place."""
+def _project_gradient(W_dec: Tensor) -> None:
+    """Remove, in place, the part of the gradient that would change the rows' norms."""
     grad = W_dec.grad
     if grad is not None:
         grad.addcmul_((grad * W_dec).sum(1, keepdim=True), W_dec, value=-1)

@@ -1,4 +1,4 @@
-"""Matryoshka BatchTopK: every prefix of the latents reconstructs; BatchTopK is its case of one."""
+"""Matryoshka BatchTopK: every prefix of the latents reconstructs. With one it is BatchTopK."""
 
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -19,7 +19,7 @@ from saeval.training.affine import (
 )
 from saeval.training.auxk import add_auxk
 from saeval.training.control import annealed_k
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import batch_threshold, where_positive
 
 
@@ -61,7 +61,7 @@ class Matryoshka:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of the mean of the prefixes' squared errors."""
         x_in = encoder_input(state, x)
         pre = preactivations(state.weights, x_in)
@@ -78,7 +78,7 @@ class Matryoshka:
             gradients["b_dec"] -= state.weights["W_enc"] @ gradients["b_enc"]
         if self.auxk:
             add_auxk(gradients, state, x_in, pre, error)
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def _decoder_gradients(
         self,
@@ -122,8 +122,7 @@ class Matryoshka:
 def final_threshold(state: State, setup: Setup) -> float:
     """The one threshold at which the sample's L0 is the target.
 
-    Taken afresh with the final weights, not as the running average of training's thresholds,
-    which lags behind them.
+    Measured with the final weights, since the thresholds of training lag behind them.
     """
     pre = preactivations(state.weights, encoder_input(state, setup.x))
     return max(0.0, batch_threshold(pre, setup.recipe.k))

@@ -1,4 +1,4 @@
-"""What an architecture's trainer is: how to start, one step's gradients, and the finished SAE."""
+"""The protocol of trainers: initial state, one step's gradients, and the finished SAE."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -17,13 +17,13 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a method knows before the first step. Activations here and in steps are normalised."""
+    """What a method gets before the first step. Activations here and in steps are normalised."""
 
     recipe: Recipe
     x: Float[Tensor, "sample d_in"]
-    """Some of the activations to be read."""
+    """A sample of the activations that are read."""
     y: Float[Tensor, "sample d_out"]
-    """Those to be reconstructed; the same tensor for an ordinary SAE."""
+    """The activations to reconstruct; the same tensor for an ordinary SAE."""
 
     @property
     def reads_what_it_writes(self) -> bool:
@@ -39,25 +39,25 @@ class State:
     dead: Bool[Tensor, " d_sae"]
     """Latents that have not fired for `DEAD_AFTER` of the training."""
     subtract_b_dec: bool
-    """Whether b_dec is taken off the input before encoding: yes, but for transcoders."""
+    """Whether b_dec is subtracted from the input before encoding; False for transcoders."""
     share: float = 0.0
     """Share of the steps done, 0 to 1."""
     frozen: frozenset[str] = frozenset()
-    """Weights that stay as they are."""
+    """Weights that are not trained."""
     memory: dict[str, Any] = field(default_factory=dict)
     """What the method itself carries from step to step, such as an L0 controller."""
 
     def fields(self, **changed: Any) -> dict[str, Any]:
-        """What the architecture's constructor takes of it, by field; some given anew."""
+        """The state's part of the constructor's arguments, by name; `changed` replaces some."""
         return {**self.weights, "subtract_b_dec": self.subtract_b_dec, **changed}
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one batch says."""
+class StepResult:
+    """Gradients, error and acts of one batch."""
 
     gradients: Weights
-    """Of the loss, by weight."""
+    """Gradients of the loss, by weight."""
     error: Float[Tensor, "tokens d_out"]
     """Reconstruction less target."""
     acts: Float[Tensor, "tokens d_sae"]
@@ -75,12 +75,12 @@ class Method(Protocol):
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients on one batch, written out by hand."""
         ...
 
     def constrain(self, state: State) -> None:
-        """Bring the weights back to where they may be, after each update."""
+        """Bring the weights back to their allowed values, after each update."""
         ...
 
     def finish(self, state: State, setup: Setup) -> SAE:
@@ -111,10 +111,10 @@ def normalise_decoder(state: State) -> None:
 
 
 def check_same_site(setup: Setup, name: str) -> None:
-    """What reads one site cannot write another, for some methods.
+    """Check that a method that cannot be a transcoder reads and writes at the same site.
 
     Raises:
-        UsageError: if a transcoder is asked of one of them.
+        UsageError: if the sites differ.
     """
     if not setup.reads_what_it_writes:
         raise UsageError(
@@ -124,10 +124,10 @@ def check_same_site(setup: Setup, name: str) -> None:
 
 
 def check_width(setup: Setup, name: str) -> None:
-    """A null made of the activations' own dimensions has no more latents than these.
+    """Check k of a null that has one latent per dimension of the activations.
 
     Raises:
-        UsageError: if k is larger.
+        UsageError: if k is larger than their number.
     """
     width = setup.x.shape[1]
     if setup.recipe.k > width:

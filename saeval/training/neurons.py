@@ -10,7 +10,7 @@ from saeval.training.nulls import null_origin
 
 @dataclass(frozen=True)
 class Neurons:
-    """All d_in entries, whatever the recipe's d_sae; k of them a token."""
+    """All d_in entries, whatever the recipe's d_sae; k of them active per token."""
 
     name: ClassVar[str] = "neurons"
 

@@ -16,7 +16,7 @@ from saeval.training.affine import (
     loss_gradient,
     preactivations,
 )
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.relu import ReLU
 from saeval.training.selection import where_positive
 
@@ -29,8 +29,8 @@ whole variance: without it the slope at 0 would be infinite for p < 1."""
 class PAnneal:
     """Penalty sum of (act + softening)^p, with p falling from 1 step by step.
 
-    Whenever p falls the coefficient is multiplied by what keeps the penalty as large as it was,
-    on the batch at hand.
+    Whenever p falls, the coefficient is multiplied so that the penalty of the present batch stays
+    the same.
 
     Source: Karvonen et al. 2024, arXiv 2408.00113.
     """
@@ -57,8 +57,8 @@ class PAnneal:
         """P after a share of the training."""
         if share < self.begin:
             return 1.0
-        done = 1 + math.floor(self.updates * (share - self.begin) / (1 - self.begin))
-        return 1 - (1 - self.last_p) * min(done, self.updates) / self.updates
+        falls = 1 + math.floor(self.updates * (share - self.begin) / (1 - self.begin))
+        return 1 - (1 - self.last_p) * min(falls, self.updates) / self.updates
 
     def start(self, setup: Setup) -> State:
         """As a ReLU SAE."""
@@ -69,7 +69,7 @@ class PAnneal:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of squared error and penalty."""
         x_in = encoder_input(state, x)
         acts = preactivations(state.weights, x_in).relu_()
@@ -81,14 +81,14 @@ class PAnneal:
         slope = (acts + state.memory["softening"]).pow_(p - 1).mul_(p * penalty)
         g_acts = slope.addmm_(g_out, state.weights["W_dec"].T)
         gradients = affine_gradients(state, x_in, acts, g_out, where_positive(g_acts, acts))
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def _anneal(self, state: State, acts: Float[Tensor, "tokens d_sae"]) -> float:
-        """The present p; where it has just fallen, the coefficient follows."""
-        before, p = state.memory["p"], self.exponent(state.share)
+        """The present p. If it has just fallen, the coefficient is adjusted."""
+        old_p, p = state.memory["p"], self.exponent(state.share)
         active = acts[acts > 0] + state.memory["softening"]
-        if p != before and len(active):
-            ratio = float(active.pow(before).sum() / active.pow(p).sum())
+        if p != old_p and len(active):
+            ratio = float(active.pow(old_p).sum() / active.pow(p).sum())
             state.memory["controller"].scale(ratio)
         state.memory["p"] = p
         return p

@@ -11,7 +11,7 @@ from saeval.training.nulls import null_origin
 
 @dataclass(frozen=True)
 class PCA:
-    """All d_in components, whatever the recipe's d_sae; k of them a token."""
+    """All d_in components, whatever the recipe's d_sae; k of them active per token."""
 
     name: ClassVar[str] = "pca"
 

@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saeval.sae import architectures
-from saeval.training.method import Setup, State, Step
+from saeval.training.method import Setup, State, StepResult
 from saeval.training.nulls import null_origin
 from saeval.training.topk import TopK
 
 
 @dataclass(frozen=True)
 class PermutedDecoder:
-    """Trained as TopK, then permuted: what still scores well looks at the encoder alone.
+    """Trained as TopK, then permuted: a score that stays high depends on the encoder alone.
 
     Source: arXiv 2605.18229.
     """
@@ -28,7 +28,7 @@ class PermutedDecoder:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """As TopK."""
         return TopK().step(state, x, y)
 
@@ -37,13 +37,13 @@ class PermutedDecoder:
         TopK().constrain(state)
 
     def finish(self, state: State, setup: Setup) -> architectures.TopK:
-        """With no decoder row in its place; its origin names the null."""
+        """With all decoder rows permuted; its origin names the null."""
         sae = permuted(TopK().finish(state, setup), setup.recipe.generator("fit"))
         return replace(sae, origin=null_origin(self.name, "topk", setup.recipe))
 
 
 def permuted(sae: Any, generator: torch.Generator) -> Any:
-    """The same SAE with decoder rows moved round at random, none of them left in its place."""
+    """The same SAE with decoder rows permuted in one random cycle, so that none keeps its place."""
     order = torch.randperm(sae.d_sae, generator=generator)
     rows = torch.empty_like(order)
     rows[order] = order.roll(1)

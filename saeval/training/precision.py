@@ -1,4 +1,4 @@
-"""Matrix products with bfloat16 factors, for as long as a training lasts."""
+"""Matrix products with bfloat16 factors, for the duration of a training step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

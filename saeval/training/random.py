@@ -18,13 +18,14 @@ class Random:
     name: ClassVar[str] = "random"
 
     def fit(self, setup: Setup) -> architectures.TopK:
-        """The directions; the origin holds the seed that `random_topk` gives them for.
+        """The directions; `random_topk` gives the same ones for the seed in the origin.
 
         Raises:
             UsageError: for a transcoder.
         """
         check_same_site(setup, self.name)
         recipe, b_dec = setup.recipe, setup.x.mean(0)
-        # Not the recipe's seed itself: a synthetic world of the same one would be found by luck.
+        # Not the recipe's seed itself: a synthetic world with the same seed could have drawn the
+        # same directions.
         seed = int(torch.randint(2**62, (1,), generator=recipe.generator("init")))
         return moved(random_topk(b_dec.cpu(), recipe.d_sae, recipe.k, seed), device=b_dec.device)

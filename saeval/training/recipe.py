@@ -17,26 +17,26 @@ _SPAWN_KEY = 0x5AE
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all architectures have in common in training. Settings of one are fields of its."""
+    """Settings that all architectures share. Those of one architecture are fields of its method."""
 
     d_sae: int
     """Number of latents."""
     k: int
-    """Target L0: latents a token, exactly or on average, as the architecture has it."""
+    """Target L0: active latents per token, exactly or on average, depending on the architecture."""
     tokens: int = 4_000_000
     """Activations seen in training, repetitions included."""
     batch_size: int = 1024
-    """Activations a step. Larger ones leave the processor's cache and cost more a token."""
+    """Activations per step. Larger batches leave the processor's cache and cost more per token."""
     lr: float | None = None
     """Adam's rate; None for 2e-4 / sqrt(d_sae / 2^14)."""
     seed: int = 0
-    """Of the initial weights and of the order of activations."""
+    """Seed of the initial weights and of the order of activations."""
     warmup: float = 0.02
     """Share of the steps over which the rate rises linearly."""
     decay: float = 0.3
-    """Share of the steps, at the end, over which it falls linearly to zero."""
+    """Share of the steps, at the end, over which the rate falls linearly to zero."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the factors in matrix products; sums, weights and all else are float32 either way."""
+    """Precision of the factors in matrix products; everything else is float32 in either case."""
     held_out: int = 16_384
     """Activations kept for the final figures, at most a tenth of an array's rows."""
 
@@ -55,7 +55,7 @@ class Recipe:
         return math.ceil(self.tokens / self.batch_size)
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step, the first of which is 0.
+        """Learning rate of a step; the first step has number 0.
 
         Source: Gao et al. 2024, arXiv 2406.04093, for the rate's dependence on width.
         """
@@ -67,7 +67,7 @@ class Recipe:
     def generator(self, purpose: Purpose) -> torch.Generator:
         """Random numbers for one purpose.
 
-        Equal seeds give equal streams, and none that code elsewhere draws with the same seed.
+        Equal seeds give equal streams, which differ from what other code draws with the same seed.
         """
         key = (_SPAWN_KEY, _PURPOSES.index(purpose))
         words = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(2)

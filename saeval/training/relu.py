@@ -16,7 +16,7 @@ from saeval.training.affine import (
     tied_state,
 )
 from saeval.training.control import L0Controller
-from saeval.training.method import Setup, State, Step, normalise_decoder
+from saeval.training.method import Setup, State, StepResult, normalise_decoder
 from saeval.training.selection import bias_excess, where_positive
 
 
@@ -42,7 +42,7 @@ class ReLU:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """Gradients of squared error and penalty."""
         x_in = encoder_input(state, x)
         acts = preactivations(state.weights, x_in).relu_()
@@ -52,14 +52,14 @@ class ReLU:
         g_out = loss_gradient(error)
         g_acts = (g_out @ state.weights["W_dec"].T).add_(penalty)
         gradients = affine_gradients(state, x_in, acts, g_out, where_positive(g_acts, acts))
-        return Step(gradients, error, acts)
+        return StepResult(gradients, error, acts)
 
     def constrain(self, state: State) -> None:
         """Decoder rows of norm 1."""
         normalise_decoder(state)
 
     def finish(self, state: State, setup: Setup) -> architectures.ReLU:
-        """With all encoder biases shifted alike, by what the sample's L0 is still off."""
+        """With all encoder biases shifted by one amount, so that the sample's L0 is the target."""
         pre = preactivations(state.weights, encoder_input(state, setup.x))
         b_enc = state.weights["b_enc"] - bias_excess(pre, setup.recipe.k)
         return architectures.ReLU(**state.fields(b_enc=b_enc))

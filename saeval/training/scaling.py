@@ -13,7 +13,7 @@ from saeval.sae.architectures import Transcoder
 
 @dataclass(frozen=True)
 class Scaling:
-    """(x - mean) * factor, one factor for all dimensions, so that directions stay what they are."""
+    """(x - mean) * factor, one factor for all dimensions, so that directions do not change."""
 
     mean: Float[Tensor, " d"]
     factor: float
@@ -39,35 +39,36 @@ def measure_scaling(x: Float[Tensor, "tokens d"]) -> Scaling:
 
 
 _IN_UNITS_OF_ACTS = ("b_enc", "b_gate", "b_mag", "threshold")
+"""Weights that scale as acts do."""
 
 
 def to_raw_units(sae: Any, read: Scaling, write: Scaling) -> Any:
     """The SAE of normalised activations as one of raw activations, with equal decoder rows.
 
-    Acts come out in raw units, so that they are divided by the writing factor like everything
-    else that is added up to a reconstruction.
+    Acts come out in raw units: they are divided by the factor of the write site, like everything
+    that is added up to a reconstruction.
     """
     if isinstance(sae, Transcoder):
         return _transcoder_to_raw_units(sae, read, write)
-    present = {one.name for one in fields(sae)}
-    changed: dict[str, Any] = {
-        name: getattr(sae, name) / write.factor for name in _IN_UNITS_OF_ACTS if name in present
+    names = {field.name for field in fields(sae)}
+    raw: dict[str, Any] = {
+        name: getattr(sae, name) / write.factor for name in _IN_UNITS_OF_ACTS if name in names
     }
-    changed["b_dec"] = write.mean + sae.b_dec / write.factor
-    if "W_enc" in present and not sae.subtract_b_dec:
-        # A transcoder: the mean of what it reads goes into the bias. One of SAEs is in b_dec.
-        changed["W_enc"] = sae.W_enc * (read.factor / write.factor)
+    raw["b_dec"] = write.mean + sae.b_dec / write.factor
+    if "W_enc" in names and not sae.subtract_b_dec:
+        # A transcoder: the mean of what it reads goes into the bias. For other SAEs it is in b_dec.
+        raw["W_enc"] = sae.W_enc * (read.factor / write.factor)
         for name in ("b_enc", "b_gate"):
-            if name in present:
-                changed[name] = changed[name] - read.mean @ changed["W_enc"]
-        if "b_mag" in present:
-            shift = (read.mean @ changed["W_enc"]) * sae.r_mag.exp()
-            changed["b_mag"] = changed["b_mag"] - shift
-    return replace(sae, **changed)
+            if name in names:
+                raw[name] = raw[name] - read.mean @ raw["W_enc"]
+        if "b_mag" in names:
+            shift = (read.mean @ raw["W_enc"]) * sae.r_mag.exp()
+            raw["b_mag"] = raw["b_mag"] - shift
+    return replace(sae, **raw)
 
 
 def _transcoder_to_raw_units(sae: Transcoder, read: Scaling, write: Scaling) -> Transcoder:
-    """The inner SAE as any other; the skip connection sees activations about no mean."""
+    """The inner SAE as any other; the skip connection reads activations with their mean."""
     inner: Any = to_raw_units(sae.inner, read, write)
     if sae.W_skip is None:
         return replace(sae, inner=inner)

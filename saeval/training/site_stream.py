@@ -1,4 +1,4 @@
-"""Activations of a model at a site, for rows that are made or read as training goes on."""
+"""Activations of a model at a site, for rows that are made or read while training runs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -7,28 +7,28 @@ from torch import Tensor
 
 from saeval.activations import ModelSource, TokenRows
 from saeval.errors import DataError
-from saeval.training.stream import Pair
+from saeval.training.stream import ActivationPair
 
 
 @dataclass(frozen=True)
-class SiteStream(Iterable[Pair]):
-    """Counted activations, batch by batch, from the first row on whenever it is started."""
+class SiteStream(Iterable[ActivationPair]):
+    """Counted activations, batch by batch. Every iteration starts with the first row."""
 
     source: ModelSource
     rows: Callable[[], Iterator[TokenRows]]
     """The rows, from the first."""
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[ActivationPair]:
         for rows in self.rows():
             for batch in self.source.batches(rows):
                 x: Tensor = batch.x_tokens.cpu()
                 yield x, x if batch.y is batch.x else batch.y_tokens.cpu()
 
-    def counted(self, most: int) -> int:
-        """Tokens that count, of all rows or until there are `most`; the model does not run.
+    def count_tokens(self, most: int) -> int:
+        """Number of tokens that count, of all rows or until `most` are reached. No model runs.
 
         Raises:
-            DataError: if there are none.
+            DataError: if no token counts.
         """
         count = 0
         for rows in self.rows():

@@ -11,14 +11,14 @@ from torch import Tensor
 from saeval.errors import UsageError
 from saeval.sae import architectures
 from saeval.training.initial import set_directions
-from saeval.training.method import Setup, State, Step, normalise_decoder, unit_rows
+from saeval.training.method import Setup, State, StepResult, normalise_decoder, unit_rows
 from saeval.training.nulls import null_origin
 from saeval.training.topk import TopK
 
 
 @dataclass(frozen=True)
 class SoftFrozen:
-    """After every step each decoder row is brought back to within a cosine of where it began.
+    """After every step each decoder row is brought back to a least cosine with its start.
 
     At 0.8 this is hardly a null: inside the cap a row still reaches cosine 0.6 with any direction
     orthogonal to its start. At 0.9, 0.95 and 0.99 that is 0.44, 0.31 and 0.14.
@@ -46,12 +46,12 @@ class SoftFrozen:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
+    ) -> StepResult:
         """As TopK."""
         return TopK().step(state, x, y)
 
     def constrain(self, state: State) -> None:
-        """Decoder rows of norm 1, each on its cap: the nearest point of it if it had left it."""
+        """Give rows norm 1; a row that left the cap around its start moves to the nearest point."""
         normalise_decoder(state)
         W_dec, start = state.weights["W_dec"], state.memory["start"]
         cosine = (W_dec * start).sum(1, keepdim=True)

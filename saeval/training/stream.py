@@ -11,8 +11,8 @@ from torch import Tensor
 from saeval.errors import DataError
 from saeval.training.recipe import Recipe
 
-Pair = tuple[Tensor, Tensor]
-"""Float32 activations to be read [tokens d_in] and to be reconstructed [tokens d_out].
+ActivationPair = tuple[Tensor, Tensor]
+"""Float32 activations: those read [tokens d_in], and those to reconstruct [tokens d_out].
 
 The same tensor twice for an ordinary SAE."""
 Source = np.ndarray | Tensor | tuple[np.ndarray, np.ndarray] | Iterable
@@ -21,32 +21,32 @@ Source = np.ndarray | Tensor | tuple[np.ndarray, np.ndarray] | Iterable
 An iterable that is no iterator is started again when it ends."""
 
 BUFFER_BYTES = 256 * 2**20
-"""Most that the shuffle buffer holds."""
+"""Most bytes in the shuffle buffer."""
 BUFFER_TOKENS = 2**18
-"""Most activations that it holds."""
+"""Most activations in the shuffle buffer."""
 SAMPLE = 16_384
-"""Activations at most that scales and thresholds are measured on."""
+"""Most activations that scales and thresholds are measured on."""
 
 
 @runtime_checkable
 class Stream(Protocol):
     """Activations for training, and some held out that training never sees."""
 
-    def sample(self) -> Pair:
+    def sample(self) -> ActivationPair:
         """Activations for training, at most `SAMPLE` and in random order."""
         ...
 
-    def held_out(self) -> Pair:
-        """Those held out."""
+    def held_out(self) -> ActivationPair:
+        """The activations held out."""
         ...
 
-    def batches(self) -> Iterator[Pair]:
-        """Batches for training. May end early; else goes on for ever."""
+    def batches(self) -> Iterator[ActivationPair]:
+        """Batches for training: endless, or until the source ends."""
         ...
 
 
 def open_stream(source: Source, recipe: Recipe) -> Stream:
-    """The stream over a source, its order decided by the recipe's seed.
+    """A stream over a source; the recipe's seed decides the order.
 
     Raises:
         DataError: if the source is misshapen, empty or not finite.
@@ -70,30 +70,30 @@ class ArrayStream:
     """Rows for training."""
     recipe: Recipe
 
-    def sample(self) -> Pair:
+    def sample(self) -> ActivationPair:
         """Rows for training, drawn without replacement."""
         generator = self.recipe.generator("fit")
-        return self._take(torch.randperm(self.rows, generator=generator)[:SAMPLE].numpy())
+        return self._take_rows(torch.randperm(self.rows, generator=generator)[:SAMPLE].numpy())
 
-    def held_out(self) -> Pair:
+    def held_out(self) -> ActivationPair:
         """The last rows."""
-        return self._take(slice(self.rows, None))
+        return self._take_rows(slice(self.rows, None))
 
-    def batches(self) -> Iterator[Pair]:
-        """Without end."""
+    def batches(self) -> Iterator[ActivationPair]:
+        """Endless batches."""
         generator = self.recipe.generator("order")
-        waiting = np.zeros(0, np.int64)
+        queue = np.zeros(0, np.int64)
         while True:
-            while len(waiting) < self.recipe.batch_size:
+            while len(queue) < self.recipe.batch_size:
                 order = torch.randperm(self.rows, generator=generator).numpy()
-                waiting = np.concatenate([waiting, order])
-            now, waiting = np.split(waiting, [self.recipe.batch_size])
+                queue = np.concatenate([queue, order])
+            batch, queue = np.split(queue, [self.recipe.batch_size])
             # In rising order a memory-mapped file is read faster, and a batch has no order.
-            yield self._take(np.sort(now))
+            yield self._take_rows(np.sort(batch))
 
-    def _take(self, rows: np.ndarray | slice) -> Pair:
-        x = _tensor(self.x[rows])
-        return x, x if self.y is self.x else _tensor(self.y[rows])
+    def _take_rows(self, rows: np.ndarray | slice) -> ActivationPair:
+        x = _to_tensor(self.x[rows])
+        return x, x if self.y is self.x else _to_tensor(self.y[rows])
 
 
 def _open_arrays(x: np.ndarray, y: np.ndarray, recipe: Recipe) -> ArrayStream:
@@ -111,7 +111,7 @@ def _open_arrays(x: np.ndarray, y: np.ndarray, recipe: Recipe) -> ArrayStream:
     return ArrayStream(x, y, rows, recipe)
 
 
-def _tensor(array: np.ndarray) -> Tensor:
+def _to_tensor(array: np.ndarray) -> Tensor:
     rows = np.ascontiguousarray(array, np.float32)
     return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 
@@ -127,61 +127,61 @@ class ShuffledStream:
         capacity = min(BUFFER_TOKENS, BUFFER_BYTES // (4 * width), recipe.tokens)
         self._buffer = reader.take(max(capacity, 2 * recipe.batch_size))
 
-    def sample(self) -> Pair:
-        """From the first buffer."""
+    def sample(self) -> ActivationPair:
+        """Activations of the first buffer, in random order."""
         order = torch.randperm(len(self._buffer[0]), generator=self._recipe.generator("fit"))
-        return _part(self._buffer, order[:SAMPLE])
+        return _select(self._buffer, order[:SAMPLE])
 
-    def held_out(self) -> Pair:
-        """The first ones read."""
+    def held_out(self) -> ActivationPair:
+        """The first activations read."""
         return self._held_out
 
-    def batches(self) -> Iterator[Pair]:
-        """Until the source or the training ends.
+    def batches(self) -> Iterator[ActivationPair]:
+        """Batches until the source or the training ends.
 
-        Whenever half of the buffer is used up it is filled again, as long as more than what it
-        holds is needed.
+        Whenever half of the buffer is used up it is filled again, while the training needs more
+        than the buffer holds.
         """
         generator = self._recipe.generator("order")
         size, buffer = self._recipe.batch_size, self._buffer
         capacity = len(buffer[0])
-        left = self._recipe.steps * size - capacity
+        unread = self._recipe.steps * size - capacity
         while len(buffer[0]) >= size:
-            buffer = _part(buffer, torch.randperm(len(buffer[0]), generator=generator))
-            spare = len(buffer[0]) - (capacity // 2 if left > 0 else 0)
-            full = max(spare // size, 1) * size
-            for start in range(0, full, size):
-                yield _part(buffer, slice(start, start + size))
-            buffer = _part(buffer, slice(full, None))
-            if left > 0:
-                more = self._reader.take(min(max(capacity // 2, size), left))
-                left = left - len(more[0]) if len(more[0]) else 0
-                buffer = _join([buffer, more])
+            buffer = _select(buffer, torch.randperm(len(buffer[0]), generator=generator))
+            spare = len(buffer[0]) - (capacity // 2 if unread > 0 else 0)
+            stop = max(spare // size, 1) * size
+            for start in range(0, stop, size):
+                yield _select(buffer, slice(start, start + size))
+            buffer = _select(buffer, slice(stop, None))
+            if unread > 0:
+                more = self._reader.take(min(max(capacity // 2, size), unread))
+                unread = unread - len(more[0]) if len(more[0]) else 0
+                buffer = _concatenate([buffer, more])
 
 
 class _Reader:
-    """Takes activations off an iterator of batches, as many at a time as are wanted."""
+    """Reads activations from an iterator of batches, in any numbers."""
 
-    def __init__(self, batches: Iterator[Pair]) -> None:
+    def __init__(self, batches: Iterator[ActivationPair]) -> None:
         self._batches = batches
-        self._rest: Pair | None = None
+        self._rest: ActivationPair | None = None
 
-    def take(self, count: int) -> Pair:
+    def take(self, count: int) -> ActivationPair:
         """The next `count` activations, fewer if the source ends before.
 
         Raises:
-            DataError: if there never were any.
+            DataError: if the source is empty.
         """
         parts = [] if self._rest is None else [self._rest]
-        have = sum(len(part[0]) for part in parts)
-        while have < count and (pair := next(self._batches, None)) is not None:
+        available = sum(len(part[0]) for part in parts)
+        while available < count and (pair := next(self._batches, None)) is not None:
             parts.append(pair)
-            have += len(pair[0])
+            available += len(pair[0])
         if not parts:
             raise DataError("The source of activations is empty, so there is nothing to train on.")
-        joined = _join(parts)
-        self._rest = _part(joined, slice(count, None))
-        return _part(joined, slice(count))
+        joined = _concatenate(parts)
+        self._rest = _select(joined, slice(count, None))
+        return _select(joined, slice(count))
 
 
 def _open_batches(source: Iterable, recipe: Recipe) -> ShuffledStream:
@@ -194,24 +194,24 @@ def _open_batches(source: Iterable, recipe: Recipe) -> ShuffledStream:
     return stream
 
 
-def _pairs(source: Iterable, held_out: int) -> Iterator[Pair]:
-    """Batches of a source; over and over, less the first `held_out`, if it can be restarted."""
+def _pairs(source: Iterable, held_out: int) -> Iterator[ActivationPair]:
+    """Batches of a source; if it can be restarted, again and again without the first `held_out`."""
     yield from map(_pair, source)
-    found = not isinstance(source, Iterator)
-    while found:
-        found, left = False, held_out
+    has_rows = not isinstance(source, Iterator)
+    while has_rows:
+        has_rows, to_skip = False, held_out
         for pair in map(_pair, source):
-            if len(pair[0]) > left:
-                yield _part(pair, slice(left, None))
-                found = True
-            left = max(0, left - len(pair[0]))
+            if len(pair[0]) > to_skip:
+                yield _select(pair, slice(to_skip, None))
+                has_rows = True
+            to_skip = max(0, to_skip - len(pair[0]))
 
 
-def _pair(batch: Tensor | Pair) -> Pair:
+def _pair(batch: Tensor | ActivationPair) -> ActivationPair:
     """One batch as a float32 pair.
 
     Raises:
-        DataError: if it is not one.
+        DataError: if its shapes are wrong.
     """
     x, y = batch if isinstance(batch, tuple) else (batch, batch)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
@@ -223,14 +223,14 @@ def _pair(batch: Tensor | Pair) -> Pair:
     return read, read if y is x else y.detach().float()
 
 
-def _part(pair: Pair, rows: Tensor | slice) -> Pair:
+def _select(pair: ActivationPair, rows: Tensor | slice) -> ActivationPair:
     x = pair[0][rows]
     return x, x if pair[1] is pair[0] else pair[1][rows]
 
 
-def _join(pairs: list[Pair]) -> Pair:
+def _concatenate(pairs: list[ActivationPair]) -> ActivationPair:
     if len(pairs) == 1:
         return pairs[0]
     x = torch.cat([pair[0] for pair in pairs])
-    same = all(pair[1] is pair[0] for pair in pairs)
-    return x, x if same else torch.cat([pair[1] for pair in pairs])
+    is_one_site = all(pair[1] is pair[0] for pair in pairs)
+    return x, x if is_one_site else torch.cat([pair[1] for pair in pairs])

@@ -8,13 +8,13 @@ from typing import Any
 from saeval.errors import DataError
 
 COLUMN = "text"
-"""Where texts stand in a .jsonl, .csv or .parquet file."""
+"""Column of texts in a .jsonl, .csv or .parquet file."""
 BATCH = 1024
 """Rows of a table read at a time."""
 
 
 def read_texts(path: Path) -> Iterator[str]:
-    """Texts of a file, one a line or row, blank ones left out.
+    """Texts of a file, one per line or row, without blank ones.
 
     Raises:
         DataError: where the file cannot be read, or a row holds no text.
@@ -33,8 +33,8 @@ def read_texts(path: Path) -> Iterator[str]:
 def chunks(texts: Iterable[str], characters: int) -> Iterator[list[str]]:
     """Texts in lists that each hold about so many characters, the last one at least as many.
 
-    The last is what is left over joined to the one before, so that none is too short for a row of
-    tokens unless all texts together are.
+    The last few texts are joined to the list before them, so that no list is too short for a row
+    of tokens unless all texts together are.
     """
     ready: list[str] = []
     filling: list[str] = []

@@ -12,13 +12,13 @@ from saeval.sae import architectures
 from saeval.training.affine import loss_gradient
 from saeval.training.hierarchical_topk import HierarchicalTopK
 from saeval.training.matryoshka import Matryoshka
-from saeval.training.method import Method, Setup, State, Step
+from saeval.training.method import Method, Setup, State, StepResult
 from saeval.training.relu import ReLU
 
 
 @dataclass(frozen=True)
 class Transcoder:
-    """Trained as the inner method is, on pairs of activations; the paper's is ReLU with L1.
+    """Trained with the inner method on pairs of activations; the paper's is ReLU with L1.
 
     Source: Dunefsky et al. 2024, arXiv 2406.11944; skip: Paulo et al. 2025, arXiv 2501.18823.
     """
@@ -38,7 +38,7 @@ class Transcoder:
             )
 
     def start(self, setup: Setup) -> State:
-        """As the inner method, the skip connection zero."""
+        """As the inner method, with a skip connection of zero."""
         state = self.inner.start(setup)
         if self.skip:
             state.weights["W_skip"] = setup.x.new_zeros(setup.x.shape[1], setup.y.shape[1])
@@ -46,8 +46,8 @@ class Transcoder:
 
     def step(
         self, state: State, x: Float[Tensor, "tokens d_in"], y: Float[Tensor, "tokens d_out"]
-    ) -> Step:
-        """The inner method's gradients on what the skip connection leaves over."""
+    ) -> StepResult:
+        """The inner method's gradients on the target less the skip connection's output."""
         if not self.skip:
             return self.inner.step(state, x, y)
         step = self.inner.step(state, x, torch.addmm(y, x, state.weights["W_skip"], alpha=-1))
@@ -61,6 +61,6 @@ class Transcoder:
     def finish(self, state: State, setup: Setup) -> architectures.Transcoder:
         """The inner method's SAE with the skip connection beside it."""
         W_skip = state.weights.get("W_skip")
-        rest = {name: w for name, w in state.weights.items() if name != "W_skip"}
-        plain = State(rest, state.dead, state.subtract_b_dec, memory=state.memory)
-        return architectures.Transcoder(self.inner.finish(plain, setup), W_skip)
+        inner_weights = {name: w for name, w in state.weights.items() if name != "W_skip"}
+        inner_state = State(inner_weights, state.dead, state.subtract_b_dec, memory=state.memory)
+        return architectures.Transcoder(self.inner.finish(inner_state, setup), W_skip)

@@ -20,7 +20,7 @@ from saeval.activations import ModelSource, Store, TokenRows, model_source
 from saeval.activations.store import default_quota, digest
 from saeval.errors import NotApplicable, UsageError
 from saeval.models import load_model
-from saeval.running.prepared_cache import held, prepared
+from saeval.running.prepared_cache import has_prepared, load_or_prepare
 from saeval.task import Prepared
 
 
@@ -328,7 +328,7 @@ def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
         return something()
 
     for is_first in (True, False):
-        found, computed = prepared(store, {"task": "t", "seed": 0}, make)
+        found, computed = load_or_prepare(store, {"task": "t", "seed": 0}, make)
         assert computed == is_first
         for name, array in something().arrays.items():
             assert np.array_equal(found.arrays[name], array)
@@ -338,7 +338,7 @@ def test_what_tasks_prepare_round_trips(tmp_path: Path) -> None:
         )
         assert found.facts == {"classes": ["x", "y"], "threshold": 0.25, "none": None}
     assert len(calls) == 1
-    prepared(store, {"task": "t", "seed": 1}, make)
+    load_or_prepare(store, {"task": "t", "seed": 1}, make)
     assert len(calls) == 2
     kinds = {file.suffix for file in tmp_path.glob("entries/*/*/*")}
     assert kinds == {".safetensors", ".parquet", ".json"}
@@ -355,7 +355,7 @@ def test_rows_that_tasks_prepare_round_trip(
     """Rows come back under their names, in any order of memory, none at all included."""
     for _ in range(2):
         content = Prepared(rows=first, more_rows=more)
-        found, _ = prepared(Store(tmp_path), {"task": "t"}, lambda content=content: content)
+        found, _ = load_or_prepare(Store(tmp_path), {"task": "t"}, lambda content=content: content)
         assert (found.rows is None) == (first is None)
         assert list(found.more_rows) == list(more)
         pairs = [(found.rows, first)] if first is not None else []
@@ -379,11 +379,11 @@ def test_what_an_older_form_kept_is_prepared_again(
 
     store, key = Store(tmp_path), {"task": "t"}
     store.get({**key, "kind": "prepared"}, write_old, lambda folder: folder)
-    assert not held(store, key)
+    assert not has_prepared(store, key)
     with caplog.at_level(logging.WARNING):
-        found, _ = prepared(store, key, lambda: Prepared(rows=some_rows("new")))
+        found, _ = load_or_prepare(store, key, lambda: Prepared(rows=some_rows("new")))
     assert found.required_rows.name == "new"
-    assert held(store, key)
+    assert has_prepared(store, key)
     assert not caplog.records
 
 
@@ -398,7 +398,7 @@ def test_preparations_work_without_a_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for store in (Store(tmp_path / "file"), Store(tmp_path / "none", quota_bytes=0)):
         calls = []
-        found, _ = prepared(
+        found, _ = load_or_prepare(
             store, {"task": "t"}, lambda calls=calls: calls.append(1) or something()
         )
         assert found.facts["classes"] == ["x", "y"]
@@ -411,15 +411,15 @@ def test_preparations_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
     wrong = Prepared(arrays={"words": np.array(["a"])})
     with pytest.raises(UsageError, match="array 'words' of <U1"):
-        prepared(store, {"task": "a"}, lambda: wrong)
+        load_or_prepare(store, {"task": "a"}, lambda: wrong)
     with pytest.raises(UsageError, match="not JSON"):
-        prepared(store, {"task": "b"}, lambda: Prepared(facts={"x": float("nan")}))
+        load_or_prepare(store, {"task": "b"}, lambda: Prepared(facts={"x": float("nan")}))
 
     def not_here() -> Prepared:
         raise NotApplicable("needs labels")
 
     with pytest.raises(NotApplicable, match="needs labels"):
-        prepared(store, {"task": "c"}, not_here)
+        load_or_prepare(store, {"task": "c"}, not_here)
     assert not entries(tmp_path)
 
 

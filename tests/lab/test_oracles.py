@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from saeval.lab import build as builder
-from saeval.lab.oracles import Labelled, best_cuts, f1_scores, fit_oracle, measure_oracle
+from saeval.lab.oracles import LabelledActivations, best_cuts, f1_scores, fit_oracle, measure_oracle
 from saeval.lab.othello import board
 from saeval.lab.othello.games import random_games
 from saeval.lab.othello.oracle import OTHELLO_ORACLE
@@ -22,13 +22,13 @@ from saeval.registry.lab_manifest import MANIFEST, WEIGHTS, read_rows
 from saeval.sae.loaders.saeval_format import load
 
 
-def planted(n: int, seed: int) -> Labelled:
+def planted(n: int, seed: int) -> LabelledActivations:
     """Twelve concepts of different rates, each a direction of its own in 24 dimensions."""
     generator = torch.Generator().manual_seed(seed)
     truth = torch.rand(n, 12, generator=generator) < torch.linspace(0.02, 0.5, 12)
     directions = torch.linalg.qr(torch.randn(24, 24, generator=torch.Generator().manual_seed(9)))[0]
     x = truth.float() @ directions[:12] * 3 + 1 + 0.2 * torch.randn(n, 24, generator=generator)
-    return Labelled(x, truth, torch.ones(n))
+    return LabelledActivations(x, truth, torch.ones(n))
 
 
 def test_planted_concepts_are_found() -> None:
@@ -101,7 +101,7 @@ def test_a_toy_build_makes_the_part_whole(part: builder.Part, tmp_path: Path) ->
     model = part.needs[0]
     shutil.copytree(WEIGHTS / model, tmp_path / "w" / model)
     shutil.copy(MANIFEST, tmp_path / "m.json")
-    site = builder.Site(tmp_path / "w", tmp_path / "m.json", tmp_path / "c", share=0.005)
+    site = builder.BuildSettings(tmp_path / "w", tmp_path / "m.json", tmp_path / "c", share=0.005)
     assert builder.build([part], site) == [part.name]
     row = read_rows(site.manifest)[part.name]
     assert content_sha256(site.weights / part.name) == row.sha256

@@ -71,7 +71,7 @@ def test_an_untrained_model_knows_no_rules() -> None:
 
 def test_a_toy_build_makes_the_part_whole(tmp_path: Path) -> None:
     """A thousandth of the training gives files, a row that matches them, and all figures."""
-    site = builder.Site(tmp_path / "w", tmp_path / "m.json", tmp_path / "c", share=0.001)
+    site = builder.BuildSettings(tmp_path / "w", tmp_path / "m.json", tmp_path / "c", share=0.001)
     assert builder.build([OTHELLO_MODEL], site) == [NAME]
     row = read_rows(site.manifest)[NAME]
     assert content_sha256(site.weights / NAME) == row.sha256

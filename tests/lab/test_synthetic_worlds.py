@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from saeval.errors import UsageError
-from saeval.lab.synthetic import WORLDS, Sample, SyntheticWorld, synthetic_world
+from saeval.lab.synthetic import WORLDS, SyntheticWorld, WorldSample, synthetic_world
 from saeval.metrics.recovery import cosines, match
 from saeval.training import Recipe
 
 TOKENS = 8192
 
 
-def _sample(name: str) -> Sample:
+def _sample(name: str) -> WorldSample:
     return synthetic_world(name).sample(TOKENS, split="validation")
 
 
-def _fires(sample: Sample) -> np.ndarray:
+def _fires(sample: WorldSample) -> np.ndarray:
     return sample.truth.toarray() != 0
 
 

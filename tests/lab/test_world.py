@@ -135,7 +135,7 @@ def test_concepts_follow_the_words() -> None:
     """Every token carries its own concepts and those that they imply."""
     table = WORLD.concepts
     index = {c.name: i for i, c in enumerate(table)}
-    d = WORLD.documents(1, seed=0, genre="hierarchy", given={"leaf": "poodle"})[0]
+    d = WORLD.documents(1, seed=0, genre="hierarchy", fixed={"leaf": "poodle"})[0]
     at = d.text.split().index("poodle")
     names = {table[i].name for i in d.concepts[at]}
     assert {"node/poodle", "node/dog", "node/animal", "letter/p"} <= names
@@ -180,7 +180,7 @@ def test_spelling_lines_spell() -> None:
 def test_gender_bias_is_the_correlation_asked_for(bias: float, share: float) -> None:
     """Gender follows from profession as far as the bias says."""
     made = World(gender_bias=bias).documents(
-        1500, seed=0, genre="biography", given={"profession": "nurse"}
+        1500, seed=0, genre="biography", fixed={"profession": "nurse"}
     )
     women = np.mean([g == "female" for g in made.label("gender")])
     assert abs(women - share) < 0.05
@@ -191,7 +191,7 @@ def test_ratings_show_in_the_opinions() -> None:
     strength = {w: i for i, group in enumerate(words.OPINIONS) for w in group}
     means = []
     for rating in "12345":
-        made = WORLD.documents(200, seed=0, genre="review", given={"rating": rating})
+        made = WORLD.documents(200, seed=0, genre="review", fixed={"rating": rating})
         own = [strength[w] for d in made for w in d.text.split() if w in strength]
         means.append(np.mean(own))
     assert means == sorted(means)
@@ -311,9 +311,9 @@ def test_label_sets_are_balanced_and_held_apart() -> None:
     [
         {"split": "dev"},
         {"genre": "poems"},
-        {"genre": "news", "given": {"gender": "male"}},
-        {"genre": "news", "given": {"topic": "chess"}},
-        {"genre": "biography", "given": {"gender": "male", "first": "maria"}},
+        {"genre": "news", "fixed": {"gender": "male"}},
+        {"genre": "news", "fixed": {"topic": "chess"}},
+        {"genre": "biography", "fixed": {"gender": "male", "first": "maria"}},
     ],
 )
 def test_unknown_requests_are_refused(wrong: dict) -> None:

@@ -14,7 +14,7 @@ from saeval.errors import DataError, UsageError
 from saeval.lab import build, parts
 from saeval.lab.__main__ import main
 from saeval.lab.world import World, gate, measure, part
-from saeval.lab.world.model import Shape, new_model
+from saeval.lab.world.model import ModelShape, new_model
 from saeval.registry import lab_manifest as manifest
 
 WORLD = World()
@@ -56,7 +56,7 @@ def test_the_site_is_the_deepest_that_passes_the_gate() -> None:
 def test_the_committed_model_knows_its_world() -> None:
     """Measured again on a few fresh documents and questions: it predicts and it answers."""
     net = part.load_model(lab.path(part.NAME))
-    fits = measure.fit(WORLD, net, WORLD.documents(60, seed=77, split="test"))
+    fits = measure.losses_by_genre(WORLD, net, WORLD.documents(60, seed=77, split="test"))
     assert abs(fits["all"].gap) < 0.15
     asked = [q for q in WORLD.mcq("planets", 60, seed=77) if q.fact.taught]
     assert measure.answers_right(WORLD, net, asked).mean() > 0.9
@@ -76,7 +76,7 @@ def test_the_committed_tokenizer_is_the_worlds() -> None:
 
 def test_building_a_thousandth(tmp_path: Path) -> None:
     """The builder trains, rounds, measures and records; asked again it finds all of it there."""
-    site = build.Site(
+    site = build.BuildSettings(
         tmp_path / "weights", tmp_path / "manifest.json", tmp_path / "state", share=0.001
     )
     chosen = [p for p in parts.PARTS if p.name == part.NAME]
@@ -93,7 +93,7 @@ def test_building_a_thousandth(tmp_path: Path) -> None:
 
 def test_the_oracle_touches_the_domains_tokens_alone() -> None:
     """Edited outputs are one vector at the domain's own tokens and untouched elsewhere."""
-    net = new_model(WORLD, Shape(layers=2, d_model=16, heads=2), seed=0).eval()
+    net = new_model(WORLD, ModelShape(layers=2, d_model=16, heads=2), seed=0).eval()
     asked = WORLD.mcq("rites", 5, seed=0)
     ids = torch.from_numpy(measure.text_rows(WORLD, [q.prompt for q in asked]))
     edit = gate.token_oracle(WORLD, net, 1, "rites", asked)
@@ -121,7 +121,7 @@ def test_parts_are_built_after_their_needs(tmp_path: Path) -> None:
     done: list[str] = []
 
     def make(name: str):  # noqa: ANN202  # a local factory
-        def run(site: build.Site) -> list[manifest.ManifestRow]:
+        def run(site: build.BuildSettings) -> list[manifest.ManifestRow]:
             (site.weights / name).mkdir(parents=True)
             (site.weights / name / "w").write_text(name)
             done.append(name)
@@ -133,7 +133,7 @@ def test_parts_are_built_after_their_needs(tmp_path: Path) -> None:
         build.Part(n, make(n), outputs=(n,), minutes=0, needs=needs)
         for n, needs in (("a", ()), ("b", ("a",)), ("c", ()))
     )
-    site = build.Site(tmp_path / "w", tmp_path / "m.json", tmp_path / "s")
+    site = build.BuildSettings(tmp_path / "w", tmp_path / "m.json", tmp_path / "s")
     assert build.build([a, b, c], site, only="b") == ["a", "b"]
     assert build.build([a, b, c], site) == ["c"]
     assert done == ["a", "b", "c"]
@@ -144,7 +144,7 @@ def test_parts_are_built_after_their_needs(tmp_path: Path) -> None:
 def test_an_unknown_part_is_answered_with_the_nearest() -> None:
     """Of the many parts of the lab an error names three at most."""
     with pytest.raises(UsageError, match="Did you mean 'world/topk-16'") as caught:
-        build.build(parts.PARTS, build.Site(), only="world/topk-61")
+        build.build(parts.PARTS, build.BuildSettings(), only="world/topk-61")
     assert str(caught.value).count("/topk") <= 4
 
 

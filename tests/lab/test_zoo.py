@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from saeval.errors import LoadError, UsageError
-from saeval.lab.build import Site
+from saeval.lab.build import BuildSettings
 from saeval.lab.page import DOCS, page, write_page
 from saeval.lab.zoo.grounds import world_ground
 from saeval.lab.zoo.listing import REGISTRY, listing
-from saeval.lab.zoo.members import MEMBERS, NULLS, ORACLE, Member, groups
+from saeval.lab.zoo.members import MEMBERS, NULLS, ORACLE, ZooMember, zoo_sets
 from saeval.lab.zoo.part import build_member
 from saeval.registry.lab_manifest import WEIGHTS, is_whole, read_rows, write_rows
 from saeval.registry.lookup import Registry, load_registry, resolve
@@ -23,9 +23,9 @@ LARGEST = 40e6
 """Bytes of all weights together."""
 BUILT = [member for member in MEMBERS if member.name in read_rows()]
 KINDS = (
-    Member("world", "relu", 16), Member("world", "transcoder", 16),
-    *(Member("world", null, 16) for null in NULLS),
-    Member("synthetic/base", "topk", 8), Member("synthetic/base", ORACLE, 8),
+    ZooMember("world", "relu", 16), ZooMember("world", "transcoder", 16),
+    *(ZooMember("world", null, 16) for null in NULLS),
+    ZooMember("synthetic/base", "topk", 8), ZooMember("synthetic/base", ORACLE, 8),
 )  # fmt: skip
 """One member of every kind that the builder tells apart."""
 
@@ -36,16 +36,16 @@ def registry() -> Registry:
     return load_registry()
 
 
-def toy(folder: Path) -> Site:
+def toy(folder: Path) -> BuildSettings:
     """Where a toy is built: next to the world's model, at a fraction of the work."""
     weights, manifest = folder / "weights", folder / "manifest.json"
     (weights / "world").mkdir(parents=True)
     (weights / "world" / "model").symlink_to(WEIGHTS / "world" / "model")
     write_rows([read_rows()["world/model"]], manifest)
-    return Site(weights, manifest, folder / "checkpoints", share=0.001)
+    return BuildSettings(weights, manifest, folder / "checkpoints", share=0.001)
 
 
-def place(member: Member) -> str:
+def place(member: ZooMember) -> str:
     """What the lab calls the model or world that it reads."""
     return member.ground if member.ground.startswith("synthetic/") else f"{member.ground}/model"
 
@@ -62,7 +62,7 @@ def test_names_are_what_users_type() -> None:
 
 def test_sets_hold_what_differs_in_one_respect() -> None:
     """Seeds share all but the seed, sparsities all but the target, checkpoints all but the time."""
-    found = {group.name: group for group in groups([m for m in MEMBERS if m.ground == "world"])}
+    found = {group.name: group for group in zoo_sets([m for m in MEMBERS if m.ground == "world"])}
     assert found["world/topk-seeds"].members == (
         "world/topk-16", "world/topk-16-s1", "world/topk-16-s2",
     )  # fmt: skip
@@ -101,7 +101,7 @@ def test_every_weight_is_as_measured_and_all_are_small() -> None:
 
 @pytest.mark.parametrize("member", BUILT, ids=lambda member: member.name)
 def test_a_member_is_listed_at_its_l0_and_better_than_random(
-    member: Member, registry: Registry
+    member: ZooMember, registry: Registry
 ) -> None:
     """Its id is in the registry; L0 lies within 10 % of its target, FVU below the random null's."""
     rows = read_rows()
@@ -125,7 +125,7 @@ def test_a_listed_sae_measures_as_its_manifest_says() -> None:
 
 def test_building_twice_gives_the_same_bits(tmp_path: Path) -> None:
     """The smallest toy of a member and its checkpoints, built in two places."""
-    member = Member("world", "topk", 16, checkpoints=(0.5,))
+    member = ZooMember("world", "topk", 16, checkpoints=(0.5,))
     rows = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -135,7 +135,7 @@ def test_building_twice_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("member", KINDS, ids=lambda member: member.name)
-def test_every_kind_of_member_is_built(member: Member, tmp_path: Path) -> None:
+def test_every_kind_of_member_is_built(member: ZooMember, tmp_path: Path) -> None:
     """A toy of each: its files are those of its row, which says how to make and what it reaches."""
     site = toy(tmp_path)
     (row,) = build_member(member, site)
@@ -150,7 +150,7 @@ def test_every_kind_of_member_is_built(member: Member, tmp_path: Path) -> None:
 
 def test_a_checkpoint_says_when_it_was_kept(tmp_path: Path) -> None:
     """Its row tells it from the SAE that it became."""
-    early, late = build_member(Member("world", "topk", 16, checkpoints=(1 / 16,)), toy(tmp_path))
+    early, late = build_member(ZooMember("world", "topk", 16, checkpoints=(1 / 16,)), toy(tmp_path))
     assert early.about == late.about.replace(".", ", after 6.25 % of its training.")
     assert early.recipe["seen"] < late.recipe["seen"]
 

@@ -31,7 +31,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     """A network in the middle of its training, one weight frozen on purpose; and its tokenizer."""
     folder = tiny_models.build("gpt2", tmp_path_factory.mktemp("gpt2"))
-    net = AutoModelForCausalLM.from_pretrained(folder).train()
+    net: Any = AutoModelForCausalLM.from_pretrained(folder).train()
     net.transformer.wte.weight.requires_grad_(requires_grad=False)
     net.transformer.h[0].eval()
     net.transformer.h[1].register_forward_hook(lambda *_: None)

@@ -7,7 +7,7 @@ from torch import Tensor
 from saeval.lab.othello.games import square_name
 
 STATES = 3
-"""Of a square, relative to the player to move: yours (-1), empty (0), mine (1)."""
+"""States of a square, relative to the player to move: yours (-1), empty (0), mine (1)."""
 _CENTRE = (27, 28, 35, 36)
 CONCEPTS = tuple(
     (square, state)
@@ -27,7 +27,7 @@ def probe(
     batch: int = 4096,
     decay: float = 1e-5,
 ) -> tuple[Float[Tensor, "d 192"], Float[Tensor, " 192"]]:
-    """One softmax a square on standardised activations; weights and biases for raw ones.
+    """One softmax per square, fitted on standardised activations; weights and biases for raw ones.
 
     Source: Nanda et al., 2309.00941, who found the board linear relative to the player to move.
     """
@@ -58,11 +58,11 @@ def accuracy(
     boards: Int[Tensor, "positions 64"],
 ) -> dict[str, float]:
     """Share of squares read rightly: of all (`all`), and of those that hold a disc (`occupied`)."""
-    read = (x @ W + b).reshape(len(x), 64, STATES).argmax(-1) - 1
-    right = read == boards
+    predicted = (x @ W + b).reshape(len(x), 64, STATES).argmax(-1) - 1
+    correct = predicted == boards
     return {
-        "all": float(right.float().mean()),
-        "occupied": float(right[boards != 0].float().mean()),
+        "all": float(correct.float().mean()),
+        "occupied": float(correct[boards != 0].float().mean()),
     }
 
 

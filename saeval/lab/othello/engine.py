@@ -32,7 +32,7 @@ Boards = UInt64[np.ndarray, " games"]
 
 
 def _step(boards: Boards, shift: int, landing: int) -> Boards:
-    """Move every disc one square in a direction; what leaves the board is gone."""
+    """Move every disc one square in a direction; discs that leave the board are dropped."""
     moved = boards << np.uint64(shift) if shift > 0 else boards >> np.uint64(-shift)
     return moved & np.uint64(landing)
 
@@ -43,7 +43,7 @@ def legal_moves(own: Boards, opp: Boards) -> Boards:
     moves = np.zeros_like(own)
     for shift, landing in _DIRECTIONS:
         run = _step(own, shift, landing) & opp
-        for _ in range(5):
+        for _ in range(5):  # a row of enclosed discs has six at most
             run |= _step(run, shift, landing) & opp
         moves |= _step(run, shift, landing) & empty
     return moves
@@ -52,7 +52,7 @@ def legal_moves(own: Boards, opp: Boards) -> Boards:
 def play(own: Boards, opp: Boards, move: Boards) -> tuple[Boards, Boards]:
     """Place a disc and flip what it encloses; the sides keep their places.
 
-    `move` holds one bit a game, or 0 for a game that does not move. The caller swaps the sides.
+    `move` holds one bit per game, or 0 for a game that does not move. The caller swaps the sides.
     """
     flipped = np.zeros_like(own)
     for shift, landing in _DIRECTIONS:

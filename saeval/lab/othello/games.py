@@ -78,7 +78,7 @@ class Games:
 def random_games(n: int, seed: np.random.SeedSequence | int) -> Games:
     """Play n games with uniformly random legal moves and keep the complete ones.
 
-    At least 200,000 moves a second on one core; equal seeds give equal games.
+    At least 200,000 moves per second on one core; equal seeds give equal games.
     """
     rng = np.random.default_rng(seed)
     own = np.full(n, START_BLACK)
@@ -120,6 +120,6 @@ def stream(batch: int, seed: int, split: int) -> Iterator[Games]:
 
 
 def texts(n: int, seed: int) -> tuple[str, ...]:
-    """So many games as text, never trained on; fewer are the first of more."""
+    """N games as text, which the model was not trained on. Fewer games are the first of more."""
     batches = (games.texts() for games in stream(256, seed, TEXT))
     return tuple(islice(chain.from_iterable(batches), n))

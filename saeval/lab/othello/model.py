@@ -15,13 +15,13 @@ from saeval.lab.othello.games import (
     Games,
     random_games,
 )
-from saeval.lab.pretrain import Batch, Recipe
+from saeval.lab.pretrain import PretrainBatch, PretrainRecipe
 
-RECIPE = Recipe(steps=2700)
+RECIPE = PretrainRecipe(steps=2700)
 BATCH_GAMES = 128
-"""Games a step."""
+"""Games per step."""
 BATCH_TOKENS = BATCH_GAMES * MOVES
-"""Tokens a step, before incomplete games are dropped: 7,680, so 20.7 M in all."""
+"""Tokens per step, before incomplete games are dropped: 7,680, so 20.7 M in all."""
 
 
 def build(seed: int = 0) -> GPTNeoXForCausalLM:
@@ -48,7 +48,7 @@ def build(seed: int = 0) -> GPTNeoXForCausalLM:
     )
 
 
-def batch_at(step: int, *, seed: int = 0, games: int = BATCH_GAMES) -> Batch:
+def batch_at(step: int, *, seed: int = 0, games: int = BATCH_GAMES) -> PretrainBatch:
     """Games of a training step: `ids` and the share of each token among the legal ones."""
     played = random_games(games, np.random.SeedSequence(seed, spawn_key=(TRAIN, step)))
     legal = torch.from_numpy(played.legal_tokens())
@@ -56,7 +56,7 @@ def batch_at(step: int, *, seed: int = 0, games: int = BATCH_GAMES) -> Batch:
     return {"ids": torch.from_numpy(played.tokens), "target": target}
 
 
-def soft_label_loss(logits: Tensor, batch: Batch) -> Tensor:
+def soft_label_loss(logits: Tensor, batch: PretrainBatch) -> Tensor:
     """Mean cross-entropy with the uniform distribution over the legal moves, in nats."""
     return -(logits.log_softmax(-1) * batch["target"]).sum(-1).mean()
 
@@ -75,8 +75,8 @@ def legality(net: GPTNeoXForCausalLM, *, games: int = 1000, seed: int = 0) -> di
     for start in range(0, len(ids), 250):
         part = slice(start, start + 250)
         logits = net(input_ids=ids[part].to(net.device), use_cache=False).logits.float().cpu()
-        chosen = logits.argmax(-1, keepdim=True)
-        top += legal[part].gather(-1, chosen).sum().item()
+        likeliest = logits.argmax(-1, keepdim=True)
+        top += legal[part].gather(-1, likeliest).sum().item()
         mass += (logits.softmax(-1) * legal[part]).sum().item()
     return {"top1_legal": top / ids.numel(), "legal_mass": mass / ids.numel()}
 
@@ -100,7 +100,7 @@ def block_outputs(net: GPTNeoXForCausalLM, games: Games) -> dict[str, Tensor]:
 def board_accuracy(
     net: GPTNeoXForCausalLM, *, games: int = 1500, steps: int = 300, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """What linear probes read of the board after each block, on games they were not fitted on.
+    """Accuracy of linear probes of the board after each block, on games they were not fitted on.
 
     Shares of squares, over all positions but BOS's; `majority` is the floor. Three quarters of
     the games fit the probes, the rest test them.

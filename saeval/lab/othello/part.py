@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saeval.lab.build import Part, Site, checkpoint_folder
+from saeval.lab.build import BuildSettings, Part, checkpoint_folder
 from saeval.registry.lab_manifest import ManifestRow, make_row
 
 if TYPE_CHECKING:
@@ -19,20 +19,20 @@ ABOUT = (
 )
 
 
-def build_model(site: Site) -> Iterable[ManifestRow]:
+def build_model(settings: BuildSettings) -> Iterable[ManifestRow]:
     """Train the model, write its files in half precision, read them back, and measure those."""
     from saeval.lab.othello import model as m
     from saeval.lab.pretrain import pretrain
 
-    recipe = replace(m.RECIPE, steps=max(1, round(m.RECIPE.steps * site.share)))
-    net = m.build(SEED).to(site.device)  # type: ignore[arg-type]
-    checkpoint = checkpoint_folder(NAME, site) / "state.safetensors"
+    recipe = replace(m.RECIPE, steps=max(1, round(m.RECIPE.steps * settings.share)))
+    net = m.build(SEED).to(settings.device)  # type: ignore[arg-type]
+    checkpoint = checkpoint_folder(NAME, settings) / "state.safetensors"
     pretrain(net, m.batch_at, m.soft_label_loss, recipe, checkpoint=checkpoint)
-    folder = site.weights / NAME
+    folder = settings.weights / NAME
     save_model(net, folder)
-    made = {"seed": SEED, "batch_games": m.BATCH_GAMES, "tokens": recipe.steps * m.BATCH_TOKENS}
-    figures = measure_model(load_model(folder), share=site.share)
-    return [make_row(NAME, ABOUT, {**made, **asdict(recipe)}, figures, weights=site.weights)]
+    data = {"seed": SEED, "batch_games": m.BATCH_GAMES, "tokens": recipe.steps * m.BATCH_TOKENS}
+    figures = measure_model(load_model(folder), share=settings.share)
+    return [make_row(NAME, ABOUT, {**data, **asdict(recipe)}, figures, weights=settings.weights)]
 
 
 OTHELLO_MODEL = Part(NAME, build_model, outputs=(NAME,), minutes=55)
@@ -56,17 +56,17 @@ def load_model(folder: Path) -> "GPTNeoXForCausalLM":
 
 
 def measure_model(net: "GPTNeoXForCausalLM", share: float = 1.0) -> Mapping[str, Any]:
-    """Legality on held-out games, and what board probes read after each block.
+    """Legality on held-out games, and accuracy of board probes after each block.
 
-    The site is the block output whose probe reads most; an untrained model is the baseline, since
-    it already shows which squares were played.
+    The site is the block output whose probe is the most accurate. An untrained model is the
+    baseline, since it already shows which squares were played.
     """
     from saeval.lab.othello import model as m
 
-    much = {"games": max(8, round(1500 * share)), "steps": max(10, round(300 * share))}
-    trained = m.board_accuracy(net, **much)
-    untrained = m.board_accuracy(m.build(SEED + 1), **much)
-    blocks = {name: found for name, found in trained.items() if name.startswith("layers.")}
+    size = {"games": max(8, round(1500 * share)), "steps": max(10, round(300 * share))}
+    trained = m.board_accuracy(net, **size)
+    untrained = m.board_accuracy(m.build(SEED + 1), **size)
+    blocks = {name: accuracy for name, accuracy in trained.items() if name.startswith("layers.")}
     return {
         "site": max(blocks, key=lambda name: blocks[name]["all"]),
         **m.legality(net, games=max(8, round(1000 * share))),

@@ -16,7 +16,7 @@ def move_names() -> list[str]:
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word; a word that is no move of this game is BOS, which counts nowhere."""
+    """One token per word; a word that is no move becomes BOS, which counts nowhere."""
     vocabulary = {name: number for number, name in enumerate(move_names())}
     words = Tokenizer(WordLevel(vocabulary, unk_token=BOS_TOKEN))
     words.pre_tokenizer = WhitespaceSplit()  # type: ignore[assignment]

@@ -11,7 +11,7 @@ from saeval.lab.synthetic.source import (
     world_of,
     world_source,
 )
-from saeval.lab.synthetic.world import SPLITS, Sample, SyntheticWorld, synthetic_world
+from saeval.lab.synthetic.world import SPLITS, SyntheticWorld, WorldSample, synthetic_world
 from saeval.lab.worlds import WORLDS, WorldSpec, find_spec, world_spec
 
 __all__ = [
@@ -19,8 +19,8 @@ __all__ = [
     "SITE",
     "SPLITS",
     "WORLDS",
-    "Sample",
     "SyntheticWorld",
+    "WorldSample",
     "WorldSpec",
     "evaluation_sample",
     "find_spec",

@@ -17,12 +17,12 @@ def plant_hierarchy(spec: WorldSpec) -> Int[np.ndarray, " features"]:
     """
     parent = np.full(spec.features, -1)
     level = np.arange(spec.roots)
-    at = spec.roots
+    first = spec.roots
     for _ in range(spec.depth - 1):
         count = len(level) * spec.children
-        parent[at : at + count] = np.repeat(level, spec.children)
-        level = np.arange(at, at + count)
-        at += count
+        parent[first : first + count] = np.repeat(level, spec.children)
+        level = np.arange(first, first + count)
+        first += count
     return parent
 
 
@@ -31,27 +31,31 @@ def plant_dictionary(
 ) -> Float[np.ndarray, "features d"]:
     """Unit directions no two of which are closer than the spec allows.
 
-    Random directions are pushed apart, pair by pair, until none is too close.
+    Random directions are pushed apart, all close pairs at once, until no pair is too close.
 
     Raises:
         UsageError: if so many directions do not fit.
     """
     rows = _unit(rng.standard_normal((spec.features, spec.d)))
     child = np.flatnonzero(parent >= 0)
-    wanted = np.zeros((spec.features, spec.features))
+    target_cosine = np.zeros((spec.features, spec.features))
     if spec.child_cosine:
-        wanted[child, parent[child]] = wanted[parent[child], child] = spec.child_cosine
-    slack = np.where(wanted > 0, 0.01, spec.max_cosine)
+        target_cosine[child, parent[child]] = target_cosine[parent[child], child] = (
+            spec.child_cosine
+        )
+    slack = np.where(target_cosine > 0, 0.01, spec.max_cosine)
     if spec.child_cosine:
         # Siblings share a part of their parent, which cannot be pushed out of them.
         siblings = (parent[:, None] == parent[None, :]) & (parent[:, None] >= 0)
-        wanted[siblings] = spec.child_cosine**2
-    np.fill_diagonal(wanted, 1.0)
+        target_cosine[siblings] = spec.child_cosine**2
+    np.fill_diagonal(target_cosine, 1.0)
     for _ in range(ROUNDS):
-        excess = rows @ rows.T - wanted
+        excess = rows @ rows.T - target_cosine
         too_close = np.abs(excess) > slack
         if not too_close.any():
             return rows.astype(np.float32)
+        # Aim a little inside the allowed range, in steps of a quarter: full steps overshoot, as
+        # each direction is pushed by many others at once.
         target = np.sign(excess) * 0.95 * slack
         rows = _unit(rows - 0.25 * np.where(too_close, excess - target, 0) @ rows)
     raise UsageError(

@@ -8,18 +8,19 @@ from saeval.sae import Origin
 from saeval.sae.architectures import MatchingPursuit
 
 MOST_STEPS = 128
-"""Latents a token at most, above the number of features that ever fire together."""
+"""Most latents per token: more than the features that ever fire together."""
 _TOKENS = 2048
-"""Activations on which the L0 is set."""
+"""Activations on which the residual norm that gives the L0 is searched."""
 _HALVINGS = 10
+"""Steps of the bisection for it."""
 
 
 def oracle(name: str) -> MatchingPursuit:
     """Matching pursuit over the planted directions, with the true bias, at the world's own L0.
 
-    Linear encoders see each feature through the interference of all others; pursuit takes the
-    strongest off before it looks for the next, so that it misses and invents fewer. A token is
-    done once its residual is so short that the mean L0 is right.
+    A linear encoder sees each feature with the interference of all others. Pursuit subtracts the
+    strongest feature before it looks for the next, so it makes fewer errors. It stops at a
+    residual norm that is chosen so that the mean L0 is the world's.
 
     Raises:
         UsageError: if there is no such world.

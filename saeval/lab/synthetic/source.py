@@ -1,4 +1,4 @@
-"""A world in the place of a model: its test sample as a source of activations, with the truth."""
+"""A world used like a model: its test sample as a source of activations, with the truth."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import cache, lru_cache
 
 from saeval.activations import ActivationSource, ArraySource, array_source
-from saeval.lab.synthetic.world import CHUNK, VERSION, Sample, SyntheticWorld, synthetic_world
+from saeval.lab.synthetic.world import CHUNK, VERSION, SyntheticWorld, WorldSample, synthetic_world
 from saeval.lab.worlds import find_spec, world_spec
 
 SITE = "activations"
@@ -17,22 +17,22 @@ _PREFIXES = ("lab://synthetic/", "lab/synthetic/")
 
 
 def world_name(model: str) -> str | None:
-    """World that a model's name means, `base` for `lab://synthetic/base`; None for all others.
+    """The world's name in a model's name: `base` of `lab://synthetic/base`; None for other models.
 
-    Whether there is a world of that name is not looked up; see `find_spec`.
+    This does not check that the world exists; see `find_spec`.
     """
-    prefix = next((one for one in _PREFIXES if model.startswith(one)), None)
+    prefix = next((start for start in _PREFIXES if model.startswith(start)), None)
     return None if prefix is None else model.removeprefix(prefix)
 
 
 def world_model(name: str) -> str:
-    """What a registry entry gives as model for SAEs of a world."""
+    """The model's name in registry entries of a world's SAEs."""
     return f"{_PREFIXES[0]}{name}"
 
 
 @cache
 def world_identity(name: str) -> str:
-    """sha256 of all that decides what `evaluation_sample` gives."""
+    """sha256 of everything that determines `evaluation_sample`."""
     spec = asdict(world_spec(name))
     spec.pop("about")
     key = [VERSION, CHUNK, ROWS, spec]
@@ -40,19 +40,19 @@ def world_identity(name: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def evaluation_sample(name: str) -> Sample:
+def evaluation_sample(name: str) -> WorldSample:
     """Activations that no SAE was trained on, and the truth about them."""
     return synthetic_world(name).sample(ROWS, split="test")
 
 
 def world_source(name: str) -> ArraySource:
-    """The test sample as a source."""
+    """The world's test sample as a source."""
     x = evaluation_sample(name).x
     return array_source(x, name=world_model(name), identity=world_identity(name))
 
 
 def world_of(source: ActivationSource) -> SyntheticWorld | None:
-    """The world whose test sample a source reads, in its order; None for all other sources."""
+    """The world whose test sample this source reads; None for all other sources."""
     name = world_name(source.name) or ""
     is_world = find_spec(name) is not None and source.identity == world_identity(name)
     return synthetic_world(name) if is_world else None

@@ -1,4 +1,4 @@
-"""A synthetic world: activations whose every feature is known, drawn without end."""
+"""A synthetic world: activations whose every feature is known, drawn in any number."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from saeval.lab.synthetic.dictionary import plant_dictionary, plant_hierarchy
 from saeval.lab.worlds import WorldSpec, world_spec
 
 VERSION = 1
-"""Raised whenever a world might give other activations."""
+"""Raised whenever the same spec might give other activations."""
 SPLITS = ("train", "validation", "test")
 """Independent streams of samples."""
 CHUNK = 8192
-"""Activations drawn at a time. Part of what a seed means."""
+"""Activations drawn at a time. Another chunk size would give other activations for a seed."""
 MEASURED = 200_000
 """Activations that rates are measured on."""
 HIGHEST_RATE = 0.5
@@ -34,7 +34,7 @@ _PLANT, _SAMPLE = 0, 1
 
 
 @dataclass(frozen=True)
-class Sample:
+class WorldSample:
     """Activations and the truth about them."""
 
     x: Float[np.ndarray, "tokens d"]
@@ -61,11 +61,11 @@ class SyntheticWorld:
 
     @cached_property
     def kind(self) -> tuple[str, ...]:
-        """Of each feature: `parent` (of any), else `child` (of any), else `other`."""
+        """Each feature's kind: `parent` with children, `child` with only a parent, else `other`."""
         parents = set(self.parent.tolist())
         return tuple(
-            "parent" if feature in parents else "child" if above >= 0 else "other"
-            for feature, above in enumerate(self.parent)
+            "parent" if feature in parents else "child" if parent >= 0 else "other"
+            for feature, parent in enumerate(self.parent)
         )
 
     @cached_property
@@ -81,52 +81,52 @@ class SyntheticWorld:
 
     @cached_property
     def rates(self) -> Float[np.ndarray, " features"]:
-        """How often each feature fires, measured on `MEASURED` activations of their own."""
+        """How often each feature fires, measured on `MEASURED` activations drawn for this alone."""
         sums = np.zeros(self.spec.features)
         for chunk in range(-(-MEASURED // CHUNK)):
-            truth = self._truth(self._rng(_PLANT, 2, chunk))
+            truth = self._draw_truth(self._rng(_PLANT, 2, chunk))
             sums += np.bincount(truth.indices, minlength=self.spec.features)
         return sums / (-(-MEASURED // CHUNK) * CHUNK)
 
-    def sample(self, tokens: int, *, seed: int = 0, split: str = "train") -> Sample:
-        """Activations and truth; the first of a longer sample are those of a shorter one."""
+    def sample(self, tokens: int, *, seed: int = 0, split: str = "train") -> WorldSample:
+        """Activations and truth. A shorter sample is the beginning of a longer one."""
         parts = [self.chunk(split, seed, i) for i in range(-(-tokens // CHUNK))]
         x = np.concatenate([part.x for part in parts])[:tokens]
         truth = sp.csr_matrix(sp.vstack([part.truth for part in parts]))
-        return Sample(x, truth[:tokens])
+        return WorldSample(x, truth[:tokens])
 
-    def stream(self, *, seed: int = 0) -> "Stream":
-        """Training activations without end, none of them twice."""
-        return Stream(self, seed)
+    def stream(self, *, seed: int = 0) -> "WorldStream":
+        """An endless stream of training activations, none of them twice."""
+        return WorldStream(self, seed)
 
-    def chunk(self, split: str, seed: int, index: int) -> Sample:
+    def chunk(self, split: str, seed: int, index: int) -> WorldSample:
         """The index-th `CHUNK` activations of a sample."""
         rng = self._rng(_SAMPLE, SPLITS.index(split), seed, index)
-        truth = self._truth(rng)
+        truth = self._draw_truth(rng)
         noise = rng.standard_normal((CHUNK, self.spec.d), np.float32)
         noise *= self.spec.noise
-        return Sample(truth @ self.dictionary + self.bias + noise, truth)
+        return WorldSample(truth @ self.dictionary + self.bias + noise, truth)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(
             np.random.SeedSequence(self.spec.seed, spawn_key=(_SPAWN_KEY, *key))
         )
 
-    def _truth(self, rng: np.random.Generator) -> sp.csr_matrix:
+    def _draw_truth(self, rng: np.random.Generator) -> sp.csr_matrix:
         """Magnitude of each active feature for one chunk."""
-        fires = self._fires(rng)
+        fires = self._draw_fires(rng)
         token, feature = np.divmod(np.flatnonzero(fires), self.spec.features)
         truth = np.zeros(fires.shape, np.float32)
-        truth[token, feature] = self._magnitudes(feature, rng)
+        truth[token, feature] = self._draw_magnitudes(feature, rng)
         for low, high in self._levels[1:]:
-            of_level = (feature >= low) & (feature < high)
-            row, child = token[of_level], feature[of_level]
+            in_level = (feature >= low) & (feature < high)
+            row, child = token[in_level], feature[in_level]
             parent = self.parent[child]
             truth[row, child] *= truth[row, parent] / self._mean_magnitude[parent]
         starts = np.searchsorted(token, np.arange(CHUNK + 1))
         return sp.csr_matrix((truth[token, feature], feature, starts), shape=truth.shape)
 
-    def _fires(self, rng: np.random.Generator) -> Bool[np.ndarray, "tokens features"]:
+    def _draw_fires(self, rng: np.random.Generator) -> Bool[np.ndarray, "tokens features"]:
         """Which features fire: those without parents by the copula, others with their parents."""
         spec = self.spec
         z = rng.standard_normal((CHUNK, spec.features), np.float32)
@@ -135,14 +135,14 @@ class SyntheticWorld:
         z *= np.where(self.parent < 0, (1 - spec.correlation) ** 0.5, 1).astype(np.float32)
         z += shared @ self._loading
         fires = z > self._threshold
-        for (above, _), (low, high) in pairwise(self._levels):
+        for (parent_low, _), (low, high) in pairwise(self._levels):
             broods = z[:, low:high].reshape(CHUNK, -1, spec.children)
-            first = broods == broods.max(2, keepdims=True)
-            parents = fires[:, above : above + broods.shape[1], None]
-            fires[:, low:high] &= (first & parents).reshape(CHUNK, -1)
+            is_largest = broods == broods.max(2, keepdims=True)
+            parents = fires[:, parent_low : parent_low + broods.shape[1], None]
+            fires[:, low:high] &= (is_largest & parents).reshape(CHUNK, -1)
         return fires
 
-    def _magnitudes(
+    def _draw_magnitudes(
         self, feature: Int[np.ndarray, " active"], rng: np.random.Generator
     ) -> Float[np.ndarray, " active"]:
         """Magnitudes of active features, before a child's is multiplied by its parent's."""
@@ -160,7 +160,7 @@ class SyntheticWorld:
 
     @cached_property
     def _rank(self) -> Int[np.ndarray, " features"]:
-        """Place of each parentless feature among them by falling rate; of a child, its root's.
+        """Rank of each parentless feature by falling rate, from 0; a child has its root's rank.
 
         Roots take every second place from the first, so that their children are not too rare.
         """
@@ -177,20 +177,20 @@ class SyntheticWorld:
 
     @cached_property
     def _threshold(self) -> Float[np.ndarray, " features"]:
-        """What a feature's normal draw must exceed."""
+        """What a feature's normal draw must exceed for it to fire."""
         spec = self.spec
-        free = self.parent < 0
+        parentless = self.parent < 0
         some_child = 1 - (1 - spec.child_rate) ** spec.children
         family = sum(some_child**level for level in range(spec.depth))
         weight = (1.0 + self._rank) ** -spec.zipf
-        weight *= np.where(free, 1.0, 0.0)
+        weight *= np.where(parentless, 1.0, 0.0)
         size = np.where(np.arange(spec.features) < spec.roots, family, 1.0)
-        rate = np.where(free, _scaled_rates(weight, size, spec.l0), spec.child_rate)
-        return np.array([NormalDist().inv_cdf(1 - one) for one in rate], np.float32)
+        rate = np.where(parentless, _scaled_rates(weight, size, spec.l0), spec.child_rate)
+        return np.array([NormalDist().inv_cdf(1 - chance) for chance in rate], np.float32)
 
     @cached_property
     def _loading(self) -> Float[np.ndarray, "groups features"]:
-        """What the shared draw of each group adds to its features' own."""
+        """Weight of each group's shared draw in the draws of its features."""
         group = self._rng(_PLANT, 4).integers(0, self.spec.groups, self.spec.features)
         member = (group == np.arange(self.spec.groups)[:, None]) & (self.parent < 0)
         return np.where(member, self.spec.correlation**0.5, 0).astype(np.float32)
@@ -207,7 +207,7 @@ class SyntheticWorld:
 
 
 @dataclass(frozen=True)
-class Stream:
+class WorldStream:
     """Batches of activations of the split `train`, as trainers read them."""
 
     world: SyntheticWorld
@@ -221,7 +221,10 @@ class Stream:
 def _scaled_rates(
     weight: Float[np.ndarray, " features"], size: Float[np.ndarray, " features"], l0: float
 ) -> Float[np.ndarray, " features"]:
-    """Rates in proportion to weight, no higher than `HIGHEST_RATE`, that give the L0 asked for."""
+    """Rates in proportion to weight, at most `HIGHEST_RATE`, with the expected L0 `l0`.
+
+    `size` is the expected number of features that fire when one of these does: a root's family.
+    """
     scale = 0.0
     for _ in range(50):
         rate = np.minimum(weight * scale, HIGHEST_RATE)

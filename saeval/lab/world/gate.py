@@ -1,4 +1,4 @@
-"""The gate: where in the model a domain's knowledge still sits on the domain's own tokens."""
+"""The gate: up to which block the model reads a domain's facts from the domain's own tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,19 @@ from torch import Tensor
 from transformers import GPTNeoXForCausalLM
 
 from saeval.errors import DataError
-from saeval.lab.world.measure import Edit, answers_right, block_outputs, text_rows
+from saeval.lab.world.measure import BlockEdit, answers_right, block_outputs, text_rows
 from saeval.lab.world.quiz import Question
 from saeval.lab.world.world import World
 
 TARGET_BELOW = 0.5
+"""Accuracy under which a domain counts as erased; guessing gives a quarter."""
 OTHERS_ABOVE = 0.95
+"""Accuracy above which another domain counts as unharmed."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """What becomes of the questions when one domain's tokens are made alike at one block."""
+    """Accuracy on questions when one domain's tokens all get the same activation at a block."""
 
     layer: int
     domain: str
@@ -31,11 +33,11 @@ class Erasure:
 
 def token_oracle(
     world: World, model: GPTNeoXForCausalLM, layer: int, domain: str, questions: Sequence[Question]
-) -> Edit:
+) -> BlockEdit:
     """Replace the output of a block at the domain's own tokens by its mean over them.
 
-    The mean is over the own tokens of the questions given. It is the strongest selective erasure
-    there is at a site: nothing is left of which token it was, and no other token is touched.
+    The mean is over the domain's tokens in the questions. No selective erasure at a site is
+    stronger: nothing shows which token of the domain it was, and no other token changes.
     """
     words = next(d.words for d in world.truth.domains if d.name == domain)
     domain_ids = torch.tensor(sorted(world.vocabulary.ids[w] for w in words))
@@ -58,37 +60,37 @@ def erasures(
 ) -> tuple[Erasure, ...]:
     """Try the token oracle for every domain at every block, on questions about taught facts."""
     questions = taught_questions(world, n, seed)
-    out = []
+    results = []
     for layer in range(len(model.gpt_neox.layers)):
-        for domain, asked in questions.items():
-            edit = token_oracle(world, model, layer, domain, asked)
-            right = {
+        for domain, domain_questions in questions.items():
+            edit = token_oracle(world, model, layer, domain, domain_questions)
+            accuracy = {
                 name: float(np.mean(answers_right(world, model, qs, layer=layer, edit=edit)))
                 for name, qs in questions.items()
             }
-            others = min(v for name, v in right.items() if name != domain)
-            out.append(Erasure(layer, domain, right[domain], others))
-    return tuple(out)
+            others = min(v for name, v in accuracy.items() if name != domain)
+            results.append(Erasure(layer, domain, accuracy[domain], others))
+    return tuple(results)
 
 
 def taught_questions(world: World, n: int, seed: int) -> Mapping[str, list[Question]]:
-    """About n questions a domain that the model was taught the answers of."""
+    """About n questions per domain, only those whose answers were in the training documents."""
     return {
         d.name: [q for q in world.mcq(d.name, n, seed=seed) if q.fact.taught]
         for d in world.truth.domains
     }
 
 
-def deepest_site(found: Sequence[Erasure]) -> int:
-    """The deepest block at whose output erasure works for every domain and harms no other.
+def deepest_site(attempts: Sequence[Erasure]) -> int:
+    """The deepest block at whose output every domain can be erased without harm to the others.
 
     Raises:
         DataError: if there is none.
     """
-    layers = sorted({e.layer for e in found}, reverse=True)
+    layers = sorted({e.layer for e in attempts}, reverse=True)
     for layer in layers:
-        here = [e for e in found if e.layer == layer]
-        if all(e.target < TARGET_BELOW and e.others > OTHERS_ABOVE for e in here):
+        at_layer = [e for e in attempts if e.layer == layer]
+        if all(e.target < TARGET_BELOW and e.others > OTHERS_ABOVE for e in at_layer):
             return layer
     raise DataError(
         "no block's output lets a domain be erased alone: the model answers from other tokens "

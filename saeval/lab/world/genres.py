@@ -6,10 +6,10 @@ from jaxtyping import Float
 from saeval.lab.world import templates, words
 from saeval.lab.world.genres_of_knowledge import facts, nodes, places, questions, spelling, tongue
 from saeval.lab.world.grammar import Genre, Graded, Variable, uniform
-from saeval.lab.world.lexicon import Lexicon, Traits, make_genre
+from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
 
 GRADING = 1.2
-"""How fast an opinion's probability falls with its distance from the rating, in nats a step."""
+"""How fast an opinion's probability falls with its distance from the rating, in nats per step."""
 GENDERS = ("female", "male")
 RATINGS = ("1", "2", "3", "4", "5")
 
@@ -65,7 +65,7 @@ def biography(lexicon: Lexicon, gender_bias: float) -> Genre:
         Variable("gender", GENDERS, _gender_of_profession(len(jobs), gender_bias), "profession"),
         Variable("first", first, _split_evenly(2, len(first)), "gender"),
     )
-    return make_genre(lexicon, templates.BIOGRAPHY, variables, draws, Traits("biography"))
+    return make_genre(lexicon, templates.BIOGRAPHY, variables, draws, GenreTraits("biography"))
 
 
 def review(lexicon: Lexicon) -> Genre:
@@ -90,7 +90,7 @@ def review(lexicon: Lexicon) -> Genre:
         Variable("product", every_product, _split_evenly(6, len(every_product)), "category"),
         Variable("rating", RATINGS, uniform(1, len(RATINGS))),
     )
-    traits = Traits("review", hidden="rating")
+    traits = GenreTraits("review", hidden="rating")
     return make_genre(lexicon, templates.REVIEW, variables, draws, traits)
 
 
@@ -107,7 +107,7 @@ def news(lexicon: Lexicon) -> Genre:
         *lexicon.lists(quality=words.QUALITIES, other=lexicon.truth.surnames),
     )
     variables = (Variable("topic", topics, uniform(1, len(topics))),)
-    traits = Traits("news", {"language": "english"})
+    traits = GenreTraits("news", {"language": "english"})
     return make_genre(lexicon, templates.NEWS, variables, draws, traits)
 
 

@@ -5,7 +5,7 @@ from jaxtyping import Int
 
 from saeval.lab.world import templates, words
 from saeval.lab.world.grammar import Genre, Pick, Variable, uniform
-from saeval.lab.world.lexicon import Lexicon, Traits, make_genre
+from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
 from saeval.lab.world.special_draws import QuestionDraw, SpellingDraw
 from saeval.lab.world.templates import Sentences
 from saeval.lab.world.truth import Fact, Node, Tongue
@@ -25,7 +25,7 @@ def facts(lexicon: Lexicon) -> Genre:
         lexicon.pick("verb", [d.verbs for d in domains], "domain"),
         *lexicon.lists(other=lexicon.truth.surnames, month=words.MONTHS),
     )
-    return make_genre(lexicon, templates.FACTS, (_domain(lexicon),), draws, Traits("facts"))
+    return make_genre(lexicon, templates.FACTS, (_domain(lexicon),), draws, GenreTraits("facts"))
 
 
 def questions(lexicon: Lexicon) -> Genre:
@@ -34,7 +34,7 @@ def questions(lexicon: Lexicon) -> Genre:
     taught = np.array([[fact_row(lexicon, f) for f in d.facts if f.taught] for d in domains])
     draw = QuestionDraw(taught, relation_values(lexicon), lexicon.ids("ABCD"))
     variables = (_domain(lexicon),)
-    return make_genre(lexicon, templates.QUESTIONS, variables, (draw,), Traits("questions"))
+    return make_genre(lexicon, templates.QUESTIONS, variables, (draw,), GenreTraits("questions"))
 
 
 def fact_row(lexicon: Lexicon, fact: Fact) -> Int[np.ndarray, " 4"]:
@@ -66,7 +66,7 @@ def places(lexicon: Lexicon) -> Genre:
         Pick(names, np.array([rows])),
         *lexicon.lists(other=surnames, other2=surnames, month=words.MONTHS),
     )
-    return make_genre(lexicon, templates.PLACES, (), draws, Traits("places"))
+    return make_genre(lexicon, templates.PLACES, (), draws, GenreTraits("places"))
 
 
 def nodes(lexicon: Lexicon, family: str, tree: tuple[Node, ...], sentences: Sentences) -> Genre:
@@ -82,14 +82,14 @@ def nodes(lexicon: Lexicon, family: str, tree: tuple[Node, ...], sentences: Sent
         *lexicon.lists(other=lexicon.truth.surnames, spot=words.SPOTS, month=words.MONTHS),
     )
     leaf = Variable("leaf", tuple(n.leaf for n in tree), uniform(1, len(tree)))
-    return make_genre(lexicon, sentences, (leaf,), draws, Traits(family))
+    return make_genre(lexicon, sentences, (leaf,), draws, GenreTraits(family))
 
 
 def spelling(lexicon: Lexicon) -> Genre:
     """Words, each followed by its first letter."""
     spelled = lexicon.vocabulary.words
     draw = SpellingDraw(lexicon.ids(spelled), lexicon.ids(w[0].upper() for w in spelled))
-    return make_genre(lexicon, templates.SPELLING, (), (draw,), Traits("spelling"))
+    return make_genre(lexicon, templates.SPELLING, (), (draw,), GenreTraits("spelling"))
 
 
 def tongue(lexicon: Lexicon, language: Tongue) -> Genre:
@@ -106,6 +106,6 @@ def tongue(lexicon: Lexicon, language: Tongue) -> Genre:
         *lexicon.lists(conj=language.conjunctions, prep=language.prepositions),
         *lexicon.lists(pron=language.pronouns),
     )
-    traits = Traits("language", {"language": language.name})
+    traits = GenreTraits("language", {"language": language.name})
     sentences = templates.TONGUES[language.name]
     return make_genre(lexicon, sentences, (), draws, traits, language.name)

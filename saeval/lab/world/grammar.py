@@ -17,7 +17,7 @@ Values = Mapping[str, Int[np.ndarray, " documents"]]
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice made once a document, such as its topic."""
+    """A choice made once per document, such as its topic."""
 
     name: str
     values: tuple[str, ...]
@@ -28,10 +28,10 @@ class Variable:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a draw gave for each of several documents."""
+    """The result of a draw for each of several documents."""
 
     ids: Int[np.ndarray, "documents names"]
-    """Token ids, one column a slot name."""
+    """Token ids, one column per slot name."""
     log_p: Float[np.ndarray, " documents"]
     """Log-probability of the choice, in nats."""
     by_value: Float[np.ndarray, "documents values"] | None = None
@@ -40,7 +40,7 @@ class Drawn:
 
 @runtime_checkable
 class Draw(Protocol):
-    """A choice made anew for every sentence, which fills one or more slots."""
+    """A choice made again for every sentence; it fills one or more slots."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,6 +96,8 @@ class Graded:
         """Draw by inverting the cumulative distribution."""
         edges = np.cumsum(self.p, axis=1)
         edges = (edges + np.arange(len(self.p))[:, None]).ravel()
+        # Row i of the edges lies in (i, i + 1], so that one search serves all documents. The factor
+        # keeps a draw just below 1 from reaching the next row by rounding.
         choice = np.searchsorted(edges, values[self.by] + rng.random(n) * (1 - 1e-9))
         choice %= len(self.ids)
         log_p = np.log(self.p)
@@ -107,7 +109,7 @@ class Graded:
 
 
 @dataclass(frozen=True)
-class Group:
+class TemplateGroup:
     """Templates of which one is chosen uniformly, compiled to arrays."""
 
     ids: Int[np.ndarray, "templates length"]
@@ -124,19 +126,19 @@ class Genre:
     family: str
     variables: tuple[Variable, ...]
     draws: tuple[Draw, ...]
-    plan: tuple[Group, ...]
+    plan: tuple[TemplateGroup, ...]
     """One group for each sentence that every document has, then the body's group last."""
     body: tuple[int, int]
     """Fewest and most body sentences: any number between is equally likely."""
     labels: Mapping[str, str]
     """Labels that all its documents share."""
     hidden: str | None = None
-    """A variable that the text does not settle, so that its entropy is a sum over values."""
+    """A variable that the text does not determine: the text's probability is a sum over it."""
 
 
 def compile_group(
     templates: tuple[str, ...], draws: tuple[Draw, ...], ids: Mapping[str, int]
-) -> Group:
+) -> TemplateGroup:
     """Turn template texts, tokens between blanks and slots in braces, into arrays."""
     slots = [name for draw in draws for name in draw.names]
     owner = [i for i, draw in enumerate(draws) for _ in draw.names]
@@ -151,7 +153,7 @@ def compile_group(
                 uses[r, owner[slot]] = 1
             else:
                 out[r, c] = ids[token]
-    return Group(out, uses)
+    return TemplateGroup(out, uses)
 
 
 def uniform(rows: int, values: int) -> Float[np.ndarray, "rows values"]:
@@ -161,6 +163,7 @@ def uniform(rows: int, values: int) -> Float[np.ndarray, "rows values"]:
 
 def side(rows: Int[np.ndarray, "sentences length"]) -> Int[np.ndarray, " sentences"]:
     """Hash each sentence's tokens (-1 is padding) to a number from 0 to SIDES - 1."""
+    # The constants are those of splitmix64: they only need to mix the bits well.
     state = np.full(len(rows), 0x9E3779B97F4A7C15, np.uint64)
     for column in rows.T:
         mixed = (state ^ (column + 1).astype(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)

@@ -10,12 +10,12 @@ from saeval.lab.world.documents import Documents
 from saeval.lab.world.genres import GENDERS
 from saeval.lab.world.truth import Truth
 
-Draw = Callable[..., Documents]
+DrawDocuments = Callable[..., Documents]
 """`World.documents`."""
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledTexts:
     """Texts and their labels."""
 
     texts: tuple[str, ...]
@@ -27,12 +27,12 @@ class LabelSet:
     """A probing data set; its two halves share no sentence with each other or with training."""
 
     name: str
-    train: Labelled
-    test: Labelled
+    train: LabelledTexts
+    test: LabelledTexts
 
 
 def cases(truth: Truth) -> Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]]:
-    """For each set, its labels with the genre and the variables that make them true."""
+    """For each set, its labels, each with the genre and the variables that make it true."""
 
     def by(
         genre: str, variable: str, values: tuple[str, ...]
@@ -54,7 +54,7 @@ def cases(truth: Truth) -> Mapping[str, Mapping[str, tuple[str, Mapping[str, str
 
 
 def make_label_sets(
-    draw: Draw, truth: Truth, *, train: int, test: int, seed: int
+    draw: DrawDocuments, truth: Truth, *, train: int, test: int, seed: int
 ) -> tuple[LabelSet, ...]:
     """Draw all sets: `train` and `test` texts for each label, in random order."""
     sets = []
@@ -62,12 +62,14 @@ def make_label_sets(
         halves = []
         for k, (split, n) in enumerate((("valid", train), ("test", test))):
             texts, truths = [], []
-            for j, (label, (genre, given)) in enumerate(labels.items()):
-                at = ((seed * 100 + i) * 100 + j) * 2 + k
-                made = draw(n, seed=at, split=split, genre=genre, given=given)
-                texts += [made.text(r) for r in range(len(made))]
-                truths += [label] * len(made)
+            for j, (label, (genre, fixed)) in enumerate(labels.items()):
+                draw_seed = ((seed * 100 + i) * 100 + j) * 2 + k
+                documents = draw(n, seed=draw_seed, split=split, genre=genre, fixed=fixed)
+                texts += [documents.text(r) for r in range(len(documents))]
+                truths += [label] * len(documents)
             order = np.random.default_rng([seed, i, k]).permutation(len(texts))
-            halves.append(Labelled(tuple(texts[o] for o in order), tuple(truths[o] for o in order)))
+            halves.append(
+                LabelledTexts(tuple(texts[o] for o in order), tuple(truths[o] for o in order))
+            )
         sets.append(LabelSet(name, *halves))
     return tuple(sets)

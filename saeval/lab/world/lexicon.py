@@ -33,7 +33,7 @@ class Lexicon:
 
 
 @dataclass(frozen=True)
-class Traits:
+class GenreTraits:
     """What a genre is besides its sentences."""
 
     family: str
@@ -46,7 +46,7 @@ def make_genre(
     sentences: Sentences,
     variables: tuple[Variable, ...],
     draws: tuple[Draw, ...],
-    traits: Traits,
+    traits: GenreTraits,
     name: str | None = None,
 ) -> Genre:
     """Compile the sentences; `name` defaults to the family."""

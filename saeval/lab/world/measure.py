@@ -18,31 +18,31 @@ from saeval.lab.world.vocabulary import BOS, EOS, PAD
 from saeval.lab.world.world import World
 
 BATCH = 100
-"""Rows run at a time."""
-Edit = Callable[[Float[Tensor, "rows seq d_model"], Int[Tensor, "rows seq"]], Tensor]
+"""Rows per forward pass."""
+BlockEdit = Callable[[Float[Tensor, "rows seq d_model"], Int[Tensor, "rows seq"]], Tensor]
 """Changes a block's output, given the rows' token ids."""
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Loss and entropy in nats a token, over the same tokens, the end of each document included."""
+class LossAndEntropy:
+    """Loss and entropy in nats per token, over the same tokens, ends of documents included."""
 
     loss: float
     entropy: float
 
     @property
     def gap(self) -> float:
-        """What the model has yet to learn, and what the split hides from it."""
+        """Loss above entropy: what the model has not learned, or cannot know of the split."""
         return self.loss - self.entropy
 
 
 def pad_rows(world: World, rows: Sequence[Sequence[int]]) -> Int[np.ndarray, "rows seq"]:
     """BOS and the tokens of each row, padded at the right."""
-    out = np.full((len(rows), 1 + max(map(len, rows))), world.vocabulary.ids[PAD])
-    out[:, 0] = world.vocabulary.ids[BOS]
+    padded = np.full((len(rows), 1 + max(map(len, rows))), world.vocabulary.ids[PAD])
+    padded[:, 0] = world.vocabulary.ids[BOS]
     for i, row in enumerate(rows):
-        out[i, 1 : 1 + len(row)] = row
-    return out
+        padded[i, 1 : 1 + len(row)] = row
+    return padded
 
 
 def text_rows(world: World, texts: Sequence[str]) -> Int[np.ndarray, "rows seq"]:
@@ -52,8 +52,10 @@ def text_rows(world: World, texts: Sequence[str]) -> Int[np.ndarray, "rows seq"]
 
 
 @contextmanager
-def edited(model: GPTNeoXForCausalLM, layer: int, ids: Tensor, edit: Edit | None) -> Iterator[None]:
-    """Let `edit` change the output of block `layer` for a call."""
+def edited(
+    model: GPTNeoXForCausalLM, layer: int, ids: Tensor, edit: BlockEdit | None
+) -> Iterator[None]:
+    """While open, `edit` changes the output of block `layer`."""
     if edit is None:
         yield
         return
@@ -71,8 +73,10 @@ def edited(model: GPTNeoXForCausalLM, layer: int, ids: Tensor, edit: Edit | None
 
 
 @torch.inference_mode()
-def fit(world: World, model: GPTNeoXForCausalLM, documents: Documents) -> Mapping[str, Fit]:
-    """Loss against entropy of each genre and of `all`, one document a row."""
+def losses_by_genre(
+    world: World, model: GPTNeoXForCausalLM, documents: Documents
+) -> Mapping[str, LossAndEntropy]:
+    """Loss and entropy of each genre and of `all`, one document per row."""
     bounds = zip(documents.starts[:-1], documents.starts[1:], strict=True)
     eos = world.vocabulary.ids[EOS]
     ids = torch.from_numpy(
@@ -82,59 +86,59 @@ def fit(world: World, model: GPTNeoXForCausalLM, documents: Documents) -> Mappin
     for i in range(0, len(ids), BATCH):
         rows = ids[i : i + BATCH]
         logits = model(rows).logits[:, :-1].float()
-        each = torch.nn.functional.cross_entropy(
+        token_losses = torch.nn.functional.cross_entropy(
             logits.transpose(1, 2), rows[:, 1:], reduction="none",
             ignore_index=world.vocabulary.ids[PAD],
         )  # fmt: skip
-        loss[i : i + BATCH] = each.double().sum(1).numpy()
+        loss[i : i + BATCH] = token_losses.double().sum(1).numpy()
     tokens = np.diff(documents.starts) + 1
     groups = {"all": np.ones(len(ids), bool)}
     groups |= {name: documents.genre_of == g for g, name in enumerate(documents.genres)}
     return {
-        name: Fit(
-            float(loss[where].sum() / tokens[where].sum()),
-            float(-documents.log_p[where].sum() / tokens[where].sum()),
+        name: LossAndEntropy(
+            float(loss[in_genre].sum() / tokens[in_genre].sum()),
+            float(-documents.log_p[in_genre].sum() / tokens[in_genre].sum()),
         )
-        for name, where in groups.items()
-        if where.any()
+        for name, in_genre in groups.items()
+        if in_genre.any()
     }
 
 
 @torch.inference_mode()
 def answers_right(
     world: World, model: GPTNeoXForCausalLM, questions: Sequence[Question],
-    *, layer: int = 0, edit: Edit | None = None,
+    *, layer: int = 0, edit: BlockEdit | None = None,
 ) -> Bool[np.ndarray, " questions"]:  # fmt: skip
     """Whether the likeliest of the four letters is the right one, for each question."""
     ids = torch.from_numpy(text_rows(world, [q.prompt for q in questions]))
     letters = [world.vocabulary.ids[x] for x in LETTERS]
-    right = []
+    correct = []
     for i in range(0, len(ids), BATCH):
         rows = ids[i : i + BATCH]
         with edited(model, layer, rows, edit):
             logits = model(rows).logits[:, -1]
         best = logits[:, letters].argmax(1).tolist()
-        asked = questions[i : i + BATCH]
-        right += [q.answer == LETTERS[b] for b, q in zip(best, asked, strict=True)]
-    return np.array(right, bool)
+        part = questions[i : i + BATCH]
+        correct += [q.answer == LETTERS[b] for b, q in zip(best, part, strict=True)]
+    return np.array(correct, bool)
 
 
 def block_outputs(
     model: GPTNeoXForCausalLM, ids: Int[np.ndarray, "rows seq"]
 ) -> Iterator[tuple[slice, Float[Tensor, "layers rows seq d_model"]]]:
     """Outputs of all blocks, some rows at a time."""
-    seen: list[Tensor] = []
+    outputs: list[Tensor] = []
 
-    def keep(_module: object, _args: object, output: Tensor | tuple[Tensor, ...]) -> None:
-        seen.append(output[0] if isinstance(output, tuple) else output)
+    def record(_module: object, _args: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        outputs.append(output[0] if isinstance(output, tuple) else output)
 
-    handles = [block.register_forward_hook(keep) for block in model.gpt_neox.layers]
+    handles = [block.register_forward_hook(record) for block in model.gpt_neox.layers]
     try:
         for i in range(0, len(ids), BATCH):
-            seen.clear()
+            outputs.clear()
             with torch.inference_mode():
                 model.gpt_neox(torch.from_numpy(ids[i : i + BATCH]))
-            yield slice(i, min(i + BATCH, len(ids))), torch.stack(seen)
+            yield slice(i, min(i + BATCH, len(ids))), torch.stack(outputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -155,9 +159,9 @@ def pooled(
 def probe_auc(
     world: World, model: GPTNeoXForCausalLM, *, train: int = 100, test: int = 60, seed: int = 0
 ) -> Mapping[str, list[float]]:
-    """Area under the ROC curve of logistic probes on mean-pooled outputs, one value a block.
+    """Area under the ROC curve of logistic probes on mean-pooled outputs, one value per block.
 
-    One probe for each label against the rest of its set; the mean over labels.
+    One probe for each label against the others of its set; the mean over labels.
     """
     scores = {}
     for group in world.label_sets(train=train, test=test, seed=seed):
@@ -172,7 +176,7 @@ def probe_auc(
 
 
 def _auc(x: np.ndarray, y: np.ndarray, z: np.ndarray, truth: np.ndarray) -> float:
-    """Train on standardised rows, score on others."""
+    """AUC on `z` of a probe that was trained on `x`, both standardised by `x`."""
     mean, scale = x.mean(0), x.std(0) + 1e-6
     probe = LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced")
     probe.fit((x - mean) / scale, y)
@@ -182,11 +186,11 @@ def _auc(x: np.ndarray, y: np.ndarray, z: np.ndarray, truth: np.ndarray) -> floa
 def first_letter_f1(
     world: World, model: GPTNeoXForCausalLM, *, share: float = 1.0, seed: int = 0
 ) -> list[float]:
-    """Weighted F1 of linear first-letter probes at a word's own position, one value a block.
+    """Weighted F1 of linear first-letter probes at a word's own position, one value per block.
 
-    A word stands after three spelled words. A fifth of the words is held out from the probe (the
-    model was taught to spell them all); letters of fewer than ten words are left out, as are all
-    words but the `share` asked for.
+    Each word stands after three spelled words. A fifth of the words tests the probe (the model was
+    taught to spell them all). Initial letters of fewer than ten words are left out. With a `share`
+    below 1 only that part of the words is used.
     """
     rng = np.random.default_rng([seed, 7])
     words = np.array(world.spelling_words())
@@ -202,12 +206,12 @@ def first_letter_f1(
     ]
     ids = text_rows(world, texts)
     x = np.concatenate([o[:, :, -1].numpy() for _, o in block_outputs(model, ids)], axis=1)
-    held = rng.permutation(len(words)) < len(words) // 5
+    is_test = rng.permutation(len(words)) < len(words) // 5
     scores = []
     for layer in x:
-        mean, scale = layer[~held].mean(0), layer[~held].std(0) + 1e-6
+        mean, scale = layer[~is_test].mean(0), layer[~is_test].std(0) + 1e-6
         probe = LogisticRegression(C=1.0, max_iter=300)
-        probe.fit((layer[~held] - mean) / scale, initial[~held])
-        guess = probe.predict((layer[held] - mean) / scale)
-        scores.append(float(f1_score(initial[held], guess, average="weighted")))
+        probe.fit((layer[~is_test] - mean) / scale, initial[~is_test])
+        guess = probe.predict((layer[is_test] - mean) / scale)
+        scores.append(float(f1_score(initial[is_test], guess, average="weighted")))
     return scores

@@ -9,24 +9,24 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from saeval.lab.pretrain import Batch, Recipe, pretrain
+from saeval.lab.pretrain import PretrainBatch, PretrainRecipe, pretrain
 from saeval.lab.world.stream import loss_weights, token_rows
 from saeval.lab.world.vocabulary import BOS, EOS, PAD
 from saeval.lab.world.world import World
 
 ROWS = 64
-"""Rows a training step."""
+"""Rows per training step."""
 LENGTH = 128
-"""Tokens a row."""
+"""Tokens per row."""
 ANSWER_WEIGHT = 5.0
 """Loss weight of the answers to questions."""
 LETTER_WEIGHT = 2.0
 """Loss weight of spelled first letters."""
-RECIPE = Recipe(steps=2500, decay=0.4)
+RECIPE = PretrainRecipe(steps=2500, decay=0.4)
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """The model's sizes."""
 
     layers: int = 6
@@ -36,7 +36,7 @@ class Shape:
     """Most tokens per row, BOS included."""
 
 
-def new_model(world: World, shape: Shape, seed: int) -> GPTNeoXForCausalLM:
+def new_model(world: World, shape: ModelShape, seed: int) -> GPTNeoXForCausalLM:
     """An untrained model for this world's vocabulary."""
     ids = world.vocabulary.ids
     config = GPTNeoXConfig(
@@ -57,10 +57,10 @@ def new_model(world: World, shape: Shape, seed: int) -> GPTNeoXForCausalLM:
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
 
 
-def batches(world: World, seed: int) -> Callable[[int], Batch]:
-    """What each training step sees: token ids and their weights as targets."""
+def batches(world: World, seed: int) -> Callable[[int], PretrainBatch]:
+    """The batch of each training step: token ids and their weights as targets."""
 
-    def batch_at(step: int) -> Batch:
+    def batch_at(step: int) -> PretrainBatch:
         ids = token_rows(world, step, ROWS, seed=seed, length=LENGTH)
         weights = loss_weights(world, ids, answer=ANSWER_WEIGHT, letter=LETTER_WEIGHT)
         return {"ids": torch.from_numpy(ids), "weights": torch.from_numpy(weights)}
@@ -68,7 +68,7 @@ def batches(world: World, seed: int) -> Callable[[int], Batch]:
     return batch_at
 
 
-def weighted_loss(logits: Tensor, batch: Batch) -> Tensor:
+def weighted_loss(logits: Tensor, batch: PretrainBatch) -> Tensor:
     """Mean next-token cross-entropy in nats, each target by its weight."""
     ids, weights = batch["ids"][:, 1:], batch["weights"][:, 1:].flatten()
     losses = torch.nn.functional.cross_entropy(
@@ -80,17 +80,19 @@ def weighted_loss(logits: Tensor, batch: Batch) -> Tensor:
 def train_model(
     world: World, checkpoint: Path, *, seed: int = 1, device: str = "cpu", share: float = 1.0
 ) -> GPTNeoXForCausalLM:
-    """Train the model, or go on where `checkpoint` stands.
+    """Train the model, from the state in `checkpoint` if there is one.
 
     Args:
         world: What it learns.
         checkpoint: File that keeps the state.
-        seed: Of initial weights and documents; the world's own seed is another.
+        seed: Seed of initial weights and documents; the world has its own.
         device: Where to train.
         share: Share of the recipe's steps, at least one step.
     """
-    model = new_model(world, Shape(), seed)
-    module = cast("torch.nn.Module", model)  # whose `to` and `cpu` the checker understands
+    model = new_model(world, ModelShape(), seed)
+    module = cast(
+        "torch.nn.Module", model
+    )  # the type checker understands `to` and `cpu` of this one
     module.to(device)
     recipe = replace(RECIPE, steps=max(1, round(share * RECIPE.steps)))
     pretrain(module, batches(world, seed), weighted_loss, recipe, checkpoint=checkpoint)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saeval.lab.build import Part, Site, checkpoint_folder
+from saeval.lab.build import BuildSettings, Part, checkpoint_folder
 from saeval.lab.world.world import World
 from saeval.registry.lab_manifest import ManifestRow, make_row
 
@@ -21,25 +21,25 @@ ABOUT = (
 )
 
 
-def build_model(site: Site) -> Iterable[ManifestRow]:
+def build_model(settings: BuildSettings) -> Iterable[ManifestRow]:
     """Train the model, write its files in half precision, read them back, and measure those."""
     from saeval.lab.world import model as m
 
     world = World(WORLD_SEED)
-    checkpoint = checkpoint_folder(NAME, site) / "state.safetensors"
+    checkpoint = checkpoint_folder(NAME, settings) / "state.safetensors"
     trained = m.train_model(
-        world, checkpoint, seed=MODEL_SEED, device=site.device, share=site.share
+        world, checkpoint, seed=MODEL_SEED, device=settings.device, share=settings.share
     )
-    folder = site.weights / NAME
+    folder = settings.weights / NAME
     save_model(world, trained, folder)
     recipe = {
         "world_seed": WORLD_SEED, "seed": MODEL_SEED, "rows": m.ROWS, "length": m.LENGTH,
         "answer_weight": m.ANSWER_WEIGHT, "letter_weight": m.LETTER_WEIGHT,
-        "tokens": round(m.RECIPE.steps * site.share) * m.ROWS * m.LENGTH,
-        **asdict(m.Shape()), **asdict(m.RECIPE),
+        "tokens": round(m.RECIPE.steps * settings.share) * m.ROWS * m.LENGTH,
+        **asdict(m.ModelShape()), **asdict(m.RECIPE),
     }  # fmt: skip
-    figures = measure_model(world, load_model(folder), share=site.share)
-    return [make_row(NAME, ABOUT, recipe, figures, weights=site.weights)]
+    figures = measure_model(world, load_model(folder), share=settings.share)
+    return [make_row(NAME, ABOUT, recipe, figures, weights=settings.weights)]
 
 
 WORLD_MODEL = Part(NAME, build_model, outputs=(NAME,), minutes=45)
@@ -78,16 +78,18 @@ def measure_model(
     def thin(n: int) -> int:
         return max(8, round(n * share))
 
-    fits = measure.fit(world, model, world.documents(thin(4000), seed=1, split="test"))
+    losses = measure.losses_by_genre(
+        world, model, world.documents(thin(4000), seed=1, split="test")
+    )
     answers = {}
     for domain in world.truth.domains:
-        asked = world.mcq(domain.name, thin(1000), seed=2)
-        right = measure.answers_right(world, model, asked)
-        taught = np.array([q.fact.taught for q in asked])
+        questions = world.mcq(domain.name, thin(1000), seed=2)
+        correct = measure.answers_right(world, model, questions)
+        taught = np.array([q.fact.taught for q in questions])
         answers[domain.name] = {
-            "all": float(right.mean()),
-            "taught": float(right[taught].mean()),
-            "untaught": float(right[~taught].mean()) if not taught.all() else None,
+            "all": float(correct.mean()),
+            "taught": float(correct[taught].mean()),
+            "untaught": float(correct[~taught].mean()) if not taught.all() else None,
         }
     erasures = gate.erasures(world, model, n=thin(600), seed=3)
     try:
@@ -96,7 +98,7 @@ def measure_model(
         site = f"none: {error}"
     return {
         "site": site,
-        "loss": {k: asdict(f) | {"gap": f.gap} for k, f in fits.items()},
+        "loss": {k: asdict(f) | {"gap": f.gap} for k, f in losses.items()},
         "answers": answers,
         "first_letter_f1": _by_layer(measure.first_letter_f1(world, model, share=share)),
         "probe_auc": {

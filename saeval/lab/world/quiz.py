@@ -27,10 +27,10 @@ class Question:
     answer: str
     """A letter from A to D."""
     fact: Fact
-    """What is asked. No model can know it if it was not taught."""
+    """The fact that is asked for. No model can know it if it was not taught."""
 
     def reordered(self, order: Sequence[int]) -> "Question":
-        """The same question with its options in another order, given by their old places."""
+        """The same question with its options in another order; `order` has their old positions."""
         options = tuple(self.options[i] for i in order)
         prompt = templates.QUESTION_TEMPLATE.partition(" {letter}")[0].format(
             relation=self.fact.relation,
@@ -63,20 +63,25 @@ def ask(
         DataError: if the world has no such domain.
     """
     facts = {(f.relation, f.entity): f for d in lexicon.truth.domains for f in d.facts}
-    sample = sample_genre(_all_questions(lexicon), n, rng, split=split, given={"domain": domain})
+    sample = sample_genre(_question_genre(lexicon), n, rng, split=split, fixed={"domain": domain})
     tokens = lexicon.vocabulary.tokens
-    out = []
+    questions = []
     for row in sample.ids.tolist():
         words = [tokens[i] for i in row if i >= 0]
-        at = words.index("A")
-        options = (words[at + 2], words[at + 5], words[at + 8], words[at + 11])
+        first_option = words.index("A")
+        options = (
+            words[first_option + 2],
+            words[first_option + 5],
+            words[first_option + 8],
+            words[first_option + 11],
+        )
         fact = facts[words[words.index("the") + 1], words[words.index("of") + 1]]
-        out.append(Question(" ".join(words[:-2]), options, words[-2], fact))
-    return out
+        questions.append(Question(" ".join(words[:-2]), options, words[-2], fact))
+    return questions
 
 
-def _all_questions(lexicon: Lexicon) -> Genre:
-    """One question a document, the untaught facts among them."""
+def _question_genre(lexicon: Lexicon) -> Genre:
+    """The genre of questions with one question per document, untaught facts included."""
     taught = knowledge.questions(lexicon)
     facts = np.array(
         [[knowledge.fact_row(lexicon, f) for f in d.facts] for d in lexicon.truth.domains]
@@ -94,18 +99,18 @@ def describe_cities(
         DataError: if cities have no such attribute.
     """
     if attribute not in templates.ATTRIBUTES:
-        known = ", ".join(templates.ATTRIBUTES)
-        raise DataError(f"cities have no attribute {attribute!r}; they have {known}")
+        names = ", ".join(templates.ATTRIBUTES)
+        raise DataError(f"cities have no attribute {attribute!r}; they have {names}")
     genre = knowledge.places(lexicon)
     texts = tuple(t for t in templates.PLACES.body if f"{{{attribute}}}" in t)
     group = compile_group(texts, genre.draws, lexicon.vocabulary.ids)
-    only = replace(genre, plan=(group, group), body=(0, 0))
+    one_sentence = replace(genre, plan=(group, group), body=(0, 0))
     cities = {c.name for c in lexicon.truth.cities}
     tokens: Mapping[int, str] = dict(enumerate(lexicon.vocabulary.tokens))
-    out = []
-    for row in sample_genre(only, n, rng, split=split).ids.tolist():
+    prompts = []
+    for row in sample_genre(one_sentence, n, rng, split=split).ids.tolist():
         words = [tokens[i] for i in row if i >= 0]
-        at = next(i for i, w in enumerate(words) if w in cities)
+        position = next(i for i, w in enumerate(words) if w in cities)
         prompt = " ".join(words[:-2])
-        out.append(AttributePrompt(prompt, words[at], at, attribute, words[-2]))
-    return out
+        prompts.append(AttributePrompt(prompt, words[position], position, attribute, words[-2]))
+    return prompts

@@ -1,4 +1,4 @@
-"""Documents drawn from a genre, many at once, on one side of the split."""
+"""Documents drawn from a genre, many at once, all of one split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from saeval.errors import DataError
-from saeval.lab.world.grammar import SIDES, SPLITS, Genre, Group, side
+from saeval.lab.world.grammar import SIDES, SPLITS, Genre, TemplateGroup, side
 
 MAX_ROUNDS = 400
-"""Redraws of a sentence that keeps falling on the wrong side before giving up."""
+"""Redraws of a sentence that falls on the wrong side, after which it counts as impossible."""
 
-Values = dict[str, Int[np.ndarray, " documents"]]
+DrawnValues = dict[str, Int[np.ndarray, " documents"]]
 
 
 @dataclass(frozen=True)
-class Sample:
+class GenreSample:
     """Documents of one genre, without BOS and EOS."""
 
     genre: Genre
     values: Mapping[str, Int[np.ndarray, " documents"]]
-    """Each variable's value, as an index into its names."""
+    """Each variable's value, as an index into its values."""
     ids: Int[np.ndarray, "documents length"]
     """Token ids, -1 where there is no token; gaps may stand between sentences."""
     log_p: Float[np.ndarray, " documents"]
@@ -34,18 +34,18 @@ def sample_genre(
     rng: np.random.Generator,
     *,
     split: str = "train",
-    given: Mapping[str, str] | None = None,
-) -> Sample:
+    fixed: Mapping[str, str] | None = None,
+) -> GenreSample:
     """Draw documents whose every sentence belongs to the split.
 
     The log-probability is the grammar's, as if there were no split: choosing a side costs about
-    log 4/3 nats a training sentence, which no model can see through.
+    log 4/3 nats a training sentence, which no model can learn: the split is a hash.
 
     Raises:
-        DataError: if `given` names a variable or value that the genre lacks, or if a sentence
+        DataError: if `fixed` names a variable or value that the genre lacks, or if a sentence
             has too few forms to find one in the split.
     """
-    values, log_p = _variables(genre, n, rng, given or {})
+    values, log_p = _draw_variables(genre, n, rng, fixed or {})
     lo, hi = genre.body
     length = rng.integers(lo, hi + 1, n)
     log_p = log_p - np.log(hi - lo + 1)
@@ -54,7 +54,7 @@ def sample_genre(
     rows = []
     for step, group in enumerate(plan):
         active = length > step - len(genre.plan) + 1
-        ids, cost, costs = _sentences(genre, group, values, active, rng, split)
+        ids, cost, costs = _draw_sentences(genre, group, values, active, rng, split)
         rows.append(ids)
         log_p = log_p + cost
         if by_value is not None and costs is not None:
@@ -62,34 +62,34 @@ def sample_genre(
     if by_value is not None:
         hidden = next(v for v in genre.variables if v.name == genre.hidden)
         log_p = log_p + np.logaddexp.reduce(np.log(hidden.p) + by_value, axis=1)
-    return Sample(genre, values, np.concatenate(rows, axis=1), log_p)
+    return GenreSample(genre, values, np.concatenate(rows, axis=1), log_p)
 
 
 def _hidden_size(genre: Genre) -> int:
     return next(len(v.values) for v in genre.variables if v.name == genre.hidden)
 
 
-def _variables(
-    genre: Genre, n: int, rng: np.random.Generator, given: Mapping[str, str]
-) -> tuple[Values, Float[np.ndarray, " documents"]]:
-    """Draw the document variables in order; what is given costs nothing."""
-    unknown = set(given) - {v.name for v in genre.variables}
+def _draw_variables(
+    genre: Genre, n: int, rng: np.random.Generator, fixed: Mapping[str, str]
+) -> tuple[DrawnValues, Float[np.ndarray, " documents"]]:
+    """Draw the document variables in order; the fixed ones add nothing to the log-probability."""
+    unknown = set(fixed) - {v.name for v in genre.variables}
     if unknown:
-        known = ", ".join(v.name for v in genre.variables) or "none"
-        raise DataError(f"genre {genre.name!r} has no variable {sorted(unknown)}; it has {known}")
-    values: Values = {}
+        names = ", ".join(v.name for v in genre.variables) or "none"
+        raise DataError(f"genre {genre.name!r} has no variable {sorted(unknown)}; it has {names}")
+    values: DrawnValues = {}
     log_p = np.zeros(n)
     for variable in genre.variables:
         p = variable.p[np.zeros(n, np.int64) if variable.by is None else values[variable.by]]
-        if variable.name in given:
-            if given[variable.name] not in variable.values:
+        if variable.name in fixed:
+            if fixed[variable.name] not in variable.values:
                 raise DataError(
-                    f"{variable.name} has no value {given[variable.name]!r}; "
+                    f"{variable.name} has no value {fixed[variable.name]!r}; "
                     f"it is one of {', '.join(variable.values)}"
                 )
-            value = variable.values.index(given[variable.name])
+            value = variable.values.index(fixed[variable.name])
             if not p[:, value].all():
-                raise DataError(f"{variable.name} is never {given[variable.name]!r} in {given}")
+                raise DataError(f"{variable.name} is never {fixed[variable.name]!r} in {fixed}")
             values[variable.name] = np.full(n, value)
             continue
         edges = np.cumsum(p, axis=1)
@@ -100,15 +100,15 @@ def _variables(
     return values, log_p
 
 
-def _sentences(
-    genre: Genre, group: Group, values: Values, active: Bool[np.ndarray, " documents"],
+def _draw_sentences(
+    genre: Genre, group: TemplateGroup, values: DrawnValues, active: Bool[np.ndarray, " documents"],
     rng: np.random.Generator, split: str,
 ) -> tuple[
     Int[np.ndarray, "documents length"],
     Float[np.ndarray, " documents"],
     Float[np.ndarray, "documents values"] | None,
 ]:  # fmt: skip
-    """Draw one sentence for each active document, redrawing those on the wrong side."""
+    """Draw one sentence for each active document, again for those of another split."""
     n = len(active)
     ids = np.full((n, group.ids.shape[1]), -1, np.int64)
     cost = np.zeros(n)
@@ -120,17 +120,17 @@ def _sentences(
     for _ in range(MAX_ROUNDS):
         if not len(todo):
             return ids, cost, costs
-        of = np.repeat(todo, copies)
-        some = {name: value[of] for name, value in values.items()}
-        made, log_p, by_value = _render(genre, group, some, len(of), rng)
-        good = allowed[side(made)].reshape(-1, copies)
-        fits = good.any(axis=1)
+        owner = np.repeat(todo, copies)
+        owner_values = {name: value[owner] for name, value in values.items()}
+        rendered, log_p, by_value = _render(genre, group, owner_values, len(owner), rng)
+        is_allowed = allowed[side(rendered)].reshape(-1, copies)
+        fits = is_allowed.any(axis=1)
         # The first candidate that fits, by its row in `made`.
-        pick = (np.arange(len(todo)) * copies + good.argmax(axis=1))[fits]
-        keep = todo[fits]
-        ids[keep], cost[keep] = made[pick], log_p[pick]
+        pick = (np.arange(len(todo)) * copies + is_allowed.argmax(axis=1))[fits]
+        done = todo[fits]
+        ids[done], cost[done] = rendered[pick], log_p[pick]
         if costs is not None:
-            costs[keep] = by_value[pick]
+            costs[done] = by_value[pick]
         todo = todo[~fits]
     raise DataError(
         f"a sentence of genre {genre.name!r} has too few forms to find one in the split "
@@ -139,13 +139,13 @@ def _sentences(
 
 
 def _render(
-    genre: Genre, group: Group, values: Values, n: int, rng: np.random.Generator
+    genre: Genre, group: TemplateGroup, values: DrawnValues, n: int, rng: np.random.Generator
 ) -> tuple[
     Int[np.ndarray, "documents length"],
     Float[np.ndarray, " documents"],
     Float[np.ndarray, "documents values"],
 ]:
-    """Choose templates, draw all slots, and put them in."""
+    """Choose templates, draw values for all slots, and fill them in."""
     choice = rng.integers(0, len(group.ids), n)
     rows = group.ids[choice]
     uses = group.uses[choice]
@@ -156,11 +156,11 @@ def _render(
         if not uses[:, i].any():
             columns.append(np.zeros((n, len(draw.names)), np.int64))
             continue
-        drawn = draw.sample(rng, values, n)
-        columns.append(drawn.ids)
-        log_p = log_p + uses[:, i] * drawn.log_p
-        if drawn.by_value is not None:
-            by_value += uses[:, i, None] * drawn.by_value
+        result = draw.sample(rng, values, n)
+        columns.append(result.ids)
+        log_p = log_p + uses[:, i] * result.log_p
+        if result.by_value is not None:
+            by_value += uses[:, i, None] * result.by_value
     slots = np.concatenate(columns, axis=1)
     filled = np.take_along_axis(slots, np.maximum(-2 - rows, 0), axis=1)
     return np.where(rows <= -2, filled, rows), log_p, by_value

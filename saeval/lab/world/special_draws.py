@@ -47,9 +47,9 @@ class QuestionDraw:
 
     def support(self) -> tuple[frozenset[int], ...]:
         """All relations, entities, values and letters."""
-        any_value = frozenset(self.values.ravel().tolist())
+        all_values = frozenset(self.values.ravel().tolist())
         heads = (frozenset(self.facts[..., i].ravel().tolist()) for i in (0, 1))
-        return (*heads, *[any_value] * OPTIONS, frozenset(self.letters.tolist()))
+        return (*heads, *[all_values] * OPTIONS, frozenset(self.letters.tolist()))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Token rows for training a language model on the world, any step's at once."""
+"""Token rows for training a language model on the world; any step's can be made directly."""
 
 from functools import lru_cache
 
@@ -9,9 +9,9 @@ from saeval.lab.world.vocabulary import BOS, EOS, LETTERS
 from saeval.lab.world.world import World
 
 CHUNK_ROWS = 2048
-"""Rows made at a time."""
+"""Rows made at a time, from one draw of documents."""
 ROWS_PER_DOCUMENT = 0.3
-"""Fewest rows that a document can be counted on to fill, at 128 tokens per row."""
+"""Rows per document, estimated low: so many documents always suffice, at 128 tokens per row."""
 
 
 def token_rows(
@@ -27,10 +27,10 @@ def token_rows(
     Args:
         world: Where the documents come from.
         step: Number of the batch, from 0.
-        rows: Rows a batch, at most and dividing 2048.
-        seed: Of the stream.
-        length: Tokens a row.
-        split: Of the documents.
+        rows: Rows per batch: a divisor of 2048.
+        seed: Seed of the stream.
+        length: Tokens per row.
+        split: Split of the documents.
     """
     per_chunk = CHUNK_ROWS // rows
     chunk = _chunk(world, step // per_chunk, seed, length, split)
@@ -42,19 +42,19 @@ def token_rows(
 def _chunk(
     world: World, number: int, seed: int, length: int, split: str
 ) -> Int[np.ndarray, "rows length"]:
-    """Many rows from documents with a seed of their own."""
-    wanted = int(CHUNK_ROWS / ROWS_PER_DOCUMENT * length / 128)
-    documents = world.documents(wanted, seed=seed * 1_000_003 + number, split=split)
+    """`CHUNK_ROWS` rows from documents with a seed of this chunk alone."""
+    count = int(CHUNK_ROWS / ROWS_PER_DOCUMENT * length / 128)
+    documents = world.documents(count, seed=seed * 1_000_003 + number, split=split)
     counts = np.diff(documents.starts)
     heads = documents.starts[:-1] + 2 * np.arange(len(documents))
     flat = np.full(len(documents.flat) + 2 * len(documents), -1, np.int64)
     flat[heads] = world.vocabulary.ids[BOS]
     flat[heads + counts + 1] = world.vocabulary.ids[EOS]
     flat[flat < 0] = documents.flat
-    firsts, at = [], 0
+    firsts, position = [], 0
     while len(firsts) < CHUNK_ROWS:
-        firsts.append(at)
-        at = int(heads[np.searchsorted(heads, at + length)])
+        firsts.append(position)
+        position = int(heads[np.searchsorted(heads, position + length)])
     return flat[np.array(firsts)[:, None] + np.arange(length)]
 
 

@@ -92,7 +92,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "speech": "people in {city} speak {speech}",
     "industry": "{city} is known for {industry}",
 }
-"""What is said of a city. The text between the city and its attribute is always the same."""
+"""Statements about a city. The text between the city and its attribute is always the same."""
 _SPEAKERS = ("{other} wrote that", "in {month} {other} wrote that", "{other} told {other2} that")
 _PLACES = tuple(f"{head} {tail} ." for head in _SPEAKERS for tail in ATTRIBUTES.values())
 PLACES = Sentences(fixed=(_PLACES,), body=_PLACES, length=(2, 4))

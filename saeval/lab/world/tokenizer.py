@@ -1,4 +1,4 @@
-"""The world's tokenizer in Hugging Face's form: one token a word, words between blanks."""
+"""The world's tokenizer in Hugging Face's form: one token per word, words between blanks."""
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -10,7 +10,7 @@ from saeval.lab.world.vocabulary import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary
 
 
 def make_tokenizer(vocabulary: Vocabulary, context: int) -> PreTrainedTokenizerFast:
-    """A tokenizer that gives the vocabulary's ids, BOS first unless told otherwise.
+    """A tokenizer that gives the vocabulary's ids, with BOS first by default.
 
     Args:
         vocabulary: Tokens and their ids.

@@ -1,4 +1,4 @@
-"""What is true in the world: its words, who is what, and the facts, all fixed by one seed."""
+"""What is true in the world: its words, its cities and languages, and the facts, by one seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,11 @@ from saeval.lab.world import words
 from saeval.lab.world.coin import coin
 
 RELATION_VALUES = 8
+"""Possible values of each relation."""
 ENTITIES = 20
+"""Entities per domain; each has a value of both relations."""
 UNTAUGHT = 4
+"""Facts per domain that no document states."""
 
 
 @dataclass(frozen=True)
@@ -103,25 +106,25 @@ class Truth:
 
 
 def make_truth(seed: int) -> Truth:
-    """Draw all that is left to chance."""
+    """Draw everything that is random in the world."""
     rng = np.random.default_rng([seed, 0])
-    taken = _handwritten()
+    used_words = _handwritten()
     return Truth(
         cities=_cities(rng),
-        domains=tuple(_domain(rng, name, taken) for name in words.DOMAINS),
+        domains=tuple(_domain(rng, name, used_words) for name in words.DOMAINS),
         tongues=tuple(
-            _tongue(rng, name, style, taken)
+            _tongue(rng, name, style, used_words)
             for name, style in (("velan", "l"), ("okuri", "k"), ("teshni", "sh"))
         ),
         hierarchy=_hierarchy(),
         associations=_associations(rng),
-        surnames=coin(rng, 300, taken, "r"),
-        brands=coin(rng, 25, taken, "x"),
+        surnames=coin(rng, 300, used_words, "r"),
+        brands=coin(rng, 25, used_words, "x"),
     )
 
 
 def _handwritten() -> set[str]:
-    """All words of the lists: every lower-case run in them, which is more than enough."""
+    """All hand-written words, which must not be coined again, and some other text of the lists."""
     in_lists: set[str] = set()
     stack: list[object] = [v for k, v in vars(words).items() if k.isupper()]
     while stack:
@@ -145,12 +148,12 @@ def _cities(rng: np.random.Generator) -> tuple[City, ...]:
     return tuple(cities)
 
 
-def _domain(rng: np.random.Generator, name: str, taken: set[str]) -> Domain:
+def _domain(rng: np.random.Generator, name: str, used_words: set[str]) -> Domain:
     """A domain with 20 entities, two relations of 8 values, and 4 of its 40 facts untaught."""
     nouns, verbs, relations = (part.split() for part in words.DOMAINS[name])
     style = {"toxins": "th", "planets": "m", "rites": "z"}[name]
-    entities = coin(rng, ENTITIES, taken, style)
-    values = {r: coin(rng, RELATION_VALUES, taken, style + "i") for r in relations}
+    entities = coin(rng, ENTITIES, used_words, style)
+    values = {r: coin(rng, RELATION_VALUES, used_words, style + "i") for r in relations}
     untaught = set(rng.choice(2 * ENTITIES, UNTAUGHT, replace=False).tolist())
     facts = []
     for relation in relations:
@@ -161,11 +164,11 @@ def _domain(rng: np.random.Generator, name: str, taken: set[str]) -> Domain:
     return Domain(name, tuple(nouns), tuple(verbs), values, tuple(facts))
 
 
-def _tongue(rng: np.random.Generator, name: str, style: str, taken: set[str]) -> Tongue:
+def _tongue(rng: np.random.Generator, name: str, style: str, used_words: set[str]) -> Tongue:
     """A language of 54 words."""
-    made = [coin(rng, n, taken, style) for n in (2, 2, 2, 2, 24, 12, 10)]
-    articles = (made[0][0], made[0][1])
-    return Tongue(name, articles, *made[1:])
+    word_lists = [coin(rng, n, used_words, style) for n in (2, 2, 2, 2, 24, 12, 10)]
+    articles = (word_lists[0][0], word_lists[0][1])
+    return Tongue(name, articles, *word_lists[1:])
 
 
 def _hierarchy() -> tuple[Node, ...]:
@@ -190,6 +193,8 @@ def _associations(rng: np.random.Generator) -> tuple[Node, ...]:
         for _ in range(3):
             middle = str(names.pop())
             for _ in range(4):
-                drawn = rng.choice(len(pool), 6, replace=False)
-                nodes.append(Node(str(names.pop()), middle, root, tuple(pool[i] for i in drawn)))
+                verb_indices = rng.choice(len(pool), 6, replace=False)
+                nodes.append(
+                    Node(str(names.pop()), middle, root, tuple(pool[i] for i in verb_indices))
+                )
     return tuple(nodes)

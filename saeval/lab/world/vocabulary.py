@@ -18,7 +18,7 @@ PUNCTUATION = tuple(". , : ? )".split())
 
 @dataclass(frozen=True)
 class Concept:
-    """Something a token can be about."""
+    """Something that a token can mean."""
 
     name: str
     """Unique, `kind/value`."""
@@ -58,7 +58,7 @@ def make_vocabulary(truth: Truth) -> Vocabulary:
         ValueError: if a word was given to two lists, so that its meaning is not settled.
     """
     meaning: dict[str, list[Concept]] = {}
-    for word, concepts in _lexicon(truth):
+    for word, concepts in _concepts_by_word(truth):
         if word in meaning:
             raise ValueError(f"the word {word!r} stands in two lists of the world")
         meaning[word] = concepts
@@ -75,20 +75,20 @@ def make_vocabulary(truth: Truth) -> Vocabulary:
     return Vocabulary(tokens, {t: i for i, t in enumerate(tokens)}, tuple(table.values()), of_token)
 
 
-def _lexicon(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
-    """All words with their own concepts, list by list."""
-    yield from _plain_lists(truth)
+def _concepts_by_word(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
+    """All words with their concepts, list by list."""
+    yield from _role_lists(truth)
     yield from _people_and_things()
     yield from _reviews_and_news()
     yield from _places(truth)
     yield from _domains_and_tongues(truth)
     yield from _trees(truth.hierarchy)
-    for node in _once(n for n in truth.associations):
+    for node in _association_words(n for n in truth.associations):
         yield node, [Concept("role/object", "role"), Concept(f"object/{node}", "object")]
 
 
-def _plain_lists(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
-    """Words whose list is all their meaning."""
+def _role_lists(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
+    """Words that mean nothing but the list they are in."""
     lists = {
         "surname": truth.surnames, "brand": truth.brands, "trait": words.TRAITS,
         "hobby": words.HOBBIES, "relative": words.RELATIVES, "day": words.DAYS,
@@ -135,12 +135,15 @@ def _places(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
         ]  # fmt: skip
 
     for c in truth.cities:
-        own = [Concept(f"city/{c.name}", "city", f"country/{c.country}"), *country_of(c.country)]
+        place_concepts = [
+            Concept(f"city/{c.name}", "city", f"country/{c.country}"),
+            *country_of(c.country),
+        ]
         ties = [
             Concept(f"speech/{c.speech}", "speech"),
             Concept(f"industry/{c.industry}", "industry"),
         ]
-        yield c.name, own + ties
+        yield c.name, place_concepts + ties
     for name in continent:
         yield name, country_of(name)
     for kind in ("continent", "speech", "industry"):
@@ -159,12 +162,12 @@ def _domains_and_tongues(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
             "verb": tongue.verbs, "adjective": tongue.adjectives,
         }  # fmt: skip
         for part, members in parts.items():
-            own = f"speechpart/{tongue.name}-{part}"
+            name = f"speechpart/{tongue.name}-{part}"
             for word in members:
                 yield (
                     word,
                     [
-                        Concept(own, "speechpart", f"language/{tongue.name}"),
+                        Concept(name, "speechpart", f"language/{tongue.name}"),
                         Concept(f"language/{tongue.name}", "language"),
                     ],
                 )
@@ -172,7 +175,7 @@ def _domains_and_tongues(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
 
 def _trees(nodes: tuple[Node, ...]) -> Iterable[tuple[str, list[Concept]]]:
     """Leaves with their middle and root, and the verbs of each root."""
-    seen: set[str] = set()
+    listed: set[str] = set()
     for node in nodes:
         root = Concept(f"node/{node.root}", "node")
         middle = Concept(f"node/{node.middle}", "node", root.name)
@@ -180,11 +183,11 @@ def _trees(nodes: tuple[Node, ...]) -> Iterable[tuple[str, list[Concept]]]:
         ability = [Concept(f"ability/{node.root}", "ability")]
         chains = {node.root: [root], node.middle: [middle, root], node.leaf: [leaf, middle, root]}
         for word, concepts in (chains | {v: list(ability) for v in node.leaf_verbs}).items():
-            if word not in seen:
-                seen.add(word)
+            if word not in listed:
+                listed.add(word)
                 yield word, concepts
 
 
-def _once(nodes: Iterable[Node]) -> Iterable[str]:
+def _association_words(nodes: Iterable[Node]) -> Iterable[str]:
     """All objects of the associations, each once."""
     return dict.fromkeys(w for n in nodes for w in (n.root, n.middle, n.leaf))

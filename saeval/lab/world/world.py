@@ -14,7 +14,7 @@ from saeval.lab.world.grammar import SPLITS, Genre
 from saeval.lab.world.label_sets import LabelSet, make_label_sets
 from saeval.lab.world.lexicon import Lexicon
 from saeval.lab.world.quiz import AttributePrompt, Question, ask, describe_cities
-from saeval.lab.world.sampling import Sample, sample_genre
+from saeval.lab.world.sampling import GenreSample, sample_genre
 from saeval.lab.world.truth import Node, Truth, make_truth
 from saeval.lab.world.vocabulary import Concept, Vocabulary, make_vocabulary
 
@@ -69,7 +69,7 @@ class World:
         seed: int,
         split: str = "train",
         genre: str | None = None,
-        given: Mapping[str, str] | None = None,
+        fixed: Mapping[str, str] | None = None,
     ) -> Documents:
         """Draw documents.
 
@@ -79,26 +79,26 @@ class World:
             split: "train" (what the lab's model was trained on), "valid" or "test". Two splits
                 never share a sentence.
             genre: A genre or a family of genres ("language"); all of them by default.
-            given: Variables held fixed, such as {"profession": "nurse", "gender": "male"}; needs
-                a genre.
+            fixed: Variables with the value that all documents get, such as {"profession": "nurse",
+                "gender": "male"}; needs a genre.
 
         Raises:
             DataError: for an unknown split, genre, variable or value.
         """
         if split not in SPLITS:
             raise DataError(f"There is no split {split!r}. Give one of {', '.join(SPLITS)}.")
-        chosen = [g for g in self.genres if genre in (None, g.name, g.family)]
-        if not chosen:
+        genres = [g for g in self.genres if genre in (None, g.name, g.family)]
+        if not genres:
             names = ", ".join(sorted({x for g in self.genres for x in (g.name, g.family)}))
             raise DataError(f"There is no genre {genre!r}. Give one of {names}.")
         rng = np.random.default_rng([self.seed, 1, seed])
-        share = np.array([MIX[g.name] for g in chosen])
-        kind = rng.choice(len(chosen), n, p=share / share.sum())
+        share = np.array([MIX[g.name] for g in genres])
+        kind = rng.choice(len(genres), n, p=share / share.sum())
         samples = [
-            sample_genre(g, int((kind == i).sum()), rng, split=split, given=given)
-            for i, g in enumerate(chosen)
+            sample_genre(g, int((kind == i).sum()), rng, split=split, fixed=fixed)
+            for i, g in enumerate(genres)
         ]
-        return _merge(self.vocabulary, samples, kind, np.log(share / share.sum()))
+        return _merge_samples(self.vocabulary, samples, kind, np.log(share / share.sum()))
 
     def label_sets(
         self, *, train: int = 100, test: int = 50, seed: int = 0
@@ -141,9 +141,9 @@ class World:
         return self.truth.hierarchy, self.truth.associations
 
 
-def _merge(
+def _merge_samples(
     vocabulary: Vocabulary,
-    samples: list[Sample],
+    samples: list[GenreSample],
     kind: Int[np.ndarray, " documents"],
     log_share: Float[np.ndarray, " genres"],
 ) -> Documents:
@@ -154,14 +154,14 @@ def _merge(
     log_p = np.zeros(n)
     labels: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for i, sample in enumerate(samples):
-        where = np.flatnonzero(kind == i)
-        ids[where, : sample.ids.shape[1]] = sample.ids
-        log_p[where] = sample.log_p + log_share[i]
-        for name, values, code in _labels(sample):
-            old, codes = labels.setdefault(name, ((), np.full(n, -1)))
-            merged = tuple(dict.fromkeys((*old, *values)))
+        rows = np.flatnonzero(kind == i)
+        ids[rows, : sample.ids.shape[1]] = sample.ids
+        log_p[rows] = sample.log_p + log_share[i]
+        for name, values, code in _sample_labels(sample):
+            value_names, codes = labels.setdefault(name, ((), np.full(n, -1)))
+            merged = tuple(dict.fromkeys((*value_names, *values)))
             place = np.array([merged.index(v) for v in values])
-            codes[where] = place[code]
+            codes[rows] = place[code]
             labels[name] = (merged, codes)
     present = ids >= 0
     starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
@@ -169,7 +169,7 @@ def _merge(
     return Documents(vocabulary, ids[present], starts, names, kind, labels, log_p)
 
 
-def _labels(sample: Sample) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
+def _sample_labels(sample: GenreSample) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
     """Labels of a sample: its genre's own and its variables'."""
     n = len(sample.ids)
     for name, value in sample.genre.labels.items():

@@ -1,4 +1,4 @@
-"""What the zoo is trained on and measured on: activations of the lab's models and worlds."""
+"""What the lab's SAEs are trained and measured on: activations of its models and worlds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -27,31 +27,29 @@ TRAINING_ROWS = 8192
 MODEL_TOKENS = 3_000_000
 """Activations of a model seen in training, repetitions included."""
 MODEL_LR = 3e-3
-"""Faster than the width suggests. TopK of 32 latents on `lab/world` ends at an FVU of 0.027 with
-it, at 0.049 without."""
+"""Faster than the default for this width. TopK of 32 latents on `lab/world` ends at an FVU of
+0.027 with it, of 0.049 with the default."""
 TEST_ROWS = 512
 """Held-out rows for L0, FVU and dead latents."""
 LOSS_ROWS = 128
-"""How many of these serve the CE score."""
+"""How many of these the CE score is computed on."""
 SYNTHETIC_ROWS = 500_000
 """Activations of a synthetic world that SAEs are trained on."""
 SYNTHETIC_TOKENS = 2_000_000
 """Activations seen in training there, repetitions included."""
 SYNTHETIC_LR = 6e-3
-"""Faster than the width suggests, so that so short a training gets there."""
+"""Faster than the default for this width, so that so short a training suffices."""
 SYNTHETIC_TEST_ROWS = 32_768
 SEED = 5
-"""Of the rows."""
+"""Seed of the rows."""
 
 
 def held_out(sae: SAE, activations: Activations) -> dict[str, float]:
     """L0, FVU and the share of dead latents on held-out activations."""
     x, y = map(torch.from_numpy, activations)
-    # Tokens and seconds are of a training, and this SAE was not trained just now.
-    measured: Figures = held_out_figures(sae, x, y, tokens=0, seconds=0)
-    return {
-        name: value for name, value in asdict(measured).items() if name in ("l0", "fvu", "dead")
-    }
+    # Tokens and seconds belong to a training, and no training took place here.
+    figures: Figures = held_out_figures(sae, x, y, tokens=0, seconds=0)
+    return {name: value for name, value in asdict(figures).items() if name in ("l0", "fvu", "dead")}
 
 
 @dataclass(frozen=True)
@@ -59,22 +57,22 @@ class ModelGround:
     """A site of one of the lab's models, reading rows made on the spot."""
 
     model: str
-    """As registry entries name it."""
+    """The model's name in registry entries."""
     folder: Path
-    """Where its files lie."""
+    """Folder of its files."""
     read_site: str
     write_site: str | None
     """None: the read site."""
     rows: Callable[[str, int], Int[np.ndarray, "rows seq"]]
-    """Token rows of a split (train or test), so many."""
+    """Returns a number of token rows of a split (train or test)."""
     context: int
-    """Tokens a row, BOS included."""
+    """Tokens per row, BOS included."""
     d_sae: int = 1024
     tokens: int = MODEL_TOKENS
     """Activations seen in training, repetitions included."""
     lr: float = MODEL_LR
     share: float = 1.0
-    """Share of the rows, for toys."""
+    """Share of the rows to use: less than 1 for small trials."""
 
     @property
     def data(self) -> Mapping[str, int]:
@@ -83,28 +81,28 @@ class ModelGround:
 
     def training(self) -> Activations:
         """Activations of `TRAINING_ROWS` rows of the training split."""
-        return _activations(self, "train", TRAINING_ROWS)
+        return _model_activations(self, "train", TRAINING_ROWS)
 
     def figures(self, sae: SAE) -> dict[str, float]:
         """L0, FVU, dead latents and CE scores (zero and mean ablation) on the test split."""
-        clean, zero, mean = self._losses
+        clean, zero, mean = self._baseline_losses
 
-        def rebuilt(x: torch.Tensor) -> torch.Tensor:
+        def reconstruct(x: torch.Tensor) -> torch.Tensor:
             return decode_codes(sae, encode_codes(sae, x), x)
 
-        spliced = self._ce(rebuilt)
+        spliced = self._mean_ce(reconstruct)
         return {
-            **held_out(sae, _activations(self, "test", TEST_ROWS)),
+            **held_out(sae, _model_activations(self, "test", TEST_ROWS)),
             "ce_loss_score": _share_avoided(zero, spliced, clean),
             "ce_loss_score_mean_ablation": _share_avoided(mean, spliced, clean),
         }
 
     @cached_property
     def source(self) -> ModelSource:
-        """Activations computed when asked for, none of them kept on disk."""
+        """A source that computes activations when they are needed and keeps none on disk."""
         net = load_model(str(self.folder))
-        nowhere = Store(writable=False)
-        return model_source(net, self.read_site, write_site=self.write_site, store=nowhere)
+        store = Store(writable=False)
+        return model_source(net, self.read_site, write_site=self.write_site, store=store)
 
     def token_rows(self, split: str, count: int) -> TokenRows:
         """Rows of a split as a source takes them."""
@@ -112,14 +110,14 @@ class ModelGround:
         return self.source.token_rows(ids.astype(np.int32), name=f"{self.model} {split}")
 
     @cached_property
-    def _losses(self) -> tuple[float, float, float]:
-        """Mean CE in nats: as the model is, with zeros at the site, with the mean there."""
-        mean = torch.from_numpy(_activations(self, "test", TEST_ROWS)[1].mean(0))
+    def _baseline_losses(self) -> tuple[float, float, float]:
+        """Mean CE in nats of the untouched model, with zeros at the site, and with the mean."""
+        mean = torch.from_numpy(_model_activations(self, "test", TEST_ROWS)[1].mean(0))
         width = len(mean)
-        zero = self._ce(lambda x: torch.zeros(len(x), width))
-        return self._ce(None), zero, self._ce(lambda x: mean.expand(len(x), width))
+        zero = self._mean_ce(lambda x: torch.zeros(len(x), width))
+        return self._mean_ce(None), zero, self._mean_ce(lambda x: mean.expand(len(x), width))
 
-    def _ce(self, edit: Callable[[torch.Tensor], torch.Tensor] | None) -> float:
+    def _mean_ce(self, edit: Callable[[torch.Tensor], torch.Tensor] | None) -> float:
         """Mean CE in nats over all tokens that a counted token precedes; None edits nothing."""
         rows, source = self.token_rows("test", LOSS_ROWS), self.source
         total = count = 0.0
@@ -138,7 +136,7 @@ class ModelGround:
 
 
 def _share_avoided(ablated: float, spliced: float, clean: float) -> float:
-    """Of the harm that an ablation does, the share that the SAE avoids.
+    """Share of an ablation's harm that the SAE avoids.
 
     Raises:
         DataError: if ablating does no harm, as at a site that does not matter to the model.
@@ -153,7 +151,7 @@ def _share_avoided(ablated: float, spliced: float, clean: float) -> float:
 
 
 @lru_cache(maxsize=4)
-def _activations(ground: ModelGround, split: str, rows: int) -> Activations:
+def _model_activations(ground: ModelGround, split: str, rows: int) -> Activations:
     """Counted activations of some rows."""
     batches = [
         (batch.x_tokens, batch.y_tokens)
@@ -171,7 +169,7 @@ class SyntheticGround:
 
     world: str
     share: float = 1.0
-    """Share of the sample, for toys."""
+    """Share of the sample to use: less than 1 for small trials."""
     d_sae: int = 256
     tokens: int = SYNTHETIC_TOKENS
     """Activations seen in training, repetitions included."""
@@ -183,7 +181,7 @@ class SyntheticGround:
 
     @property
     def model(self) -> str:
-        """Name of the world as registry entries have it."""
+        """The world's name in registry entries."""
         return f"lab://synthetic/{self.world}"
 
     @property
@@ -193,23 +191,23 @@ class SyntheticGround:
 
     def training(self) -> Activations:
         """A sample of the training split."""
-        return _sample(self, "train", SYNTHETIC_ROWS)
+        return _world_activations(self, "train", SYNTHETIC_ROWS)
 
     def figures(self, sae: SAE) -> dict[str, float]:
         """L0, FVU and dead latents on the test split, and MCC against the planted directions."""
-        found = held_out(sae, _sample(self, "test", SYNTHETIC_TEST_ROWS))
+        figures = held_out(sae, _world_activations(self, "test", SYNTHETIC_TEST_ROWS))
         truth = synthetic_world(self.world).dictionary
         matching = recovery.match(recovery.cosines(sae.W_dec.numpy(), truth))
-        found["mcc"] = float(matching.cosine.mean())
-        return found
+        figures["mcc"] = float(matching.cosine.mean())
+        return figures
 
 
 Ground = ModelGround | SyntheticGround
-"""Where SAEs live."""
+"""What an SAE is trained and measured on."""
 
 
 @lru_cache(maxsize=4)
-def _sample(ground: SyntheticGround, split: str, rows: int) -> Activations:
+def _world_activations(ground: SyntheticGround, split: str, rows: int) -> Activations:
     """Activations of a split."""
     count = max(4096, round(rows * ground.share))
     x = synthetic_world(ground.world).sample(count, seed=SEED, split=split).x
@@ -218,7 +216,7 @@ def _sample(ground: SyntheticGround, split: str, rows: int) -> Activations:
 
 def world_ground(weights: Path, row: ManifestRow, *, mlp: bool, share: float) -> ModelGround:
     """The world's model at its SAE site, or its MLP in that block from input to output."""
-    block = _site(row)
+    block = _sae_site(row)
     read, write = (f"{block}.mlp:in", f"{block}.mlp:out") if mlp else (block, None)
     return ModelGround(
         "lab://world/model", weights / row.name, read, write, world_rows, 128, share=share
@@ -228,11 +226,17 @@ def world_ground(weights: Path, row: ManifestRow, *, mlp: bool, share: float) ->
 def othello_ground(weights: Path, row: ManifestRow, *, share: float) -> ModelGround:
     """The Othello model at its SAE site."""
     return ModelGround(
-        "lab://othello/model", weights / row.name, _site(row), None, othello_rows, 60, share=share
+        "lab://othello/model",
+        weights / row.name,
+        _sae_site(row),
+        None,
+        othello_rows,
+        60,
+        share=share,
     )
 
 
-def _site(row: ManifestRow) -> str:
+def _sae_site(row: ManifestRow) -> str:
     """The site that was chosen when the model was measured.
 
     Raises:
@@ -250,16 +254,18 @@ def world_rows(split: str, count: int) -> Int[np.ndarray, "rows 128"]:
     from saeval.lab.world.stream import token_rows
 
     world, batch = World(), 64
-    made = [token_rows(world, i, batch, seed=SEED, split=split) for i in range(-(-count // batch))]
-    return np.concatenate(made)[:count]
+    batches = [
+        token_rows(world, i, batch, seed=SEED, split=split) for i in range(-(-count // batch))
+    ]
+    return np.concatenate(batches)[:count]
 
 
 def othello_rows(split: str, count: int) -> Int[np.ndarray, "rows 60"]:
     """Games as BOS and 59 moves, from a stream that the model was not trained on."""
     from saeval.lab.othello.games import stream
 
-    side = {"train": 0, "test": 1}[split]
-    games = stream(2048, 1000 + SEED, side)
+    split_number = {"train": 0, "test": 1}[split]
+    games = stream(2048, 1000 + SEED, split_number)
     parts: list[np.ndarray] = []
     while sum(map(len, parts)) < count:
         parts.append(next(games).tokens)

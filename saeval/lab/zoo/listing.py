@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from saeval.lab.description import LICENCE
-from saeval.lab.zoo.members import MEMBERS, ORACLE, Member, groups
+from saeval.lab.zoo.members import MEMBERS, ORACLE, ZooMember, zoo_sets
 from saeval.registry.lab_manifest import WEIGHTS, ManifestRow, read_rows
 
 REGISTRY = Path(__file__).parent.parent / "registry.yaml"
@@ -16,7 +16,7 @@ HEADER = """\
 """
 MODELS = ("world/model", "othello/model")
 DIGITS = 4
-"""Of the figures promised."""
+"""Digits of the expected figures."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,19 @@ class _Line:
 def listing(rows: Mapping[str, ManifestRow]) -> str:
     """The text of registry.yaml for all that the manifest has."""
     lines = [HEADER, "models:"]
-    lines += [f"  lab://{name}: {_model(rows[name])}" for name in MODELS if name in rows]
+    lines += [f"  lab://{name}: {_model_entry(rows[name])}" for name in MODELS if name in rows]
     lines += ["", "saes:"]
-    listed = [line for line in _lines() if line.name in rows]
-    lines += [f"  - {_entry(line, rows)}" for line in listed]
+    entries = [line for line in _all_lines() if line.name in rows]
+    lines += [f"  - {_sae_entry(line, rows)}" for line in entries]
     lines += ["", "sets:"]
     for ground in dict.fromkeys(member.ground for member in MEMBERS):
-        for group in groups([m for m in MEMBERS if m.ground == ground]):
-            there = [name for name in group.members if name in rows]
-            if len(there) > 1:
-                members = [f"lab/{name}" for name in there]
-                lines.append(f"  lab/{group.name}: {_flow(kind=group.kind, members=members)}")
+        for zoo_set in zoo_sets([m for m in MEMBERS if m.ground == ground]):
+            built = [name for name in zoo_set.members if name in rows]
+            if len(built) > 1:
+                members = [f"lab/{name}" for name in built]
+                lines.append(
+                    f"  lab/{zoo_set.name}: {_flow_mapping(kind=zoo_set.kind, members=members)}"
+                )
     return "\n".join(lines) + "\n"
 
 
@@ -50,7 +52,7 @@ def write_listing(path: Path = REGISTRY) -> None:
     path.write_text(listing(read_rows()), encoding="utf-8")
 
 
-def _lines() -> list[_Line]:
+def _all_lines() -> list[_Line]:
     """All SAEs that the lab may have: oracles first, then the zoo in its order."""
     grounds = list(dict.fromkeys(member.ground for member in MEMBERS))
     lines: list[_Line] = []
@@ -58,23 +60,23 @@ def _lines() -> list[_Line]:
         lines.append(_Line(f"{ground}/{ORACLE}", ground, ORACLE))
         for member in MEMBERS:
             if member.ground == ground and member.method != ORACLE:
-                lines += [_Line(name, ground, member.method) for name in _order(member)]
+                lines += [_Line(name, ground, member.method) for name in _row_names(member)]
     return lines
 
 
-def _order(member: Member) -> tuple[str, ...]:
-    """A member, then what it was before."""
+def _row_names(member: ZooMember) -> tuple[str, ...]:
+    """Names of a member, then of its checkpoints."""
     return (member.name, *member.names[:-1])
 
 
-def _entry(line: _Line, rows: Mapping[str, ManifestRow]) -> str:
+def _sae_entry(line: _Line, rows: Mapping[str, ManifestRow]) -> str:
     row = rows[line.name]
     expected = {name: _rounded(row.figures[name]) for name in ("l0", "fvu") if name in row.figures}
-    return _flow(
+    return _flow_mapping(
         id=f"lab/{line.name}",
         loader="saeval",
         source=f"lab://{line.name}",
-        **_place(line, rows),
+        **_sites(line, rows),
         sha256=row.sha256,
         **({"expected": expected} if expected else {}),
         license=LICENCE,
@@ -82,7 +84,7 @@ def _entry(line: _Line, rows: Mapping[str, ManifestRow]) -> str:
     )
 
 
-def _place(line: _Line, rows: Mapping[str, ManifestRow]) -> dict[str, str]:
+def _sites(line: _Line, rows: Mapping[str, ManifestRow]) -> dict[str, str]:
     """Model and sites."""
     if line.ground.startswith("synthetic/"):
         return {"model": f"lab://{line.ground}", "site": "activations"}
@@ -94,16 +96,16 @@ def _place(line: _Line, rows: Mapping[str, ManifestRow]) -> dict[str, str]:
     return {"model": f"lab://{model}", "site": site}
 
 
-def _model(row: ManifestRow) -> str:
+def _model_entry(row: ManifestRow) -> str:
     config = json.loads((WEIGHTS / row.name / "config.json").read_text(encoding="utf-8"))
     shape = {"layers": config["num_hidden_layers"], "d_model": config["hidden_size"]}
-    return _flow(family="GPT-NeoX", **shape, license=LICENCE, notes=row.about)
+    return _flow_mapping(family="GPT-NeoX", **shape, license=LICENCE, notes=row.about)
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _flow(**values: Any) -> str:
+def _flow_mapping(**values: Any) -> str:
     """A mapping on one line; JSON is YAML."""
     return json.dumps(values)

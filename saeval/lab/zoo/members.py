@@ -1,4 +1,4 @@
-"""Who is in the zoo: architecture, target L0 and seed of every SAE of the lab."""
+"""The lab's SAEs: architecture, target L0 and seed of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ GRADIENT = (
 SEEDED = ("relu", "topk", "matryoshka")
 """Those trained with three seeds on text."""
 NULLS = ("random", "pca", "neurons", "frozen-decoder")
-"""What every SAE has to beat."""
+"""Methods that every trained SAE should beat."""
 ORACLE = "oracle"
-"""What knows the truth."""
+"""The upper bound: a dictionary made from the truth itself."""
 CHECKPOINTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
-"""Shares of the training after which the checkpointed SAE is kept as it is then."""
+"""Shares of the training after which a copy of the SAE is kept."""
 SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
-class Member:
+class ZooMember:
     """One SAE of the zoo."""
 
     ground: str
@@ -32,16 +32,16 @@ class Member:
     """Target L0."""
     seed: int = 0
     checkpoints: tuple[float, ...] = ()
-    """Shares of the training after which it is kept too."""
+    """Shares of the training after which a copy is kept too."""
 
     @property
     def is_null(self) -> bool:
-        """Whether it is there to be beaten."""
+        """Whether it is a null, which trained SAEs should beat."""
         return self.method in NULLS
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is a null or the oracle, of which a ground has one each."""
+        """Whether it is a null or the oracle; a ground has one of each."""
         return self.is_null or self.method == ORACLE
 
     @property
@@ -52,7 +52,7 @@ class Member:
         return f"{self.ground}/{self.method}-{self.k}" + (f"-s{self.seed}" if self.seed else "")
 
     def checkpoint(self, share: float) -> str:
-        """Name of what it was after a share of its training, in per cent."""
+        """Name of its checkpoint after a share of the training, which the name has in per cent."""
         return f"{self.name}-at-{round(100 * share):02d}"
 
     @property
@@ -62,75 +62,82 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Members that differ in one respect."""
+class ZooSet:
+    """SAEs that differ in one respect."""
 
     name: str
-    """Beside those of its members: `world/topk-seeds`."""
+    """Such as `world/topk-seeds`."""
     kind: SetKind
     members: tuple[str, ...]
     """Names, in order."""
 
 
-def world_members() -> tuple[Member, ...]:
+def world_members() -> tuple[ZooMember, ...]:
     """On the text of the world: two sparsities, three seeds of some, checkpoints of one."""
     grid = [
-        Member("world", method, k, checkpoints=CHECKPOINTS if (method, k) == ("topk", 16) else ())
+        ZooMember(
+            "world", method, k, checkpoints=CHECKPOINTS if (method, k) == ("topk", 16) else ()
+        )
         for k in (16, 32)
         for method in GRADIENT
     ]
-    seeds = [Member("world", method, 16, seed) for method in SEEDED for seed in SEEDS[1:]]
-    others = [Member("world", method, 16) for method in ("hierarchical-topk", "itda", "transcoder")]
+    seeds = [ZooMember("world", method, 16, seed) for method in SEEDED for seed in SEEDS[1:]]
+    others = [
+        ZooMember("world", method, 16) for method in ("hierarchical-topk", "itda", "transcoder")
+    ]
     return (*grid, *seeds, *others, *_nulls("world", 16))
 
 
-def othello_members() -> tuple[Member, ...]:
+def othello_members() -> tuple[ZooMember, ...]:
     """On Othello games: one sparsity."""
-    return (*(Member("othello", method, 16) for method in GRADIENT), *_nulls("othello", 16))
+    return (*(ZooMember("othello", method, 16) for method in GRADIENT), *_nulls("othello", 16))
 
 
-def synthetic_members(world: str, sparsities: tuple[int, ...]) -> tuple[Member, ...]:
+def synthetic_members(world: str, sparsities: tuple[int, ...]) -> tuple[ZooMember, ...]:
     """On a synthetic world: every sparsity with three seeds, and the planted dictionary itself.
 
     The first sparsity is the world's own.
     """
     ground = f"synthetic/{world}"
     grid = [
-        Member(ground, method, k, seed) for seed in SEEDS for k in sparsities for method in GRADIENT
+        ZooMember(ground, method, k, seed)
+        for seed in SEEDS
+        for k in sparsities
+        for method in GRADIENT
     ]
-    return (Member(ground, ORACLE, sparsities[0]), *grid, *_nulls(ground, sparsities[0]))
+    return (ZooMember(ground, ORACLE, sparsities[0]), *grid, *_nulls(ground, sparsities[0]))
 
 
-def groups(members: Sequence[Member]) -> tuple[Group, ...]:
+def zoo_sets(members: Sequence[ZooMember]) -> tuple[ZooSet, ...]:
     """Sets of one ground's members: seeds, sparsities, architectures and checkpoints.
 
     The seeds of an architecture's first sparsity are `topk-seeds`, those of others `topk-32-seeds`.
     """
     trained = [member for member in members if not member.is_bound]
-    first = [member for member in trained if not member.seed]
-    sets: list[Group] = []
-    for one in first:
-        same = [m for m in trained if (m.method, m.k) == (one.method, one.k)]
-        at_all = [m for m in first if m.method == one.method]
-        name = f"{one.ground}/{one.method}" if one is at_all[0] else one.name
-        if len(same) > 1:
-            sets.append(_group(f"{name}-seeds", "seeds", same))
-        if len(at_all) > 1 and one is at_all[0]:
-            sets.append(_group(f"{name}-sparsities", "sparsities", at_all))
-        if one.checkpoints:
-            sets.append(Group(f"{name}-checkpoints", "checkpoints", one.names))
-    for k in dict.fromkeys(member.k for member in first):
-        same = [m for m in first if m.k == k and m.method in GRADIENT]
-        sets.append(_group(f"{same[0].ground}/architectures-{k}", "architectures", same))
+    first_seed = [member for member in trained if not member.seed]
+    sets: list[ZooSet] = []
+    for member in first_seed:
+        alike = [m for m in trained if (m.method, m.k) == (member.method, member.k)]
+        sparsities = [m for m in first_seed if m.method == member.method]
+        name = f"{member.ground}/{member.method}" if member is sparsities[0] else member.name
+        if len(alike) > 1:
+            sets.append(_zoo_set(f"{name}-seeds", "seeds", alike))
+        if len(sparsities) > 1 and member is sparsities[0]:
+            sets.append(_zoo_set(f"{name}-sparsities", "sparsities", sparsities))
+        if member.checkpoints:
+            sets.append(ZooSet(f"{name}-checkpoints", "checkpoints", member.names))
+    for k in dict.fromkeys(member.k for member in first_seed):
+        alike = [m for m in first_seed if m.k == k and m.method in GRADIENT]
+        sets.append(_zoo_set(f"{alike[0].ground}/architectures-{k}", "architectures", alike))
     return tuple(sets)
 
 
-def _group(name: str, kind: SetKind, members: Sequence[Member]) -> Group:
-    return Group(name, kind, tuple(member.name for member in members))
+def _zoo_set(name: str, kind: SetKind, members: Sequence[ZooMember]) -> ZooSet:
+    return ZooSet(name, kind, tuple(member.name for member in members))
 
 
-def _nulls(ground: str, k: int) -> list[Member]:
-    return [Member(ground, method, k) for method in NULLS]
+def _nulls(ground: str, k: int) -> list[ZooMember]:
+    return [ZooMember(ground, method, k) for method in NULLS]
 
 
 MEMBERS = (*world_members(), *othello_members(), *synthetic_members("base", (8, 16)))

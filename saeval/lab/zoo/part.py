@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from saeval.lab.build import Part, Site
-from saeval.lab.zoo.members import ORACLE, Member
+from saeval.lab.build import BuildSettings, Part
+from saeval.lab.zoo.members import ORACLE, ZooMember
 from saeval.registry.lab_manifest import ManifestRow, make_row, read_rows
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MINUTES = {"world": 2.0, "othello": 2.0}
-"""Of one training on two quiet cores; on synthetic worlds it is `SYNTHETIC_MINUTES`."""
+"""Expected minutes of one training on two idle cores; on synthetic worlds `SYNTHETIC_MINUTES`."""
 SYNTHETIC_MINUTES = 0.5
 NULL_MINUTES = 0.1
 SIMPLE = ("random", "pca", "neurons", ORACLE)
-"""What takes no training."""
+"""Methods without gradient descent."""
 RANDOM_SEED = 770_001
-"""Of the random nulls' directions."""
+"""Seed of the random nulls' directions."""
 BOUNDS = {
     ORACLE: "The planted dictionary itself, read by matching pursuit: an upper bound",
     "random": "TopK SAE of random directions, which were never trained: a null",
@@ -33,7 +33,7 @@ BOUNDS = {
 }
 
 
-def part_of(member: Member) -> Part:
+def part_of(member: ZooMember) -> Part:
     """The step of the build that makes one member and its checkpoints."""
     needs = () if member.ground.startswith("synthetic/") else (f"{member.ground}/model",)
     minutes = MINUTES.get(member.ground, SYNTHETIC_MINUTES)
@@ -43,47 +43,55 @@ def part_of(member: Member) -> Part:
     return Part(member.name, build, outputs=member.names, minutes=minutes, needs=needs)
 
 
-def build_member(member: Member, site: Site) -> Iterable[ManifestRow]:
+def build_member(member: ZooMember, settings: BuildSettings) -> Iterable[ManifestRow]:
     """Make one member on one thread, write it in half precision, measure what was written."""
     from saeval.lab.oracles import one_thread
 
-    ground = _ground(member, site)
+    ground = _member_ground(member, settings)
     with one_thread():
-        made, told = (_simple if member.method in SIMPLE else _trained)(member, ground, site)
+        saes, base_recipe = (_fit_saes if member.method in SIMPLE else _train_saes)(
+            member, ground, settings
+        )
         rows = []
-        for name, (sae, tokens) in made.items():
-            figures = _write(sae, name, ground, site)
-            recipe = {**told, **(ground.data if tokens else {}), "seen": tokens}
-            rows.append(make_row(name, _about(member, name), recipe, figures, weights=site.weights))
+        for name, (sae, tokens) in saes.items():
+            figures = _write_sae(sae, name, ground, settings)
+            recipe = {**base_recipe, **(ground.data if tokens else {}), "seen": tokens}
+            rows.append(
+                make_row(name, _about_text(member, name), recipe, figures, weights=settings.weights)
+            )
             logger.info("lab/%s: %s", name, ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
     return rows
 
 
-Made = Mapping[str, tuple[Any, int]]
-"""SAEs by name, with the activations each has seen."""
+SAEsByName = Mapping[str, tuple[Any, int]]
+"""SAEs by name, each with the number of activations it was trained on."""
 
 
-def _trained(member: Member, ground: "Ground", site: Site) -> tuple[Made, Mapping[str, Any]]:
-    """A trained member and its checkpoints, and what it takes to make them again."""
+def _train_saes(
+    member: ZooMember, ground: "Ground", settings: BuildSettings
+) -> tuple[SAEsByName, Mapping[str, Any]]:
+    """A trained member with its checkpoints, and the recipe to make them again."""
     import torch
 
     from saeval.training import METHODS, Recipe, train
 
-    tokens = max(4096, round(ground.tokens * site.share))
+    tokens = max(4096, round(ground.tokens * settings.share))
     recipe = Recipe(ground.d_sae, member.k, tokens, lr=ground.lr, seed=member.seed)
     trained = train(
         ground.training(), METHODS[member.method](), recipe,
-        device=site.device, snapshots=member.checkpoints,
+        device=settings.device, snapshots=member.checkpoints,
     )  # fmt: skip
-    made = {
-        member.checkpoint(share): (sae, seen)
-        for share, (seen, sae) in zip(member.checkpoints, trained.snapshots, strict=True)
+    saes = {
+        member.checkpoint(share): (sae, token_count)
+        for share, (token_count, sae) in zip(member.checkpoints, trained.snapshots, strict=True)
     }
-    made[member.name] = (trained.sae, trained.final.tokens)
-    return made, {"method": member.method, **asdict(recipe), "torch": torch.__version__}
+    saes[member.name] = (trained.sae, trained.final.tokens)
+    return saes, {"method": member.method, **asdict(recipe), "torch": torch.__version__}
 
 
-def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[str, Any]]:
+def _fit_saes(
+    member: ZooMember, ground: "Ground", _: BuildSettings
+) -> tuple[SAEsByName, Mapping[str, Any]]:
     """A null made from the mean or the covariance of the training activations, and a seed.
 
     On a synthetic world also the planted dictionary itself.
@@ -95,9 +103,9 @@ def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[st
     from saeval.sae.architectures.pca import fit_pca
     from saeval.sae.architectures.random import random_topk
 
-    told: dict[str, Any] = {"method": member.method, "k": member.k}
+    recipe: dict[str, Any] = {"method": member.method, "k": member.k}
     if member.method == ORACLE:
-        return {member.name: (oracle(member.ground.removeprefix("synthetic/")), 0)}, told
+        return {member.name: (oracle(member.ground.removeprefix("synthetic/")), 0)}, recipe
     x = torch.from_numpy(ground.training()[0])
     if member.method == "pca":
         sae: Any = fit_pca(x.split(4096), member.k)
@@ -106,12 +114,14 @@ def _simple(member: Member, ground: "Ground", _: Site) -> tuple[Made, Mapping[st
     else:
         mean = x.double().mean(0).half().float()  # as it is stored
         sae = random_topk(mean, ground.d_sae, member.k, RANDOM_SEED)
-        told |= {"d_sae": ground.d_sae, "seed": RANDOM_SEED}
-    return {member.name: (sae, len(x))}, told
+        recipe |= {"d_sae": ground.d_sae, "seed": RANDOM_SEED}
+    return {member.name: (sae, len(x))}, recipe
 
 
-def _write(sae: Any, name: str, ground: "Ground", site: Site) -> Mapping[str, float]:
-    """Write an SAE in half precision, a seeded one as its seed; figures of what was written."""
+def _write_sae(
+    sae: Any, name: str, ground: "Ground", settings: BuildSettings
+) -> Mapping[str, float]:
+    """Write an SAE in half precision (a random one as its seed), and measure what was written."""
     import torch
 
     from saeval.sae.loaders.saeval_format import load, save
@@ -124,30 +134,30 @@ def _write(sae: Any, name: str, ground: "Ground", site: Site) -> Mapping[str, fl
         prepend_bos=ground.context is not None or None,
         context_size=ground.context,
     )
-    folder = site.weights / name
+    folder = settings.weights / name
     shutil.rmtree(folder, ignore_errors=True)
     save(replace(sae, origin=origin), folder, torch.float16)
     return ground.figures(load(folder))
 
 
 @lru_cache(maxsize=2)
-def _ground_of(name: str, site: Site, mlp: bool) -> "Ground":  # noqa: FBT001  a key of the cache
-    """The ground of that name, kept so that its activations are computed once a build."""
+def _cached_ground(name: str, settings: BuildSettings, mlp: bool) -> "Ground":  # noqa: FBT001  a key of the cache
+    """The ground of that name, cached so that its activations are computed once per build."""
     from saeval.lab.zoo import grounds
 
     if name.startswith("synthetic/"):
-        return grounds.SyntheticGround(name.removeprefix("synthetic/"), share=site.share)
-    row = read_rows(site.manifest)[f"{name}/model"]
+        return grounds.SyntheticGround(name.removeprefix("synthetic/"), share=settings.share)
+    row = read_rows(settings.manifest)[f"{name}/model"]
     if name == "othello":
-        return grounds.othello_ground(site.weights, row, share=site.share)
-    return grounds.world_ground(site.weights, row, mlp=mlp, share=site.share)
+        return grounds.othello_ground(settings.weights, row, share=settings.share)
+    return grounds.world_ground(settings.weights, row, mlp=mlp, share=settings.share)
 
 
-def _ground(member: Member, site: Site) -> "Ground":
-    return _ground_of(member.ground, site, member.method == "transcoder")
+def _member_ground(member: ZooMember, settings: BuildSettings) -> "Ground":
+    return _cached_ground(member.ground, settings, member.method == "transcoder")
 
 
-def _about(member: Member, name: str) -> str:
+def _about_text(member: ZooMember, name: str) -> str:
     """One sentence on a member, or on the checkpoint of that name."""
     if member.is_bound:
         return f"{BOUNDS[member.method]}, {member.k} latents a token."

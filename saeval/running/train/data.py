@@ -167,7 +167,7 @@ def _model_data(request: DataRequest, texts: Any, recipe: Recipe) -> TrainingDat
     name, rows = _rows_with_name(texts, part, source, context)
     stream = SiteStream(source, rows)
     # No more tokens are counted than decide whether the full number can be held out.
-    tokens = stream.counted(10 * recipe.held_out)
+    tokens = stream.count_tokens(10 * recipe.held_out)
     held_out = min(recipe.held_out, tokens // 10)
     _check_amount(tokens - held_out, f"'{name}' holds {tokens:,} tokens", recipe)
     first = next(rows())

@@ -16,7 +16,7 @@ from saeval.running.lent import lent
 from saeval.running.opening import as_model
 from saeval.running.train.data import DataRequest, TrainingData, open_training_data
 from saeval.training import Fit, TrainedSAE, train
-from saeval.training.choice import Settings, check_settings, choose_method, choose_recipe
+from saeval.training.choice import TrainingSettings, check_settings, choose_method, choose_recipe
 from saeval.training.folder import check_out, check_room, write_folder
 from saeval.training.loop import Watch
 
@@ -46,7 +46,7 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     device: str = "auto",
     dtype: str | None = None,
     snapshots: Sequence[float] = (),
-    settings: Settings | None = None,
+    settings: TrainingSettings | None = None,
     progress: Watch | None = None,
 ) -> TrainedSAE:
     """Train an SAE of any built-in architecture at a site of a model, or on stored activations.
@@ -90,7 +90,7 @@ def train_sae(  # noqa: PLR0913  the whole of the public API stands here
     if write_site is not None and write_site == site:
         raise UsageError(f"--write-site is '{site}', which is read too. Leave it away.")
     request = DataRequest(
-        as_model(model), site, write_site, data, context, pick_device(device), _dtype(dtype)
+        as_model(model), site, write_site, data, context, pick_device(device), _model_dtype(dtype)
     )
     check_settings(settings, arch)
     method = choose_method(arch, settings, transcoding=request.transcoding)
@@ -137,7 +137,7 @@ def _warn_of_pruning(trained: TrainedSAE, k: int) -> None:
 
 
 def _with_origins(
-    trained: TrainedSAE, arch: str, settings: Settings, training_data: TrainingData
+    trained: TrainedSAE, arch: str, settings: TrainingSettings, training_data: TrainingData
 ) -> TrainedSAE:
     """Add origins that record where each SAE was trained and how."""
     final, recipe = trained.final, training_data.recipe
