@@ -15,7 +15,7 @@ DrawDocuments = Callable[..., Documents]
 
 
 @dataclass(frozen=True)
-class LabelledTexts:
+class LabelledDocuments:
     """Texts and their labels."""
 
     texts: tuple[str, ...]
@@ -27,8 +27,8 @@ class LabelSet:
     """A probing data set; its two halves share no sentence with each other or with training."""
 
     name: str
-    train: LabelledTexts
-    test: LabelledTexts
+    train: LabelledDocuments
+    test: LabelledDocuments
 
 
 def cases(truth: Truth) -> Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]]:
@@ -69,7 +69,7 @@ def make_label_sets(
                 truths += [label] * len(documents)
             order = np.random.default_rng([seed, i, k]).permutation(len(texts))
             halves.append(
-                LabelledTexts(tuple(texts[o] for o in order), tuple(truths[o] for o in order))
+                LabelledDocuments(tuple(texts[o] for o in order), tuple(truths[o] for o in order))
             )
         sets.append(LabelSet(name, *halves))
     return tuple(sets)
