@@ -17,7 +17,8 @@ from saeval.registry.fetch import fetch_member
 from saeval.registry.lookup import Registry, load_registry, local, registry_files, resolve
 from saeval.sae import SAE, Origin, content_hash
 from saeval.sae.architectures import ARCHITECTURES, moved
-from saeval.sae.architectures.wrapped import Wrapped, declared_origin, declared_width, wrap
+from saeval.sae.architectures.wrapped import Wrapped, wrap
+from saeval.sae.declared import declared_origin, declared_width
 from saeval.sae.loaders import detect_source, load_folder
 
 logger = logging.getLogger(__name__)
