@@ -143,11 +143,8 @@ class Display:
         if self.mode == "lines":
             self.last_line_at = time.perf_counter()
             tally = self.tally
-            remaining = (
-                f", {tally.total - tally.finished} left" if tally.finished < tally.total else ""
-            )
             of = f" of {tally.total}" if tally.total else ""
-            sys.stderr.write(f"{tally.finished}{of} results{remaining}, {tally.time()}: {text}\n")
+            sys.stderr.write(f"{tally.finished}{of} results after {tally.time()}: {text}\n")
             sys.stderr.flush()
 
     def _rewrite_line(self, step: "ProgressStep") -> None:
@@ -183,7 +180,7 @@ def progress(step: "ProgressStep") -> None:
     """Show how far a run is: `saeval.evaluate(..., progress=saeval.progress)`.
 
     On stderr: one rewritten line on a terminal; in a notebook or a file a line per result, and one
-    every half minute. Each says how many results are there and how many are left.
+    every half minute. Each says how many results are there, of how many.
     """
     _FROM_PYTHON(step)
 

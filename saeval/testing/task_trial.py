@@ -110,7 +110,10 @@ def _report_as_failure(trial: TaskTrial, method: str) -> Iterator[None]:
     """Turn unexpected errors into failures of a method; deliberate ones pass."""
     try:
         yield
-    except (SaevalError, AssertionError):
+    except (SaevalError, AssertionError) as error:
+        error.add_note(
+            f"`{method}` of the task raised this on {trial.case.name} (a case of check_task)."
+        )
         raise
     except Exception as error:
         raise trial.fail(

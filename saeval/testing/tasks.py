@@ -140,7 +140,7 @@ def _check_batches(trial: TaskTrial, scores: Sequence[Score]) -> None:
             continue
         if score.value is None or other_value is None or not _is_near(score.value, other_value):
             raise trial.fail(
-                f"'{score.metric}' is {score.value} with {POSITIONS[0]} positions a batch and "
+                f"'{score.metric}' is {score.value} with {POSITIONS[0]} positions per batch and "
                 f"{other_value} with {POSITIONS[1]}: the user's --batch-size would change the "
                 "score. Sum over units, not over batches, and take ratios in the end."
             )

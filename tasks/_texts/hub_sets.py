@@ -134,7 +134,7 @@ def _download(hub_set: HubSet, commit: str | None) -> Path:
         reason = f"did not arrive from the Hugging Face hub ({error})"
         if is_offline():
             reason = (
-                "is not in the cache of the Hugging Face hub, and HF_HUB_OFFLINE forbids to ask"
+                "is not in the cache of the Hugging Face hub, and HF_HUB_OFFLINE forbids asking"
             )
         raise DataError(
             f"The data set {hub_set.repository}, one of SAEBench's, {reason}. Give labelled texts "

@@ -64,7 +64,7 @@ def pad_problems(parts: Sequence[FewLatents]) -> PaddedProblems:
 def sparse_scores(
     fit: PaddedProblems, train: PaddedProblems, k: int
 ) -> Float[np.ndarray, "problems rows"]:
-    """Log-odds of every row by probes on the k best latents of each problem.
+    """Log-odds of every row from probes on the k best latents of each problem.
 
     Args:
         fit: Problems with the latents that the fit rows chose.
@@ -78,7 +78,7 @@ def sparse_scores(
 def fixed_c_scores(
     train: PaddedProblems, k: int, c: float | Float[torch.Tensor, " problems"]
 ) -> Float[np.ndarray, "problems rows"]:
-    """Log-odds of every row by probes on the k best latents, with the given regularisation."""
+    """Log-odds of every row from probes on the k best latents, with the given regularisation."""
     train_rows = (train.role == FIT) | (train.role == VALIDATION)
     probes = fit_logistic_each(train.x[..., :k], train.y, c, train_rows)
     return _log_odds(probes.coef, probes.intercept, train.x[..., :k]).numpy()

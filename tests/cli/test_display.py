@@ -38,19 +38,19 @@ def told(shown: Display, *saes: str, what: str = "computed") -> None:
 
 
 def test_a_file_gets_a_line_at_each_result(capsys: Captured) -> None:
-    """How many are there, how many are left, after what time, and which it was; then a sum."""
+    """How many are there, of how many, after what time, and which it was; then a sum."""
     told(Display("lines"), "a", "b")
     assert said(capsys) == [
-        "1 of 2 results, 1 left, T: finished core of a",
-        "2 of 2 results, T: finished core of b",
-        "2 of 2 results, T: 2 computed, 0 found",
+        "1 of 2 results after T: finished core of a",
+        "2 of 2 results after T: finished core of b",
+        "2 of 2 results after T: 2 computed, 0 found",
     ]
 
 
 def test_results_that_were_there_take_one_line_together(capsys: Captured) -> None:
     """A run that is answered at once does not list what it found."""
     told(Display("lines"), *map(str, range(500)), what="found")
-    assert said(capsys) == ["500 of 500 results, T: 0 computed, 500 found"]
+    assert said(capsys) == ["500 of 500 results after T: 0 computed, 500 found"]
 
 
 def test_a_long_phase_is_told_of_every_half_minute(
@@ -63,8 +63,8 @@ def test_a_long_phase_is_told_of_every_half_minute(
         shown(ProgressStep("score", "a", "core", 0, total=1))
         time.sleep(1.1)
     lines = said(capsys)
-    assert 2 <= lines.count("0 of 1 results, 1 left, T: scoring core of a") <= 5
-    assert lines[-1] == "0 of 1 results, 1 left, T: 0 computed, 0 found"
+    assert 2 <= lines.count("0 of 1 results after T: scoring core of a") <= 5
+    assert lines[-1] == "0 of 1 results after T: 0 computed, 0 found"
     time.sleep(0.5)
     assert said(capsys) == []
 
@@ -78,7 +78,7 @@ def test_a_run_that_breaks_off_ends_the_telling(
     with pytest.raises(error), whole_run(shown, 3):
         raise error
     assert shown.ended.is_set()
-    assert said(capsys) == ["0 of 3 results, 3 left, T: 0 computed, 0 found"]
+    assert said(capsys) == ["0 of 3 results after T: 0 computed, 0 found"]
 
 
 @pytest.mark.parametrize("length", [5, 60, 110, 400])
@@ -127,7 +127,7 @@ def test_progress_from_python_begins_anew_with_each_run(capsys: Captured) -> Non
         told(saeval.progress, "a", "b")  # type: ignore[arg-type]
     lines = said(capsys)
     assert lines[:3] == lines[3:]
-    assert lines[2] == "2 of 2 results, T: 2 computed, 0 found"
+    assert lines[2] == "2 of 2 results after T: 2 computed, 0 found"
 
 
 def test_the_sum_says_where_time_went() -> None:

@@ -93,6 +93,7 @@ def deepest_site(attempts: Sequence[Erasure]) -> int:
         if all(e.target < TARGET_BELOW and e.others > OTHERS_ABOVE for e in at_layer):
             return layer
     raise DataError(
-        "no block's output lets a domain be erased alone: the model answers from other tokens "
-        "already after its first block, or does not know the facts"
+        "No block's output lets a domain be erased alone: the model answers from other tokens "
+        "already after its first block, or does not know the facts. Train it longer, or make the "
+        "facts rarer."
     )
