@@ -43,7 +43,6 @@ def test_tree_is_whole() -> None:
 
 def test_every_format_that_is_read_is_named() -> None:
     """docs/format.md has a row for each loader, and the front page names who wrote its files."""
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     loaders = set(project["project"]["entry-points"]["saeval.loaders"])
     page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
