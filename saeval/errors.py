@@ -31,6 +31,10 @@ class DataError(SaevalError):
     """Texts, tokens, labels or activations are empty, malformed or too long."""
 
 
+class TooFewTokens(DataError):
+    """Texts do not fill one packed row; more of them would."""
+
+
 class PreflightError(SaevalError):
     """An SAE and the model it is given do not belong together."""
 

@@ -1,6 +1,7 @@
 """The README's tree names what is there: every module and task, and nothing else."""
 
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,3 +39,14 @@ def test_tree_is_whole() -> None:
             package = (path / "__init__.py").exists()
             if (package or path.suffix == ".py") and not path.name.startswith("_"):
                 assert f"{folder}/{path.name}{'/' if package else ''}" in tree
+
+
+def test_every_format_that_is_read_is_named() -> None:
+    """docs/format.md has a row for each loader, and the front page names who wrote its files."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    loaders = set(project["project"]["entry-points"]["saeval.loaders"])
+    page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    front = re.sub(r"[^a-z]", "", (ROOT / "README.md").read_text(encoding="utf-8").lower())
+    for loader in loaders:
+        assert loader == "saeval" or f"| `{loader}` |" in page, loader
+        assert loader.replace("_", "") in front, loader

@@ -123,6 +123,9 @@ _SPECIAL: dict[str, dict[str, Any]] = {
         *("qwen2_vl", "qwen2_5_vl", "qwen2_5_omni_thinker"),
     )
 }
+for _kind in ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"):
+    # Read by its code, and in the files of published models, but not among the class's defaults.
+    _SPECIAL[_kind] = {**_SPECIAL.get(_kind, {}), "vision_start_token_id": 5}
 """What a family needs besides: sizes that have to fit each other."""
 
 _MISFIT = "has sizes that must fit each other, and do not once each is cut down"

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from saeval.activations.rows import TokenRows, check_ids, mask_padding, pad_rows
-from saeval.errors import DataError, ModelError, UsageError
+from saeval.errors import DataError, ModelError, TooFewTokens, UsageError
 from saeval.models import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def _pack_rows(
                 rows.append(row)
                 row = []
     if not rows:
-        raise DataError(
+        raise TooFewTokens(
             f"The texts of '{name}' together hold {len(row)} tokens, too few to fill one row of "
             f"{policy.context}. Give more text, or a smaller context."
         )

@@ -37,6 +37,7 @@ class MetricDescription:
     undefined: str = ""
     where: str = ""
     source: str = ""
+    groups: str = ""
     task: str = ""
     """Name of the task that reports it."""
     declared_in: str = ""
@@ -224,6 +225,7 @@ def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
         "floor": metric.floor,
         "ceiling": metric.ceiling,
         "formula": metric.formula,
+        "mean_over": metric.groups,
         "undefined_where": metric.undefined,
         "do_not_trust_it": metric.distrust,
         "only": metric.where,

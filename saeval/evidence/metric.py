@@ -44,6 +44,8 @@ class Metric:
     """When a task reports it, if not always: `with --compat saebench`."""
     source: str = ""
     """Paper or code that the definition is taken from."""
+    groups: str = ""
+    """The groups that it is a mean over, and that they count the same; empty where all rows do."""
 
     def numbered(self, number: int) -> "Metric":
         """The metric with a number in its name."""

@@ -14,8 +14,8 @@ from saeval.errors import ResultError
 
 LABELS = ("part", "unit_id", "cluster", "weight")
 """Columns that every table has; all others are statistics."""
-CROSSED, NESTED = " x ", " in "
-"""Words between the two nouns of a unit's name: crossed units, nested units."""
+CROSSED, NESTED, GROUPED = " x ", " in ", " of "
+"""Words between the two nouns of a unit's name: crossed units, nested units, groups."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -35,7 +35,8 @@ class Units:
 
     `text x label` where a row is a text under one of several labels: the first noun names the
     `cluster`, the second the `part`. `word in letter` where rows are nested: the second noun
-    names the `cluster`.
+    names the `cluster`. `letter of words` where a row is a group whose own rows stand elsewhere:
+    the second noun names the statistic that counts them.
     """
     table: pd.DataFrame
     """Columns `part`, `unit_id`, `cluster`, `weight`, and float64 statistics.
@@ -214,7 +215,7 @@ def _label_complaint(table: pd.DataFrame) -> str | None:
 
 
 def _unit_complaint(unit: str, table: pd.DataFrame) -> str | None:
-    """Which label the name of the unit implies but the table lacks, or None."""
+    """Which column the name of the unit implies but the table lacks, or None."""
     needed = {CROSSED: ("cluster", "part"), NESTED: ("cluster",)}
     for link, labels in needed.items():
         for label in labels:
@@ -223,6 +224,12 @@ def _unit_complaint(unit: str, table: pd.DataFrame) -> str | None:
                     f"a unit named '{unit}' needs a {label} in every row; give one, or name the "
                     f"unit without '{link.strip()}'."
                 )
+    size = unit.partition(GROUPED)[2]
+    if size and size not in table.columns:
+        return (
+            f"a unit named '{unit}' needs a statistic '{size}', the number of each group's own; "
+            f"give it, or name the unit without '{GROUPED.strip()}'."
+        )
     return None
 
 

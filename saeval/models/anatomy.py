@@ -84,7 +84,7 @@ def dissect(net: nn.Module) -> Anatomy:
     blocks = _block_list(net, exact) if exact else longest
     embedding = net.get_input_embeddings()  # type: ignore[operator]
     if base is net and net.get_output_embeddings() is not None:  # type: ignore[operator]
-        base = net.get_submodule(blocks.partition(".")[0])  # its class names no base (Llama 4)
+        base = _without_head(net, blocks)  # its class names no base (Llama 4)
     return Anatomy(
         net,
         names[base],
@@ -94,6 +94,15 @@ def dissect(net: nn.Module) -> Anatomy:
         _config(net).hidden_size,
         names[embedding],
     )
+
+
+def _without_head(net: nn.Module, blocks: str) -> nn.Module:
+    """The outermost module around the blocks that does not hold the output head too."""
+    head = net.get_output_embeddings()  # type: ignore[operator]
+    steps = blocks.split(".")
+    paths = [".".join(steps[:depth]) for depth in range(1, len(steps))]
+    around = [net.get_submodule(path) for path in paths]
+    return next((module for module in around if head not in set(module.modules())), net)
 
 
 def _module_lists(module: nn.Module, names: dict[nn.Module, str]) -> dict[str, nn.ModuleList]:

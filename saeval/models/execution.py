@@ -99,6 +99,8 @@ def at_site(parts: Anatomy, site: Site, edit: _Edit) -> Iterator[None]:
         named_output: Any = output  # a named tuple's fields are read by name (Reformer)
         if hasattr(named_output, "_replace"):
             return named_output._replace(**{named_output._fields[0]: new})
+        if isinstance(output, list):  # the block adds lists of outputs (OpenAI's first GPT)
+            return [new, *output[1:]]
         return new if isinstance(output, Tensor) else (new, *output[1:])
 
     handle = (

@@ -70,8 +70,10 @@ def _in_decoder(parts: Anatomy, path: str) -> list[str]:
     """
     words = path.split(".")
     wrapping = list(itertools.takewhile(lambda word: word in _WRAPPERS, words))
-    prefix = f"{parts.decoder}." if parts.decoder else ""
-    return [prefix + ".".join(words[len(wrapping) :])] if wrapping else []
+    rest = words[len(wrapping) :]
+    # Some decoders hold their blocks one module further in, beside an output head (Kosmos 2.5).
+    around = dict.fromkeys([parts.decoder, parts.blocks.rpartition(".")[0]])
+    return [".".join(filter(None, [start, *rest])) for start in around] if wrapping else []
 
 
 def _check_module(module: nn.Module, parts: Anatomy, site: Site) -> Site:

@@ -70,7 +70,7 @@ def _cut_words(cut: int, uncut: int) -> Evidence:
 
 
 def _probe_f1(letters: Letters) -> Iterator[Evidence]:
-    """F1 of the model's own probes, over all letters and for each, and which are usable."""
+    """F1 of the model's own probes, over all letters and for each, and which are judged by."""
     test = letters.split == 2
     present = np.unique(letters.letter)
     is_letter = letters.letter[test][:, None] == present
@@ -78,8 +78,8 @@ def _probe_f1(letters: Letters) -> Iterator[Evidence]:
     names = [LETTERS[letter] for letter in present]
     table = units(
         "letter_probes",
-        "letter",
-        {"f1": f1, "usable": letters.usable[present], "words": is_letter.sum(0)},
+        "letter of words",
+        {"f1": f1, "usable": np.isin(present, letters.judged), "words": is_letter.sum(0)},
         part=names,
         unit_id=names,
     )
@@ -106,15 +106,17 @@ def _scored_words(letters: Letters, words: pd.DataFrame) -> Evidence:
 def letter_evidence(
     results: Sequence[LetterResult], letters: Letters, words: pd.DataFrame
 ) -> Iterator[Evidence | Missing]:
-    """Absorption over all usable letters, which are the units, and over the words of each."""
-    results = [result for result in results if len(result.outcomes.words)]
+    """Absorption over all letters judged by, which are the units, and over the words of each.
+
+    Args:
+        results: One for each letter that is judged by, at least one.
+        letters: The words of all letters.
+        words: Their texts and stems.
+    """
     names = [LETTERS[result.letter] for result in results]
-    if not results:
-        yield from missing_letters("No test word of a usable letter is recognised by its probe.")
-        return
     by_letter = units(
         "letters",
-        "letter",
+        "letter of words",
         {
             **{
                 column: [_word_column(result, column).mean() for result in results]

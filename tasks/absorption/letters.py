@@ -41,6 +41,14 @@ class Letters:
     usable: Bool[np.ndarray, " letters"]
     """Letters whose probe is good enough to judge an SAE by."""
 
+    @property
+    def judged(self) -> Int[np.ndarray, " judged"]:
+        """Letters that an SAE is judged by: usable, and with a test word that is recognised."""
+        return np.array(
+            [letter for letter in np.flatnonzero(self.usable).tolist() if len(self.scored(letter))],
+            int,
+        )
+
     def scored(self, letter: int) -> Int[np.ndarray, " scored"]:
         """Test words of a letter that its probe recognises: the scored ones of a usable letter."""
         return np.flatnonzero((self.letter == letter) & (self.split == 2) & is_recognised(self))

@@ -18,15 +18,18 @@ PROBE_F1 = Metric(
     distrust="as a score: it does not depend on the SAE, and where it is low no SAE can be judged.",
     floor="F1 of saying yes to everything",
     ceiling=1,
+    groups="letters, each counting the same however many words it has",
 )
 USABLE_LETTERS = Metric(
     "usable_letters",
     unit="fraction of letters",
     better="none",
-    formula="Share of the letters whose probe reaches an F1 of `absorption.min_probe_f1` on "
-    "validation words.",
-    functions=("saeval_tasks._f1:f1_score",),
+    formula="Share of the letters that are judged by: their probe reaches an F1 of "
+    "`absorption.min_probe_f1` on validation words, and says yes to one of their test words or "
+    "more.",
+    functions=("saeval_tasks._f1:f1_score", "saeval_tasks.absorption.letters:is_recognised"),
     distrust="as a score: it does not depend on the SAE.",
+    groups="letters, each counting the same however many words it has",
 )
 SCORED_WORDS = Metric(
     "scored_words",
@@ -65,6 +68,7 @@ MEAN_ABSORPTION_FRACTION = Metric(
     floor=1,
     ceiling=0,
     source="SAEBench, absorption, `mean_absorption_fraction`; Chanin et al. 2024, arXiv 2409.14507",
+    groups="letters, each counting the same however many words it has",
 )
 FULL_ABSORPTION_RATE = Metric(
     "full_absorption_rate",
@@ -79,6 +83,7 @@ FULL_ABSORPTION_RATE = Metric(
     floor=1,
     ceiling=0,
     source="SAEBench, absorption, `mean_full_absorption`; Chanin et al. 2024, arXiv 2409.14507",
+    groups="letters, each counting the same however many words it has",
 )
 LOST_RATE = Metric(
     "lost_rate",
@@ -91,6 +96,7 @@ LOST_RATE = Metric(
     "number of active latents, so compare equal `l0`.",
     floor=1,
     ceiling=0,
+    groups="letters, each counting the same however many words it has",
 )
 SPLIT_LATENTS = Metric(
     "split_latents",
@@ -105,6 +111,7 @@ SPLIT_LATENTS = Metric(
     floor=10,
     ceiling=1,
     source="SAEBench, absorption (`tau_fs` 0.03)",
+    groups="letters, each counting the same however many words it has",
 )
 MAIN_LATENT_F1 = Metric(
     "main_latent_f1",
@@ -117,6 +124,7 @@ MAIN_LATENT_F1 = Metric(
     "acts tell the letter.",
     floor="F1 of saying yes to everything",
     ceiling="F1 of the model's own probes, which a supervised dictionary may exceed",
+    groups="letters, each counting the same however many words it has",
 )
 
 # --- the planted hierarchy
@@ -224,6 +232,7 @@ SAEBENCH_MEAN_ABSORPTION_FRACTION = Metric(
     ceiling=0,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/absorption",
+    groups="letters, each counting the same however many words it has",
 )
 SAEBENCH_MEAN_FULL_ABSORPTION = Metric(
     "saebench_mean_full_absorption_score",
@@ -236,6 +245,7 @@ SAEBENCH_MEAN_FULL_ABSORPTION = Metric(
     ceiling=0,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/absorption",
+    groups="letters, each counting the same however many words it has",
 )
 SAEBENCH_MEAN_NUM_SPLIT_FEATURES = Metric(
     "saebench_mean_num_split_features",
@@ -248,6 +258,7 @@ SAEBENCH_MEAN_NUM_SPLIT_FEATURES = Metric(
     ceiling=1,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/absorption",
+    groups="letters, each counting the same however many words it has",
 )
 SAEBENCH_PROBE_F1 = Metric(
     "saebench_probe_f1",
@@ -260,6 +271,7 @@ SAEBENCH_PROBE_F1 = Metric(
     ceiling=1,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/absorption",
+    groups="letters, each counting the same however many words it has",
 )
 SAEBENCH_LETTERS_ABOVE_MIN_F1 = Metric(
     "saebench_letters_above_min_f1",
@@ -271,6 +283,7 @@ SAEBENCH_LETTERS_ABOVE_MIN_F1 = Metric(
     distrust="as a score: it does not depend on the SAE.",
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/absorption",
+    groups="letters, each counting the same however many words it has",
 )
 SAEBENCH_SAE_K1_F1 = Metric(
     "saebench_sae_k1_f1",
@@ -286,4 +299,5 @@ SAEBENCH_SAE_K1_F1 = Metric(
     ceiling=1,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/absorption",
+    groups="letters, each counting the same however many words it has",
 )

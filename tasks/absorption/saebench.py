@@ -117,7 +117,12 @@ def score(
     acts = acts_of(sae, np.concatenate([reference.x, reference.x_scored]))
     words, scored = acts[: len(reference.x)], acts[len(reference.x) :]
     main, k1 = _main_latents(words, reference, usable, sae.d_sae, seed)
-    table = units("saebench_one_latent", "letter", {"f1": k1}, unit_id=LETTERS)
+    table = units(
+        "saebench_one_latent",
+        "letter of words",
+        {"f1": k1, "words": _test_words(reference)},
+        unit_id=LETTERS,
+    )
     yield declared.SAEBENCH_SAE_K1_F1.evidence(table, {"num": "f1"})
     yield from _mean_evidence(
         {number: _letter_figures(sae, scored, reference, number, main[number]) for number in main}
@@ -136,11 +141,12 @@ def _probe_evidence(reference: Reference, usable: Int[np.ndarray, " usable"]) ->
     """Quality of the probes that stand for the truth."""
     table = units(
         "saebench_probes",
-        "letter",
+        "letter of words",
         {
             "f1": reference.f1,
             "usable": np.isin(np.arange(len(LETTERS)), usable),
             "share": np.full(len(LETTERS), 1 / len(LETTERS)),
+            "words": _test_words(reference),
         },
         unit_id=LETTERS,
     )
@@ -148,11 +154,16 @@ def _probe_evidence(reference: Reference, usable: Int[np.ndarray, " usable"]) ->
     yield declared.SAEBENCH_LETTERS_ABOVE_MIN_F1.evidence(table, {"num": "usable", "den": "share"})
 
 
+def _test_words(reference: Reference) -> Int[np.ndarray, " letters"]:
+    """Number of test words of every letter."""
+    return np.bincount(reference.letter[reference.is_test], minlength=len(LETTERS))
+
+
 def _mean_evidence(rows: Mapping[int, Mapping[str, float]]) -> Iterator[Evidence]:
     """Means over letters of what `_letter_figures` gives for each."""
     table = units(
         "saebench_letters",
-        "letter",
+        "letter of words",
         {str(name): column.to_numpy() for name, column in pd.DataFrame([*rows.values()]).items()},
         unit_id=[LETTERS[letter] for letter in rows],
     )

@@ -53,7 +53,7 @@ class Absorption:
     """
 
     name: ClassVar[str] = "absorption"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     headline: ClassVar[tuple[str, ...]] = (
         "mean_absorption_fraction",
         "main_latent_f1",
@@ -163,14 +163,14 @@ class Absorption:
         letters = _letters_of(prepared)
         words = prepared.tables["words"]
         yield from evidence.probe_evidence(letters, words, prepared.facts["cut_words"])
-        usable = np.flatnonzero(letters.usable)
+        judged = letters.judged
         least = self.min_letters or MIN_LETTERS
-        if len(usable) < least:
-            too_few = self._too_few(letters, len(usable), least, prepared.facts)
+        if len(judged) < least:
+            too_few = self._too_few(letters, len(judged), least, prepared.facts)
             yield from evidence.missing_letters(too_few)
         else:
             yield from evidence.letter_evidence(
-                _judge_letters(sae, letters, usable), letters, words
+                _judge_letters(sae, letters, judged), letters, words
             )
         if prepared.facts["lab"]:
             true, matched = (
@@ -183,7 +183,7 @@ class Absorption:
             least = self.min_letters or SAEBENCH_MIN_LETTERS
             yield from saebench.score(sae, reference, seed, self.min_probe_f1, least)
 
-    def _too_few(self, letters: Letters, usable: int, least: int, facts: Mapping[str, Any]) -> str:
+    def _too_few(self, letters: Letters, judged: int, least: int, facts: Mapping[str, Any]) -> str:
         """Why no SAE is judged by letters: too few words, or a model that does not spell."""
         probed = len(probed_letters(letters.letter, letters.split))
         uncut, cut = len(letters.letter), facts["cut_words"]
@@ -201,9 +201,10 @@ class Absorption:
                 "absorption.min_letters."
             )
         return (
-            f"{usable} letters have a probe with F1 of at least {self.min_probe_f1:g}, but {least} "
-            "must: the model does not spell well enough here to judge an SAE by. Try another "
-            "template or site, or set absorption.min_probe_f1 or absorption.min_letters."
+            f"{judged} letters have a probe with F1 of at least {self.min_probe_f1:g} that says "
+            f"yes to a test word, but {least} must: the model does not spell well enough here to "
+            "judge an SAE by. Try another template or site, or set absorption.min_probe_f1 or "
+            "absorption.min_letters."
         )
 
     @property
@@ -279,12 +280,12 @@ def _occurrences_of(prepared: Prepared, genre: str) -> pairs.Occurrences:
     return pairs.Occurrences(pairs.families(genre), **arrays)
 
 
-def _judge_letters(sae: SAE, letters: Letters, usable: np.ndarray) -> list[evidence.LetterResult]:
-    """What an SAE does with each usable letter."""
+def _judge_letters(sae: SAE, letters: Letters, judged: np.ndarray) -> list[evidence.LetterResult]:
+    """What an SAE does with each letter that it is judged by."""
     acts = contributions(sae, letters.x)
     active = active_of(acts)
     results = []
-    for letter in usable.tolist():
+    for letter in judged.tolist():
         main = main_latents(active, letters.letter == letter, letters.split)
         outcomes = word_outcomes(sae, acts, letters, letter, main)
         results.append(evidence.LetterResult(letter, main, outcomes))

@@ -195,11 +195,15 @@ def _batch_evidence(rows: Statistics, d_out: int) -> Iterator[Evidence | Missing
         )
     else:
         ratio = bias_of_batches(sums["sq_norm_hat"], sums["dot"])
-        yield from ratio_evidence(units("saebench_batches", "batch", {"ratio": ratio}), [_BIAS])
+        columns = {"ratio": ratio, "tokens": sums["tokens"]}
+        table = units("saebench_batches", "batch of tokens", columns)
+        yield from ratio_evidence(table, [_BIAS])
     total = variance_about_squares(float(np.mean(sums["sq_norm"] / sums["tokens"])), d_out)
     error = float(np.mean(sums["sq_err"] / sums["tokens"]))
-    statistics = {"explained": [total - error], "total": [total]}
-    yield from ratio_evidence(units("saebench_variance", "run", statistics), [_VARIANCE])
+    batches = [len(sums["tokens"])]
+    statistics = {"explained": [total - error], "total": [total], "batches": batches}
+    table = units("saebench_variance", "run of batches", statistics)
+    yield from ratio_evidence(table, [_VARIANCE])
 
 
 def bias_of_batches(

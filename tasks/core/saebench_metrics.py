@@ -78,14 +78,17 @@ RELATIVE_RECONSTRUCTION_BIAS = Metric(
     functions=("saeval_tasks.core.saebench:bias_of_batches",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",
+    groups="batches of 16 rows, each counting the same however many tokens it has",
 )
 EXPLAINED_VARIANCE = Metric(
     "saebench_explained_variance",
     unit="fraction",
     better="higher",
     formula="1 - error / total, where error is the mean of |y - y_hat|^2, and total the mean of "
-    "|y|^2 less the square of that mean over d_out: squares stand where the mean "
-    "activation should, so it is wrong unless activations are small.",
+    "|y|^2, each over the tokens of a batch and then over batches, less the square of that mean "
+    "over d_out: squares stand where the mean activation should, so it is wrong unless activations "
+    "are small.",
+    groups="batches of 16 rows, each counting the same however many tokens it has",
     functions=("saeval_tasks.core.saebench:variance_about_squares",),
     distrust="but to compare with SAEBench's published figures.",
     undefined="its total variance is not above 0",

@@ -20,6 +20,7 @@ AUC_TOP = Metric(
     "come near the ceiling.",
     floor=0.5,
     ceiling="auc_dense, a probe on the activations, which latents may exceed",
+    groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_TOP = Metric(
     "accuracy_top_{k}",
@@ -32,6 +33,7 @@ ACCURACY_TOP = Metric(
     "AUC.",
     floor="the share of rows that always saying what most rows are gets right",
     ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+    groups="labels, each counting the same however many rows it has",
 )
 AUC_FULL_WIDTH = Metric(
     "auc_full_width",
@@ -43,6 +45,7 @@ AUC_FULL_WIDTH = Metric(
     "know.",
     floor=0.5,
     ceiling="auc_dense, a probe on the activations, which latents may exceed",
+    groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_FULL_WIDTH = Metric(
     "accuracy_full_width",
@@ -54,6 +57,7 @@ ACCURACY_FULL_WIDTH = Metric(
     "know.",
     floor="the share of rows that always saying what most rows are gets right",
     ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+    groups="labels, each counting the same however many rows it has",
 )
 AUC_DENSE = Metric(
     "auc_dense",
@@ -64,6 +68,7 @@ AUC_DENSE = Metric(
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="as a score: it does not depend on the SAE.",
     floor=0.5,
+    groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_DENSE = Metric(
     "accuracy_dense",
@@ -74,6 +79,7 @@ ACCURACY_DENSE = Metric(
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a score: it does not depend on the SAE.",
     floor="the share of rows that always saying what most rows are gets right",
+    groups="labels, each counting the same however many rows it has",
 )
 AUC_PERMUTED_LABELS = Metric(
     "auc_permuted_labels",
@@ -84,6 +90,7 @@ AUC_PERMUTED_LABELS = Metric(
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="to three digits: an order may fit a real label by chance.",
     floor=0.5,
+    groups="labels, each counting the same however many rows it has",
 )
 BEST_LATENT_F1 = Metric(
     "best_latent_f1",
@@ -102,6 +109,7 @@ BEST_LATENT_F1 = Metric(
     distrust="where a label has a handful of rows: its interval says so.",
     floor="F1 of saying yes to everything",
     ceiling=1,
+    groups="labels, each counting the same however many rows it has",
 )
 BEST_LATENT_F1_UNTUNED = Metric(
     "best_latent_f1_untuned",
@@ -119,6 +127,7 @@ BEST_LATENT_F1_UNTUNED = Metric(
     distrust="on texts, in which almost every latent is active somewhere.",
     floor="F1 of saying yes to everything",
     ceiling=1,
+    groups="labels, each counting the same however many rows it has",
 )
 
 # --- SAEBench's own
@@ -136,6 +145,7 @@ SAEBENCH_SAE_TOP = Metric(
     ceiling=1,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/sparse_probing",
+    groups="data sets, each counting the same however many labels it has, and in each its labels",
 )
 SAEBENCH_SAE = Metric(
     "saebench_sae_test_accuracy",
@@ -150,6 +160,7 @@ SAEBENCH_SAE = Metric(
     ceiling=1,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/sparse_probing",
+    groups="data sets, each counting the same however many labels it has, and in each its labels",
 )
 SAEBENCH_LLM_TOP = Metric(
     "saebench_llm_top_{k}_test_accuracy",
@@ -162,6 +173,7 @@ SAEBENCH_LLM_TOP = Metric(
     ceiling=1,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/sparse_probing",
+    groups="data sets, each counting the same however many labels it has, and in each its labels",
 )
 SAEBENCH_LLM = Metric(
     "saebench_llm_test_accuracy",
@@ -174,4 +186,5 @@ SAEBENCH_LLM = Metric(
     ceiling=1,
     where="with --compat saebench",
     source="SAEBench 0.6.0, evals/sparse_probing",
+    groups="data sets, each counting the same however many labels it has, and in each its labels",
 )

@@ -41,7 +41,7 @@ def test_crossed_units_are_counted_on_both_sides(texts: int, labels: int) -> Non
 
 def test_units_that_are_not_wholly_crossed_say_how_many_there_are() -> None:
     """Where labels have other texts, the product is more than n."""
-    assert unit_of_n(crossed(10, 4, left_out=3)) == "text x label (37 of 10 x 4)"
+    assert unit_of_n(crossed(10, 4, left_out=3)) == "text x label (37 of 10 x 4, 9 to 10 each)"
 
 
 def test_units_without_weight_do_not_count() -> None:
@@ -56,6 +56,18 @@ def test_nested_units_say_what_they_lie_in() -> None:
     cluster = ["A", "A", "B", "B", "B"]
     table = units("words", "word in letter", {"x": np.ones(5)}, cluster=cluster)
     assert unit_of_n(table) == "word in letter (5 in 2)"
+
+
+def test_groups_tell_their_sizes() -> None:
+    """Each letter is one unit, however many words it has; without weight it is none."""
+    columns = {"x": np.ones(3), "words": [18, 3, 5]}
+    table = units("letters", "letter of words", columns, part=["A", "B", "C"])
+    assert unit_of_n(table) == "letter of 3 to 18 words"
+    assert unit_of_n(table, "C") == "letter of 5 words"
+    rest = Units("letters", "letter of words", table.table.assign(weight=[1.0, 0, 1]))
+    assert unit_of_n(rest) == "letter of 5 to 18 words"
+    with pytest.raises(ResultError, match="needs a statistic 'words'"):
+        units("letters", "letter of words", {"x": [1, 2]})
 
 
 @pytest.mark.parametrize("unit", ["text x label", "word in letter"])

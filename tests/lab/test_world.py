@@ -275,6 +275,25 @@ def test_rows_begin_with_documents_and_depend_on_the_step_alone() -> None:
     assert not np.array_equal(rows, token_rows(WORLD, 32, 64, seed=3))
 
 
+@pytest.mark.parametrize("length", [2, 3, 7, 33, 64, 100, 200, 256])
+def test_rows_of_any_length_are_documents_as_they_stand(length: int) -> None:
+    """Rows are whole documents from a BOS on; a document is cut at the end of its row alone."""
+    ids = WORLD.vocabulary.ids
+    for step in (0, 4):
+        rows = token_rows(WORLD, step, 512, seed=9, length=length)
+        assert rows.shape == (512, length)
+        assert (rows[:, 0] == ids["<bos>"]).all()
+        after_end = np.roll(rows, 1, axis=1) == ids["<eos>"]
+        assert (rows[:, 1:] == ids["<bos>"]).tolist() == after_end[:, 1:].tolist()
+        assert len(np.unique(rows, axis=0)) > 8
+
+
+def test_rows_of_128_tokens_stay_what_they_were() -> None:
+    """The lab's SAEs were trained and are scored on these very rows."""
+    rows = token_rows(WORLD, 0, 512, seed=9)
+    assert int((rows * np.arange(1, 129)).sum()) == 2600126035
+
+
 def test_weights_fall_on_answers_and_letters() -> None:
     """Answers weigh most, spelled letters more than words, option letters no more."""
     text = "question : A ) w answer : B . apple A"

@@ -136,7 +136,10 @@ def by_saeval(net: nn.Module, site: str, sae: TopK, folder: Path) -> dict[str, A
 
 
 def compare(kind: str, folder: Path) -> dict[str, float]:
-    """Largest difference at each site of block 1 that resolves; infinite without a score."""
+    """Largest difference at each site of block 1 that resolves; infinite without a score.
+
+    Figures above 1 are compared by their size: an FVU of 12,000 has but seven digits.
+    """
     net = tiny_families.build(kind)
     parts = dissect(net)
     largest = {}
@@ -149,7 +152,10 @@ def compare(kind: str, folder: Path) -> dict[str, float]:
         width = read_and_spliced(net, site, token_rows(), None)[0].shape[-1]
         sae = random_sae(width)
         expected, actual = by_plain_hooks(net, site, sae), by_saeval(net, alias, sae, folder)
-        gaps = [abs(actual.get(figure, np.inf) - expected[figure]) for figure in FIGURES]
+        gaps = [
+            abs(actual.get(figure, np.inf) - expected[figure]) / max(1, abs(expected[figure]))
+            for figure in FIGURES
+        ]
         largest[name] = max(gaps)
     return largest
 

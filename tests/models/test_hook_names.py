@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_families
 import tiny_models
 import torch
 from torch import Tensor
 
+import saeval
 from saeval.errors import ModelError, UsageError
 from saeval.models import LoadedModel, load_model
+from saeval.models.anatomy import dissect
+from saeval.models.sites import resolve
 from saeval.sae import Site
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what transformers' own modules warn of
@@ -186,6 +190,56 @@ def test_models_that_see_are_read_as_text_models(folder: Path, kind: str) -> Non
         restarted, whole = spliced(model, name, lambda x: x * 1.3)
         assert torch.equal(restarted, whole)
         assert not torch.allclose(restarted, clean[attention], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in WRAPPED else pytest.mark.soak)
+        for kind in tiny_families.WRAPPERS
+        if kind not in {**tiny_families.UNBUILT, **tiny_families.UNRUN}
+    ],
+)
+def test_every_spelling_of_a_wrapped_block_is_that_block(kind: str) -> None:
+    """As libraries write them, for the stream and for what transcoders read and write."""
+    parts = dissect(tiny_families.build(kind))
+    block = parts.block(1)
+    starts = ("", "model.", "language_model.", "model.model.", "model.language_model.")
+    starts += ("language_model.model.", "model.language_model.model.", "text_model.model.")
+    for start in starts:
+        assert str(resolve(parts, f"{start}layers.1")) == f"{block}:out"
+        if f"{block}.mlp" in dict(parts.net.named_modules()):
+            for side in ("in", "out"):
+                named = resolve(parts, f"{start}layers.1.mlp:{side}")
+                assert str(named) == f"{block}.mlp:{side}"
+    assert str(resolve(parts, "blocks.1.hook_resid_post")) == f"{block}:out"
+    assert str(resolve(parts, "blocks.1.hook_resid_pre")) == f"{block}:in"
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "llava", "qwen2_vl"])
+def test_a_transcoder_of_a_wrapper_is_scored(folder: Path, kind: str, tmp_path: Path) -> None:
+    """Trained between an MLP's two ends under other libraries' names, it is scored unasked."""
+    load(kind, folder)
+    texts = [" ".join(f"w{(7 * i + j * j) % 60}" for j in range(20)) for i in range(60)]
+    saeval.train_sae(
+        "topk", d_sae=24, k=4, model=str(folder / kind), data=texts, batch_size=64, tokens=640,
+        site="model.language_model.layers.1.mlp:in", context=16, device="cpu",
+        write_site="language_model.model.layers.1.mlp", out=tmp_path / "mine",
+    )  # fmt: skip
+    scores = saeval.evaluate(
+        str(tmp_path / "mine"), "core", device="cpu", output_path=tmp_path / "results", limit=4,
+        config={"core": {"texts": str(write_lines(tmp_path / "t.txt", texts)), "context": 20,
+                         "overflow": "truncate"}},
+    ).to_pandas().set_index("metric")  # fmt: skip
+    assert scores.loc["l0", "value"] == 4
+    assert scores.loc["fvu", "value"] < 1.5
+    assert np.isfinite(scores.loc["ce_loss_with_sae", "value"])
+
+
+def write_lines(path: Path, lines: list[str]) -> Path:
+    """A file with a line a text."""
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
 
 
 def test_names_of_wrappers_mean_text_models_too(folder: Path) -> None:

@@ -112,6 +112,13 @@ def test_an_interval_is_never_shown_as_nothing() -> None:
         (1520, "text x label (152 x 10)", "152 texts x 10 labels"),
         (1060, "text x label (1060 of 252 x 8)", "1060 of 252 texts x 8 labels"),
         (152, "text x label (152 x 1)", "152 texts x 1 label"),
+        (
+            37,
+            "text x label (37 of 10 x 4, 9 to 10 each)",
+            "37 of 10 texts x 4 labels, 9 to 10 each",
+        ),
+        (7, "letter of 3 to 18 words", "7 letters of 3 to 18 words"),
+        (1, "letter of 5 words", "1 letter of 5 words"),
         (816, "occurrence in family (816 in 18)", "816 occurrences in 18 families"),
     ],
 )

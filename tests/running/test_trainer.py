@@ -15,10 +15,12 @@ import torch
 from click.testing import CliRunner, Result
 
 import saeval
+from saeval.activations import Store, model_source
 from saeval.cli.app import app
 from saeval.cli.command_options import TRAIN_OPTIONS
 from saeval.errors import DataError, ResultError, UsageError
-from saeval.running.train import trainer
+from saeval.models import load_model
+from saeval.running.train import data, trainer
 from saeval.sae import content_hash, origin_of
 from saeval.sae.loaders import load_folder
 from saeval.training import METHODS, Recipe
@@ -137,6 +139,56 @@ def test_no_chunk_of_text_is_short_but_the_only_one() -> None:
     assert all(sum(map(len, part)) >= 20 for part in parts)
     assert len(parts) > 5
     assert list(chunks(["abc"], 20)) == [["abc"]]
+
+
+@pytest.mark.parametrize(
+    "model, context",
+    [("world", 2), ("world", 64), ("world", 256), ("othello", 2), ("othello", 60)],
+)
+def test_the_labs_rows_have_any_length_that_its_model_takes(model: str, context: int) -> None:
+    """The SAE names the context that was given, and its data count the tokens of such rows."""
+    trained = saeval.train_sae(
+        "topk", d_sae=16, k=2, model=f"lab/{model}", site="layers.0", context=context, tokens=512,
+        batch_size=128, settings={"recipe": {"held_out": 128}},
+    )  # fmt: skip
+    assert trained.sae.origin.context_size == context
+    assert trained.sae.origin.metadata["held_out"]["activations"] == 128
+
+
+@pytest.mark.parametrize("context", [2, 5, 24, 23])
+def test_texts_are_cut_into_rows_of_any_length(
+    monkeypatch: pytest.MonkeyPatch, context: int
+) -> None:
+    """Chunks that hold less than a row are joined until they do; the rest at the end is dropped."""
+    monkeypatch.setattr(data, "CHUNK_CHARACTERS", 10)
+    monkeypatch.setattr(data, "ROW_CHARACTERS", 1)
+    texts = [f"w{i % 60} w{i % 7}" for i in range(200)]  # a chunk holds a few tokens
+    model = load_model(str(tiny_models.build("gpt2", Path("model"))))
+    source = model_source(model, "layers.0", store=Store(writable=False))
+    chunked = [row for rows in data._text_rows(source, texts, "t", context) for row in rows.ids]
+    assert {len(row) for row in chunked} == {context}
+    assert all(row[0] == model.bos_id for row in chunked)
+    words = model.tokenizer(" ".join(texts), add_special_tokens=False)["input_ids"]
+    rebuilt = [token for row in chunked for token in row.tolist() if token != model.bos_id]
+    # Every token stands in the order of the texts; each chunk drops less than a row at its end.
+    ahead = iter(words)
+    assert all(token in ahead for token in rebuilt)
+    assert len(rebuilt) > len(words) / 4
+    saeval.train_sae(
+        "topk", d_sae=8, k=2, model="model", site="layers.0", data=texts, context=context,
+        batch_size=16, tokens=64,
+    )  # fmt: skip
+
+
+def test_texts_too_short_for_a_row_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However they are chunked, the error says how many tokens there are and what to do."""
+    monkeypatch.setattr(data, "CHUNK_CHARACTERS", 10)
+    monkeypatch.setattr(data, "ROW_CHARACTERS", 1)
+    tiny_models.build("gpt2", Path("model"))
+    with pytest.raises(DataError, match=r"too few to fill one row of 24.*smaller context"):
+        saeval.train_sae(
+            "topk", d_sae=8, k=2, model="model", site="layers.0", data=["w1 w2 w3"] * 4, context=24
+        )
 
 
 def test_a_stream_is_read_no_further_than_training_needs() -> None:

@@ -226,6 +226,33 @@ def test_a_letter_that_is_not_judged_is_told(source: ModelSource, prepared: Prep
     assert all(isinstance(one, Missing) and "too poor" in one.reason for one in own)
 
 
+def test_letters_dropped_later_are_not_called_usable(
+    source: ModelSource, prepared: Prepared
+) -> None:
+    """A good probe that says no to all of its letter's test words leaves nothing to judge by."""
+    arrays = prepared.arrays
+    letter = int(np.flatnonzero(arrays["usable"])[0])
+    says_yes = arrays["says_yes"].copy()
+    says_yes[(arrays["letter"] == letter) & (arrays["split"] == 2), letter] = False
+    less = replace(prepared, arrays={**arrays, "says_yes": says_yes})
+    sae = silent(source.widths.d_in)
+    before, after = (list(TASK.score(sae, each, source, 0)) for each in (prepared, less))
+    present, scored = len(np.unique(arrays["letter"])), int(arrays["usable"].sum())
+    assert values(before)["usable_letters"] == pytest.approx(scored / present)
+    assert values(after)["usable_letters"] == pytest.approx((scored - 1) / present)
+    (rate,) = [one for one in after if one.metric == "lost_rate" and one.part is None]
+    assert isinstance(rate, Evidence)
+    assert len(rate.units.table) == scored - 1
+    own = [one for one in after if one.metric == "lost_rate" and one.part == LETTERS[letter]]
+    assert all(isinstance(one, Missing) and "recognises none" in one.reason for one in own)
+    task = replace(TASK, min_letters=scored)
+    assert "lost_rate" in {
+        one.metric
+        for one in task.score(sae, less, source, 0)
+        if isinstance(one, Missing) and one.part is None
+    }
+
+
 @pytest.mark.parametrize("split", [0, 1])
 @pytest.mark.parametrize("words", [[3], [4, 5]])
 def test_a_family_that_is_not_met_is_left_out(split: int, words: list[int]) -> None:

@@ -131,6 +131,43 @@ def test_only_what_is_reported_everywhere_is_declared_so(runs: dict[str, Run]) -
             assert record_of(runs[name], each.metric).where != "with --compat saebench"
 
 
+def test_a_mean_over_groups_says_so_and_tells_their_sizes(
+    runs: dict[str, Run], synthetic_probing: Run
+) -> None:
+    """Where a small group counts as much as a large one, record and result both say it.
+
+    A table of groups names what they hold, whose counts it has; a mean over parts reports each
+    part, with an n of its own. All else weighs every row alike, and its record names no groups.
+    """
+    for run in [*runs.values(), synthetic_probing]:
+        scored = [each for each in run.yielded if isinstance(each, Evidence)]
+        parts = {each.units.name for each in scored if each.part is not None}
+        for each in scored:
+            if each.part is not None:
+                continue
+            is_table_of_groups = " of " in each.units.unit
+            is_mean_over_parts = each.aggregator == "macro_average/1"
+            groups = record_of(run, each.metric).groups
+            assert bool(groups) == (is_table_of_groups or is_mean_over_parts), each.metric
+            assert not groups or "each counting the same" in groups, each.metric
+            if is_table_of_groups:
+                held = each.units.unit.partition(" of ")[2]
+                sizes = each.units.table[held].to_numpy()
+                span = sorted({f"{sizes.min():g}", f"{sizes.max():g}"}, key=float)
+                assert each.unit_of_n.endswith(f" of {' to '.join(span)} {held}"), each.metric
+            if is_mean_over_parts:
+                assert each.units.name in parts, each.metric
+
+
+def test_formulas_that_are_means_over_groups_name_them() -> None:
+    """A mean over anything but tokens, rows, latents, features or draws is one over groups."""
+    ungrouped = r"(all |matched |the same |the )?(tokens|latents|matched|features|rows|3 orders)"
+    for metric in DECLARED:
+        over = re.findall(r"mean over (?!words, then)(.+?)(?=[,.;:]|$)", metric.formula)
+        if any(not re.match(ungrouped, each) for each in over):
+            assert metric.groups, metric.name
+
+
 def test_records_are_read_as_they_run() -> None:
     """What is read from the source, unrun, is what the modules hold when they run."""
     for task in BUILT_IN:

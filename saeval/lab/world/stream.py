@@ -5,13 +5,16 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from saeval.lab.world.documents import Documents
 from saeval.lab.world.vocabulary import BOS, EOS, LETTERS
 from saeval.lab.world.world import World
 
 CHUNK_ROWS = 2048
 """Rows made at a time, from one draw of documents."""
 ROWS_PER_DOCUMENT = 0.3
-"""Rows per document, estimated low: so many documents always suffice, at 128 tokens per row."""
+"""Rows per document, estimated low: so many documents suffice at `ESTIMATED_LENGTH`."""
+ESTIMATED_LENGTH = 128
+"""Tokens per row that the estimate is made for; shorter rows take more documents than it says."""
 
 
 def token_rows(
@@ -29,7 +32,7 @@ def token_rows(
         step: Number of the batch, from 0.
         rows: Rows per batch: a divisor of 2048.
         seed: Seed of the stream.
-        length: Tokens per row.
+        length: Tokens per row, 1 or more.
         split: Split of the documents.
     """
     per_chunk = CHUNK_ROWS // rows
@@ -43,8 +46,18 @@ def _chunk(
     world: World, number: int, seed: int, length: int, split: str
 ) -> Int[np.ndarray, "rows length"]:
     """`CHUNK_ROWS` rows from documents with a seed of this chunk alone."""
-    count = int(CHUNK_ROWS / ROWS_PER_DOCUMENT * length / 128)
-    documents = world.documents(count, seed=seed * 1_000_003 + number, split=split)
+    count = max(1, int(CHUNK_ROWS / ROWS_PER_DOCUMENT * length / ESTIMATED_LENGTH))
+    while True:
+        documents = world.documents(count, seed=seed * 1_000_003 + number, split=split)
+        rows = _rows(world, documents, length)
+        if len(rows) == CHUNK_ROWS:
+            return rows
+        # A row takes one document at least, however short it is.
+        count = max(CHUNK_ROWS, 2 * count)
+
+
+def _rows(world: World, documents: Documents, length: int) -> Int[np.ndarray, "rows length"]:
+    """`CHUNK_ROWS` rows, or as many as the documents fill."""
     counts = np.diff(documents.starts)
     heads = documents.starts[:-1] + 2 * np.arange(len(documents))
     flat = np.full(len(documents.flat) + 2 * len(documents), -1, np.int64)
@@ -53,9 +66,12 @@ def _chunk(
     flat[flat < 0] = documents.flat
     firsts, position = [], 0
     while len(firsts) < CHUNK_ROWS:
+        follower = np.searchsorted(heads, position + length)
+        if follower == len(heads):
+            break
         firsts.append(position)
-        position = int(heads[np.searchsorted(heads, position + length)])
-    return flat[np.array(firsts)[:, None] + np.arange(length)]
+        position = int(heads[follower])
+    return flat[np.array(firsts, int)[:, None] + np.arange(length)]
 
 
 def loss_weights(

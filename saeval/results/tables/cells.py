@@ -8,8 +8,10 @@ from typing import Literal
 from saeval.results.score import Score
 from saeval.results.text import NO_BREAK, one_line
 
-_CROSSED = re.compile(r"(.+) (x|in) (.+) \((\d+ of )?(\d+) (?:x|in) (\d+)\)")
+_CROSSED = re.compile(r"(.+) (x|in) (.+) \((\d+ of )?(\d+) (?:x|in) (\d+)(, .+ each)?\)")
 # Such as `text x label (152 x 10)`, as saeval.evidence.counting writes it.
+_GROUPED = re.compile(r"(.+?)( of \d+(?: to \d+)? .+)")
+# Such as `letter of 3 to 18 words`.
 ARROWS = {"higher": f"{NO_BREAK}↑", "lower": f"{NO_BREAK}↓"}
 ABSENT = "-"
 """Stands in a cell whose figure is not among the scores."""
@@ -67,20 +69,23 @@ def interval_text(score: Score) -> str:
 
 
 def count_text(n: int | None, unit: str | None) -> str:
-    """Number and unit of n: `12 rows`, `152 texts x 10 labels`, `412 words in 24 letters`.
+    """Number and unit of n: `12 rows`, `152 texts x 10 labels`, `7 letters of 3 to 18 words`.
 
     Args:
         n: The n of a score.
-        unit: Its `unit_of_n`, which has counts in brackets if units are crossed or nested.
+        unit: Its `unit_of_n`, which has counts in brackets if units are crossed or nested, and
+            sizes if they are groups.
     """
     if n is None:
         return ""
     crossed = _CROSSED.fullmatch(unit or "")
     if not crossed:
-        return f"{n} {_plural(unit or '', n)}".strip()
-    noun_a, link, noun_b, filled, count_a, count_b = crossed.groups()
+        grouped = _GROUPED.fullmatch(unit or "")
+        noun, sizes = grouped.groups() if grouped else (unit or "", "")
+        return f"{n} {_plural(noun, n)}{sizes}".strip()
+    noun_a, link, noun_b, filled, count_a, count_b, sizes = crossed.groups()
     nouns_a = f"{filled or ''}{count_a} {_plural(noun_a, int(count_a))}"
-    return f"{nouns_a} {link} {count_b} {_plural(noun_b, int(count_b))}"
+    return f"{nouns_a} {link} {count_b} {_plural(noun_b, int(count_b))}{sizes or ''}"
 
 
 def _plural(noun: str, count: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from saeval.activations import ModelSource, Store, TokenRows, array_source, model_source
-from saeval.errors import DataError, ModelError, UsageError
+from saeval.errors import DataError, ModelError, TooFewTokens, UsageError
 from saeval.lab import part_of
 from saeval.lab.synthetic import SITE, synthetic_world, world_model, world_name
 from saeval.models import LoadedModel, load_model
@@ -27,6 +27,8 @@ CONTEXT = 128
 """Default number of tokens per row, BOS included, if the model takes as many."""
 CHUNK_CHARACTERS = 2**18
 """Characters of text that are tokenized at a time."""
+ROW_CHARACTERS = 32
+"""Characters of text a token of a row, so that little of a chunk is left over behind its rows."""
 MIN_BATCHES = 2
 """Number of batches that the data must fill, besides what is held out."""
 LAB_SEED = 9
@@ -236,10 +238,24 @@ def _rows_with_name(
 def _text_rows(
     source: ModelSource, texts: UserData | Sequence[str], name: str, context: int
 ) -> Iterator[TokenRows]:
-    """Packed rows of texts, from `CHUNK_CHARACTERS` of text at a time."""
+    """Packed rows of texts, from `CHUNK_CHARACTERS` of text at a time, or as many as fill a row.
+
+    Raises:
+        DataError: if all texts together do not fill one row.
+    """
     documents = read_texts(Path(str(texts.texts))) if isinstance(texts, UserData) else texts
-    for part in chunks(documents, CHUNK_CHARACTERS):
-        yield source.tokenize(part, name=name, context=context, overflow="pack")
+    is_filled, rest, too_few = False, [], None
+    for part in chunks(documents, max(CHUNK_CHARACTERS, ROW_CHARACTERS * context)):
+        try:
+            rows = source.tokenize([*rest, *part], name=name, context=context, overflow="pack")
+        except TooFewTokens as error:
+            rest, too_few = [*rest, *part], error
+        else:
+            yield rows
+            is_filled, rest = True, []
+    # What is left over at the end is dropped, as an incomplete last row always is.
+    if too_few is not None and not is_filled:
+        raise too_few
 
 
 def _world_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
