@@ -40,12 +40,13 @@ NO_LOSS_ROWS = (
 class Core:
     """Reconstruction, sparsity, loss and geometry of one SAE on one corpus.
 
-    Special tokens count nowhere and keep their own activation where the SAE is spliced in. The
-    seed draws only the latents that stand for a very wide SAE in the neighbour cosines.
+    Special tokens count nowhere, no prediction of one is judged, and they keep their own activation
+    where the SAE is spliced in. The seed draws only the latents that stand for a very wide SAE in
+    the neighbour cosines.
     """
 
     name: ClassVar[str] = "core"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     headline: ClassVar[tuple[str, ...]] = (
         "l0",
         "fvu",
@@ -150,9 +151,7 @@ class Core:
         if plan.saebench:
             first = plan.saebench_loss_rows
             if first:
-                yield from saebench.loss_evidence(
-                    _first_rows(saebench.with_zero_all(losses), first)
-                )
+                yield from saebench.loss_evidence(_first_rows(saebench.own_losses(losses), first))
             else:
                 yield from saebench.missing_losses(NO_LOGITS)
             yield from saebench.figure_evidence(
