@@ -2,6 +2,7 @@
 
 from saeval.activations.array_files import read_array
 from saeval.activations.array_source import ArraySource, array_source
+from saeval.activations.beginnings import beginnings
 from saeval.activations.memo import Memo
 from saeval.activations.model_source import BATCH_TOKENS, ModelSource, model_source
 from saeval.activations.predictions import Predictions, predictions
@@ -36,6 +37,7 @@ __all__ = [
     "TokenRows",
     "Widths",
     "array_source",
+    "beginnings",
     "has_logits",
     "model_source",
     "predictions",

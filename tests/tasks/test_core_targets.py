@@ -1,6 +1,6 @@
 """No special token is ever a target: not in `core`, nor wherever else next tokens are predicted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES)
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ModelSource, Core]:
     """A tiny model, with or without BOS, and `core` on texts of 2 to 10 words, EOS in some."""
     kind, has_bos, fields = request.param
@@ -99,7 +99,7 @@ def test_losses_are_those_of_plain_hooks(case: tuple[ModelSource, Core]) -> None
 
 
 @pytest.fixture
-def targets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Tensor]]:
+def targets(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The targets of all cross-entropies that are taken."""
     seen: list[Tensor] = []
 
