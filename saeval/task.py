@@ -11,6 +11,13 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.evidence import Evidence, Missing
 from saeval.sae import SAE
 
+NONE_IN_KEYS = "none_in_keys"
+"""Key of a field's metadata: the value that stands in keys of results where the field is None.
+
+For a field whose default became None, so that results of the former default are found again. It
+must give the same scores as None, wherever it gives any.
+"""
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from saeval.activations.predictions import predictions
 from saeval.activations.protocol import ActivationSource, Batch
 from saeval.activations.rows import TokenRows
 from saeval.errors import NotApplicable
@@ -19,8 +20,8 @@ def next_token_gradient(
 ) -> Float[Tensor, "texts seq d_in"]:
     """D loss / d x in nats per unit of x, in float32; 0 at padding.
 
-    The loss of a row is the sum of its next-token cross-entropies, at every token that another
-    follows, special ones too. A sum, so that neither the batch nor a row's length enters.
+    The loss of a row is the sum of its next-token cross-entropies, at every counted token that a
+    counted one follows. A sum, so that neither the batch nor a row's length enters.
 
     Raises:
         NotApplicable: if there is no model with an output head; the SAE reads and
@@ -43,15 +44,13 @@ def next_token_gradient(
             f"The SAE needs the gradient of the model's loss at several sites ({source.sites}), "
             "which is known at one site only."
         )
-    attention = torch.from_numpy(rows.attention[batch.rows]).to(batch.x.device)
-    has_next = torch.zeros_like(attention)
-    has_next[:, :-1] = attention[:, 1:]
-    target = torch.from_numpy(rows.ids[batch.rows].astype("int64")).to(batch.x.device).roll(-1, 1)
+    judged = predictions(rows, batch)
+    counts, target = judged.counts.to(batch.x.device), judged.target.to(batch.x.device)
     with torch.enable_grad():
         y = batch.y.detach().clone().requires_grad_()
         hidden = source.splice(rows, batch, y)
-        slope = _slope(model, hidden.detach()[has_next], target[has_next])
-        hidden_gradient = torch.zeros_like(hidden).index_put((has_next,), slope.to(hidden.dtype))
+        slope = _slope(model, hidden.detach()[counts], target[counts])
+        hidden_gradient = torch.zeros_like(hidden).index_put((counts,), slope.to(hidden.dtype))
         (gradient,) = torch.autograd.grad(hidden, y, hidden_gradient)
     return gradient.float()
 

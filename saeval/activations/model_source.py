@@ -36,11 +36,14 @@ class ModelSource:
     batch_tokens: int = BATCH_TOKENS
     centred: bool = False
     """Whether each site is read without its mean over d_model, which `splice` adds back."""
+    prepend_bos: bool = True
+    """Whether rows of texts begin with BOS by default, where the model has one."""
     memo: Memo = field(default_factory=Memo, repr=False)
 
     @property
     def identity(self) -> str:
-        """sha256 of model, tokenizer, sites, dtype and centring."""
+        """sha256 of model, tokenizer, sites, dtype, centring, and BOS if it is left away."""
+        leaves_bos_away = not self.prepend_bos and tokens.default_begin(self.model)
         return digest(
             {
                 **self._recorder.key,
@@ -48,6 +51,7 @@ class ModelSource:
                 "site": joined(self.sites.read),
                 "write_site": joined(self.sites.write),
                 "centred": self.centred,
+                **({"prepend_bos": False} if leaves_bos_away else {}),
             }
         )
 
@@ -91,7 +95,8 @@ class ModelSource:
                 f"A context of {context} tokens does not suit {self.name}: it takes 2 to "
                 f"{self.context}."
             )
-        begin = tokens.default_begin(self.model) if prepend_bos is None else prepend_bos
+        begin = self.prepend_bos and tokens.default_begin(self.model)
+        begin = begin if prepend_bos is None else prepend_bos
         policy = tokens.Policy(context or self.context, overflow, begin)
         return tokens.tokenize(self.model, texts, name, policy)
 

@@ -153,7 +153,8 @@ class ActivationSource(Protocol):
             context: Most tokens per row; None: as many as the model takes.
             overflow: For longer texts: `error`, `truncate`, or `pack` (all texts joined, with
                 BOS between them, and cut into rows of exactly `context`).
-            prepend_bos: Whether rows begin with BOS; None: yes if the model has one.
+            prepend_bos: Whether rows begin with BOS; None: yes if the model has one, unless the
+                SAEs of this source were trained without.
 
         Raises:
             DataError: if there is no text, an empty one, or one that is too long.

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from saeval.activations.beginnings import beginnings
 from saeval.activations.rows import TokenRows, check_ids, mask_padding, pad_rows
 from saeval.errors import DataError, ModelError, TooFewTokens, UsageError
 from saeval.models import LoadedModel
@@ -75,6 +76,13 @@ def default_begin(model: LoadedModel) -> bool:
     return model.bos_id is not None
 
 
+def tokenizer_adds_bos(model: LoadedModel) -> bool | None:
+    """Whether the tokenizer by itself begins every text with BOS; None without one or the other."""
+    if model.tokenizer is None or model.bos_id is None:
+        return None
+    return list(model.tokenizer("")["input_ids"])[:1] == [model.bos_id]
+
+
 def ready_rows(model: LoadedModel, ids: np.ndarray, name: str, context: int) -> TokenRows:
     """Token rows from ready-made ids. Padding is a trailing run of the padding id.
 
@@ -118,6 +126,8 @@ def _documents(model: LoadedModel, texts: Sequence[str], policy: Policy) -> list
     with_specials = policy.begin and not model.has_logits and tokenizer.cls_token_id is not None
     with_specials = with_specials and policy.overflow != "pack"
     truncate = policy.overflow == "truncate"
+    if truncate and (not with_specials or tokenizer.truncation_side == "right"):
+        texts = beginnings(tokenizer, texts, policy.context)
     if with_specials:
         limit = {"truncation": True, "max_length": policy.context} if truncate else {}
         return tokenizer(list(texts), verbose=False, **limit)["input_ids"]

@@ -49,7 +49,7 @@ are nulls, there to be beaten; `oracle` knows the truth and stands first whereve
 
 In the tables below, ± is half the range over training seeds and `dead` the share of latents that
 no held-out token activates. [core](tasks/core.md) and [synthetic](tasks/synthetic.md) say what the
-other columns are.
+other columns are. A CE score is empty where the ablation does not raise the loss.
 
     saeval run --sae 'lab/world/*' --tasks core
     saeval describe lab/world                  # figures of the model and of its SAEs

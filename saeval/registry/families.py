@@ -64,8 +64,8 @@ def _family_yaml(members: Sequence[Entry]) -> str:
     lines += [f"{name}: {value}" for name, value in values.items() if value]
     if members[0].centred:
         lines.append("centred: true")
-    if members[0].prepend_bos:
-        lines.append("prepend_bos: true")
+    if members[0].prepend_bos is not None:
+        lines.append(f"prepend_bos: {str(members[0].prepend_bos).lower()}")
     return "  - " + "\n    ".join(lines) + "\n"
 
 

@@ -1,12 +1,12 @@
 """The results of a run together: a sequence, and tables of their scores."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 from saeval.config.plugin_docs import declared_headline
 from saeval.results.score import COLUMNS, DTYPES, Result, Score
 from saeval.results.tables import View, check_columns, score_html, score_tables
-from saeval.results.text import terminal_width
+from saeval.results.text import one_line, terminal_width
 from saeval.results.training_seeds import SeedSpread, over_training_seeds
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ class Results(Sequence[Result]):
             tasks = dict.fromkeys(result.task for result in self._results)
             headlines = {task: declared_headline(task) for task in tasks}
         nulls = {result.sae for result in self._results if result.sae and _is_null(result)}
-        return View(tuple(columns), parts, headlines, self._seed_sets, nulls, how)
+        remarks = _bos_remarks(self._results)
+        return View(tuple(columns), parts, headlines, self._seed_sets, nulls, remarks, how)
 
     def to_pandas(self) -> "pd.DataFrame":
         """One row per score, `COLUMNS` in order. A missing number is NaN or NA, a text None."""
@@ -140,3 +141,16 @@ def _is_null(result: Result) -> bool:
     """Whether its SAE is a null: by its own metadata, or by its architecture."""
     about = result.provenance.get("saes", ())
     return any(sae.get("null") or sae.get("architecture") in NULLS for sae in about)
+
+
+def _bos_remarks(results: Iterable[Result]) -> tuple[str, ...]:
+    """What the checks of BOS have to say, each sentence once, after the names of its SAEs."""
+    labels: dict[str, list[str]] = {}
+    for result in results:
+        for check in result.provenance.get("preflight", ()):
+            if check.get("name") == "bos" and check.get("message"):
+                labels.setdefault(check["message"], []).append(result.sae or result.set or "")
+    return tuple(
+        one_line(f"{', '.join(dict.fromkeys(names))}: {message}")
+        for message, names in labels.items()
+    )

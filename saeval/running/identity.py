@@ -16,7 +16,7 @@ from saeval.config.configuration import json_value
 from saeval.models.places import locate
 from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
-from saeval.task import Prepared
+from saeval.task import NONE_IN_KEYS, Prepared
 
 _MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
 """Files of a model folder that decide what it computes: weights, configuration, tokenizer."""
@@ -51,12 +51,17 @@ def task_identity(task: Any) -> dict[str, Any]:
         "task": task.name,
         "version": task.version,
         "fields": {
-            item.name: by_content(getattr(task, item.name)) for item in dataclasses.fields(task)
+            item.name: by_content(_value_in_keys(task, item)) for item in dataclasses.fields(task)
         },
     }
     if type(task).__module__.partition(".")[0] != BUILT_IN:
         identity["code"] = code_sha256(type(task))
     return identity
+
+
+def _value_in_keys(task: Any, item: dataclasses.Field[Any]) -> Any:
+    value = getattr(task, item.name)
+    return item.metadata.get(NONE_IN_KEYS) if value is None else value
 
 
 BUILT_IN = "saeval_tasks"

@@ -47,6 +47,7 @@ def _source_record(saes: LoadedSAEs, member: LoadedSAE, session: Session) -> dic
         "site": joined(source.sites.read) or None if source else None,
         "write_site": joined(source.sites.write) or None if source else None,
         "centred": member.place.centred if member.place else False,
+        "prepend_bos": member.place.prepend_bos if member.place else None,
     }
 
 

@@ -13,3 +13,6 @@ class SiteSpec:
     """None: the read site."""
     centred: bool
     """Whether activations are centred as TransformerLens does it."""
+    prepend_bos: bool = True
+    """Whether rows of texts begin with BOS where the model has one. False only for an SAE whose
+    files or registry entry say that it was trained without."""

@@ -17,7 +17,12 @@ from saeval.running.loading import LoadedSAE, LoadedSAEs, naming_member
 from saeval.running.origin_record import claims_rows, data_facts, origin_record
 from saeval.running.outcome import Outcome, failed_result, outcome_of, under_label, write_outcome
 from saeval.running.preflight.checks import refuse, warnings_of
-from saeval.running.preflight.members import Checks, check_members, check_structure
+from saeval.running.preflight.members import (
+    Checks,
+    check_members,
+    check_structure,
+    recheck_bos,
+)
 from saeval.running.prepared_cache import load_or_prepare
 from saeval.running.progress import Clock, ProgressStep
 from saeval.running.record import run_of_result
@@ -149,7 +154,11 @@ def compute(attempt: Attempt, preparation: Preparation, checks: Checks) -> Compu
     try:
         if preparation.failure is not None:
             raise preparation.failure
-        if not checks:
+        if checks:
+            members = preparation.members
+            sources, rows = zip(*((m.source, m.prepared.rows) for m in members), strict=True)
+            checks = recheck_bos(checks, attempt.saes.members, sources, rows)
+        else:
             with attempt.saes.clock.phase("preflight"):
                 checks = run_preflight(attempt.saes, preparation.members)
         refuse(checks)

@@ -107,7 +107,7 @@ def loss_evidence(rows: Statistics, unit: str) -> Iterator[Evidence | Missing]:
     ce_positions, kl_positions = rows["ce_positions"].sum(), rows["kl_positions"].sum()
     if not (ce_positions and kl_positions):
         yield from missing_metrics(
-            LOSSES, "No counted token of these rows has another one after it."
+            LOSSES, "No token of these rows that counts has another that counts after it."
         )
         return
     ce_zero = float(rows["ce_zero"].sum() / ce_positions)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from saeval import metrics
-from saeval.activations import Batch, TokenRows
+from saeval.activations import Batch, TokenRows, predictions
 from saeval.models import LoadedModel
 
 from .row_sums import RowSums
@@ -25,18 +25,21 @@ class Positions:
     target: Int[Tensor, " positions"]
     """The token that follows each."""
     has_target: Bool[Tensor, " positions"]
-    """Whether a token follows that is no padding. CE is taken at these positions."""
+    """Whether a token follows that counts. CE is taken at these positions."""
+    is_followed: Bool[Tensor, " positions"]
+    """Whether any token follows, special ones too. SAEBench takes CE at these positions."""
 
 
 def positions(rows: TokenRows, batch: Batch) -> Positions:
     """The positions of one batch of rows."""
-    device = batch.mask.device
-    ids = torch.from_numpy(rows.ids[batch.rows].astype("int64")).to(device)
-    attention = torch.from_numpy(rows.attention[batch.rows].astype(bool)).to(device)
-    follows = torch.zeros_like(attention)
-    follows[:, :-1] = attention[:, 1:]
-    mask = batch.mask
-    return Positions(mask, batch.row_of_token, ids.roll(-1, 1)[mask], follows[mask])
+    mask, judged = batch.mask, predictions(rows, batch)
+    return Positions(
+        mask,
+        batch.row_of_token,
+        judged.target[mask],
+        judged.counts[mask],
+        judged.is_followed[mask],
+    )
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,14 @@ class Edit:
     """One edit at the site, with the names of the columns for its two losses."""
 
     ce: str
-    """Cross-entropy, in nats."""
+    """Cross-entropy where a counted token follows, in nats."""
     kl: str
     """KL divergence from the clean model, in nats."""
+
+    @property
+    def ce_followed(self) -> str:
+        """Cross-entropy where any token follows, special ones too, in nats."""
+        return f"{self.ce}_followed"
 
 
 CLEAN = Edit("ce_clean", "kl_clean")
@@ -68,16 +76,21 @@ def add_losses(
     clean: Float[Tensor, "texts seq d_model"],
     edited: Mapping[Edit, Float[Tensor, "texts seq d_model"]],
 ) -> None:
-    """Add the losses of each edit, and the number of positions of both kinds.
+    """Add the losses of each edit, and the number of positions of each kind.
 
     Args:
-        sums: The sums that grow; CE counts 0 where no token follows.
+        sums: The sums that grow; CE counts 0 where no token follows that counts.
         judged: The positions of these rows.
         model: Its output head turns final hidden states into logits.
         clean: Final hidden states of the untouched model.
         edited: Final hidden states under each edit.
     """
-    sums.add(judged.row, ce_positions=judged.has_target, kl_positions=torch.ones_like(judged.row))
+    sums.add(
+        judged.row,
+        ce_positions=judged.has_target,
+        ce_positions_followed=judged.is_followed,
+        kl_positions=torch.ones_like(judged.row),
+    )
     hidden = {edit: states[judged.mask] for edit, states in edited.items()}
     clean = clean[judged.mask]
     # Filled in place: small tensors kept from every chunk would pin the memory between them.
@@ -91,4 +104,11 @@ def add_losses(
             ce, kl = metrics.losses_in_place(p.clone(), q, judged.target[chunk])
             losses[edit][0, chunk], losses[edit][1, chunk] = ce, kl
     for edit, (ce, kl) in losses.items():
-        sums.add(judged.row, **{edit.ce: ce * judged.has_target, edit.kl: kl})
+        sums.add(
+            judged.row,
+            **{
+                edit.ce: ce * judged.has_target,
+                edit.ce_followed: ce * judged.is_followed,
+                edit.kl: kl,
+            },
+        )

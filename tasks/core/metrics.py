@@ -112,14 +112,16 @@ RELATIVE_RECONSTRUCTION_BIAS = Metric(
     source="https://arxiv.org/abs/2404.16014 (gated SAEs; there called gamma)",
 )
 
-# --- the model's predictions. Cross-entropy (CE) is taken at tokens that another one follows.
+# --- the model's predictions. Cross-entropy (CE) is taken at counted tokens that
+# a counted one follows, KL at every counted token.
 
 CE_LOSS_WITH_SAE = Metric(
     "ce_loss_with_sae",
     unit="nats",
     better="lower",
     formula="Next-token cross-entropy, -log q(next token), with the activation replaced by its "
-    "reconstruction at every token that counts; mean over tokens that another one follows.",
+    "reconstruction at every token that counts; mean over the tokens that count and that another "
+    "one that counts follows.",
     functions=("saeval.metrics.loss:cross_entropy",),
     distrust="across models or texts.",
     floor="ce_loss_with_ablation",

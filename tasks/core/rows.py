@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from saeval.activations import ActivationSource, TokenRows
+from saeval.activations import ActivationSource, TokenRows, beginnings
 from saeval.errors import DataError
 
 from .._texts.corpus import Corpus
@@ -16,6 +16,18 @@ CHARACTERS_PER_TOKEN = 6
 # English text has fewer characters per token, so that one try nearly always fills the rows.
 _LARGEST_BLOCK = 128
 _LEAST_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class RowForm:
+    """How texts become rows."""
+
+    context: int
+    """Tokens a row at most, BOS included."""
+    overflow: Overflow
+    """What happens to longer texts."""
+    prepend_bos: bool | None = None
+    """Whether rows begin with BOS; None: as is right for the SAEs of the source."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +74,31 @@ def ready_rows(source: ActivationSource, path: str, limit: int | None) -> NamedR
 
 
 def text_rows(
-    source: ActivationSource, corpus: Corpus, context: int, overflow: Overflow, limit: int | None
+    source: ActivationSource, corpus: Corpus, form: RowForm, limit: int | None
 ) -> NamedRows:
     """Rows of a corpus: one per text, or all texts packed into full rows."""
-    if overflow == "pack":
-        rows = _pack_rows(source, corpus, context, limit)
+    if form.overflow == "pack":
+        rows = _pack_rows(source, corpus, form, limit)
         return NamedRows(rows, corpus.name, "row", notice=corpus.notice)
     texts = corpus.texts[:limit]
-    rows = source.tokenize(texts, name=corpus.name, context=context, overflow=overflow)
+    rows = source.tokenize(texts, name=corpus.name, **vars(form))
     return NamedRows(rows, corpus.name, "document", notice=corpus.notice)
 
 
 def _pack_rows(
-    source: ActivationSource, corpus: Corpus, context: int, limit: int | None
+    source: ActivationSource, corpus: Corpus, form: RowForm, limit: int | None
 ) -> TokenRows:
-    """Full rows. Only as many texts as they need are tokenized."""
+    """Full rows. Only as many texts, and as much of each, as they need are tokenized."""
     text_ends = np.cumsum([len(text) for text in corpus.texts])
-    characters = int(text_ends[-1]) if limit is None else CHARACTERS_PER_TOKEN * context * limit
+    characters = (
+        int(text_ends[-1]) if limit is None else CHARACTERS_PER_TOKEN * form.context * limit
+    )
     while True:
         count = int(np.searchsorted(text_ends, characters)) + 1
         texts = corpus.texts[:count]
-        rows = source.tokenize(texts, name=corpus.name, context=context, overflow="pack")
+        if limit is not None and source.model is not None:
+            texts = beginnings(source.model.tokenizer, texts, form.context * limit)
+        rows = source.tokenize(texts, name=corpus.name, **vars(form))
         if limit is None or len(rows) >= limit or count >= len(text_ends):
             return rows.take(slice(0, limit))
         characters *= 2

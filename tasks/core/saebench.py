@@ -22,7 +22,7 @@ from .evidence import (
     needed_columns,
     ratio_evidence,
 )
-from .losses import ZERO, ZERO_ALL
+from .losses import CLEAN, SPLICED, ZERO, ZERO_ALL
 from .row_sums import Statistics
 from .site_sums import SiteSums
 
@@ -139,8 +139,7 @@ def loss_evidence(rows: Statistics) -> Iterator[Evidence | Missing]:
     """CE and KL under SAEBench's names.
 
     Args:
-        rows: Losses of the rows that serve CE and KL; `ce_zero` and `kl_zero` with every position
-            ablated, special tokens too.
+        rows: Losses of the rows that serve CE and KL, as `own_losses` gives them.
     """
     columns = needed_columns(rows | harm_of_zeros(rows), _LOSSES)
     table = units("saebench_ce_rows", "row", columns, weight=rows["kl_positions"] > 0)
@@ -222,9 +221,16 @@ def variance_about_squares(mean_square: float, d_out: int) -> float:
     return mean_square - (mean_square / d_out) ** 2
 
 
-def with_zero_all(losses: Statistics) -> Statistics:
-    """Losses in which zero ablation means every position, special tokens too."""
+def own_losses(losses: Statistics) -> Statistics:
+    """Losses as SAEBench takes them, under the names of the plain ones.
+
+    Zero ablation means every position, special tokens too, and a special token that follows a
+    counted one is predicted like any other.
+    """
     return losses | {
-        ZERO.ce: losses[ZERO_ALL.ce],
+        CLEAN.ce: losses[CLEAN.ce_followed],
+        SPLICED.ce: losses[SPLICED.ce_followed],
+        ZERO.ce: losses[ZERO_ALL.ce_followed],
         ZERO.kl: losses[ZERO_ALL.kl],
+        "ce_positions": losses["ce_positions_followed"],
     }

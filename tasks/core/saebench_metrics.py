@@ -98,8 +98,8 @@ CE_LOSS_WITH_SAE = Metric(
     "saebench_ce_loss_with_sae",
     unit="nats",
     better="lower",
-    formula="Next-token cross-entropy with the reconstruction in place, mean over the rows that "
-    "serve SAEBench's losses.",
+    formula="Next-token cross-entropy with the reconstruction in place, mean over the tokens that "
+    "another one follows, a special one too, of the rows that serve SAEBench's losses.",
     functions=("saeval.metrics.loss:cross_entropy",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",
@@ -108,8 +108,8 @@ CE_LOSS_WITHOUT_SAE = Metric(
     "saebench_ce_loss_without_sae",
     unit="nats",
     better="none",
-    formula="Next-token cross-entropy of the untouched model, mean over the rows that serve "
-    "SAEBench's losses.",
+    formula="Next-token cross-entropy of the untouched model, mean over the same tokens as "
+    "`saebench_ce_loss_with_sae`.",
     functions=("saeval.metrics.loss:cross_entropy",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",
@@ -119,7 +119,7 @@ CE_LOSS_WITH_ABLATION = Metric(
     unit="nats",
     better="none",
     formula="Next-token cross-entropy with zeros at every token, special ones too, mean over the "
-    "rows that serve SAEBench's losses.",
+    "same tokens as `saebench_ce_loss_with_sae`.",
     functions=("saeval.metrics.loss:cross_entropy",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",

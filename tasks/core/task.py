@@ -21,9 +21,18 @@ from . import evidence, per_site, saebench
 from .measuring import RowPlan, counted_activations, measure, measure_model
 from .neighbours import EXACT_UP_TO, nearest_neighbours
 from .row_sums import Statistics
-from .rows import CHARACTERS_PER_TOKEN, NamedRows, Overflow, ready_rows, stored_vectors, text_rows
+from .rows import (
+    CHARACTERS_PER_TOKEN,
+    NamedRows,
+    Overflow,
+    RowForm,
+    ready_rows,
+    stored_vectors,
+    text_rows,
+)
 from .site_sums import site_sums
 
+DEFAULT_CONTEXT = 128
 DEFAULT_ROWS = 1024
 """Rows of the default text: 131,072 tokens at most, with the default context."""
 NO_LOGITS = (
@@ -40,12 +49,13 @@ NO_LOSS_ROWS = (
 class Core:
     """Reconstruction, sparsity, loss and geometry of one SAE on one corpus.
 
-    Special tokens count nowhere and keep their own activation where the SAE is spliced in. The
-    seed draws only the latents that stand for a very wide SAE in the neighbour cosines.
+    Special tokens count nowhere, no prediction of one is judged, and they keep their own activation
+    where the SAE is spliced in. The seed draws only the latents that stand for a very wide SAE in
+    the neighbour cosines.
     """
 
     name: ClassVar[str] = "core"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     headline: ClassVar[tuple[str, ...]] = (
         "l0",
         "fvu",
@@ -60,8 +70,11 @@ class Core:
     """Rows read at most; None: all of `tokens` or `texts`, 1,024 of the default text."""
     ce_rows: int = 128
     """How many of them, from the first, serve cross-entropy and KL, which cost the most."""
-    context: int = 128
-    """Tokens a row at most, BOS included."""
+    context: int | None = None
+    """Tokens a row at most, BOS included. None: 128, or as many as the model takes."""
+    prepend_bos: bool | None = None
+    """Whether rows of texts begin with BOS. None: as the SAE's files or registry entry say, else
+    with BOS where the model has one."""
     texts: str | None = None
     """File of texts: .txt (one a line), .jsonl, .csv or .parquet. None: see `tokens`."""
     text_column: str = "text"
@@ -87,6 +100,11 @@ class Core:
         if self.texts and self.tokens:
             raise UsageError(
                 f"core.texts '{self.texts}' and core.tokens '{self.tokens}' exclude each other."
+            )
+        if self.tokens and self.prepend_bos is not None:
+            raise UsageError(
+                f"core.tokens '{self.tokens}' holds ready rows, so core.prepend_bos decides "
+                "nothing. Leave one of them out."
             )
         for field in ("texts", "tokens"):
             path = getattr(self, field)
@@ -118,6 +136,7 @@ class Core:
             "data": data.name,
             "digest": data.rows.digest,
             "notice": data.notice,
+            "bos": _begin_with_bos(source, data),
             "unit": data.unit,
             "rows_a_unit": plan.rows_per_unit,
             "ce_rows": plan.ce_rows,
@@ -150,9 +169,7 @@ class Core:
         if plan.saebench:
             first = plan.saebench_loss_rows
             if first:
-                yield from saebench.loss_evidence(
-                    _first_rows(saebench.with_zero_all(losses), first)
-                )
+                yield from saebench.loss_evidence(_first_rows(saebench.own_losses(losses), first))
             else:
                 yield from saebench.missing_losses(NO_LOGITS)
             yield from saebench.figure_evidence(
@@ -170,22 +187,28 @@ class Core:
         max_rows = min(limits, default=None)
         if self.tokens:
             return ready_rows(source, self.tokens, max_rows)
+        if source.stored_rows is not None and not self.texts:
+            if self.prepend_bos is not None:
+                raise UsageError(
+                    f"'{source.name}' holds stored activations, so core.prepend_bos decides "
+                    "nothing. Leave it out."
+                )
+            return stored_vectors(source.stored_rows, source.name, max_rows)
+        context = self.context or min(DEFAULT_CONTEXT, source.context)
         if self.texts:
             corpus = read_texts(self.texts, self.text_column)
-            return text_rows(source, corpus, self.context, self.overflow or "error", max_rows)
-        if source.stored_rows is not None:
-            return stored_vectors(source.stored_rows, source.name, max_rows)
+            form = RowForm(context, self.overflow or "error", self.prepend_bos)
+            return text_rows(source, corpus, form, max_rows)
         if self.rows is None:
             max_rows = min([*limits, DEFAULT_ROWS])
         corpus = self._default_corpus(source, max_rows)
-        if not corpus.texts_are_rows:
-            return text_rows(source, corpus, self.context, self.overflow or "pack", max_rows)
-        context = min(self.context, source.context)
-        return text_rows(source, corpus, context, self.overflow or "truncate", max_rows)
+        overflow = self.overflow or ("truncate" if corpus.texts_are_rows else "pack")
+        return text_rows(source, corpus, RowForm(context, overflow, self.prepend_bos), max_rows)
 
     def _default_corpus(self, source: ActivationSource, max_rows: int | None) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
-        characters = CHARACTERS_PER_TOKEN * self.context * (self.rows or DEFAULT_ROWS)
+        characters = CHARACTERS_PER_TOKEN * (self.context or DEFAULT_CONTEXT)
+        characters *= self.rows or DEFAULT_ROWS
         return lab_corpus(source.name, characters, max_rows) or default_corpus()
 
     def _divide_rows(self, data: NamedRows, source: ActivationSource) -> RowPlan:
@@ -209,6 +232,12 @@ class Core:
                 "all: none is left for SAEBench's other figures. Lower it, or read more."
             )
         return RowPlan(rows, data.rows_per_unit, ce_rows, saebench=True, saebench_loss_rows=first)
+
+
+def _begin_with_bos(source: ActivationSource, data: NamedRows) -> bool | None:
+    """Whether all rows begin with BOS; None for stored activations and models without BOS."""
+    bos = None if source.model is None else source.model.bos_id
+    return None if bos is None else bool((data.rows.ids[:, 0] == bos).all())
 
 
 def _plan_of(prepared: Prepared) -> RowPlan:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from saeval.evidence import Evidence, Metric, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
-from saeval.task import Prepared
+from saeval.task import NONE_IN_KEYS, Prepared
 
 from .._draws import generator
 from .._texts.labelled import (
@@ -56,6 +56,9 @@ LAB_TRAIN, LAB_TEST = 50, 30
 WORLD_FEATURES, WORLD_TRAIN, WORLD_TEST = 32, 4000, 4000
 """Features and activations of a synthetic world."""
 
+DEFAULT_CONTEXT = 128
+"""Tokens of a text that are read by default, if the model takes as many."""
+
 
 @dataclass(frozen=True)
 class Probing:
@@ -91,8 +94,8 @@ class Probing:
     """Numbers of latents that sparse probes use."""
     pooling: Literal["mean", "max"] = "mean"
     """How latents, and activations, of a text's tokens become one row."""
-    context: int = 128
-    """Tokens of a text that are read, BOS included."""
+    context: int | None = field(default=None, metadata={NONE_IN_KEYS: DEFAULT_CONTEXT})
+    """Tokens of a text that are read, BOS included. None: 128, or as many as the model takes."""
     documents: int = 400
     """The lab's documents, in each split, whose tokens the best latents are asked about."""
     compat: str | None = None
@@ -109,10 +112,10 @@ class Probing:
             raise UsageError(f"probing.compat '{self.compat}' is unknown; there is 'saebench'.")
         least = {"train_rows": 40, "test_rows": 20, "context": 2, "limit": 20}
         least |= {"documents": 20, "compat_train_rows": 4, "compat_test_rows": 4}
-        for field, low in least.items():
-            value = getattr(self, field)
+        for name, low in least.items():
+            value = getattr(self, name)
             if value is not None and value < low:
-                raise UsageError(f"probing.{field} must be at least {low}, not {value}.")
+                raise UsageError(f"probing.{name} must be at least {low}, not {value}.")
         if not self.top_k or min(self.top_k) < 1:
             raise UsageError(f"probing.top_k must be numbers from 1, not {list(self.top_k)}.")
         if self.data is not None and not self.data:
@@ -304,10 +307,8 @@ class Probing:
         """All texts in use, each once, cut to the context."""
         if source.stored_rows is not None:
             return source.stored_rows.take(np.array([*numbers.number_of], dtype=np.int64))
-        texts, context = (
-            [str(text) for text in numbers.number_of],
-            min(self.context, source.context),
-        )
+        texts = [str(text) for text in numbers.number_of]
+        context = self.context or min(DEFAULT_CONTEXT, source.context)
         return source.tokenize(texts, name="labelled texts", context=context, overflow="truncate")
 
 

@@ -218,7 +218,10 @@ class Gradients:
 
 
 def loss_slope(model: LoadedModel, rows: TokenRows, sites: tuple[str, ...]) -> Tensor:
-    """D loss / d x of each row's summed next-token cross-entropy, by autograd over plain hooks."""
+    """D loss / d x of each row's summed cross-entropy from counted tokens to counted ones.
+
+    By autograd over plain hooks.
+    """
     leaves = [x.requires_grad_() for x in recorded(model, rows, sites)]
     edits = {site: lambda _, x=x: x for site, x in zip(sites, leaves, strict=True)}
     with hooks(model.net, edits), torch.enable_grad():
@@ -227,7 +230,8 @@ def loss_slope(model: LoadedModel, rows: TokenRows, sites: tuple[str, ...]) -> T
         logits = model.net(input_ids=ids, attention_mask=mask.long(), use_cache=False).logits
         log_p = logits[:, :-1].log_softmax(-1)
         losses = -log_p.gather(-1, ids[:, 1:, None])[..., 0]
-        slopes = torch.autograd.grad(losses[mask[:, 1:]].sum(), leaves)
+        counted = torch.from_numpy(rows.mask)
+        slopes = torch.autograd.grad(losses[counted[:, :-1] & counted[:, 1:]].sum(), leaves)
     return torch.cat(slopes, -1)
 
 

@@ -96,5 +96,6 @@ def _notes(
         *([] if all(map(has_unit, grids)) else units_note(scored)),
         *no_interval_note(scored),
         *not_scored_notes(without_value, names),
+        *view.remarks,
         *hidden_note(scores, scored, view.how),
     ]

@@ -59,6 +59,8 @@ class View:
     """Sets whose members differ in their training seed alone."""
     nulls: Collection[str] = ()
     """SAEs that are nulls: baselines that real SAEs should beat."""
+    remarks: Sequence[str] = ()
+    """What readers of the scores must know of how rows were read."""
     how: str = "--columns all, --parts, --json"
     """Text that says how to see what is not shown."""
 

@@ -10,10 +10,21 @@ from saeval.lab.synthetic import world_model, world_name
 from saeval.models import canonical_name
 from saeval.models.places import local_folder
 from saeval.registry.entries import Expected
-from saeval.running.preflight.reconstruction import ActivationSample, Check, check_numbers
+from saeval.running.preflight.reconstruction import (
+    ActivationSample,
+    Check,
+    RowStarts,
+    check_numbers,
+)
 from saeval.sae import SAE, d_out, origin_of
 from saeval.sae.site import joined, site_names
 
+BOS_LEFT_AWAY = "Rows are read without BOS at their start, since the SAE was trained so."
+BOS_UNTOLD = (
+    "Rows begin with BOS, as is usual, though the tokenizer does not add it by itself, and nothing "
+    "says whether the SAE was trained so. If it was not, say prepend_bos: false in a "
+    "registry.yaml, or core.prepend_bos=false."
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -67,8 +78,8 @@ def refuse(checks: Sequence[Check]) -> None:
 
 
 def warnings_of(checks: Sequence[Check]) -> tuple[str, ...]:
-    """Messages of the mismatches that may be legitimate."""
-    return tuple(check.message for check in checks if check.status == "warning")
+    """Messages of the mismatches that may be legitimate, and what else readers must know."""
+    return tuple(check.message for check in checks if check.status != "error" and check.message)
 
 
 def check_width(sae: SAE, source: ActivationSource) -> Check:
@@ -182,13 +193,20 @@ def check_sites(claims: Claims, source: ActivationSource) -> list[Check]:
     return checks
 
 
-def check_bos(claims: Claims, sample: ActivationSample) -> Check:
-    """Rows begin with BOS if they did in training. BOS is never scored, but attention sees it."""
+def check_bos(claims: Claims, sample: ActivationSample | RowStarts) -> Check:
+    """Rows begin with BOS if they did in training. BOS is never scored, but attention sees it.
+
+    Its message also tells where BOS is left away for the SAE's sake, and where it is put before
+    texts although neither the SAE nor the tokenizer asks for it.
+    """
     words = {True: "rows begin with BOS", False: "rows without BOS", None: ""}
     expected, observed = words[claims.prepend_bos], words[sample.begins_with_bos]
+    adds_bos = sample.tokenizer_adds_bos
     if not expected or not observed:
-        return Check("bos", "unknown", expected, observed)
+        is_untold = not expected and sample.begins_with_bos and adds_bos is False
+        return Check("bos", "unknown", expected, observed, BOS_UNTOLD if is_untold else "")
     if expected == observed:
-        return Check("bos", "ok", expected, observed)
+        is_left_away = claims.prepend_bos is False and adds_bos is not None
+        return Check("bos", "ok", expected, observed, BOS_LEFT_AWAY if is_left_away else "")
     message = f"The SAE was trained on {expected}, and is scored on {observed}."
     return Check("bos", "warning", expected, observed, message)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from saeval.activations import ActivationSource, TokenRows
-from saeval.running.preflight.checks import Claims, preflight
+from saeval.running.preflight.checks import Claims, check_bos, preflight
 from saeval.running.preflight.reconstruction import (
     ActivationSample,
     Check,
     check_numbers,
+    starts_of,
     take_sample,
 )
 from saeval.running.preflight.sample_rows import rows_to_look_at
@@ -80,6 +81,24 @@ def check_members(
         member_checks = _check_member(member, source, scored_rows, samples)
         checks += member_checks
     return tuple(checks)
+
+
+def recheck_bos(
+    checks: Checks,
+    members: Sequence[Claimant],
+    sources: Sequence[ActivationSource],
+    rows: Sequence[TokenRows | None],
+) -> Checks:
+    """Checks of an earlier task's rows, with those of BOS made again on the rows of this one."""
+    again = [
+        None if scored_rows is None else check_bos(member.claims, starts_of(source, scored_rows))
+        for member, source, scored_rows in zip(members, sources, rows, strict=True)
+    ]
+    places = [number for number, check in enumerate(checks) if check.name == "bos"]
+    if len(places) != len(again):  # some member has no rows to look at
+        return checks
+    by_place = dict(zip(places, again, strict=True))
+    return tuple(by_place.get(number) or check for number, check in enumerate(checks))
 
 
 def _check_member(

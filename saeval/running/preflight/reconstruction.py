@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saeval.activations import ActivationSource, TokenRows
 from saeval.activations.gradient import next_token_gradient
+from saeval.activations.tokens import tokenizer_adds_bos
 from saeval.errors import NotApplicable
 from saeval.registry.entries import Expected
 from saeval.sae import SAE, decode_codes, encode_codes, traits_of
@@ -38,11 +39,30 @@ class Check:
     expected: str = ""
     observed: str = ""
     message: str = ""
-    """What is wrong and what to do; empty if nothing is wrong."""
+    """What is wrong and what to do, or what a reader of the scores must know; else empty."""
 
     def row(self) -> dict[str, str]:
         """The check as one JSON object."""
         return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class RowStarts:
+    """How rows begin, and how the model's tokenizer would begin them."""
+
+    begins_with_bos: bool | None
+    """Whether every row begins with BOS; None for stored activations."""
+    tokenizer_adds_bos: bool | None
+    """Whether the tokenizer by itself begins every text with BOS; None where there is no BOS."""
+
+
+def starts_of(source: ActivationSource, rows: TokenRows) -> RowStarts:
+    """How some rows of a source begin."""
+    if source.model is None:
+        return RowStarts(None, None)
+    bos = source.model.bos_id
+    begins = bos is not None and bool((rows.ids[:, 0] == bos).all())
+    return RowStarts(begins, tokenizer_adds_bos(source.model))
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,8 @@ class ActivationSample:
     gradient: Callable[[], Float[Tensor, "tokens d_in"]] | None = None
     """Computes the gradient of the model's next-token loss at x, for SAEs that need it; None for
     stored activations."""
+    tokenizer_adds_bos: bool | None = None
+    """Whether the tokenizer by itself begins every text with BOS; None where there is no BOS."""
 
     def extra_for(self, sae: SAE) -> Mapping[str, Tensor] | None:
         """Arguments that the SAE needs besides x; None if the sample lacks one.
@@ -90,14 +112,15 @@ def take_sample(source: ActivationSource, rows: TokenRows) -> ActivationSample:
         gradients = [next_token_gradient(source, rows_read, batch)[batch.mask] for batch in batches]
         return torch.cat(gradients)[:SAMPLE_TOKENS]
 
-    bos = source.model.bos_id
+    starts = starts_of(source, rows)
     ids = [batch.token_ids for batch in batches]
     return ActivationSample(
         x,
         y,
-        bos is not None and bool((rows.ids[:, 0] == bos).all()),
+        starts.begins_with_bos,
         torch.cat([part for part in ids if part is not None])[:SAMPLE_TOKENS],
         gradient,
+        starts.tokenizer_adds_bos,
     )
 
 

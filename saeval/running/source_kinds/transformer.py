@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class Transformers:
             if not value:
                 raise UsageError(f"The SAE's files name no {kind}. Give one with --{kind}.")
         name = model.identity if isinstance(model, LoadedModel) else str(model)
-        return SiteSpec(name, str(site), claims.write_site, claims.centred)
+        prepend_bos = claims.prepend_bos is not False
+        return SiteSpec(name, str(site), claims.write_site, claims.centred, prepend_bos)
 
     def check(self) -> None:
         """Check that the model that the user names exists.
@@ -75,6 +77,8 @@ class Transformers:
             "dtype": str(self.opening.dtype),
             "code": [__version__, metadata.version("transformers")],
         }
+        if not place.prepend_bos:
+            key["prepend_bos"] = False
 
         def write(folder: Path) -> None:
             values = {"identity": self.open(place).identity}
@@ -95,7 +99,7 @@ class Transformers:
         """
         rows = self.opening.batch_size
         try:
-            return model_source(
+            source = model_source(
                 self._loaded(place.model),
                 place.read_site,
                 write_site=place.write_site,
@@ -103,6 +107,7 @@ class Transformers:
                 batch_tokens=None if rows is None else rows * ROW_TOKENS,
                 centred=place.centred,
             )
+            return replace(source, prepend_bos=place.prepend_bos)
         except ModelError as error:
             if self.opening.site is None:
                 raise
