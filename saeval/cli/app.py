@@ -112,13 +112,13 @@ def run(columns: str | None, parts: bool, quiet: bool, **typed: Any) -> None:
     from saeval.cli.display import Display, display_mode, show_warnings
     from saeval.config.command_line import configuration_of
 
-    configuration = configuration_of(typed)
+    configuration, default_fields = configuration_of(typed)
     display = Display(display_mode(quiet=quiet))
     try:
         with show_warnings(display):
             from saeval.running.run import run_configuration
 
-            results = run_configuration(configuration, display)
+            results = run_configuration(configuration, display, default_fields)
     except KeyboardInterrupt:
         display.clear()
         complain(
@@ -151,13 +151,13 @@ def plan(quiet: bool, **typed: Any) -> None:
     from saeval.config.command_line import configuration_of
     from saeval.results.text import terminal_width
 
-    configuration = configuration_of(typed)
+    configuration, default_fields = configuration_of(typed)
     display = Display("line" if display_mode(quiet=quiet) == "line" else "nothing")
     try:
         with show_warnings(display):
             from saeval.running.plan.plan import plan_configuration
 
-            planned = plan_configuration(configuration, display)
+            planned = plan_configuration(configuration, display, default_fields)
     finally:
         display.clear()
     if typed["as_json"]:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -63,13 +64,20 @@ def request_of_keywords(keywords: Mapping[str, Any]) -> Request:
     return Request(options=from_mapping(values, "evaluate"), settings=settings, **objects)
 
 
-def request_of_configuration(options: Configuration) -> Request:
-    """The request that a configuration makes."""
+def request_of_configuration(
+    options: Configuration, default_fields: Settings = MappingProxyType({})
+) -> Request:
+    """The request that a configuration makes.
+
+    Args:
+        options: The configuration.
+        default_fields: Fields of the default tasks, by task, where it names no tasks.
+    """
     return Request(
         options=options,
         saes=list(options.saes),
         tasks=list(options.tasks) or None,
-        settings=options.tasks,
+        settings=options.tasks or default_fields,
         model=options.model,
         data=options.data,
     )

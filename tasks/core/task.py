@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 
 from saeval.activations import ActivationSource, has_logits
+from saeval.config.counts import Limit, check_counts
 from saeval.errors import DataError, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
@@ -21,7 +22,15 @@ from . import evidence, per_site, saebench
 from .measuring import RowPlan, counted_activations, measure, measure_model
 from .neighbours import EXACT_UP_TO, nearest_neighbours
 from .row_sums import Statistics
-from .rows import CHARACTERS_PER_TOKEN, NamedRows, Overflow, ready_rows, stored_vectors, text_rows
+from .rows import (
+    CHARACTERS_PER_TOKEN,
+    NamedRows,
+    Overflow,
+    RowLimits,
+    ready_rows,
+    stored_vectors,
+    text_rows,
+)
 from .site_sums import site_sums
 
 DEFAULT_ROWS = 1024
@@ -80,8 +89,9 @@ class Core:
     compat_reconstruction_rows: int | None = None
     """Rows, from the first, that serve SAEBench's CE and KL; the rest serve its other figures.
     None: a third of the rows. A source without predictions gives all rows to the other figures."""
-    limit: int | None = None
-    """Read no more rows than this, whatever `rows` says."""
+    limit: Limit | None = None
+    """Read no more rows than this, whatever `rows` says, or such a share (0.1) of the rows that
+    would be read without it."""
 
     def __post_init__(self) -> None:
         if self.texts and self.tokens:
@@ -94,11 +104,8 @@ class Core:
                 raise UsageError(f"There is no file '{path}' for core.{field}.")
         if self.compat not in (None, "saebench"):
             raise UsageError(f"core.compat '{self.compat}' is unknown; there is 'saebench'.")
-        least = {"rows": 1, "ce_rows": 0, "context": 2, "compat_reconstruction_rows": 1, "limit": 1}
-        for field, low in least.items():
-            value = getattr(self, field)
-            if value is not None and value < low:
-                raise UsageError(f"core.{field} must be at least {low}, not {value}.")
+        least = {"rows": 1, "ce_rows": 0, "context": 2, "exact_neighbours": 0, "limit": 1}
+        check_counts(self, {**least, "compat_reconstruction_rows": 1})
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose the rows; measure activations and the model's own losses on them."""
@@ -166,22 +173,20 @@ class Core:
 
     def _read_rows(self, source: ActivationSource) -> NamedRows:
         """The rows that the fields select."""
-        limits = [limit for limit in (self.rows, self.limit) if limit is not None]
-        max_rows = min(limits, default=None)
+        limits = RowLimits(self.rows, self.limit)
         if self.tokens:
-            return ready_rows(source, self.tokens, max_rows)
+            return ready_rows(source, self.tokens, limits)
         if self.texts:
             corpus = read_texts(self.texts, self.text_column)
-            return text_rows(source, corpus, self.context, self.overflow or "error", max_rows)
+            return text_rows(source, corpus, self.context, self.overflow or "error", limits)
         if source.stored_rows is not None:
-            return stored_vectors(source.stored_rows, source.name, max_rows)
-        if self.rows is None:
-            max_rows = min([*limits, DEFAULT_ROWS])
-        corpus = self._default_corpus(source, max_rows)
+            return stored_vectors(source.stored_rows, source.name, limits)
+        limits = RowLimits(self.rows or DEFAULT_ROWS, self.limit)
+        corpus = self._default_corpus(source, limits.most)
         if not corpus.texts_are_rows:
-            return text_rows(source, corpus, self.context, self.overflow or "pack", max_rows)
+            return text_rows(source, corpus, self.context, self.overflow or "pack", limits)
         context = min(self.context, source.context)
-        return text_rows(source, corpus, context, self.overflow or "truncate", max_rows)
+        return text_rows(source, corpus, context, self.overflow or "truncate", limits)
 
     def _default_corpus(self, source: ActivationSource, max_rows: int | None) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
