@@ -13,12 +13,14 @@ from saeval.config.field_types import conform
 from saeval.config.options import Configuration, Option, options
 from saeval.config.repeated import run_of_file
 from saeval.config.strict_yaml import parse_yaml
-from saeval.errors import UsageError, suggestion
+from saeval.errors import UsageError, shown, suggestion
 
 T = TypeVar("T")
 
 IN_MEMORY = "in memory: "
 """Begins the name, in a result's `run`, of an object that came from no file."""
+_LONGEST_NAME = 255
+"""Bytes of a file's name, at most, on all common file systems."""
 ELSEWHERE = "elsewhere: "
 """Begins the name there of a file or folder that did not lie below the working folder."""
 
@@ -69,8 +71,12 @@ def refuse_unnameable(name: Any, role: str) -> None:
         role: What the name stands for, such as "SAE", or a task's field, such as "core.texts".
 
     Raises:
-        UsageError: if the object was in memory, or lay elsewhere.
+        UsageError: if the object was in memory, or lay elsewhere, or if a name (of no field) is a
+            text that no file can be called.
     """
+    if isinstance(name, str) and "." not in role and not _may_be_name(name):
+        remedy = " Give texts as a list of them." if role == "data" else ""
+        raise UsageError(f"{shown(name)} is no name of a file, so no {role}.{remedy}")
     if isinstance(name, Mapping | list | tuple):
         for inner in name.values() if isinstance(name, Mapping) else name:
             refuse_unnameable(inner, role)
@@ -86,6 +92,12 @@ def refuse_unnameable(name: Any, role: str) -> None:
             f"absolute paths: it is named '{name.removeprefix(ELSEWHERE)}'. Say where it is with "
             f"{option}."
         )
+
+
+def _may_be_name(text: str) -> bool:
+    """Whether a text is one line, and no part of it is longer than a file's name can be."""
+    parts = text.encode("utf-8", "replace").split(b"/")
+    return not {"\n", "\0"} & set(text) and max(map(len, parts)) <= _LONGEST_NAME
 
 
 def parse_setting(text: str) -> tuple[str, str, Any]:
@@ -251,14 +263,9 @@ def task_settings(tasks: Any, place: str) -> dict[str, dict[str, Any]]:
     if isinstance(tasks, str):
         tasks = [name.strip() for name in tasks.split(",") if name.strip()]
     items = tasks if isinstance(tasks, list | tuple) else [tasks]
-    if isinstance(tasks, Mapping | list | tuple):
-        pairs = [
-            pair
-            for item in items
-            for pair in (item.items() if isinstance(item, Mapping) else [(item, None)])
-        ]
-    else:
-        pairs = [(None, None)]
+    pairs: list[tuple[str, Any]] = []
+    for item in items:
+        pairs += item.items() if isinstance(item, Mapping) else [(item, None)]
     for name, fields in pairs:
         if not isinstance(name, str) or not (fields is None or isinstance(fields, Mapping)):
             raise UsageError(
@@ -275,4 +282,4 @@ def _conform(value: Any, hint: Any, place: str) -> Any:
     try:
         return conform(value, hint)
     except ValueError as error:
-        raise UsageError(f"{place} must be {error}, not {value!r}.") from error
+        raise UsageError(f"{place} must be {error}, not {shown(value)}.") from error

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from saeval.errors import UsageError
+from saeval.errors import UsageError, shown
 
 Limit = int | float
 """At most so many units: a whole number of them, or a share of all, above 0 and below 1."""
@@ -52,7 +52,7 @@ def limit_error(limit: Any, title: str, least: int = 1) -> UsageError:
     """The error for what is no limit."""
     return UsageError(
         f"{title} must be a whole number from {least}, or a share of the units above 0 and below "
-        f"1, such as 0.1, not {limit!r:.40}."
+        f"1, such as 0.1, not {shown(limit)}."
     )
 
 

@@ -11,7 +11,7 @@ from saeval.config.configuration import configured, json_value
 from saeval.config.field_types import conform
 from saeval.config.options import Settings
 from saeval.config.plugins import load_task
-from saeval.errors import UsageError, suggestion
+from saeval.errors import UsageError, shown, suggestion
 from saeval.evidence import Evidence, Missing
 from saeval.running.identity import declares_inputs, task_identity, task_inputs
 from saeval.task import Member
@@ -128,7 +128,7 @@ def _configure_task(name: str, settings: Mapping[str, Any], common: Mapping[str,
 
 def _fill_fields(task: Any, common: Mapping[str, Any]) -> Any:
     if not dataclasses.is_dataclass(task) or isinstance(task, type) or not hasattr(task, "name"):
-        raise UsageError(f"{task!r:.80} is no task: give a name, or a task with its fields.")
+        raise UsageError(f"{shown(task)} is no task: give a name, or a task with its fields.")
     changed = {
         key: value
         for key, value in common.items()

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from saeval.activations import Store
-from saeval.errors import UsageError
+from saeval.config.configuration import refuse_unnameable
+from saeval.errors import UsageError, shown
 from saeval.models import LoadedModel
 
 
@@ -36,6 +37,8 @@ def as_model(model: Any) -> str | LoadedModel | None:
     Raises:
         UsageError: if it is none of these.
     """
+    if isinstance(model, str):
+        refuse_unnameable(model, "model")
     if model is None or isinstance(model, str | LoadedModel):
         return model
     if isinstance(model, Path):
@@ -43,7 +46,7 @@ def as_model(model: Any) -> str | LoadedModel | None:
     if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
         return _model_in_memory(*model)
     raise UsageError(
-        f"{model!r:.80} is no model: give a Hugging Face id, a folder, a LoadedModel, or a tuple "
+        f"{shown(model)} is no model: give a Hugging Face id, a folder, a LoadedModel, or a tuple "
         "of a transformers network and its tokenizer."
     )
 

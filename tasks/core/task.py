@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from saeval.activations import ActivationSource, has_logits
 from saeval.config.counts import Limit, check_counts
-from saeval.errors import DataError, UsageError
+from saeval.errors import DataError, UsageError, shown
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
 from saeval.sae import SAE
@@ -94,6 +94,13 @@ class Core:
     would be read without it."""
 
     def __post_init__(self) -> None:
+        for field in ("texts", "tokens"):
+            value = getattr(self, field)
+            if not isinstance(value, str | Path | None):
+                raise UsageError(
+                    f"core.{field} is {shown(value)}. A task's own fields hold files; give what is "
+                    f"in memory to saeval.evaluate, as config={{'core': {{'{field}': ...}}}}."
+                )
         if self.texts and self.tokens:
             raise UsageError(
                 f"core.texts '{self.texts}' and core.tokens '{self.tokens}' exclude each other."

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from saeval.activations import ActivationSource, Pooled, TokenRows, read_acts, read_x
 from saeval.activations.memory import hand_back
 from saeval.config.counts import Limit, check_counts, limited_count
-from saeval.errors import DataError, NotApplicable, UsageError
+from saeval.errors import DataError, NotApplicable, UsageError, shown
 from saeval.evidence import Evidence, Metric, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
@@ -117,6 +117,11 @@ class Probing:
         )
         if not self.top_k or min(self.top_k) < 1:
             raise UsageError(f"probing.top_k must be numbers from 1, not {list(self.top_k)}.")
+        if self.data is not None and not isinstance(self.data, str | Mapping | Sequence):
+            raise UsageError(
+                f"probing.data is {shown(self.data)}. A task's own fields hold names and files; "
+                "give a table to saeval.evaluate, as config={'probing': {'data': ...}}."
+            )
         if self.data is not None and not self.data:
             raise UsageError("probing.data is empty. Name a file, or leave the field out.")
         if self.data is not None and self.data not in (LAB, SAEBENCH):
