@@ -18,10 +18,13 @@ from click.testing import CliRunner, Result
 from huggingface_hub import constants
 from tiny_runs import TEXTS, sae_folder, texts_file, topk
 
+import saeval
 from saeval.cli.app import app
+from saeval.errors import DataError, RegistryError
 from saeval.results import writing
 from saeval.results.reading import read_results
 from saeval.running.source_kinds import transformer
+from saeval.training.texts import read_texts
 
 COMMIT = "c" * 40
 
@@ -128,6 +131,48 @@ def test_wrong_usage_exits_with_2(
     """Names and options that are off end the run before anything is scored, the nearest offered."""
     refused(run(**changed), 2, says)
     assert not read_results("results")
+
+
+def test_fields_of_default_tasks_may_be_set(run: Callable[..., Result]) -> None:
+    """Without --tasks, --set reaches the tasks that run by default; others are named."""
+    done = run(tasks=None, set="probing.data=sae", model=None)
+    refused(done, 2, "'sae' holds no data set")
+    refused(run(tasks=None, set="synthetic.covered_from=0.5"), 2, "'synthetic', which is not run")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--sae", "./sae", "--model", "gpt2", "--tasks", "core"],
+        ["plan", "--sae", "./sae", "--model", "gpt2", "--tasks", "core"],
+        ["validate", "./sae"],
+        *(["ls", kind] for kind in ("saes", "sets", "models", "tasks", "loaders", "results")),
+        ["run", "--config", "run.yaml"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("run")
+def test_a_registry_that_is_not_there_is_an_error(arguments: list[str], tmp_path: Path) -> None:
+    """Also where no name of a registry is asked for."""
+    (tmp_path / "run.yaml").write_text("saes: [./sae]\nregistry: no.yaml\nmodel: gpt2\n")
+    option = [] if "--config" in arguments else ["--registry", "no.yaml"]
+    refused(CliRunner().invoke(app, [*arguments, *option]), 2, "registry 'no.yaml'", "No such file")
+    with pytest.raises(RegistryError, match=r"no\.yaml"):
+        saeval.evaluate(topk(), "core", model="gpt2", registry="no.yaml")
+
+
+def test_texts_in_another_encoding(run: Callable[..., Result], tmp_path: Path) -> None:
+    """latin-1 is told with the way to convert it, in every kind of file and wherever it is read."""
+    body = {
+        "t.txt": "w1 é\n",
+        "t.csv": "text\nw1 é\n",
+        "t.jsonl": '{"text": "w1 é"}\n',
+    }
+    for name, text in body.items():
+        (tmp_path / name).write_bytes(text.encode("latin-1"))
+        refused(run(data=name), 1, f"'{name}' is not UTF-8", "iconv -f latin1 -t utf-8")
+        with pytest.raises(DataError, match=r"is not UTF-8.*iconv -f latin1 -t utf-8"):
+            list(read_texts(tmp_path / name))
 
 
 def test_unknown_options_exit_with_2() -> None:

@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 
-_NAME = re.compile(r"index|level_\d+|__index_level_\d+__|unnamed: \d+(_level_\d+)*", re.IGNORECASE)
+_NAME = re.compile(
+    r"index|level_\d+|__index_level_\d+__|unnamed: \d+(\.\d+|_level_\d+)*", re.IGNORECASE
+)
 _LEAST_ROWS = 3
 """Rows from which 0, 1, 2 and so on are taken for a numbering."""
 

@@ -102,7 +102,7 @@ def test_other_columns_and_nested_tables(
     assert as_frame == evaluate("core", data=renamed.to_dict("records"), config={"core": core})
     common = {"name": "mine", "text": "body", "label": "topic"}
     fields: dict[str, Any] = {"top_k": [1], "context": 8, "test_rows": 20}
-    halves = renamed[:120], renamed[120:]
+    halves = renamed.head(120), renamed.tail(40)
     rows = [half.to_dict("records") for half in halves]
     (a, b) = (
         evaluate(
