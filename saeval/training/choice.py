@@ -123,7 +123,8 @@ def _build_checked(kind: Any, values: Mapping[str, Any], name: str) -> Any:
             checked[key] = conform(value, hints[key])
         except ValueError as error:
             raise UsageError(f"{name}.{key} must be {error}, not {shown(value)}.") from error
-        _check_not_negative(checked[key], f"{name}.{key}", positive=key in _POSITIVE)
+        if kind is not Recipe:  # which checks its own
+            _check_not_negative(checked[key], f"{name}.{key}", positive=key in _POSITIVE)
     return kind(**checked)
 
 
