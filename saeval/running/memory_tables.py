@@ -43,6 +43,19 @@ def rows_in_memory(value: Any) -> Sequence[Row] | None:
     return rows
 
 
+def listed(value: Any) -> Any:
+    """A single column of texts as a list: of a data frame or data set, or an array of texts.
+
+    Anything else is given back as it is.
+    """
+    is_column = isinstance(value, pd.Series) or (
+        type(value).__module__.partition(".")[0] == "datasets" and type(value).__name__ == "Column"
+    )
+    if isinstance(value, np.ndarray):
+        is_column = value.ndim == 1 and value.dtype.kind in "UO"
+    return list(value) if is_column else value
+
+
 def _rows_of_library(value: Any) -> Sequence[Row] | None:
     """Rows of a table of a library that need not be installed; None for any other object."""
     kind = type(value)

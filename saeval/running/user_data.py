@@ -16,6 +16,7 @@ from saeval.running.memory_tables import (
     TEXT,
     Row,
     holds_texts,
+    listed,
     rows_in_memory,
     vectors_in_memory,
 )
@@ -41,7 +42,7 @@ def read_data(data: Any, folder: Path) -> UserData:
     """Tell the kind of the user's data.
 
     Args:
-        data: Path of a file, a sequence of texts, an array [rows, d], a table (see
+        data: Path of a file, a sequence or column of texts, an array [rows, d], a table (see
             `rows_in_memory`) of texts or of activations, or None.
         folder: Where texts given in memory are written, so that a result can name them.
 
@@ -51,6 +52,7 @@ def read_data(data: Any, folder: Path) -> UserData:
     """
     if data is None:
         return UserData()
+    data = listed(data)
     if isinstance(data, torch.Tensor | np.ndarray):
         return UserData(array=_array_of_tensor(data) if isinstance(data, torch.Tensor) else data)
     if isinstance(data, str | Path):
@@ -139,6 +141,7 @@ def with_files(settings: Settings, folder: Path) -> Settings:
 def _with_file(value: Any, field: str, folder: Path, *, inside: bool = False) -> Any:
     if isinstance(value, str):
         return value
+    value = listed(value)
     if field == "texts" and isinstance(value, list | tuple):
         path = read_data(value, folder).texts
         return value if path is None else path

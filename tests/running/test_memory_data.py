@@ -16,7 +16,7 @@ import saeval
 from saeval.errors import DataError, SaevalError, UsageError
 from saeval.running.session import request_of_keywords
 from saeval.running.table_content import rows_sha256, table_sha256
-from saeval.running.user_data import read_data
+from saeval.running.user_data import read_data, with_files
 
 FORMS = ("rows", "frame", "named index", "data set", "split", "jsonl", "parquet", "odd parquet")
 
@@ -120,6 +120,17 @@ def test_a_list_of_texts_is_the_file_of_these_texts(evaluate: Callable[..., Any]
     outcome = evaluate("core", data=texts, config={"core": CORE})
     assert outcome == evaluate("core", config={"core": {**CORE, "texts": texts}})
     assert outcome == evaluate("core", data=pd.DataFrame({"text": texts}), config={"core": CORE})
+
+
+def test_a_column_of_texts_is_a_list_of_them(tmp_path: Path) -> None:
+    """Of a frame, whatever its index, of a data set, or an array."""
+    texts = list(TEXTS)
+    frame = pd.DataFrame({"text": texts}, index=range(5, 5 + len(texts)))
+    columns = (frame["text"], datasets.Dataset.from_dict({"text": texts})["text"], np.array(texts))
+    for column in columns:
+        assert read_data(column, tmp_path) == read_data(texts, tmp_path)
+        settings = {"core": {"texts": column}}
+        assert with_files(settings, tmp_path) == with_files({"core": {"texts": texts}}, tmp_path)
 
 
 def test_content_is_what_counts(tmp_path: Path) -> None:
