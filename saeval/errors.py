@@ -1,6 +1,8 @@
 """Every error saeval raises on purpose: what is wrong, why, and what to do next."""
 
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SaevalError(Exception):
@@ -57,3 +59,30 @@ def suggestion(word: str, candidates: Iterable[str]) -> str:
     if near:
         return " Did you mean " + " or ".join(f"'{name}'" for name in near) + "?"
     return f" Known: {', '.join(names)}." if 0 < len(names) <= 12 else ""
+
+
+class _ShortRepr(reprlib.Repr):
+    """A repr in one short line: arrays and tables by type and shape, other objects cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = 8
+        self.maxstring = self.maxlong = self.maxother = 80
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        shape = getattr(x, "shape", None)
+        if isinstance(shape, tuple):
+            return f"{type(x).__name__} of shape {[*shape]}"
+        return " ".join(super().repr_instance(x, level).split())
+
+
+_SHORT = _ShortRepr()
+_MOST_SHOWN = 200
+"""Characters of a value in a message."""
+
+
+def shown(value: Any) -> str:
+    """A value of the user's in a message: its repr in one line, and never long."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."

@@ -65,7 +65,11 @@ class Task(Protocol):
 
     Three fields have a fixed meaning where a task has them, each None unless it is set:
 
-    - `limit` (int, set by --limit): score at most so many units (rows, words, test texts).
+    - `limit` (`saeval.config.counts.Limit`, set by --limit): score at most so many units (rows,
+      words, test texts), or such a share of those that would be scored without it. A share is a
+      float above 0 and below 1; `limited_count` beside it makes a number of it once the task knows
+      how many units there are. A task whose `limit` is `int | None` is never given a share: the
+      user who asks for one is told.
     - `compat` (str, set by --compat): add the figures of another harness, such as `saebench`.
     - `texts` (str, set by --data FILE for texts): the file whose texts take the place of the task's
       own.

@@ -18,10 +18,13 @@ from click.testing import CliRunner, Result
 from huggingface_hub import constants
 from tiny_runs import TEXTS, sae_folder, texts_file, topk
 
+import saeval
 from saeval.cli.app import app
+from saeval.errors import DataError, RegistryError
 from saeval.results import writing
 from saeval.results.reading import read_results
 from saeval.running.source_kinds import transformer
+from saeval.training.texts import read_texts
 
 COMMIT = "c" * 40
 
@@ -98,7 +101,9 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
         ({"sae": "./nowhere"}, "There is no folder or file './nowhere'"),
         ({"sae": None}, "Nothing to score: give --sae"),
         ({"tasks": "cor"}, "No task is called 'cor'. Did you mean 'core'?"),
-        ({"tasks": None}, "no task 'core' in this run. Name it with --tasks."),
+        ({"tasks": None, "set": "cor.rows=3"}, "task 'cor', which is not run. Did you mean 'core'"),
+        ({"tasks": None, "set": "core.rws=3"}, "Did you mean 'rows'"),
+        ({"set": "probing.top_k=[2]"}, "no task 'probing' in this run"),
         ({"k": 0}, "error: --k must be at least 1"),
         ({"set": "core.contxt=3"}, "Did you mean 'context'"),
         ({"set": "core.context=long"}, "core.context must be a whole number, not 'long'"),
@@ -114,6 +119,8 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
         ({"batch-size": "huge"}, "error: --batch-size must be a whole number or one of auto"),
         ({"seeds": "a,b"}, "error: --seeds must be a whole number"),
         ({"limit": 0}, "error: --limit must be at least 1"),
+        ({"limit": "1.0"}, "error: --limit must be a whole number from 1, or a share of the units"),
+        ({"limit": "10%"}, "such as 0.1, not '10%'"),
         ({"config": "nowhere.yaml"}, "Cannot read the configuration 'nowhere.yaml'"),
         ({"compat": "other"}, "--compat must be one of saebench"),
     ],
@@ -124,6 +131,48 @@ def test_wrong_usage_exits_with_2(
     """Names and options that are off end the run before anything is scored, the nearest offered."""
     refused(run(**changed), 2, says)
     assert not read_results("results")
+
+
+def test_fields_of_default_tasks_may_be_set(run: Callable[..., Result]) -> None:
+    """Without --tasks, --set reaches the tasks that run by default; others are named."""
+    done = run(tasks=None, set="probing.data=sae", model=None)
+    refused(done, 2, "'sae' holds no data set")
+    refused(run(tasks=None, set="synthetic.covered_from=0.5"), 2, "'synthetic', which is not run")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--sae", "./sae", "--model", "gpt2", "--tasks", "core"],
+        ["plan", "--sae", "./sae", "--model", "gpt2", "--tasks", "core"],
+        ["validate", "./sae"],
+        *(["ls", kind] for kind in ("saes", "sets", "models", "tasks", "loaders", "results")),
+        ["run", "--config", "run.yaml"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("run")
+def test_a_registry_that_is_not_there_is_an_error(arguments: list[str], tmp_path: Path) -> None:
+    """Also where no name of a registry is asked for."""
+    (tmp_path / "run.yaml").write_text("saes: [./sae]\nregistry: no.yaml\nmodel: gpt2\n")
+    option = [] if "--config" in arguments else ["--registry", "no.yaml"]
+    refused(CliRunner().invoke(app, [*arguments, *option]), 2, "registry 'no.yaml'", "No such file")
+    with pytest.raises(RegistryError, match=r"no\.yaml"):
+        saeval.evaluate(topk(), "core", model="gpt2", registry="no.yaml")
+
+
+def test_texts_in_another_encoding(run: Callable[..., Result], tmp_path: Path) -> None:
+    """latin-1 is told with the way to convert it, in every kind of file and wherever it is read."""
+    body = {
+        "t.txt": "w1 é\n",
+        "t.csv": "text\nw1 é\n",
+        "t.jsonl": '{"text": "w1 é"}\n',
+    }
+    for name, text in body.items():
+        (tmp_path / name).write_bytes(text.encode("latin-1"))
+        refused(run(data=name), 1, f"'{name}' is not UTF-8", "iconv -f latin1 -t utf-8")
+        with pytest.raises(DataError, match=r"is not UTF-8.*iconv -f latin1 -t utf-8"):
+            list(read_texts(tmp_path / name))
 
 
 def test_unknown_options_exit_with_2() -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from saeval.activations.row_numbers import counts_rows, is_row_number
 from saeval.errors import DataError
 
 _CHECKED_ROWS = 1 << 14
@@ -39,6 +41,10 @@ class VectorArray:
 
 def read_array(data: str | Path | np.ndarray) -> VectorArray:
     """Vectors of a file or array [rows, d] or [units, tokens, d], checked.
+
+    A .parquet file holds them as lists in one column, or as a column of floats for each dimension.
+    The index of a table that pandas stored is no dimension; a column of row numbers that stands
+    there as any other is refused, as all columns that hold no floats are.
 
     A .safetensors file may hold beside its activations a boolean `mask` [units, tokens], False
     where a unit has no vector (without it, all count), and whole numbers `labels` [units], which
@@ -136,18 +142,88 @@ def _load_safetensors(path: Path) -> tuple[np.ndarray, Mapping[str, np.ndarray]]
             if len(candidates) != 1 and candidates == names:
                 raise ValueError(f"it holds {len(names)} tensors, none called 'activations'")
             extras = {name: file.get_tensor(name).numpy() for name in keys & _BESIDE}
-            return file.get_tensor(candidates[0]).float().numpy(), extras
+            tensor = file.get_tensor(candidates[0])
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+    if not tensor.is_floating_point():
+        raise ValueError(
+            f"'{candidates[0]}' holds {str(tensor.dtype).removeprefix('torch.')}, and activations "
+            "are floats"
+        )
+    return tensor.float().numpy(), extras
 
 
 def _load_parquet(path: Path) -> np.ndarray:
-    """A column of lists called `activations` or `x` (or the only column), or columns of numbers."""
+    """The vectors of a table, without the index that pandas may have stored in it."""
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path)
-    candidates = [name for name in _NAMES if name in table.column_names]
-    column = table.column((candidates or table.column_names)[0]) if table.num_columns else None
-    if column is not None and (candidates or table.num_columns == 1):
-        return np.array(column.to_pylist(), dtype=np.float32, ndmin=2)
-    return np.column_stack([table.column(i).to_numpy() for i in range(table.num_columns)])
+    return vectors_of_table(pyarrow.parquet.ParquetFile(path).read())
+
+
+def vectors_of_table(table: Any) -> np.ndarray:
+    """A column of lists called `activations` or `x` (or the only column), or columns of floats.
+
+    Args:
+        table: A pyarrow table. Columns that its metadata calls an index of pandas are left out.
+
+    Raises:
+        ValueError: naming the first column that is no dimension, and why.
+    """
+    index = (table.schema.pandas_metadata or {}).get("index_columns", ())
+    table = table.drop_columns([name for name in index if name in table.column_names])
+    names = [str(name) for name in table.column_names]
+    if not names:
+        raise ValueError("it has no columns")
+    place = next((names.index(name) for name in _NAMES if name in names), 0)
+    kind = table.schema.field(place).type
+    if (names[place] in _NAMES or len(names) == 1) and _is_list(kind):
+        return _stacked_lists(table.column(place), kind)
+    for number, name in enumerate(names):
+        _check_dimension(name, table.schema.field(number).type)
+    columns = [table.column(number).to_numpy() for number in range(len(names))]
+    for name, column in zip(names, columns, strict=True):
+        if len(names) > 1 and counts_rows(column):
+            raise _row_number_error(name)
+    return np.column_stack(columns)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(test(kind) for test in tests)
+
+
+def _row_number_error(name: str) -> ValueError:
+    return ValueError(
+        f"its column '{name}' looks like row numbers, which are no dimension. Leave it out; pandas "
+        "writes a table without them with index=False"
+    )
+
+
+def _stacked_lists(column: Any, kind: Any) -> np.ndarray:
+    """The lists of a column, perhaps of lists, as one array of float32."""
+    import pyarrow as pa
+
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    if not pa.types.is_floating(kind):
+        raise ValueError(f"its lists hold {kind}, and activations are floats")
+    return np.array(column.to_pylist(), dtype=np.float32, ndmin=2)
+
+
+def _check_dimension(name: str, kind: Any) -> None:
+    """Check that a column can be a dimension of activations: that it holds floats.
+
+    Raises:
+        ValueError: saying what it is instead.
+    """
+    import pyarrow as pa
+
+    if is_row_number(name):
+        raise _row_number_error(name)
+    if not pa.types.is_floating(kind):
+        raise ValueError(
+            f"its column '{name}' holds {kind}, and activations are floats. Leave it out if it is "
+            "no dimension, or convert it"
+        )

@@ -7,13 +7,12 @@ import json
 import logging
 import os
 import shutil
-import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from saeval.config.folders import cache_folder
+from saeval.config.locks import sweep, working_folder
 from saeval.errors import UsageError
 from saeval.registry.hashes import file_sha256
 
@@ -28,8 +27,6 @@ _MANIFEST = "manifest.json"
 _OUT_OF_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _SPARE_BYTES = 64 << 20
 """Disk space that is left free."""
-_STALE_SECONDS = 24 * 3600
-"""Age at which an unfinished entry counts as abandoned by a process that was killed."""
 
 
 class Store:
@@ -89,21 +86,20 @@ class Store:
                 self.quota_bytes / 1e6,
             )
             return None
-        try:
-            work = self._workspace(size)
-        except OSError as error:
-            self._warn_unwritable(error)
-            return None
-        try:
-            make(work)
-            self._add_entry(name, key, work)
-        except OSError as error:
-            if error.errno not in _OUT_OF_SPACE:
-                raise
-            self._warn_unwritable(error)
-            return None
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                work = stack.enter_context(self._workspace(size))
+            except OSError as error:
+                self._warn_unwritable(error)
+                return None
+            try:
+                make(work)
+                self._add_entry(name, key, work)
+            except OSError as error:
+                if error.errno not in _OUT_OF_SPACE:
+                    raise
+                self._warn_unwritable(error)
+                return None
         return self._load(name, load)
 
     def holds(self, key: Mapping[str, Any]) -> bool:
@@ -150,13 +146,19 @@ class Store:
                 raise ValueError(f"{file} is not what was written")
         self._verified.add(name)
 
-    def _workspace(self, size: int) -> Path:
-        """A new folder to write an entry of so many bytes in."""
-        (self.root / "unfinished").mkdir(parents=True, exist_ok=True)
+    @property
+    def _unfinished(self) -> Path:
+        return self.root / "unfinished"
+
+    @contextlib.contextmanager
+    def _workspace(self, size: int) -> Iterator[Path]:
+        """A new folder to write an entry of so many bytes in, removed when the block ends."""
+        self._unfinished.mkdir(parents=True, exist_ok=True)
         self._make_room(size)
         if shutil.disk_usage(self.root).free < size + _SPARE_BYTES:
             raise OSError(errno.ENOSPC, "the disk is full")
-        return Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
+        with working_folder(self._unfinished) as work:
+            yield work
 
     def _add_entry(self, name: str, key: Mapping[str, Any], work: Path) -> None:
         """Make a written folder an entry, unless it is larger than the quota."""
@@ -193,21 +195,17 @@ class Store:
                 break
             self._remove(folder)
             excess -= sizes[folder]
-        for work in (self.root / "unfinished").glob("*"):
-            if time.time() - _modified_at(work) > _STALE_SECONDS:
-                shutil.rmtree(work, ignore_errors=True)
+        if self._unfinished.is_dir():
+            sweep(self._unfinished)
 
     def _entries(self) -> list[Path]:
         return list((self.root / "entries").glob("??/*"))
 
     def _remove(self, folder: Path) -> None:
         self._verified.discard(folder.name)
-        with contextlib.suppress(OSError):
-            trash = Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
-            try:
-                folder.rename(trash / folder.name)
-            finally:  # it fails where another process was faster
-                shutil.rmtree(trash, ignore_errors=True)
+        # It fails where another process was faster.
+        with contextlib.suppress(OSError), working_folder(self._unfinished) as trash:
+            folder.rename(trash / folder.name)
 
 
 def digest(key: Mapping[str, Any]) -> str:

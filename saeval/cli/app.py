@@ -112,13 +112,13 @@ def run(columns: str | None, parts: bool, quiet: bool, **typed: Any) -> None:
     from saeval.cli.display import Display, display_mode, show_warnings
     from saeval.config.command_line import configuration_of
 
-    configuration = configuration_of(typed)
+    configuration, default_fields = configuration_of(typed)
     display = Display(display_mode(quiet=quiet))
     try:
         with show_warnings(display):
             from saeval.running.run import run_configuration
 
-            results = run_configuration(configuration, display)
+            results = run_configuration(configuration, display, default_fields)
     except KeyboardInterrupt:
         display.clear()
         complain(
@@ -151,13 +151,13 @@ def plan(quiet: bool, **typed: Any) -> None:
     from saeval.config.command_line import configuration_of
     from saeval.results.text import terminal_width
 
-    configuration = configuration_of(typed)
+    configuration, default_fields = configuration_of(typed)
     display = Display("line" if display_mode(quiet=quiet) == "line" else "nothing")
     try:
         with show_warnings(display):
             from saeval.running.plan.plan import plan_configuration
 
-            planned = plan_configuration(configuration, display)
+            planned = plan_configuration(configuration, display, default_fields)
     finally:
         display.clear()
     if typed["as_json"]:
@@ -205,18 +205,21 @@ def train(
 @app.command()
 @click.argument("kind", metavar="saes|sets|tasks|loaders|results|models")
 @click.argument("pattern", required=False)
-@with_options(OPTIONS_BY_NAME["output_path"], JSON_OPTION)
+@with_options(OPTIONS_BY_NAME["registry"], OPTIONS_BY_NAME["output_path"], JSON_OPTION)
 @_report_errors
-def ls(kind: str, pattern: str | None, output_path: str | None, as_json: bool) -> None:
+def ls(
+    kind: str, pattern: str | None, registry: str | None, output_path: str | None, as_json: bool
+) -> None:
     """List what is known, or what was scored.
 
     PATTERN is a part of a name, or a glob; without it, all are listed, a release of many SAEs in
     one line.
     """
-    from saeval.cli.catalogue import NEEDED, list_releases, rows_of
+    from saeval.cli.catalogue import NEEDED, Places, list_releases, rows_of
 
+    places = Places(Path(output_path or "results"), registry)
     brief = kind == "saes" and pattern is None and not as_json
-    rows = list_releases() if brief else rows_of(kind, pattern, Path(output_path or "results"))
+    rows = list_releases(places) if brief else rows_of(kind, pattern, places)
     if as_json:
         print_json(rows)
     else:
@@ -244,15 +247,16 @@ def describe(name: str, as_json: bool) -> None:
 
 @app.command()
 @click.argument("source")
-@with_options(*(OPTIONS_BY_NAME[name] for name in ("model", "site", "data", "device")), JSON_OPTION)
+@with_options(
+    *(OPTIONS_BY_NAME[name] for name in ("model", "site", "data", "registry", "device")),
+    JSON_OPTION,
+)
 @_report_errors
 def validate(
     source: str,
-    model: str | None,
-    site: str | None,
-    data: str | None,
     device: str | None,
     as_json: bool,
+    **options: str | None,
 ) -> None:
     """Load an SAE, and check it against the model that it reads.
 
@@ -271,10 +275,7 @@ def validate(
 
     failed = False
     with show_warnings(Display("nothing")):
-        verdict_stream = verdicts(
-            source, model=model, site=site, data=data, device=device or "auto"
-        )
-        for verdict in verdict_stream:
+        for verdict in verdicts(source, device=device or "auto", **options):
             failed |= verdict.failed
             print_json([verdict.row()]) if as_json else print_verdict(verdict)
     if failed:

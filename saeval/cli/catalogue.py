@@ -3,26 +3,45 @@
 import fnmatch
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from saeval.errors import UsageError, suggestion
 from saeval.registry.entries import Entry
-from saeval.registry.lookup import Registry, load_registry
+from saeval.registry.lookup import Registry, load_registry, registry_files
 
 Row = dict[str, Any]
 """Columns of a list, the most important first: a narrow terminal shows only the first."""
 
 
-def list_saes(_: Path) -> list[Row]:
+@dataclass(frozen=True)
+class Places:
+    """Where to look for what is listed."""
+
+    results: Path
+    """Folder of results."""
+    registry_file: str | None = None
+    """Registry that is read beside the usual ones."""
+
+    @property
+    def registry(self) -> Registry:
+        """All that is registered.
+
+        Raises:
+            RegistryError: if a registry file cannot be read, or is malformed.
+        """
+        return load_registry(registry_files(self.registry_file))
+
+
+def list_saes(places: Places) -> list[Row]:
     """Every registry entry."""
-    return [_sae_row(entry) for entry in load_registry().entries.values()]
+    return [_sae_row(entry) for entry in places.registry.entries.values()]
 
 
-def list_releases() -> list[Row]:
+def list_releases(places: Places) -> list[Row]:
     """The same list, but the SAEs of a set of kind `members`, a release, share one row."""
-    registry = load_registry()
+    registry = places.registry
     releases = {
         member: group
         for group in registry.sets.values()
@@ -52,15 +71,15 @@ def _sae_row(entry: Entry) -> Row:
     }
 
 
-def list_sets(_: Path) -> list[Row]:
+def list_sets(places: Places) -> list[Row]:
     """Every named set."""
     return [
         {"name": group.name, "kind": group.kind, "saes": len(group.members), "notes": group.notes}
-        for group in load_registry().sets.values()
+        for group in places.registry.sets.values()
     ]
 
 
-def list_tasks(_: Path) -> list[Row]:
+def list_tasks(_: Places) -> list[Row]:
     """Every installed task."""
     from saeval.config.plugin_docs import describe_tasks
 
@@ -75,7 +94,7 @@ def list_tasks(_: Path) -> list[Row]:
     ]
 
 
-def list_loaders(_: Path) -> list[Row]:
+def list_loaders(_: Places) -> list[Row]:
     """Every installed loader."""
     from saeval.config.plugin_docs import describe_loaders
 
@@ -89,9 +108,9 @@ def list_loaders(_: Path) -> list[Row]:
     ]
 
 
-def list_models(_: Path) -> list[Row]:
+def list_models(places: Places) -> list[Row]:
     """Every base model that the registry knows, and how many of its SAEs read it."""
-    return models_of(load_registry())
+    return models_of(places.registry)
 
 
 def models_of(registry: Registry) -> list[Row]:
@@ -139,7 +158,7 @@ def _count_readers(registry: Registry) -> Counter[str]:
     return Counter(e.model.partition("@")[0] for e in registry.entries.values() if e.model)
 
 
-def list_results(root: Path) -> list[Row]:
+def list_results(places: Places) -> list[Row]:
     """Every result under a folder."""
     from saeval.results.reading import read_results
 
@@ -151,13 +170,13 @@ def list_results(root: Path) -> list[Row]:
             "created": result.provenance.get("created"),
             "task_version": result.task_version,
         }
-        for result in read_results(root)
+        for result in read_results(places.results)
     ]
 
 
 NEEDED = {"results": 6}
 """How many first columns a list shows on any terminal, however narrow; 1 for other lists."""
-KINDS: Mapping[str, Callable[[Path], list[Row]]] = {
+KINDS: Mapping[str, Callable[[Places], list[Row]]] = {
     "saes": list_saes,
     "sets": list_sets,
     "tasks": list_tasks,
@@ -167,20 +186,22 @@ KINDS: Mapping[str, Callable[[Path], list[Row]]] = {
 }
 
 
-def rows_of(kind: str, pattern: str | None, root: Path) -> list[Row]:
+def rows_of(kind: str, pattern: str | None, places: Places) -> list[Row]:
     """Rows of one kind, of those names that contain or match a pattern.
 
     Args:
         kind: One of `KINDS`.
         pattern: Part of a name, or a glob; None: all.
-        root: Folder of results.
+        places: Where to look.
 
     Raises:
         UsageError: if there is no such kind.
     """
     if kind not in KINDS:
         raise UsageError(f"There is no list of '{kind}'.{suggestion(kind, KINDS)}")
-    rows = KINDS[kind](root)
+    if places.registry_file is not None:  # a wrong one is an error also where no list needs it
+        registry_files(places.registry_file)
+    rows = KINDS[kind](places)
     if pattern is None:
         return rows
     return [row for row in rows if _fits_pattern(str(next(iter(row.values()))), pattern)]

@@ -6,10 +6,11 @@ from typing import Any
 from saeval.config.configuration import (
     from_mapping,
     overridden,
+    parse_setting,
     read_configuration,
     with_settings,
 )
-from saeval.config.options import Configuration, Option, options
+from saeval.config.options import Configuration, Option, Settings, options
 from saeval.config.plugins import TASKS, find
 from saeval.errors import UsageError, suggestion
 
@@ -17,14 +18,20 @@ NOT_TYPED = (None, (), False)
 """Values that the command line passes on for an option that was not typed."""
 
 
-def configuration_of(typed: Mapping[str, Any]) -> Configuration:
+def configuration_of(typed: Mapping[str, Any]) -> tuple[Configuration, Settings]:
     """A whole run: the file of `--config`, overridden by options, then by `--set`.
+
+    Where no task is named, which ones run depends on what the SAEs read. Fields that `--set` gives
+    then cannot be checked here, and come apart from the configuration.
 
     Args:
         typed: Texts by name, for all `options` and for `config` and `set_`.
 
     Raises:
         UsageError: if an option or the file is wrong, or no SAE is named.
+
+    Returns:
+        The configuration, and fields of the default tasks, by task.
     """
     file = read_configuration(typed["config"]) if typed["config"] else {}
     values = {
@@ -34,7 +41,13 @@ def configuration_of(typed: Mapping[str, Any]) -> Configuration:
     }
     merged = overridden(file, values)
     _check_names(merged)
-    return from_mapping(with_settings(merged, typed["set_"]), typed=values)
+    settings = [parse_setting(text) for text in typed["set_"]]
+    if merged["tasks"]:
+        return from_mapping(with_settings(merged, settings), typed=values), {}
+    fields: dict[str, dict[str, Any]] = {}
+    for task, key, value in settings:
+        fields.setdefault(task, {})[key] = value
+    return from_mapping(merged, typed=values), fields
 
 
 def value_of(option: Option, text: Any) -> Any:

@@ -8,16 +8,19 @@ from typing import Any, TypeVar
 
 import yaml
 
+from saeval.config.counts import check_limit, limit_error
 from saeval.config.field_types import conform
 from saeval.config.options import Configuration, Option, options
 from saeval.config.repeated import run_of_file
 from saeval.config.strict_yaml import parse_yaml
-from saeval.errors import UsageError, suggestion
+from saeval.errors import UsageError, shown, suggestion
 
 T = TypeVar("T")
 
 IN_MEMORY = "in memory: "
 """Begins the name, in a result's `run`, of an object that came from no file."""
+_LONGEST_NAME = 255
+"""Bytes of a file's name, at most, on all common file systems."""
 ELSEWHERE = "elsewhere: "
 """Begins the name there of a file or folder that did not lie below the working folder."""
 
@@ -68,8 +71,12 @@ def refuse_unnameable(name: Any, role: str) -> None:
         role: What the name stands for, such as "SAE", or a task's field, such as "core.texts".
 
     Raises:
-        UsageError: if the object was in memory, or lay elsewhere.
+        UsageError: if the object was in memory, or lay elsewhere, or if a name (of no field) is a
+            text that no file can be called.
     """
+    if isinstance(name, str) and "." not in role and not _may_be_name(name):
+        remedy = " Give texts as a list of them." if role == "data" else ""
+        raise UsageError(f"{shown(name)} is no name of a file, so no {role}.{remedy}")
     if isinstance(name, Mapping | list | tuple):
         for inner in name.values() if isinstance(name, Mapping) else name:
             refuse_unnameable(inner, role)
@@ -85,6 +92,12 @@ def refuse_unnameable(name: Any, role: str) -> None:
             f"absolute paths: it is named '{name.removeprefix(ELSEWHERE)}'. Say where it is with "
             f"{option}."
         )
+
+
+def _may_be_name(text: str) -> bool:
+    """Whether a text is one line, and no part of it is longer than a file's name can be."""
+    parts = text.encode("utf-8", "replace").split(b"/")
+    return not {"\n", "\0"} & set(text) and max(map(len, parts)) <= _LONGEST_NAME
 
 
 def parse_setting(text: str) -> tuple[str, str, Any]:
@@ -134,6 +147,8 @@ def from_mapping(
 def _valid_value(value: Any, option: Option, place: str, typed: Collection[str]) -> Any:
     """The value in the option's type, if it is a value that the option may have."""
     title = option.flags[0] if option.name in typed else f"{place}: '{option.name}'"
+    if option.name == "limit":
+        return _valid_limit(value, option, title)
     value = _conform(value, option.type, title)
     least, numbers = option.about.least, value if isinstance(value, tuple) else (value,)
     if least is not None and any(isinstance(number, int) and number < least for number in numbers):
@@ -141,6 +156,15 @@ def _valid_value(value: Any, option: Option, place: str, typed: Collection[str])
     if option.name == "seeds" and not value:
         raise UsageError(f"{title} must be at least one whole number.")
     return value
+
+
+def _valid_limit(value: Any, option: Option, title: str) -> Any:
+    try:
+        limit = conform(value, option.type)
+    except ValueError as error:
+        raise limit_error(value, title) from error
+    check_limit(limit, title)
+    return limit
 
 
 def _joined(value: Any) -> str:
@@ -165,22 +189,23 @@ def overridden(file: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, A
     return {**values, "tasks": {name: of_file.get(name, {}) for name in tasks}}
 
 
-def with_settings(mapping: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+def with_settings(
+    mapping: Mapping[str, Any], settings: Sequence[tuple[str, str, Any]]
+) -> dict[str, Any]:
     """A mapping with fields of its tasks set.
 
     Args:
         mapping: A configuration, with `tasks` in the form of `task_settings`.
-        texts: Settings, each `task.field=value`.
+        settings: As `parse_setting` gives them.
 
     Raises:
-        UsageError: if one is malformed, or names a task that is not run.
+        UsageError: if one names a task that is not run.
     """
     tasks = {name: dict(fields) for name, fields in mapping["tasks"].items()}
-    for text in texts:
-        task, key, value = parse_setting(text)
+    for task, key, value in settings:
         if task not in tasks:
             near = suggestion(task, tasks) or " Name it with --tasks."
-            raise UsageError(f"'--set {text}': no task '{task}' in this run.{near}")
+            raise UsageError(f"'--set {task}.{key}': no task '{task}' in this run.{near}")
         tasks[task][key] = value
     return {**mapping, "tasks": tasks}
 
@@ -224,27 +249,37 @@ def configured(task: type[T], settings: Mapping[str, Any], name: str) -> T:
 
 
 def task_settings(tasks: Any, place: str) -> dict[str, dict[str, Any]]:
-    """Fields by task, from names (a list, or one text with commas) or from a mapping.
+    """Fields by task, from names, from a mapping, or from a list of both.
+
+    Args:
+        tasks: One text with commas, a mapping of names to fields, or a list of names and mappings.
+        place: What messages call the whole.
 
     Raises:
-        UsageError: if `tasks` is neither.
+        UsageError: if `tasks` is none of these, or names a task twice.
     """
     if tasks is None:
         return {}
     if isinstance(tasks, str):
         tasks = [name.strip() for name in tasks.split(",") if name.strip()]
-    if isinstance(tasks, list | tuple):
-        tasks = {name: {} for name in tasks}
-    if not isinstance(tasks, Mapping) or not all(
-        isinstance(name, str) and (fields is None or isinstance(fields, Mapping))
-        for name, fields in tasks.items()
-    ):
-        raise UsageError(f"{place}: 'tasks' must be names, or a mapping of names to fields.")
-    return {name: dict(fields or {}) for name, fields in tasks.items()}
+    items = tasks if isinstance(tasks, list | tuple) else [tasks]
+    pairs: list[tuple[str, Any]] = []
+    for item in items:
+        pairs += item.items() if isinstance(item, Mapping) else [(item, None)]
+    for name, fields in pairs:
+        if not isinstance(name, str) or not (fields is None or isinstance(fields, Mapping)):
+            raise UsageError(
+                f"{place}: 'tasks' must be names, a mapping of names to fields, or a list of both."
+            )
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{place}: the task '{twice}' is named twice. Each task runs once.")
+    return {name: dict(fields or {}) for name, fields in pairs}
 
 
 def _conform(value: Any, hint: Any, place: str) -> Any:
     try:
         return conform(value, hint)
     except ValueError as error:
-        raise UsageError(f"{place} must be {error}, not {value!r}.") from error
+        raise UsageError(f"{place} must be {error}, not {shown(value)}.") from error

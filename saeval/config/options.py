@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from saeval.config.counts import Limit
+
 Settings = Mapping[str, Mapping[str, Any]]
 """Task name -> field -> value."""
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -99,9 +101,13 @@ class Configuration:
             least=0,
         ),
     )
-    limit: int | None = field(
+    limit: Limit | None = field(
         default=None,
-        metadata=about("At most so many units, for tasks that have a limit.", metavar="N", least=1),
+        metadata=about(
+            "At most so many units, or such a share of them, for tasks that have a limit.",
+            metavar="N|SHARE",
+            least=1,
+        ),
     )
     k: int | None = field(
         default=None,

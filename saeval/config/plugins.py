@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
-from saeval.errors import UsageError, suggestion
+from saeval.errors import UsageError, shown, suggestion
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def _load_plugin(group: str, name: str, check: Callable[[Plugin, Any], None]) ->
     plugins = find(group)
     if name not in plugins:
         kind = group.removeprefix("saeval.").removesuffix("s")
-        raise UsageError(f"No {kind} is called '{name}'.{suggestion(name, plugins)}")
+        raise UsageError(f"No {kind} is called {shown(name)}.{suggestion(name[:80], plugins)}")
     plugin = plugins[name]
     try:
         content = EntryPoint(plugin.name, plugin.target, group).load()
@@ -124,15 +124,15 @@ def check_task_class(plugin: Plugin, task: Any) -> None:
         UsageError: naming what is missing or wrong.
     """
     if not (inspect.isclass(task) and is_dataclass(task) and _is_frozen(task)):
-        raise UsageError(f"Plugin {plugin} must be a frozen dataclass, but is {task!r}.")
+        raise UsageError(f"Plugin {plugin} must be a frozen dataclass, but is {shown(task)}.")
     if getattr(task, "name", None) != plugin.name:
         raise UsageError(
-            f"Plugin {plugin}: its `name` is {getattr(task, 'name', None)!r}, "
+            f"Plugin {plugin}: its `name` is {shown(getattr(task, 'name', None))}, "
             f"but must be '{plugin.name}', as its entry point says."
         )
     version = getattr(task, "version", None)
     if type(version) is not int or version < 1:
-        raise UsageError(f"Plugin {plugin}: `version` must be an int from 1, not {version!r}.")
+        raise UsageError(f"Plugin {plugin}: `version` must be an int from 1, not {shown(version)}.")
     single, group = hasattr(task, "score"), hasattr(task, "score_group")
     if single == group:
         raise UsageError(f"Plugin {plugin} must have either `score` or `score_group`.")
@@ -161,14 +161,14 @@ def check_loader_module(plugin: Plugin, loader: Any) -> None:
         UsageError: naming what is missing or wrong.
     """
     if not isinstance(loader, ModuleType):
-        raise UsageError(f"Plugin {plugin} must be a module, but is {loader!r}.")
+        raise UsageError(f"Plugin {plugin} must be a module, but is {shown(loader)}.")
     _check_signature(plugin, loader, "matches", ["folder"])
     _check_signature(plugin, loader, "load", ["folder", "entry"])
     declared = getattr(loader, "FORMAT", None)
     if not isinstance(declared, str) or not declared:
         raise UsageError(
             f"Plugin {plugin}: `FORMAT` must be one line naming the files it looks for, "
-            f"not {declared!r}."
+            f"not {shown(declared)}."
         )
 
 

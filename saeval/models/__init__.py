@@ -15,11 +15,13 @@ from saeval.models.execution import Restart
 from saeval.models.loading import (
     fetch_network,
     identity_of,
+    is_quantised,
     move_network,
     pick_device,
     tokenizer_identity,
 )
 from saeval.models.places import locate
+from saeval.models.quantised import compute_dtype
 from saeval.registry.model_names import canonical_name
 from saeval.sae import Site
 
@@ -265,14 +267,14 @@ def load_model(
     """
     device = pick_device(device)
     place = locate(name, revision)
-    net, tokenizer = fetch_network(place, dtype)
+    net, tokenizer = fetch_network(place, dtype, device)
     return LoadedModel(
         place.name,
         place.commit,
         move_network(net, device),
         tokenizer,
         device,
-        dtype,
+        compute_dtype(net) if is_quantised(net) else dtype,
         identity_of(place),
         dissect(net),
     )

@@ -46,8 +46,10 @@ def pick_device(device: str) -> str:
     return device
 
 
-def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
+def fetch_network(place: Place, dtype: torch.dtype, device: str) -> tuple[Any, Any]:
     """Network in eval mode, and tokenizer (None where the files hold none).
+
+    A quantised network is loaded onto the device if it can be, any other one into main memory.
 
     Raises:
         ModelError: if the files are gated, out of reach, no safetensors, of a kind that cannot be
@@ -74,6 +76,7 @@ def fetch_network(place: Place, dtype: torch.dtype) -> tuple[Any, Any]:
                 dtype=dtype,
                 use_safetensors=True,
                 output_loading_info=True,
+                **quantised.loading_options(method, device),
                 **options,
             )
         except Exception as error:
@@ -95,19 +98,19 @@ def move_network(net: Any, device: str) -> Any:
     Raises:
         ModelError: if a quantised network lies elsewhere and cannot be moved.
     """
-    if next(net.parameters()).device.type == device.split(":", maxsplit=1)[0] and _is_quantised(
-        net
-    ):
+    is_there = next(net.parameters()).device.type == device.split(":", maxsplit=1)[0]
+    if is_there and is_quantised(net):
         return net
     try:
         return net.to(device)
     except (ValueError, RuntimeError) as error:
-        if not _is_quantised(net):
+        if not is_quantised(net):
             raise
         raise quantised.cannot_load(type(net).__name__, "on its device", str(error)) from error
 
 
-def _is_quantised(net: Any) -> bool:
+def is_quantised(net: Any) -> bool:
+    """Whether transformers loaded a network with quantised weights."""
     return getattr(net, "hf_quantizer", None) is not None
 
 

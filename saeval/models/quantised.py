@@ -1,7 +1,9 @@
 """Models whose weights are stored in few bits: run if transformers can, else refused."""
 
+from importlib.util import find_spec
 from typing import Any
 
+import torch
 from torch import nn
 
 from saeval.errors import ModelError
@@ -57,6 +59,32 @@ def refuse_integer_layers(net: nn.Module) -> None:
                 "be identified. Give the network as it was before, or one whose weights alone are "
                 "quantised."
             )
+
+
+def compute_dtype(net: nn.Module) -> torch.dtype:
+    """The dtype of a network's activations: that of its first weights that are not quantised.
+
+    Quantised weights are integers, or floats of one byte.
+    """
+    return next(
+        (
+            weight.dtype
+            for weight in (*net.parameters(), *net.buffers())
+            if weight.is_floating_point() and weight.dtype.itemsize > 1
+        ),
+        torch.float32,
+    )
+
+
+def loading_options(method: str | None, device: str) -> dict[str, Any]:
+    """Options with which a model's weights are loaded where they are to stay.
+
+    Quantised weights often cannot be moved once they are loaded. Without accelerate, transformers
+    takes no such option, and mostly cannot load them either.
+    """
+    if method is None or find_spec("accelerate") is None:
+        return {}
+    return {"device_map": {"": device}}
 
 
 def _is_bitsandbytes(fields: dict[str, Any]) -> bool:

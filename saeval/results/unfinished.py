@@ -3,16 +3,15 @@
 import os
 import re
 import shutil
-import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from saeval.config.locks import LOCK, lock_path, make_lock, text_of_dead_lock
 from saeval.results.folder import KEY
 
-_NEW, _OLD, _LOCK = ".tmp-", ".old-", ".lock-"
+_NEW, _OLD = ".tmp-", ".old-"
 _PLACE = re.compile(rf"[^/\\.][^/\\]*/[^/\\.][^/\\]*-{KEY.pattern}")
 """Paths that a lock may name as a result's place: never one that leads out of the root."""
 
@@ -42,7 +41,7 @@ def unfinished(root: Path, place: Path | None = None) -> Iterator[Unfinished]:
     """
     root.mkdir(parents=True, exist_ok=True)
     text = place.relative_to(root).as_posix() if place else ""
-    token, lock = _make_lock(root, text)
+    token, lock = make_lock(root, text)
     paths = Unfinished(root / f"{_NEW}{token}", root / f"{_OLD}{token}")
     try:
         paths.folder.mkdir()
@@ -59,10 +58,10 @@ def sweep(root: Path) -> None:
     ends in any way. So neither clocks nor process ids, which may be reused, are needed. On a file
     system without locks nothing is removed.
     """
-    leftover = re.compile(rf"({re.escape(_NEW)}|{re.escape(_OLD)}|{re.escape(_LOCK)})(.+)")
+    leftover = re.compile(rf"({re.escape(_NEW)}|{re.escape(_OLD)}|{re.escape(LOCK)})(.+)")
     names = [leftover.fullmatch(entry.name) for entry in os.scandir(root)]
     for token in {name[2] for name in names if name}:
-        with _text_of_dead_lock(_lock_path(root, token)) as place:
+        with text_of_dead_lock(lock_path(root, token)) as place:
             if place is not None:
                 _clear(root, token, place)
 
@@ -76,65 +75,4 @@ def _clear(root: Path, token: str, place: str) -> None:
     for path in (root / f"{_NEW}{token}", aside):
         shutil.rmtree(path, ignore_errors=True)
     with suppress(OSError):
-        _lock_path(root, token).unlink()
-
-
-def _lock_path(root: Path, token: str) -> Path:
-    return root / f"{_LOCK}{token}"
-
-
-def _make_lock(root: Path, text: str) -> tuple[str, int]:
-    """A new token and the handle of its lock, which lasts until the handle is closed."""
-    while True:
-        token = uuid.uuid4().hex
-        handle = os.open(_lock_path(root, token), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        os.write(handle, text.encode())
-        with suppress(OSError):  # on a file system without locks, sweeps remove nothing
-            _lock(handle, wait=True)
-        if _lock_path(root, token).exists():  # no sweep came between the two steps
-            return token, handle
-        os.close(handle)
-
-
-@contextmanager
-def _text_of_dead_lock(lock: Path) -> Iterator[str | None]:
-    """The text of a lock that no process holds; None if one holds it.
-
-    No lock file means that the writer is dead: a writer creates it first and removes it last.
-    """
-    try:
-        handle = os.open(lock, os.O_RDWR)
-    except FileNotFoundError:
-        yield ""
-        return
-    except OSError:
-        yield None
-        return
-    try:
-        _lock(handle, wait=False)
-        text = os.read(handle, 4096).decode(errors="replace")
-    except OSError:
-        text = None
-    try:
-        yield text
-    finally:
-        os.close(handle)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _BEYOND = 1 << 30  # locked bytes cannot be read there, so one after the text is taken
-
-    def _lock(handle: int, *, wait: bool) -> None:
-        """Lock a file until its handle is closed."""
-        os.lseek(handle, _BEYOND, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        os.lseek(handle, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _lock(handle: int, *, wait: bool) -> None:
-        """Lock a file until its handle is closed."""
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        lock_path(root, token).unlink()

@@ -16,6 +16,7 @@ from saeval.config.configuration import json_value
 from saeval.models.places import locate
 from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
+from saeval.running.table_content import table_sha256
 from saeval.task import NONE_IN_KEYS, Prepared
 
 _MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
@@ -23,13 +24,16 @@ _MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
 
 
 def by_content(value: Any) -> Any:
-    """The value as JSON, with the hash of a file in the place of its path."""
+    """The value as JSON, with the hash of a file in the place of its path.
+
+    A table's hash is that of its rows (`table_content`), so that its format has no effect.
+    """
     if isinstance(value, Mapping):
         return {str(key): by_content(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [by_content(item) for item in value]
     if isinstance(value, str | Path) and is_file(value):
-        return {"sha256": file_sha256(Path(value))}
+        return {"sha256": table_sha256(Path(value)) or file_sha256(Path(value))}
     return json_value(value)
 
 

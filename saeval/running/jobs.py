@@ -1,15 +1,17 @@
 """The jobs of a run: every task, with its fields, under every seed."""
 
 import dataclasses
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from saeval.config.configuration import configured, json_value
+from saeval.config.field_types import conform
 from saeval.config.options import Settings
 from saeval.config.plugins import load_task
-from saeval.errors import UsageError, suggestion
+from saeval.errors import UsageError, shown, suggestion
 from saeval.evidence import Evidence, Missing
 from saeval.running.identity import declares_inputs, task_identity, task_inputs
 from saeval.task import Member
@@ -83,6 +85,8 @@ def make_jobs(
         tasks = [name.strip() for name in tasks.split(",") if name.strip()]
     elif not isinstance(tasks, Sequence):
         tasks = [tasks]
+    for task in tasks:
+        _check_takes_share(load_task(task) if isinstance(task, str) else type(task), common)
     configured_tasks = [
         _configure_task(task, settings.get(task, {}), common)
         if isinstance(task, str)
@@ -94,7 +98,11 @@ def make_jobs(
     names = [task.name for task in configured_tasks]
     for name in settings:
         if name not in names:
-            raise UsageError(f"Settings for '{name}', which is not run.{suggestion(name, names)}")
+            near = suggestion(name, names)
+            raise UsageError(
+                f"Fields are set of the task '{name}', which is not run.{near} A task that is to "
+                "run is named with --tasks."
+            )
     if len(set(names)) < len(names):
         raise UsageError(f"Each task runs once: {', '.join(names)}.")
     if common.get("texts") and not any(
@@ -120,13 +128,34 @@ def _configure_task(name: str, settings: Mapping[str, Any], common: Mapping[str,
 
 def _fill_fields(task: Any, common: Mapping[str, Any]) -> Any:
     if not dataclasses.is_dataclass(task) or isinstance(task, type) or not hasattr(task, "name"):
-        raise UsageError(f"{task!r:.80} is no task: give a name, or a task with its fields.")
+        raise UsageError(f"{shown(task)} is no task: give a name, or a task with its fields.")
     changed = {
         key: value
         for key, value in common.items()
         if value is not None and _has_field(type(task), key) and getattr(task, key) is None
     }
     return dataclasses.replace(task, **changed)
+
+
+def _check_takes_share(cls: type, common: Mapping[str, Any]) -> None:
+    """Check that a task with a limit takes a share, if the user's limit is one.
+
+    Raises:
+        UsageError: if it takes whole numbers only.
+    """
+    limit = common.get("limit")
+    is_task = isinstance(cls, type) and dataclasses.is_dataclass(cls)
+    if not isinstance(limit, float) or not is_task or not _has_field(cls, "limit"):
+        return
+    try:
+        conform(limit, typing.get_type_hints(cls)["limit"])
+    except ValueError as error:
+        name = getattr(cls, "name", cls.__name__)
+        raise UsageError(
+            f"The task '{name}' takes a whole number as its limit, not a share such as {limit}. "
+            f"Give --limit a number of units, run '{name}' by itself, or ask its author for shares "
+            "(saeval.config.counts.Limit)."
+        ) from error
 
 
 def _has_field(cls: type, field: str) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from saeval.config.configuration import refuse_unnameable
-from saeval.errors import LoadError, UsageError
+from saeval.errors import LoadError, UsageError, shown
 from saeval.models.loading import pick_device
 from saeval.registry.entries import Entry, EntrySet, Expected, FolderRef
 from saeval.registry.fetch import fetch_member
+from saeval.registry.file import read_registry_file
 from saeval.registry.lookup import Registry, load_registry, local, registry_files, resolve
 from saeval.sae import SAE, Origin, content_hash
 from saeval.sae.architectures import ARCHITECTURES, moved
@@ -154,8 +155,11 @@ def find_saes(saes: Any, registry_file: str | Path | None = None) -> list[NamedS
 
     Raises:
         UsageError: if a name means nothing (the nearest names are offered), or no SAE is named.
+        RegistryError: if the registry file is missing or malformed.
     """
     refuse_unnameable(registry_file, "registry")
+    if registry_file is not None:  # a wrong one is an error also where no name needs it
+        read_registry_file(registry_files(registry_file)[-1])
     if isinstance(saes, str | Path) or not isinstance(saes, Sequence | Mapping):
         saes = [saes]
     pairs = saes.items() if isinstance(saes, Mapping) else ((None, source) for source in saes)
@@ -275,7 +279,7 @@ def _name_object(member: Any, labels: Collection[str]) -> NamedSAE:
     for method in ("encode", "decode"):
         if not callable(getattr(member, method, None)):
             raise UsageError(
-                f"{member!r:.80} is no SAE: it has no method '{method}'. Give a registry id, a "
+                f"{shown(member)} is no SAE: it has no method '{method}'. Give a registry id, a "
                 "folder, or an object with encode and decode."
             )
     name = type(member).__name__

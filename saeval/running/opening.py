@@ -1,6 +1,5 @@
 """How the sources of a run are opened: the user's options in the form that opening needs."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 import torch
 
 from saeval.activations import Store
-from saeval.errors import UsageError
+from saeval.config.configuration import refuse_unnameable
+from saeval.errors import UsageError, shown
 from saeval.models import LoadedModel
 
 
@@ -36,6 +36,8 @@ def as_model(model: Any) -> str | LoadedModel | None:
     Raises:
         UsageError: if it is none of these.
     """
+    if isinstance(model, str):
+        refuse_unnameable(model, "model")
     if model is None or isinstance(model, str | LoadedModel):
         return model
     if isinstance(model, Path):
@@ -43,7 +45,7 @@ def as_model(model: Any) -> str | LoadedModel | None:
     if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], torch.nn.Module):
         return _model_in_memory(*model)
     raise UsageError(
-        f"{model!r:.80} is no model: give a Hugging Face id, a folder, a LoadedModel, or a tuple "
+        f"{shown(model)} is no model: give a Hugging Face id, a folder, a LoadedModel, or a tuple "
         "of a transformers network and its tokenizer."
     )
 
@@ -51,21 +53,18 @@ def as_model(model: Any) -> str | LoadedModel | None:
 def _model_in_memory(net: torch.nn.Module, tokenizer: Any) -> LoadedModel:
     """A network in memory, identified by its weights."""
     from saeval.models.anatomy import dissect
-    from saeval.models.quantised import refuse_integer_layers
+    from saeval.models.memory_digest import network_digest
+    from saeval.models.quantised import compute_dtype, refuse_integer_layers
 
     refuse_integer_layers(net)
-    digest = hashlib.sha256(str(getattr(net, "config", "")).encode())
-    for name, tensor in sorted(net.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    weight = next(net.parameters())
+    digest = network_digest(net)
     return LoadedModel(
         name=type(net).__name__,
         revision=None,
         net=net,
         tokenizer=tokenizer,
-        device=str(weight.device),
-        dtype=weight.dtype,
-        identity=f"local:{digest.hexdigest()}",
+        device=str(next(net.parameters()).device),
+        dtype=compute_dtype(net),
+        identity=f"local:{digest}",
         parts=dissect(net),
     )

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from saeval.activations import Store
-from saeval.config.options import Configuration
+from saeval.config.counts import Limit
+from saeval.config.options import Configuration, Settings
 from saeval.errors import UsageError
 from saeval.results.results import Results
 from saeval.results.score import Result
@@ -42,7 +44,7 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
     registry: str | Path | None = None,
     seeds: int | Sequence[int] = (0,),
     config: Mapping[str, Mapping[str, Any]] | None = None,
-    limit: int | None = None,
+    limit: Limit | None = None,
     k: int | None = None,
     batch_size: int | str = "auto",
     device: str = "auto",
@@ -71,7 +73,8 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         registry: Registry file that is read besides the usual ones.
         seeds: One number, or several; each task runs once per seed.
         config: Fields of tasks, by task.
-        limit: At most so many units, for the tasks that have a `limit`.
+        limit: At most so many units, or such a share of them (above 0 and below 1, such as 0.1),
+            for the tasks that have a `limit`.
         k: Ask every SAE for at most so many latents per token; one that takes no such number (it
             has no `with_k`) is a failed row.
         batch_size: Rows (of 128 tokens) per pass of the model; changes no score.
@@ -96,9 +99,19 @@ def evaluate(  # noqa: PLR0913  the whole of the public API stands here
         return _run(request_of_keywords(options), tell)
 
 
-def run_configuration(options: Configuration, progress: Progress | None = None) -> Results:
-    """Score what a configuration says; see `evaluate`."""
-    return _run(request_of_configuration(options), progress or silent)
+def run_configuration(
+    options: Configuration,
+    progress: Progress | None = None,
+    default_fields: Settings = MappingProxyType({}),
+) -> Results:
+    """Score what a configuration says; see `evaluate`.
+
+    Args:
+        options: The configuration.
+        progress: As for `evaluate`.
+        default_fields: Fields of the default tasks, by task, where it names no tasks.
+    """
+    return _run(request_of_configuration(options, default_fields), progress or silent)
 
 
 def _run(request: Request, progress: Progress) -> Results:

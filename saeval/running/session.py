@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from saeval.running.named_saes import NamedSAE
 from saeval.running.opening import Opening, as_model
 from saeval.running.progress import Progress
 from saeval.running.sources import Sources
-from saeval.running.user_data import read_data
+from saeval.running.user_data import read_data, with_files
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +64,20 @@ def request_of_keywords(keywords: Mapping[str, Any]) -> Request:
     return Request(options=from_mapping(values, "evaluate"), settings=settings, **objects)
 
 
-def request_of_configuration(options: Configuration) -> Request:
-    """The request that a configuration makes."""
+def request_of_configuration(
+    options: Configuration, default_fields: Settings = MappingProxyType({})
+) -> Request:
+    """The request that a configuration makes.
+
+    Args:
+        options: The configuration.
+        default_fields: Fields of the default tasks, by task, where it names no tasks.
+    """
     return Request(
         options=options,
         saes=list(options.saes),
         tasks=list(options.tasks) or None,
-        settings=options.tasks,
+        settings=options.tasks or default_fields,
         model=options.model,
         data=options.data,
     )
@@ -140,7 +148,8 @@ def begin_session(
     sources = Sources(opening)
     tasks = default_tasks(named_saes, sources) if request.tasks is None else request.tasks
     common = {"limit": options.limit, "compat": options.compat, "texts": user_data.texts}
-    jobs = make_jobs(tasks, request.settings, common, options.seeds)
+    settings = with_files(request.settings, inputs)
+    jobs = make_jobs(tasks, settings, common, options.seeds)
     file = user_data.array if isinstance(user_data.array, str) else None
     single_jobs = sum(not job.is_group for job in jobs)
     sets = max(1, len({named_sae.set for named_sae in named_saes if named_sae.set}))

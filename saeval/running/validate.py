@@ -44,7 +44,13 @@ class Verdict:
 
 
 def verdicts(
-    source: str, *, model: str | None, site: str | None, data: str | None, device: str
+    source: str,
+    *,
+    model: str | None,
+    site: str | None,
+    data: str | None,
+    device: str,
+    registry: str | None = None,
 ) -> Iterator[Verdict]:
     """Every SAE that a name means, loaded and checked.
 
@@ -55,12 +61,14 @@ def verdicts(
         data: File of texts that are read, or of activations that take the place of a model; None:
             the lab's texts for a model of the lab, a page of English for others.
         device: As for `--device`.
+        registry: As for `--registry`.
 
     Raises:
         UsageError: if the name means nothing.
         DataError: if the data cannot be read.
         SaevalError: if an SAE, or the model of `model`, cannot be loaded.
     """
+    named_saes = find_saes(source, registry)
     user_data = read_data(data, Path())
     texts = (
         None
@@ -71,7 +79,7 @@ def verdicts(
     sources = Sources(opening)
     sources.check()
     is_required = model is not None or user_data.array is not None
-    for named_sae in find_saes(source):
+    for named_sae in named_saes:
         yield _verdict(named_sae, sources, texts, device=opening.device, is_required=is_required)
 
 

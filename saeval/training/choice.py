@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from saeval.config.field_types import conform
-from saeval.errors import UsageError, suggestion
+from saeval.errors import UsageError, shown, suggestion
 from saeval.training import METHODS, Fit, Method, Recipe, Transcoder
 
 TrainingSettings = Mapping[str, Mapping[str, Any]]
@@ -71,7 +71,9 @@ def check_settings(settings: TrainingSettings, name: str) -> None:
                 f"'{part}' cannot be set when '{name}' is trained.{suggestion(part, names)}"
             )
         if not isinstance(values, Mapping):
-            raise UsageError(f"Settings of '{part}' must map fields to values, not {values!r}.")
+            raise UsageError(
+                f"Settings of '{part}' must map fields to values, not {shown(values)}."
+            )
 
 
 def parse_settings(texts: Sequence[str]) -> TrainingSettings:
@@ -120,5 +122,17 @@ def _build_checked(kind: Any, values: Mapping[str, Any], name: str) -> Any:
         try:
             checked[key] = conform(value, hints[key])
         except ValueError as error:
-            raise UsageError(f"{name}.{key} must be {error}, not {value!r}.") from error
+            raise UsageError(f"{name}.{key} must be {error}, not {shown(value)}.") from error
+        if kind is not Recipe:  # which checks its own
+            _check_not_negative(checked[key], f"{name}.{key}", positive=key in _POSITIVE)
     return kind(**checked)
+
+
+_POSITIVE = ("first_k", "initial_l0", "bandwidth")
+"""Fields that must be above 0. No number in any other may be below it."""
+
+
+def _check_not_negative(value: Any, title: str, *, positive: bool) -> None:
+    if isinstance(value, int | float) and not (value > 0 if positive else value >= 0):
+        low = "above 0" if positive else "at least 0"
+        raise UsageError(f"{title} must be {low}, not {value}.")

@@ -44,6 +44,11 @@ class Recipe:
         for name in ("d_sae", "k", "tokens", "batch_size", "held_out"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, but must be at least 1.")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}, but must be at least 0.")
+        for name in ("warmup", "decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, but a share is from 0 to 1.")
         if self.k > self.d_sae:
             raise UsageError(f"k = {self.k} latents a token cannot come out of {self.d_sae}.")
         if self.lr is not None and not (math.isfinite(self.lr) and self.lr > 0):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from saeval.config.encoding import not_utf8
 from saeval.errors import DataError
 
 COLUMN = "text"
@@ -26,6 +27,8 @@ def read_texts(path: Path) -> Iterator[str]:
                 raise TypeError(f"row {number} has {text!r:.40} where '{COLUMN}' should be")
             if text.strip():
                 yield text
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, error) from error
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         raise DataError(f"Cannot read texts from '{path}': {error}.") from error
 

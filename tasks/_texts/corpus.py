@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saeval import lab
-from saeval.errors import DataError
+from saeval.errors import DataError, shown
 from saeval.registry.hub.cache import is_offline
 
 from .tables import read_table
@@ -56,7 +56,9 @@ def read_texts(path: str | Path, column: str = "text") -> Corpus:
     texts = table[column].tolist()
     bad_row = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
     if bad_row is not None:
-        raise DataError(f"Row {bad_row} of '{path}' has {texts[bad_row]!r} in '{column}', no text.")
+        raise DataError(
+            f"Row {bad_row} of '{path}' has {shown(texts[bad_row])} in '{column}', no text."
+        )
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise DataError(f"'{path}' holds no text. Give a file with one text a line or row.")

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from saeval.errors import shown
+
 YES, NO = "True", "False"
 _TRUTH = {"true": YES, "1": YES, "false": NO, "0": NO}
 """Ways to write yes and no: where a column mixes them, all ways of one are the same label."""
@@ -83,6 +85,6 @@ def _truth_value(key: Any, value: Any) -> bool:
     truth = _TRUTH.get(label_text(value).casefold())
     if truth is None:
         raise ValueError(
-            f"says {value!r} of '{key}', where yes and no are true and false or 1 and 0"
+            f"says {shown(value)} of '{key}', where yes and no are true and false or 1 and 0"
         )
     return truth == YES

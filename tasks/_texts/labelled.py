@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from saeval.errors import DataError, UsageError
+from saeval.activations.row_numbers import is_row_number
+from saeval.errors import DataError, UsageError, shown
 from saeval.registry.hashes import file_sha256
 
 from .._draws import generator
@@ -233,11 +234,11 @@ def _files_of_mapping(item: Mapping[str, Any]) -> DataSetFiles:
     if unknown or "train" not in item:
         raise UsageError(
             f"A data set is given as {{{', '.join(KEYS)}}}, of which only train is needed; "
-            f"{f'{unknown[0]!r} is none of these' if unknown else 'train is missing'}."
+            f"{f'{shown(unknown[0])} is none of these' if unknown else 'train is missing'}."
         )
     bad_key = next((key for key, value in item.items() if not isinstance(value, str)), None)
     if bad_key:
-        raise UsageError(f"'{bad_key}' of a data set must be text, not {item[bad_key]!r}.")
+        raise UsageError(f"'{bad_key}' of a data set must be text, not {shown(item[bad_key])}.")
     train = Path(item["train"])
     test = (Path(item["test"]),) if "test" in item else None
     name = item.get("name", train.name.split(".")[0])
@@ -267,7 +268,12 @@ def _check_columns(path: Path, files: DataSetFiles) -> None:
         raise UsageError(f"There is no file '{path}' for the data set '{files.name}'.")
     if files.edit:
         return
-    columns = list(read_table(path, head=True))
+    if is_row_number(files.label):
+        raise UsageError(
+            f"'{files.label}' is what pandas calls its row numbers, and they are no label of "
+            f"'{files.name}'. Name the column of labels, or rename it if it does hold them."
+        )
+    columns = [column for column in read_table(path, head=True) if not is_row_number(column)]
     for column in (files.text, files.label):
         if column not in columns:
             raise UsageError(
@@ -346,7 +352,9 @@ def _read_rows(files: DataSetFiles, path: Path) -> list[_Row]:
     rows = []
     for number, (text, cell) in enumerate(zip(table[files.text].tolist(), labels, strict=True)):
         if not isinstance(text, str):
-            raise DataError(f"Row {number} of '{path}' has {text!r} in '{files.text}', no text.")
+            raise DataError(
+                f"Row {number} of '{path}' has {shown(text)} in '{files.text}', no text."
+            )
         if cell is None:
             raise DataError(
                 f"Row {number} of '{path}' has no '{files.label}'. Leave it out, or label it."

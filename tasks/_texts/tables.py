@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from saeval.config.encoding import not_utf8
 from saeval.errors import DataError
 
 
@@ -35,16 +36,9 @@ def read_table(path: Path, *, head: bool = False) -> pd.DataFrame:
     try:
         return readers[ending](path, head=head)
     except UnicodeDecodeError as error:
-        raise DataError(_encoding_advice(path, error)) from error
+        raise not_utf8(path, error) from error
     except Exception as error:  # whose errors arrive depends on format and compression
         raise DataError(f"'{path}' cannot be read as {ending}: {error}.") from error
-
-
-def _encoding_advice(path: Path, error: UnicodeDecodeError) -> str:
-    return (
-        f"'{path}' is not UTF-8 ({error}). Convert it: iconv -f latin1 -t utf-8 '{path.name}', or "
-        "whatever encoding it is in."
-    )
 
 
 def _read_parquet(path: Path, *, head: bool) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from saeval.activations import ActivationSource, TokenRows
+from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
@@ -24,6 +25,7 @@ from .probes import LEAST_WORDS, fit_letter_probes, probed_letters
 from .words import (
     LETTERS,
     SHARES,
+    Words,
     activations_of,
     alphabetic_tokens,
     check_template,
@@ -82,25 +84,17 @@ class Absorption:
     compat: str | None = None
     """`saebench`: add SAEBench's own figures, named `saebench_*`. It reads every alphabetic token
     in its own template, whatever the other fields say."""
-    limit: int | None = None
-    """At most about so many words are scored, all letters together."""
+    limit: Limit | None = None
+    """At most about so many words are scored, all letters together, or about such a share (0.1) of
+    those that would be scored without it."""
 
     def __post_init__(self) -> None:
         if self.template is not None:
             check_template(self.template)
         if self.compat not in (None, "saebench"):
             raise UsageError(f"absorption.compat '{self.compat}' is unknown; there is 'saebench'.")
-        least = {
-            "examples": 0,
-            "words_per_letter": 1,
-            "min_letters": 1,
-            "documents": LEAST_DOCUMENTS,
-            "limit": 1,
-        }
-        for field, low in least.items():
-            value = getattr(self, field)
-            if value is not None and value < low:
-                raise UsageError(f"absorption.{field} must be at least {low}, not {value}.")
+        least = {"examples": 0, "words_per_letter": 1, "min_letters": 1, "limit": 1}
+        check_counts(self, {**least, "documents": LEAST_DOCUMENTS})
         if not 0 <= self.min_probe_f1 <= 1:
             raise UsageError(
                 f"absorption.min_probe_f1 is {self.min_probe_f1}, but an F1 lies from 0 to 1."
@@ -116,7 +110,7 @@ class Absorption:
         tokenizer = _tokenizer(source)
         on_lab = part_of(source.name) == "world"
         tokens = alphabetic_tokens(tokenizer)
-        words = choose_words(tokens, self._letter_words, generator(seed, "words"))
+        words = choose_words(tokens, self._letter_words(tokens, seed), generator(seed, "words"))
         if not words.text:
             raise NotApplicable(
                 f"The tokenizer of {source.name} has no alphabetic tokens, so there are no words "
@@ -207,12 +201,15 @@ class Absorption:
             "absorption.min_letters."
         )
 
-    @property
-    def _letter_words(self) -> int:
+    def _letter_words(self, tokens: Words, seed: int) -> int:
         """Words of each letter: with a limit, so many that the test words together keep to it."""
-        if self.limit is None:
+        limit = self.limit
+        if isinstance(limit, float):
+            words = choose_words(tokens, self.words_per_letter, generator(seed, "words"))
+            limit = limited_count(limit, int((splits(words) == len(SHARES) - 1).sum()))
+        if limit is None:
             return self.words_per_letter
-        return min(self.words_per_letter, max(1, int(self.limit / len(LETTERS) / SHARES[-1])))
+        return min(self.words_per_letter, max(1, int(limit / len(LETTERS) / SHARES[-1])))
 
 
 _OCCURRENCE_ARRAYS = ("x", "word", "counts")

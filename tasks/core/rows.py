@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from saeval.activations import ActivationSource, TokenRows, beginnings
+from saeval.config.counts import Limit, limited_count
 from saeval.errors import DataError
 
 from .._texts.corpus import Corpus
@@ -31,6 +32,26 @@ class RowForm:
 
 
 @dataclass(frozen=True)
+class RowLimits:
+    """How many rows are read: the first so many of those that there are."""
+
+    rows: int | None = None
+    """Rows at most, before the limit."""
+    limit: Limit | None = None
+    """Rows at most, or a share of those that would be read without it."""
+
+    @property
+    def most(self) -> int | None:
+        """Rows that are enough to find all that are read; None: all that there are."""
+        numbers = [self.rows, None if isinstance(self.limit, float) else self.limit]
+        return min((number for number in numbers if number is not None), default=None)
+
+    def count(self, available: int) -> int:
+        """Rows read where so many are available, or `most` of them."""
+        return limited_count(self.limit, limited_count(self.rows, available))
+
+
+@dataclass(frozen=True)
 class NamedRows:
     """The rows that are read, with the names of the data and of their units."""
 
@@ -44,20 +65,20 @@ class NamedRows:
     """What a reader of the scores must know about the data; None: nothing."""
 
 
-def stored_vectors(rows: TokenRows, name: str, limit: int | None) -> NamedRows:
+def stored_vectors(rows: TokenRows, name: str, limits: RowLimits) -> NamedRows:
     """Vectors of an array, by the units that they form there.
 
     Of vectors that come one by one, neighbours usually come from one text, so blocks of up to 128
     are the units; smaller ones where there would be fewer than 64.
     """
-    rows = rows.take(slice(0, limit))
+    rows = rows.take(slice(0, limits.count(len(rows))))
     if rows.ids.shape[1] > 1:
         return NamedRows(rows, name, "unit")
     size = min(_LARGEST_BLOCK, max(1, len(rows) // _LEAST_BLOCKS))
     return NamedRows(rows, name, "block" if size > 1 else "vector", size)
 
 
-def ready_rows(source: ActivationSource, path: str, limit: int | None) -> NamedRows:
+def ready_rows(source: ActivationSource, path: str, limits: RowLimits) -> NamedRows:
     """Token rows of a .npy file, as they are.
 
     Raises:
@@ -70,25 +91,28 @@ def ready_rows(source: ActivationSource, path: str, limit: int | None) -> NamedR
             f"Cannot read token rows from '{path}': {error}. Write them with numpy.save."
         ) from error
     name = Path(path).name
-    return NamedRows(source.token_rows(ids[:limit], name=name), name, "row")
+    if ids.ndim:
+        ids = ids[: limits.count(len(ids))]
+    return NamedRows(source.token_rows(ids, name=name), name, "row")
 
 
 def text_rows(
-    source: ActivationSource, corpus: Corpus, form: RowForm, limit: int | None
+    source: ActivationSource, corpus: Corpus, form: RowForm, limits: RowLimits
 ) -> NamedRows:
     """Rows of a corpus: one per text, or all texts packed into full rows."""
     if form.overflow == "pack":
-        rows = _pack_rows(source, corpus, form, limit)
+        rows = _pack_rows(source, corpus, form, limits)
         return NamedRows(rows, corpus.name, "row", notice=corpus.notice)
-    texts = corpus.texts[:limit]
+    texts = corpus.texts[: limits.count(len(corpus.texts))]
     rows = source.tokenize(texts, name=corpus.name, **vars(form))
     return NamedRows(rows, corpus.name, "document", notice=corpus.notice)
 
 
 def _pack_rows(
-    source: ActivationSource, corpus: Corpus, form: RowForm, limit: int | None
+    source: ActivationSource, corpus: Corpus, form: RowForm, limits: RowLimits
 ) -> TokenRows:
     """Full rows. Only as many texts, and as much of each, as they need are tokenized."""
+    limit = limits.most
     text_ends = np.cumsum([len(text) for text in corpus.texts])
     characters = (
         int(text_ends[-1]) if limit is None else CHARACTERS_PER_TOKEN * form.context * limit
@@ -100,5 +124,5 @@ def _pack_rows(
             texts = beginnings(source.model.tokenizer, texts, form.context * limit)
         rows = source.tokenize(texts, name=corpus.name, **vars(form))
         if limit is None or len(rows) >= limit or count >= len(text_ends):
-            return rows.take(slice(0, limit))
+            return rows.take(slice(0, limits.count(len(rows))))
         characters *= 2

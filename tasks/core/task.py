@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 
 from saeval.activations import ActivationSource, has_logits
-from saeval.errors import DataError, UsageError
+from saeval.config.counts import Limit, check_counts
+from saeval.errors import DataError, UsageError, shown
 from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
 from saeval.sae import SAE
@@ -26,6 +27,7 @@ from .rows import (
     NamedRows,
     Overflow,
     RowForm,
+    RowLimits,
     ready_rows,
     stored_vectors,
     text_rows,
@@ -93,10 +95,18 @@ class Core:
     compat_reconstruction_rows: int | None = None
     """Rows, from the first, that serve SAEBench's CE and KL; the rest serve its other figures.
     None: a third of the rows. A source without predictions gives all rows to the other figures."""
-    limit: int | None = None
-    """Read no more rows than this, whatever `rows` says."""
+    limit: Limit | None = None
+    """Read no more rows than this, whatever `rows` says, or such a share (0.1) of the rows that
+    would be read without it."""
 
     def __post_init__(self) -> None:
+        for field in ("texts", "tokens"):
+            value = getattr(self, field)
+            if not isinstance(value, str | Path | None):
+                raise UsageError(
+                    f"core.{field} is {shown(value)}. A task's own fields hold files; give what is "
+                    f"in memory to saeval.evaluate, as config={{'core': {{'{field}': ...}}}}."
+                )
         if self.texts and self.tokens:
             raise UsageError(
                 f"core.texts '{self.texts}' and core.tokens '{self.tokens}' exclude each other."
@@ -112,11 +122,8 @@ class Core:
                 raise UsageError(f"There is no file '{path}' for core.{field}.")
         if self.compat not in (None, "saebench"):
             raise UsageError(f"core.compat '{self.compat}' is unknown; there is 'saebench'.")
-        least = {"rows": 1, "ce_rows": 0, "context": 2, "compat_reconstruction_rows": 1, "limit": 1}
-        for field, low in least.items():
-            value = getattr(self, field)
-            if value is not None and value < low:
-                raise UsageError(f"core.{field} must be at least {low}, not {value}.")
+        least = {"rows": 1, "ce_rows": 0, "context": 2, "exact_neighbours": 0, "limit": 1}
+        check_counts(self, {**least, "compat_reconstruction_rows": 1})
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose the rows; measure activations and the model's own losses on them."""
@@ -183,27 +190,25 @@ class Core:
 
     def _read_rows(self, source: ActivationSource) -> NamedRows:
         """The rows that the fields select."""
-        limits = [limit for limit in (self.rows, self.limit) if limit is not None]
-        max_rows = min(limits, default=None)
+        limits = RowLimits(self.rows, self.limit)
         if self.tokens:
-            return ready_rows(source, self.tokens, max_rows)
+            return ready_rows(source, self.tokens, limits)
         if source.stored_rows is not None and not self.texts:
             if self.prepend_bos is not None:
                 raise UsageError(
                     f"'{source.name}' holds stored activations, so core.prepend_bos decides "
                     "nothing. Leave it out."
                 )
-            return stored_vectors(source.stored_rows, source.name, max_rows)
+            return stored_vectors(source.stored_rows, source.name, limits)
         context = self.context or min(DEFAULT_CONTEXT, source.context)
         if self.texts:
             corpus = read_texts(self.texts, self.text_column)
             form = RowForm(context, self.overflow or "error", self.prepend_bos)
-            return text_rows(source, corpus, form, max_rows)
-        if self.rows is None:
-            max_rows = min([*limits, DEFAULT_ROWS])
-        corpus = self._default_corpus(source, max_rows)
+            return text_rows(source, corpus, form, limits)
+        limits = RowLimits(self.rows or DEFAULT_ROWS, self.limit)
+        corpus = self._default_corpus(source, limits.most)
         overflow = self.overflow or ("truncate" if corpus.texts_are_rows else "pack")
-        return text_rows(source, corpus, RowForm(context, overflow, self.prepend_bos), max_rows)
+        return text_rows(source, corpus, RowForm(context, overflow, self.prepend_bos), limits)
 
     def _default_corpus(self, source: ActivationSource, max_rows: int | None) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""

@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from saeval.activations import ActivationSource, Pooled, TokenRows, read_acts, read_x
 from saeval.activations.memory import hand_back
-from saeval.errors import DataError, NotApplicable, UsageError
+from saeval.config.counts import Limit, check_counts, limited_count
+from saeval.errors import DataError, NotApplicable, UsageError, shown
 from saeval.evidence import Evidence, Metric, Missing
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
@@ -53,6 +54,8 @@ C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Regularisation of the dense probe on standardised activations, from strong to weak."""
 LAB_TRAIN, LAB_TEST = 50, 30
 """Texts per label from lab/world."""
+LEAST_UNITS = 20
+"""Fewest test texts that a limit may leave of a data set that has so many."""
 WORLD_FEATURES, WORLD_TRAIN, WORLD_TEST = 32, 4000, 4000
 """Features and activations of a synthetic world."""
 
@@ -104,20 +107,24 @@ class Probing:
     """Train texts of each label's probe in SAEBench's form, half of them with the label."""
     compat_test_rows: int = 1000
     """Test texts of it."""
-    limit: int | None = None
-    """Test texts of each data set at most, whatever `test_rows` says."""
+    limit: Limit | None = None
+    """Test texts of each data set at most, whatever `test_rows` says: a number from 20, or such a
+    share (0.1) of those that would be scored without it, but 20 at least."""
 
     def __post_init__(self) -> None:
         if self.compat not in (None, "saebench"):
             raise UsageError(f"probing.compat '{self.compat}' is unknown; there is 'saebench'.")
-        least = {"train_rows": 40, "test_rows": 20, "context": 2, "limit": 20}
-        least |= {"documents": 20, "compat_train_rows": 4, "compat_test_rows": 4}
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise UsageError(f"probing.{name} must be at least {low}, not {value}.")
+        least = {"train_rows": 40, "test_rows": 20, "context": 2, "limit": LEAST_UNITS}
+        check_counts(
+            self, {**least, "documents": 20, "compat_train_rows": 4, "compat_test_rows": 4}
+        )
         if not self.top_k or min(self.top_k) < 1:
             raise UsageError(f"probing.top_k must be numbers from 1, not {list(self.top_k)}.")
+        if self.data is not None and not isinstance(self.data, str | Mapping | Sequence):
+            raise UsageError(
+                f"probing.data is {shown(self.data)}. A task's own fields hold names and files; "
+                "give a table to saeval.evaluate, as config={'probing': {'data': ...}}."
+            )
         if self.data is not None and not self.data:
             raise UsageError("probing.data is empty. Name a file, or leave the field out.")
         if self.data is not None and self.data not in (LAB, SAEBENCH):
@@ -251,18 +258,25 @@ class Probing:
         """
         world = world_of(source)
         if world is not None and self.data is None:
-            test = min(WORLD_TEST, self.limit or WORLD_TEST)
+            test = limited_count(self.limit, WORLD_TEST, LEAST_UNITS)
             probe_set = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
             return [replace(probe_set, text=numbers(probe_set.text.tolist()))], {}
         sets = self._data_sets(source, seed, unread)
-        test_rows = self.test_rows if self.limit is None else min(self.test_rows, self.limit)
         probe_sets = [
-            draw_probe_set(data_set, self.train_rows, test_rows, seed, numbers) for data_set in sets
+            draw_probe_set(data_set, self.train_rows, self._test_rows(data_set), seed, numbers)
+            for data_set in sets
         ]
         if not self.compat:
             return probe_sets, {}
         sizes = self.compat_train_rows, self.compat_test_rows
         return probe_sets, saebench.pair_tables(sets, *sizes, seed, numbers)
+
+    def _test_rows(self, data_set: DataSet) -> int:
+        """Test texts to draw of a data set, if it has so many."""
+        if isinstance(self.limit, float):
+            units = min(self.test_rows, len(data_set.test.labels))
+            return limited_count(self.limit, max(units, LEAST_UNITS), LEAST_UNITS)
+        return limited_count(self.limit, self.test_rows)
 
     def _data_sets(
         self, source: ActivationSource, seed: int, unread: dict[str, str]
@@ -298,7 +312,7 @@ class Probing:
         """Tokens of the lab's documents, where the lab's own model reads them word by word."""
         if not self._reads_lab(source) or part_of(source.name) != "world":
             return None
-        return concepts.read(source, min(self.documents, self.limit or self.documents), seed)
+        return concepts.read(source, limited_count(self.limit, self.documents, LEAST_UNITS), seed)
 
     def _reads_lab(self, source: ActivationSource) -> bool:
         return self.data == LAB or (self.data is None and part_of(source.name) == "world")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from saeval.activations import ActivationSource, TokenRows, read_codes
+from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
@@ -39,16 +40,16 @@ class Synthetic:
     covered_from: float = 0.8
     """|cosine| with the closest latent from which a feature counts as covered. Source: arXiv
     2602.14111."""
-    limit: int | None = None
-    """Read no more activations than this; None: all that the world is evaluated on."""
+    limit: Limit | None = None
+    """Read no more activations than this, or such a share of them (0.1); None: all that the world
+    is evaluated on."""
 
     def __post_init__(self) -> None:
         if not 0 < self.covered_from <= 1:
             raise UsageError(
                 f"synthetic.covered_from must be above 0 and at most 1, not {self.covered_from}."
             )
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"synthetic.limit must be at least 1, not {self.limit}.")
+        check_counts(self, {"limit": 1})
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose the activations.
@@ -57,7 +58,7 @@ class Synthetic:
             NotApplicable: if the source is no synthetic world, so that there is no truth.
         """
         world, rows = _world_and_rows(source)
-        rows = rows.take(slice(0, self.limit))
+        rows = rows.take(slice(0, limited_count(self.limit, len(rows))))
         truth = evaluation_sample(world.spec.name).truth[: len(rows)]
         facts = {
             "data": source.name,

@@ -6,7 +6,8 @@ import logging
 import multiprocessing
 import os
 import shutil
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,18 +116,36 @@ def test_a_failure_while_making_leaves_nothing(tmp_path: Path) -> None:
     assert store.get({"a": 1}, write("whole"), read) == "whole"
 
 
+WRITES_ON = """
+import sys, time
+from pathlib import Path
+from saeval.activations import Store
+def make(folder):
+    (folder / "content").write_text("half")
+    print("ready", flush=True)
+    time.sleep(600)
+Store(Path(sys.argv[1])).get({"a": 0}, make, lambda folder: None)
+"""
+
+
 def test_a_killed_process_leaves_nothing_that_is_read(tmp_path: Path) -> None:
-    """What a killed process left is no entry, and goes away once it is old."""
-    left = tmp_path / "unfinished" / "abandoned"
-    left.mkdir(parents=True)
-    (left / "content").write_text("half")
-    store = Store(tmp_path)
-    assert store.get({"a": 1}, write("whole"), read) == "whole"
-    assert left.exists()
-    day_before_yesterday = time.time() - 2 * 24 * 3600
-    os.utime(left, (day_before_yesterday, day_before_yesterday))
+    """What a process writes stays while it lives, however old, and goes once it is dead."""
+    store, unfinished = Store(tmp_path), tmp_path / "unfinished"
+    command = [sys.executable, "-c", WRITES_ON, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        (unfinished / "without-lock").mkdir()
+        for path in unfinished.iterdir():
+            os.utime(path, (0, 0))
+        assert store.get({"a": 1}, write("whole"), read) == "whole"
+        assert not (unfinished / "without-lock").exists()
+        assert [path.read_text() for path in unfinished.rglob("content")] == ["half"]
+        process.kill()
+        process.wait()
+    assert list(unfinished.rglob("content"))
     store.get({"a": 2}, write("more"), read)
-    assert not left.exists()
+    assert not list(unfinished.iterdir())
 
 
 def test_the_least_recently_used_leave_first(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_result_file_is_a_configuration(tmp_path: Path) -> None:
 def test_options_override_the_file_and_settings_override_both() -> None:
     """--set beats an option, and an option beats the file."""
     asked = overridden(FULL, {"limit": 7})
-    made = from_mapping(with_settings(asked, ["core.ce_rows=3", "probe.ks=[2]"]))
+    made = from_mapping(with_settings(asked, [("core", "ce_rows", 3), ("probe", "ks", [2])]))
     assert made.limit == 7
     assert made.model == FULL["model"]
     assert made.tasks == {"core": {"ce_rows": 3, "tokens": "rows.npy"}, "probe": {"ks": [2]}}
@@ -95,7 +95,13 @@ def test_tasks_named_by_option_keep_the_files_fields() -> None:
         ({"seeds": []}, "'seeds' must be at least one whole number"),
         ({"limit": 0}, "'limit' must be at least 1, not 0"),
         ({"batch_size": 0}, "'batch_size' must be at least 1, not 0"),
-        ({"limit": True}, "'limit' must be a whole number or null, not True"),
+        ({"limit": True}, "'limit' must be a whole number from 1, or a share of the units"),
+        ({"limit": 1.0}, "above 0 and below 1, such as 0.1, not 1.0"),
+        ({"limit": 1.5}, "above 0 and below 1, such as 0.1, not 1.5"),
+        ({"limit": -0.5}, "above 0 and below 1, such as 0.1, not -0.5"),
+        ({"limit": -5}, "'limit' must be at least 1, not -5"),
+        ({"limit": float("nan")}, "above 0 and below 1, such as 0.1, not nan"),
+        ({"limit": "10%"}, "above 0 and below 1, such as 0.1, not '10%'"),
         ({"device": "gpu"}, "'device' must be one of auto, cpu, cuda, mps, not 'gpu'"),
         (
             {"dtype": "int8"},
@@ -105,6 +111,10 @@ def test_tasks_named_by_option_keep_the_files_fields() -> None:
         ({"batch_size": "big"}, "'batch_size' must be a whole number or one of auto"),
         ({"tasks": 3}, "'tasks' must be names"),
         ({"tasks": {"core": [1]}}, "'tasks' must be names"),
+        ({"tasks": [{"core": [1]}]}, "'tasks' must be names"),
+        ({"tasks": [["core"]]}, "'tasks' must be names"),
+        ({"tasks": ["core", {"core": {"ce_rows": 8}}]}, "the task 'core' is named twice"),
+        ({"tasks": "core,core"}, "the task 'core' is named twice"),
     ],
 )
 def test_wrong_values_are_refused(mapping: dict[str, object], says: str) -> None:
@@ -112,6 +122,14 @@ def test_wrong_values_are_refused(mapping: dict[str, object], says: str) -> None
     with pytest.raises(UsageError) as caught:
         from_mapping(mapping)
     assert says in str(caught.value)
+
+
+def test_tasks_may_be_a_list_of_names_and_mappings() -> None:
+    """A list may hold names, and mappings of names to fields, in the order in which they run."""
+    tasks = [{"core": {"ce_rows": 8}}, "probing", {"absorption": None}]
+    made = from_mapping({"tasks": tasks}).tasks
+    assert made == {"core": {"ce_rows": 8}, "probing": {}, "absorption": {}}
+    assert list(made) == ["core", "probing", "absorption"]
 
 
 @pytest.mark.parametrize("text", ["core", "core=1", "core.=1", ".x=1", "core.x"])
@@ -133,7 +151,7 @@ def test_setting_values_are_yaml() -> None:
 def test_setting_of_a_task_that_does_not_run() -> None:
     """--set for a task outside the run is refused, with the nearest that runs."""
     with pytest.raises(UsageError, match=r"no task 'cor' in this run. Did you mean 'core'"):
-        with_settings(overridden({"tasks": ["core"]}, {}), ["cor.x=1"])
+        with_settings(overridden({"tasks": ["core"]}, {}), [("cor", "x", 1)])
 
 
 def test_fields_are_checked_and_converted() -> None:

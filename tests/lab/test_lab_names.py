@@ -11,7 +11,7 @@ from saeval_tasks.core import Core
 from saeval import lab
 from saeval.activations import model_source
 from saeval.cli.app import app
-from saeval.cli.catalogue import list_models
+from saeval.cli.catalogue import Places, list_models
 from saeval.cli.descriptions import find_records
 from saeval.errors import ModelError, UsageError
 from saeval.lab import description
@@ -122,7 +122,7 @@ def test_a_world_says_what_it_is() -> None:
 
 def test_a_world_is_listed_among_models(tmp_path: Path) -> None:
     """Where SAEs read it, with its family, its width and what it holds; others stay unknown."""
-    rows = {row["id"]: row for row in list_models(tmp_path)}
+    rows = {row["id"]: row for row in list_models(Places(tmp_path))}
     world = rows["lab://synthetic/base"]
     assert (world["family"], world["d_model"], world["layers"]) == ("synthetic", 128, None)
     assert world["notes"].startswith("256 known features in 128 dimensions.")

@@ -742,7 +742,7 @@ def test_load_sae(tmp_path: Path) -> None:
         ({"tasks": [Error(), Error()]}, "Each task runs once"),
         ({"tasks": [3]}, "is no task"),
         ({"tasks": "core", "config": {"core": {"ce_row": 1}}}, "Did you mean 'ce_rows'"),
-        ({"tasks": "core", "config": {"other": {}}}, "Settings for 'other'"),
+        ({"tasks": "core", "config": {"other": {}}}, "the task 'other', which is not run"),
         ({"saes": []}, "No SAE was named"),
         ({"saes": "lab/nothing"}, "is called 'lab/nothing'"),
         ({"device": "tpu"}, "'device' must be one of auto"),

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from saeval import metrics
 from saeval.activations import ActivationSource, TokenRows, read_codes
-from saeval.errors import DataError, NotApplicable, UsageError
+from saeval.config.counts import Limit, check_counts, limited_count
+from saeval.errors import DataError, NotApplicable
 from saeval.evidence import Evidence, Metric, Missing, units
 from saeval.sae import SAE, Codes, decode_codes
 from saeval.task import Prepared
@@ -54,12 +55,11 @@ class Strongest:
 
     texts: str | None = None
     """File with one text a line. None: eight sentences that come with the package."""
-    limit: int | None = None
-    """Read no more rows than this."""
+    limit: Limit | None = None
+    """Read no more rows than this, or such a share of them (0.1). None: all."""
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"strongest.limit must be at least 1, not {self.limit}.")
+        check_counts(self, {"limit": 1})
 
     def inputs(self, model: str | None) -> dict[str, str]:
         """Data that no field names: other sentences are another result."""
@@ -108,13 +108,15 @@ class Strongest:
             DataError: if the file cannot be read.
         """
         if self.texts is None and source.stored_rows is not None:
-            return source.stored_rows.take(slice(0, self.limit))
+            count = limited_count(self.limit, len(source.stored_rows))
+            return source.stored_rows.take(slice(0, count))
         path = Path(self.texts) if self.texts else SENTENCES
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
             raise DataError(f"Cannot read texts from '{path}': {error}.") from error
-        texts = [line for line in lines if line.strip()][: self.limit]
+        texts = [line for line in lines if line.strip()]
+        texts = texts[: limited_count(self.limit, len(texts))]
         return source.tokenize(texts, name=path.name, overflow="truncate")
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from saeval.activations import Store
-from saeval.config.options import Configuration
+from saeval.config.options import Configuration, Settings
 from saeval.errors import ModelError, UsageError
 from saeval.registry.entries import Entry, FolderRef
 from saeval.registry.fetch import bytes_to_fetch_member
@@ -61,10 +62,15 @@ def plan(saes: Any, tasks: Any = None, **options: Any) -> Plan:
         return _plan(request_of_keywords({"saes": saes, "tasks": tasks, **options}))
 
 
-def plan_configuration(options: Configuration, progress: Progress = silent) -> Plan:
-    """What a run of this configuration would do; see `plan`."""
+def plan_configuration(
+    options: Configuration,
+    progress: Progress = silent,
+    default_fields: Settings = MappingProxyType({}),
+) -> Plan:
+    """What a run of this configuration would do; see `plan` and `run_configuration`."""
+    request = request_of_configuration(options, default_fields)
     # A plan gives no results, so the display must not count towards a total.
-    return _plan(request_of_configuration(options), lambda step: progress(replace(step, total=0)))
+    return _plan(request, lambda step: progress(replace(step, total=0)))
 
 
 def _plan(request: Request, tell: Progress = silent) -> Plan:

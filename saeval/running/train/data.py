@@ -16,6 +16,12 @@ from saeval.lab import part_of
 from saeval.lab.synthetic import SITE, synthetic_world, world_model, world_name
 from saeval.models import LoadedModel, load_model
 from saeval.models.places import local_folder
+from saeval.running.memory_tables import (
+    TEXT,
+    holds_texts,
+    rows_in_memory,
+    vectors_in_memory,
+)
 from saeval.running.user_data import UserData, read_data
 from saeval.sae import Origin
 from saeval.sae.site import joined
@@ -102,6 +108,11 @@ def _read_user_data(data: Any) -> UserData | Sequence[str] | None:
         UsageError: if a file is missing or of an unknown kind.
         DataError: if there are no texts in it.
     """
+    rows = None if isinstance(data, str | Path) else rows_in_memory(data)
+    if rows is not None and not holds_texts(rows):
+        return UserData(array=vectors_in_memory(data, rows))
+    if rows is not None:
+        data = [row.get(TEXT) for row in rows]
     if isinstance(data, Sequence) and not isinstance(data, str):
         if not data or not all(isinstance(text, str) and text.strip() for text in data):
             raise DataError("The list of texts is empty, or not all of it is text.")
