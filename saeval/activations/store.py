@@ -8,8 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +29,27 @@ _SPARE_BYTES = 64 << 20
 """Disk space that is left free."""
 _STALE_SECONDS = 24 * 3600
 """Age at which an unfinished entry counts as abandoned by a process that was killed."""
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+"""Errors that a damaged entry may lead to, whatever lies in its place."""
+
+
+class CacheWriteError(Exception):
+    """The cache cannot be written, which costs the cache and never a score."""
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Mark a block in which only the cache is written: its OSErrors cost the cache alone.
+
+    What computes content stands outside of such blocks, since its errors are not the cache's.
+
+    Raises:
+        CacheWriteError: in the place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CacheWriteError(error.strerror or str(error)) from error
 
 
 class Store:
@@ -53,6 +73,9 @@ class Store:
         """Bytes, as far as they were known, of entries that a read-only store was asked for and
         does not have."""
         self._verified: set[str] = set()
+        self._workspaces: set[Path] = set()
+        """Folders in which this store is writing now."""
+        self._has_warned = False
 
     def get(
         self,
@@ -65,8 +88,8 @@ class Store:
 
         Args:
             key: All inputs the content depends on, JSON-like.
-            make: Writes the content into an empty folder.
-            load: Reads it. An OSError or ValueError means a damaged entry, which is made again.
+            make: Writes the content into an empty folder, within `writing`.
+            load: Reads it. An error of a kind that damage leads to has the entry made again.
             size: Bytes that will be written, if known before.
 
         Returns:
@@ -89,26 +112,30 @@ class Store:
                 self.quota_bytes / 1e6,
             )
             return None
+        work = None
         try:
-            work = self._workspace(size)
-        except OSError as error:
-            self._warn_unwritable(error)
-            return None
-        try:
+            with writing():
+                work = self._workspace(size)
             make(work)
-            self._add_entry(name, key, work)
+            with writing():
+                self._add_entry(name, key, work)
+        except CacheWriteError as error:
+            self._warn_unwritable(str(error))
+            return None
         except OSError as error:
             if error.errno not in _OUT_OF_SPACE:
                 raise
-            self._warn_unwritable(error)
+            self._warn_unwritable(error.strerror or str(error))
             return None
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            if work is not None:
+                shutil.rmtree(work, ignore_errors=True)
+                self._workspaces.discard(work)
         return self._load(name, load)
 
     def holds(self, key: Mapping[str, Any]) -> bool:
         """Whether there is an entry under the key. Whether it is intact is checked on reading."""
-        return self._folder(digest({"format": FORMAT, **key})).exists()
+        return _exists(self._folder(digest({"format": FORMAT, **key})))
 
     def clear(self) -> None:
         """Remove every entry."""
@@ -120,15 +147,16 @@ class Store:
 
     def _load(self, name: str, load: Callable[[Path], T]) -> T | None:
         folder = self._folder(name)
-        if not folder.exists():
+        if not _exists(folder):
             return None
         try:
             self._verify(name, folder)
             content = load(folder)
-        except (OSError, ValueError, KeyError) as error:
+        except _DAMAGE as error:
             # Another process may just have removed it; only an entry that still exists is damaged.
-            if folder.exists():
-                logger.warning("Cache entry %s is damaged (%s): computed again.", folder, error)
+            if _exists(folder):
+                reason = " ".join(str(error).split()) or type(error).__name__
+                logger.warning("Cache entry %s is damaged (%s): computed again.", folder, reason)
                 self._remove(folder)
             return None
         with contextlib.suppress(OSError):  # in a read-only cache, entries do not age
@@ -136,17 +164,24 @@ class Store:
         return content
 
     def _verify(self, name: str, folder: Path) -> None:
-        """Compare sizes and checksums with the manifest, once per process.
+        """Compare key, names, sizes and checksums with the manifest, once per process.
 
         Raises:
-            ValueError: if they differ.
+            ValueError: if they differ, or the manifest is none.
+            OSError: if a file cannot be read.
         """
         if name in self._verified:
             return
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        for file, (size, checksum) in manifest["files"].items():
+        key, files = _parts_of_manifest(manifest)
+        if digest({"format": FORMAT, **key}) != name:
+            raise ValueError("it was made from other inputs, and lies under a key not its own")
+        names = {path.name for path in folder.iterdir()} - {_MANIFEST}
+        if names != set(files):
+            raise ValueError(f"its manifest does not name {min(names ^ set(files))} rightly")
+        for file, facts in files.items():
             path = folder / file
-            if path.stat().st_size != size or file_sha256(path) != checksum:
+            if [path.stat().st_size, file_sha256(path)] != facts:
                 raise ValueError(f"{file} is not what was written")
         self._verified.add(name)
 
@@ -156,7 +191,9 @@ class Store:
         self._make_room(size)
         if shutil.disk_usage(self.root).free < size + _SPARE_BYTES:
             raise OSError(errno.ENOSPC, "the disk is full")
-        return Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
+        work = Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
+        self._workspaces.add(work)
+        return work
 
     def _add_entry(self, name: str, key: Mapping[str, Any], work: Path) -> None:
         """Make a written folder an entry, unless it is larger than the quota."""
@@ -169,18 +206,26 @@ class Store:
         (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
         folder = self._folder(name)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Renaming fails where another process was faster: then its entry stays.
-        with contextlib.suppress(OSError):
+        try:
             work.rename(folder)
             self._verified.add(name)
-        self._make_room(0)
+        except OSError:
+            if not _exists(folder):
+                raise
+            # Another process was faster: its entry stays.
+        with contextlib.suppress(OSError):
+            self._make_room(0)
 
-    def _warn_unwritable(self, error: OSError) -> None:
+    def _warn_unwritable(self, reason: str) -> None:
+        """Say once why nothing is kept."""
+        if self._has_warned:
+            return
+        self._has_warned = True
         logger.warning(
             "The cache %s cannot be written (%s), so what it would hold is computed again for "
             "every pass. Point SAEVAL_CACHE to a folder with room.",
             self.root,
-            error.strerror or error,
+            reason,
         )
 
     def _make_room(self, size: int) -> None:
@@ -193,9 +238,22 @@ class Store:
                 break
             self._remove(folder)
             excess -= sizes[folder]
-        for work in (self.root / "unfinished").glob("*"):
-            if time.time() - _modified_at(work) > _STALE_SECONDS:
-                shutil.rmtree(work, ignore_errors=True)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left.
+
+        Age is taken by the file system's own clock, from which this machine's may differ by days.
+        """
+        abandoned = set((self.root / "unfinished").glob("*")) - self._workspaces
+        if not abandoned:
+            return
+        with contextlib.suppress(OSError):
+            with tempfile.TemporaryFile(dir=self.root / "unfinished") as file:
+                now = os.fstat(file.fileno()).st_mtime
+            for work in abandoned:
+                if now - work.stat().st_mtime > _STALE_SECONDS:
+                    shutil.rmtree(work, ignore_errors=True)
 
     def _entries(self) -> list[Path]:
         return list((self.root / "entries").glob("??/*"))
@@ -203,6 +261,7 @@ class Store:
     def _remove(self, folder: Path) -> None:
         self._verified.discard(folder.name)
         with contextlib.suppress(OSError):
+            (self.root / "unfinished").mkdir(parents=True, exist_ok=True)
             trash = Path(tempfile.mkdtemp(dir=self.root / "unfinished"))
             try:
                 folder.rename(trash / folder.name)
@@ -235,6 +294,27 @@ def default_quota() -> int:
     if not 0 <= gigabytes < float("inf"):
         raise UsageError(f"SAEVAL_CACHE_GB is '{text}'; give a number of gigabytes, such as 10.")
     return int(gigabytes * 1e9)
+
+
+def _parts_of_manifest(manifest: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The key of an entry, and size and sha256 of each of its files.
+
+    Raises:
+        ValueError: if a manifest has any other form.
+    """
+    if isinstance(manifest, dict):
+        key, files = manifest.get("key"), manifest.get("files")
+        if isinstance(key, dict) and isinstance(files, dict):
+            return key, files
+    raise ValueError("its manifest has another form than a manifest's")
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a path that may be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _last_use(folder: Path) -> float:
