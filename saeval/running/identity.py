@@ -18,7 +18,10 @@ from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
 from saeval.task import Prepared
 
-_MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+_MODEL_SUFFIXES = {
+    *(".json", ".safetensors", ".txt", ".model", ".jinja"),
+    *(".tiktoken", ".bpe", ".vocab", ".spm"),
+}
 """Files of a model folder that decide what it computes: weights, configuration, tokenizer."""
 
 
