@@ -71,7 +71,7 @@ def test_an_index_that_chooses_among_weights_is_part_of_the_identity(sharded: Pa
 
 
 def test_links_are_followed_and_their_content_counts(sharded: Path, tmp_path: Path) -> None:
-    """Files may be links to blobs elsewhere, as in the hub's cache; a link to nothing is refused."""
+    """Files may be links to blobs elsewhere, as in the hub's cache; a dead one is refused."""
     before = _identities(sharded)
     blob = tmp_path / "blobs" / "0"
     blob.parent.mkdir()
