@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from saeval import errors
     from saeval.cli.display import progress
-    from saeval.results.reading import load_results
+    from saeval.results.loading import load_results
     from saeval.running.run import evaluate, load_sae
     from saeval.running.train.trainer import train_sae
     from saeval.sae import SAE
@@ -32,7 +32,7 @@ _HOMES = {
     "GroupTask": "saeval.task",
     "Task": "saeval.task",
     "evaluate": "saeval.running.run",
-    "load_results": "saeval.results.reading",
+    "load_results": "saeval.results.loading",
     "load_sae": "saeval.running.run",
     "progress": "saeval.cli.display",
     "train_sae": "saeval.running.train.trainer",

@@ -27,6 +27,27 @@ _MANIFEST = "manifest.json"
 _OUT_OF_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _SPARE_BYTES = 64 << 20
 """Disk space that is left free."""
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
+"""Errors that a damaged entry may lead to, whatever lies in its place."""
+
+
+class CacheWriteError(Exception):
+    """The cache cannot be written, which costs the cache and never a score."""
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Mark a block in which only the cache is written: its OSErrors cost the cache alone.
+
+    What computes content stands outside of such blocks, since its errors are not the cache's.
+
+    Raises:
+        CacheWriteError: in the place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CacheWriteError(error.strerror or str(error)) from error
 
 
 class Store:
@@ -50,6 +71,7 @@ class Store:
         """Bytes, as far as they were known, of entries that a read-only store was asked for and
         does not have."""
         self._verified: set[str] = set()
+        self._has_warned = False
 
     def get(
         self,
@@ -62,8 +84,8 @@ class Store:
 
         Args:
             key: All inputs the content depends on, JSON-like.
-            make: Writes the content into an empty folder.
-            load: Reads it. An OSError or ValueError means a damaged entry, which is made again.
+            make: Writes the content into an empty folder, within `writing`.
+            load: Reads it. An error of a kind that damage leads to has the entry made again.
             size: Bytes that will be written, if known before.
 
         Returns:
@@ -88,23 +110,24 @@ class Store:
             return None
         with contextlib.ExitStack() as stack:
             try:
-                work = stack.enter_context(self._workspace(size))
-            except OSError as error:
-                self._warn_unwritable(error)
-                return None
-            try:
+                with writing():
+                    work = stack.enter_context(self._workspace(size))
                 make(work)
-                self._add_entry(name, key, work)
+                with writing():
+                    self._add_entry(name, key, work)
+            except CacheWriteError as error:
+                self._warn_unwritable(str(error))
+                return None
             except OSError as error:
                 if error.errno not in _OUT_OF_SPACE:
                     raise
-                self._warn_unwritable(error)
+                self._warn_unwritable(error.strerror or str(error))
                 return None
         return self._load(name, load)
 
     def holds(self, key: Mapping[str, Any]) -> bool:
         """Whether there is an entry under the key. Whether it is intact is checked on reading."""
-        return self._folder(digest({"format": FORMAT, **key})).exists()
+        return _exists(self._folder(digest({"format": FORMAT, **key})))
 
     def clear(self) -> None:
         """Remove every entry."""
@@ -116,15 +139,16 @@ class Store:
 
     def _load(self, name: str, load: Callable[[Path], T]) -> T | None:
         folder = self._folder(name)
-        if not folder.exists():
+        if not _exists(folder):
             return None
         try:
             self._verify(name, folder)
             content = load(folder)
-        except (OSError, ValueError, KeyError) as error:
+        except _DAMAGE as error:
             # Another process may just have removed it; only an entry that still exists is damaged.
-            if folder.exists():
-                logger.warning("Cache entry %s is damaged (%s): computed again.", folder, error)
+            if _exists(folder):
+                reason = " ".join(str(error).split()) or type(error).__name__
+                logger.warning("Cache entry %s is damaged (%s): computed again.", folder, reason)
                 self._remove(folder)
             return None
         with contextlib.suppress(OSError):  # in a read-only cache, entries do not age
@@ -132,17 +156,24 @@ class Store:
         return content
 
     def _verify(self, name: str, folder: Path) -> None:
-        """Compare sizes and checksums with the manifest, once per process.
+        """Compare key, names, sizes and checksums with the manifest, once per process.
 
         Raises:
-            ValueError: if they differ.
+            ValueError: if they differ, or the manifest is none.
+            OSError: if a file cannot be read.
         """
         if name in self._verified:
             return
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        for file, (size, checksum) in manifest["files"].items():
+        key, files = _parts_of_manifest(manifest)
+        if digest({"format": FORMAT, **key}) != name:
+            raise ValueError("it was made from other inputs, and lies under a key not its own")
+        names = {path.name for path in folder.iterdir()} - {_MANIFEST}
+        if names != set(files):
+            raise ValueError(f"its manifest does not name {min(names ^ set(files))} rightly")
+        for file, facts in files.items():
             path = folder / file
-            if path.stat().st_size != size or file_sha256(path) != checksum:
+            if [path.stat().st_size, file_sha256(path)] != facts:
                 raise ValueError(f"{file} is not what was written")
         self._verified.add(name)
 
@@ -171,18 +202,26 @@ class Store:
         (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
         folder = self._folder(name)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Renaming fails where another process was faster: then its entry stays.
-        with contextlib.suppress(OSError):
+        try:
             work.rename(folder)
             self._verified.add(name)
-        self._make_room(0)
+        except OSError:
+            if not _exists(folder):
+                raise
+            # Another process was faster: its entry stays.
+        with contextlib.suppress(OSError):
+            self._make_room(0)
 
-    def _warn_unwritable(self, error: OSError) -> None:
+    def _warn_unwritable(self, reason: str) -> None:
+        """Say once why nothing is kept."""
+        if self._has_warned:
+            return
+        self._has_warned = True
         logger.warning(
             "The cache %s cannot be written (%s), so what it would hold is computed again for "
             "every pass. Point SAEVAL_CACHE to a folder with room.",
             self.root,
-            error.strerror or error,
+            reason,
         )
 
     def _make_room(self, size: int) -> None:
@@ -195,7 +234,7 @@ class Store:
                 break
             self._remove(folder)
             excess -= sizes[folder]
-        if self._unfinished.is_dir():
+        with contextlib.suppress(OSError):  # no such folder, or none that may be listed
             sweep(self._unfinished)
 
     def _entries(self) -> list[Path]:
@@ -233,6 +272,27 @@ def default_quota() -> int:
     if not 0 <= gigabytes < float("inf"):
         raise UsageError(f"SAEVAL_CACHE_GB is '{text}'; give a number of gigabytes, such as 10.")
     return int(gigabytes * 1e9)
+
+
+def _parts_of_manifest(manifest: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The key of an entry, and size and sha256 of each of its files.
+
+    Raises:
+        ValueError: if a manifest has any other form.
+    """
+    if isinstance(manifest, dict):
+        key, files = manifest.get("key"), manifest.get("files")
+        if isinstance(key, dict) and isinstance(files, dict):
+            return key, files
+    raise ValueError("its manifest has another form than a manifest's")
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a path that may be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _last_use(folder: Path) -> float:

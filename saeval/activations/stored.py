@@ -1,5 +1,6 @@
 """Arrays on disk, written and read in slices, so that memory holds one batch at a time."""
 
+import errno
 import json
 import weakref
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+from saeval.activations.store import CacheWriteError, writing
 
 _SHAPES = "arrays.json"
 
@@ -63,18 +66,30 @@ class Arrays:
     def write(self, array: int, start: int, vectors: Tensor) -> None:
         """Put vectors at a position."""
         shape = self.shapes[array]
-        self.files[array].seek(start * shape.row_bytes)
         data = vectors.to("cpu", shape.dtype).contiguous()
-        self.files[array].write(data.view(torch.uint8).numpy().data)
+        rest = data.view(torch.uint8).numpy().reshape(-1).data
+        with writing():
+            self.files[array].seek(start * shape.row_bytes)
+            while rest:  # near a limit, less may be written than asked for, and no error raised
+                count = self.files[array].write(rest)
+                if not count:
+                    raise OSError(errno.EIO, "nothing more was written")
+                rest = rest[count:]
 
 
 def create(folder: Path, shapes: Sequence[ArrayShape]) -> Arrays:
     """New arrays in a folder, full of zeros."""
     listing = [[s.rows, s.width, str(s.dtype).removeprefix("torch.")] for s in shapes]
-    (folder / _SHAPES).write_text(json.dumps(listing), encoding="utf-8")
-    files = [_open_file(folder / f"{i}.bin", "w+b") for i in range(len(shapes))]
-    for file, shape in zip(files, shapes, strict=True):
-        file.truncate(shape.bytes)
+    files: list[RawIOBase] = []
+    try:
+        with writing():
+            (folder / _SHAPES).write_text(json.dumps(listing), encoding="utf-8")
+            for number, shape in enumerate(shapes):
+                files.append(_open_file(folder / f"{number}.bin", "w+b"))
+                files[-1].truncate(shape.bytes)
+    except CacheWriteError:
+        _close(files)
+        raise
     return _closing_arrays(files, shapes)
 
 

@@ -258,17 +258,32 @@ def validate(
     as_json: bool,
     **options: str | None,
 ) -> None:
-    """Load an SAE, and check it against the model that it reads.
+    """Load an SAE, and check it against the model that it reads; or verify results.
 
-    That is the one of --model, else the one that the SAE names, on the texts of --data, else on
-    a few that come with saeval; or activations as --data. SOURCE is what run --sae takes, or a
-    registry file.
+    The model is the one of --model, else the one that the SAE names, on the texts of --data, else
+    on a few that come with saeval; or activations as --data. SOURCE is what run --sae takes, or a
+    registry file. A folder of results, one result's folder or its result.json is compared with its
+    digests and computed again from its evidence, a line for each that does not verify.
     """
     if Path(source).suffix in (".yaml", ".yml"):
         from saeval.cli.catalogue import registry_counts
 
         counts = {"registry": source, **registry_counts(Path(source))}
         print_json([counts]) if as_json else print_record(counts)
+        return
+    from saeval.errors import UsageError
+    from saeval.results.verification import stored_results
+
+    if folders := list(stored_results(Path(source).expanduser())):
+        from saeval.cli.verification import print_verification
+
+        if device or any(options.values()):
+            raise UsageError(
+                f"'{source}' holds results, which are verified as they are, without a model, site, "
+                "data, registry or device. Leave these options out."
+            )
+        if not print_verification(folders, as_json=as_json):
+            raise click.exceptions.Exit(FAILED)
         return
     from saeval.cli.display import Display, show_warnings
     from saeval.running.validate import verdicts

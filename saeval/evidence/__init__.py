@@ -8,6 +8,7 @@ from saeval.evidence.evidence import (
     Missing,
     Summary,
     compare,
+    point_values,
     summarise,
     summarise_all,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Summary",
     "Units",
     "compare",
+    "point_values",
     "summarise",
     "summarise_all",
     "units",

@@ -24,6 +24,7 @@ __all__ = [
     "Summary",
     "Units",
     "compare",
+    "point_values",
     "summarise",
     "summarise_all",
     "units",
@@ -196,14 +197,7 @@ def summarise_all(
     Raises:
         ResultError: if a metric is undefined on its units, as with a denominator of 0.
     """
-    designs: dict[tuple[int, str | None], Design] = {}
-    samples = []
-    for entry in evidence:
-        rows = entry.units.rows(entry.part)
-        key = (id(entry.units), entry.part)
-        if key not in designs:
-            designs[key] = design(entry.units.cluster_names(rows))
-        samples.append(_sample(entry, rows, designs[key]))
+    samples = _samples(evidence)
     values = [_value(entry, sample) for entry, sample in zip(evidence, samples, strict=True)]
     reasons = [_no_interval(entry, sample) for entry, sample in zip(evidence, samples, strict=True)]
     resampled = [sample for sample, reason in zip(samples, reasons, strict=True) if not reason]
@@ -212,6 +206,31 @@ def summarise_all(
         _summary(sample, value, reason or next(draws))
         for sample, value, reason in zip(samples, values, reasons, strict=True)
     )
+
+
+def point_values(evidence: Sequence[Evidence]) -> tuple[tuple[float, int], ...]:
+    """Value and n of metrics, as `summarise_all` gives them, without the cost of intervals.
+
+    Raises:
+        ResultError: if a metric is undefined on its units.
+    """
+    return tuple(
+        (_value(entry, sample), sample.aggregator.counts(sample.columns))
+        for entry, sample in zip(evidence, _samples(evidence), strict=True)
+    )
+
+
+def _samples(evidence: Sequence[Evidence]) -> list[MetricSample]:
+    """A sample per metric; metrics of equal units share one design."""
+    designs: dict[tuple[int, str | None], Design] = {}
+    samples = []
+    for entry in evidence:
+        rows = entry.units.rows(entry.part)
+        key = (id(entry.units), entry.part)
+        if key not in designs:
+            designs[key] = design(entry.units.cluster_names(rows))
+        samples.append(_sample(entry, rows, designs[key]))
+    return samples
 
 
 def compare(a: Evidence, b: Evidence, *, replicates: int = REPLICATES, seed: int = 0) -> Difference:

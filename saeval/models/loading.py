@@ -13,7 +13,7 @@ import torch
 from saeval.errors import ModelError, UsageError
 from saeval.models import quantised
 from saeval.models.places import Place, load_error
-from saeval.models.weight_files import weight_files
+from saeval.models.weight_files import choosing_files, weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,8 @@ def _refuse_gaps(name: str, report: dict[str, Any]) -> None:
 def _digest(folder: Path) -> str:
     """sha256 over the configuration and weights of a local model, file names included."""
     digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *weight_files(folder)]):
+    files = [folder / "config.json", *weight_files(folder), *choosing_files(folder)]
+    for path in sorted(files):
         name = path.relative_to(folder).as_posix()
         digest.update(f"{name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:

@@ -57,12 +57,23 @@ def first_alias(result: Result) -> Alias:
 
 def aliases_in(folder: Path) -> list[Alias]:
     """Names that a result's folder remembers besides the first, in order."""
-    aliases = []
-    for file in folder.glob(_FILES):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a file that was copied in part
-            about = json.loads(file.read_text(encoding="utf-8"))
-            aliases.append(Alias(about["sae"], about["set"], dict(about["run"])))
+    aliases = filter(None, map(_read_alias, folder.glob(_FILES)))
     return sorted(aliases, key=lambda alias: [part or "" for part in alias.name])
+
+
+def damaged_aliases(folder: Path) -> list[str]:
+    """Names of files that should hold a name and do not."""
+    return sorted(file.name for file in folder.glob(_FILES) if _read_alias(file) is None)
+
+
+def _read_alias(file: Path) -> Alias | None:
+    """The name in a file; None if it was copied in part, or edited to another name."""
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        about = json.loads(file.read_text(encoding="utf-8"))
+        alias = Alias(about["sae"], about["set"], dict(about["run"]))
+        if alias.file == file.name:
+            return alias
+    return None
 
 
 def write_aliases(folder: Path, result_id: str, aliases: Iterable[Alias], root: Path) -> None:
@@ -92,7 +103,7 @@ def remember(root: Path, folder: Path, result_id: str, alias: Alias) -> None:
     """
     file = folder / alias.file
     for _ in range(_TRIES):
-        if file.exists():
+        if _read_alias(file) is not None:
             return
         with unfinished(root) as paths:
             write_aliases(paths.folder, result_id, [alias], root)

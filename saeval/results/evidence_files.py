@@ -62,7 +62,7 @@ def write_table(table: Units, folder: Path) -> tuple[Path, dict[str, Any]]:
         pa.Table.from_pandas(table.table, preserve_index=False), path, compression="zstd"
     )
     about = {"file": path.name, "unit": table.unit, "rows": len(table.table)}
-    return path, {**about, "sha256": _sha256(path)}
+    return path, {**about, "sha256": table_sha256(path)}
 
 
 def read_evidence(folder: Path, record: Mapping[str, Any]) -> tuple[Evidence, ...]:
@@ -94,7 +94,7 @@ def _read_table(folder: Path, name: str, about: Mapping[str, Any]) -> Units:
     if not _FILE.fullmatch(about["file"]):
         raise ResultError(f"'{folder}' names '{about['file']}' as evidence, which is no such file.")
     path = folder / about["file"]
-    sha256 = _sha256(path)
+    sha256 = table_sha256(path)
     if sha256 != about["sha256"]:
         raise ResultError(
             f"'{path}' was changed after it was written: its sha256 is {sha256}, result.json says "
@@ -104,6 +104,7 @@ def _read_table(folder: Path, name: str, about: Mapping[str, Any]) -> Units:
     return Units(name, about["unit"], table)
 
 
-def _sha256(path: Path) -> str:
+def table_sha256(path: Path) -> str:
+    """sha256 of a table's file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from saeval.errors import ResultError
 from saeval.results.aliases import aliases_in, first_alias
 from saeval.results.folder import FOLDER, HEAD, SCHEMA
-from saeval.results.results import Results
 from saeval.results.score import COLUMNS, Result, Score
 
 if TYPE_CHECKING:
@@ -67,8 +66,12 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+ADVICE = "Run its task again with --force."
+"""End of errors on damaged results."""
+
+
 def _damaged(folder: Path, fault: str) -> ResultError:
-    return ResultError(f"'{folder}' is no whole result: {fault}. Run its task again with --force.")
+    return ResultError(f"'{folder}' is no whole result: {fault}. {ADVICE}")
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -94,7 +97,7 @@ def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def find_result(root: str | Path, result_id: str) -> Result | None:
     """The result of an id, found by the name of its folder; None if missing or damaged."""
-    results = [_read_or_skip(folder) for folder in _folders(root, result_id)]
+    results = [_read_or_skip(folder) for folder in result_folders(root, result_id)]
     return min(filter(None, results), key=_is_failed, default=None)
 
 
@@ -110,10 +113,10 @@ def find_folder(root: str | Path, result_id: str) -> Path | None:
         except ResultError:
             return 2
 
-    return min(_folders(root, result_id), key=rank, default=None)
+    return min(result_folders(root, result_id), key=rank, default=None)
 
 
-def _folders(root: str | Path, result_id: str | None = None) -> list[Path]:
+def result_folders(root: str | Path, result_id: str | None = None) -> list[Path]:
     """Folders of results by name, of one id or of all, in order of path.
 
     Other processes may write at the same time, so a folder that vanishes meanwhile is skipped.
@@ -145,7 +148,7 @@ def read_results(root: str | Path) -> list[Result]:
     beginning of the content hash is put after it: `sae-1a2b3c4d`.
     """
     copies: dict[str, list[tuple[Path, Result]]] = {}
-    for folder in _folders(root):
+    for folder in result_folders(root):
         if result := _read_or_skip(folder):
             copies.setdefault(result.result_id, []).append((folder, result))
     return _make_names_distinct(
@@ -179,25 +182,6 @@ def _content(result: Result) -> str:
     """Hash of the SAE's content; empty if none is recorded."""
     members = result.provenance.get("saes") or [{}]
     return str(members[0].get("hash", ""))
-
-
-def load_results(folder: str | Path) -> Results:
-    """Results in a folder that `saeval.evaluate` or `saeval run` wrote.
-
-    Each stands once per name that it answers to; see `read_results`.
-
-    Args:
-        folder: The folder of all results, that of `output_path`.
-
-    Raises:
-        ResultError: if there is no such folder.
-    """
-    if not Path(folder).expanduser().is_dir():
-        raise ResultError(
-            f"There is no folder '{folder}'. Give the one that --output-path named, by default "
-            "'results'."
-        )
-    return Results(read_results(Path(folder).expanduser()))
 
 
 def _read_or_skip(folder: Path) -> Result | None:

@@ -36,6 +36,36 @@ def discrepancies(path: str | Path) -> tuple[str, ...]:
         return (str(error),)
 
 
+def value_discrepancies(path: str | Path) -> tuple[str, ...]:
+    """Every score whose value or n differs from its evidence. Intervals are not computed."""
+    from saeval.evidence import point_values
+
+    try:
+        evidence = result_evidence(path)
+        values: dict[tuple[str | None, str | None], tuple[float, int]] = {
+            (entry.metric, entry.part): figures
+            for entry, figures in zip(evidence, point_values(evidence), strict=True)
+        }
+        scored = {
+            (score.metric, score.part): (score.value, score.n)
+            for score in read_result(path).scores
+            if score.status == "scored"
+        }
+    except ResultError as error:
+        return (str(error),)
+    return tuple(
+        f"{metric} (part {part}): {column} is {stored!r}, its evidence gives {computed!r}"
+        for metric, part in dict.fromkeys([*scored, *values])
+        for column, stored, computed in zip(
+            ("value", "n"),
+            scored.get((metric, part), (None, None)),
+            values.get((metric, part), (None, None)),
+            strict=True,
+        )
+        if not _agree(stored, computed)
+    )
+
+
 def _compare_with_evidence(path: str | Path) -> tuple[tuple[Score, ...], list[str]]:
     result, record = read_result(path), read_record(path)[1]
     labels = Labels(

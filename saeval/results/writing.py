@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from saeval.errors import ResultError
 from saeval.results.aliases import Alias, aliases_in, first_alias, remember, write_aliases
+from saeval.results.digest import DIGEST, record_digest
 from saeval.results.folder import HEAD, INTERVAL, SCHEMA, result_path
 from saeval.results.key import checked_json
 from saeval.results.portable import portable, working_folder
@@ -106,7 +107,8 @@ def _record(
         "tables": tables,
         "metrics": metrics,
     }
-    return portable(checked_json({"schema": SCHEMA, **head, **body}, "result"))
+    record = portable(checked_json({"schema": SCHEMA, **head, **body}, "result"))
+    return {**record, DIGEST: record_digest(record)}
 
 
 def _to_disk(path: Path) -> None:
@@ -124,7 +126,11 @@ def _other_names(old: Path, result: Result) -> list[Alias]:
     """Names that an older folder remembers, if there is one, without the new result's own name."""
     aliases = aliases_in(old)
     with suppress(ResultError):  # the first name of a damaged result is lost
-        aliases.append(first_alias(read_result(old)))
+        old_result = read_result(old)
+        first = first_alias(old_result)
+        # A name that its scores do not bear was put there by an edit.
+        if all((score.sae, score.set) == first.name for score in old_result.scores):
+            aliases.append(first)
     return [alias for alias in aliases if alias.name != first_alias(result).name]
 
 

@@ -19,7 +19,10 @@ from saeval.registry.hashes import file_sha256
 from saeval.running.table_content import table_sha256
 from saeval.task import NONE_IN_KEYS, Prepared
 
-_MODEL_SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
+_MODEL_SUFFIXES = {
+    *(".json", ".safetensors", ".txt", ".model", ".jinja"),
+    *(".tiktoken", ".bpe", ".vocab", ".spm"),
+}
 """Files of a model folder that decide what it computes: weights, configuration, tokenizer."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from saeval.activations import Store, TokenRows
+from saeval.activations.store import CacheWriteError, writing
 from saeval.errors import UsageError
 from saeval.task import Prepared
 
@@ -46,7 +47,14 @@ def load_or_prepare(
 
     def write(folder: Path) -> None:
         fresh.append(make())
-        save(fresh[0], folder)
+        check(fresh[0])
+        from safetensors import SafetensorError
+
+        try:
+            with writing():
+                save(fresh[0], folder)
+        except SafetensorError as error:  # a full disk, in safetensors' own words
+            raise CacheWriteError(str(error)) from error
 
     stored = store.get({**key, **_KIND}, write, load)
     if stored is not None:
@@ -60,20 +68,25 @@ def has_prepared(store: Store, key: Mapping[str, Any]) -> bool:
     return store.holds({**key, **_KIND})
 
 
-def save(content: Prepared, folder: Path) -> None:
-    """Write into a folder: one file of arrays, one of token rows, one per table, one of facts.
+def check(content: Prepared) -> None:
+    """Make sure that content can be kept.
 
     Raises:
         UsageError: if arrays do not hold numbers, or facts are not JSON.
     """
-    from safetensors.numpy import save_file
-
+    _facts_json(content)
     for name, array in content.arrays.items():
         if array.dtype.kind not in "biuf":
             raise UsageError(
                 f"A task prepared the array '{name}' of {array.dtype}, but only numbers are kept "
                 "as arrays. Put text into a table or into the facts."
             )
+
+
+def save(content: Prepared, folder: Path) -> None:
+    """Write into a folder: one file of arrays, one of token rows, one per table, one of facts."""
+    from safetensors.numpy import save_file
+
     all_rows = {"": content.rows} if content.rows is not None else {}
     all_rows |= {f"/{name}": rows for name, rows in content.more_rows.items()}
     row_arrays = {

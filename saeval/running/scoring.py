@@ -9,8 +9,8 @@ from saeval.errors import SaevalError
 from saeval.results.from_evidence import scores_of
 from saeval.results.key import result_key
 from saeval.results.portable import portable
-from saeval.results.reading import find_result
 from saeval.results.score import Labels, Result
+from saeval.results.verification import find_verified
 from saeval.running.identity import prepared_sha256
 from saeval.running.jobs import Job
 from saeval.running.loading import LoadedSAE, LoadedSAEs, naming_member
@@ -132,7 +132,9 @@ def result_of(
     attempt = replace(attempt, labels=replace(labels, result_id=result_key(inputs)))
     stored = None
     if not session.options.force and not (preparation and preparation.failure):
-        stored = find_result(session.root, str(attempt.labels.result_id))
+        finding = find_verified(session.root, str(attempt.labels.result_id))
+        session.warn(finding.warnings)
+        stored = finding.result
     if stored is not None and stored.status != "failed":
         return _reuse_result(attempt, stored, checks)
     computed = compute(attempt, preparation or try_to_prepare(attempt, checks), checks)

@@ -18,6 +18,7 @@ from saeval.errors import PreflightError
 from saeval.models import LoadedModel, load_model
 from saeval.registry.entries import Expected
 from saeval.results.score import Result
+from saeval.running.preflight import reconstruction
 from saeval.running.preflight.checks import (
     Claims,
     check_bos,
@@ -237,6 +238,34 @@ def test_published_figures(expected: Expected, failing: list[str]) -> None:
         if check.status == "error":
             assert check.observed in check.message
             assert check.expected in check.message
+
+
+@pytest.mark.parametrize(
+    "expected, bound, is_above",
+    [
+        # Twice and half the published l0.
+        (Expected(l0=40.0), ("l0", 80.0), True),
+        (Expected(l0=40.0), ("l0", 20.0), False),
+        # 0.1 above a small FVU, and the double of a larger one.
+        (Expected(fvu=0.04), ("fvu", 0.14), True),
+        (Expected(fvu=0.3), ("fvu", 0.6), True),
+    ],
+)
+def test_the_slack_on_published_figures(
+    expected: Expected,
+    bound: tuple[str, float],
+    is_above: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is measured just inside of each bound passes, and just outside of it is an error."""
+    name, limit = bound
+    outward = 1 if is_above else -1
+    for step, status in ((-1e-3, "ok"), (1e-3, "error")):
+        figures = {"fvu": 0.04, "l0": 40.0, name: limit * (1 + outward * step)}
+        monkeypatch.setattr(reconstruction, "measure", lambda *_, f=figures: (f["fvu"], f["l0"]))
+        sample = ActivationSample(_activations(1.0), _activations(1.0), None)
+        checks = {check.name: check for check in check_numbers(topk(), expected, sample)}
+        assert checks[name].status == status
 
 
 def test_results_that_are_not_finite() -> None:

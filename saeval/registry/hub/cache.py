@@ -1,10 +1,13 @@
 """Where huggingface_hub's own cache keeps a source, whichever program downloaded it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from saeval.registry.entries import Source
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_offline() -> bool:
@@ -49,5 +52,7 @@ def cached_commit(source: Source, commit: str | None) -> str | None:
     """
     reference = repository_cache(source) / "refs" / (source.revision or "main")
     if commit is None and reference.is_file():
-        commit = reference.read_text(encoding="utf-8").strip()
+        commit = reference.read_text(encoding="utf-8", errors="replace").strip()
+        if not _COMMIT.fullmatch(commit):  # cut or edited: the hub will tell
+            return None
     return commit if commit and snapshot(source, commit).exists() else None

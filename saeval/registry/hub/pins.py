@@ -48,13 +48,28 @@ def read_pin(source: Source) -> Pin | None:
     path = pin_path(source)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Pin(**{**values, "files": tuple(values["files"])})
+        pin = Pin(**{**values, "files": tuple(values["files"])})
+        _check(pin, source)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FetchError(
             f"The pin '{path}' of {source} is damaged ({error}). Delete it."
         ) from error
+    return pin
+
+
+def _check(pin: Pin, source: Source) -> None:
+    """Whether every field has its type, and the pin is this source's own.
+
+    Raises:
+        ValueError: if not.
+    """
+    texts = (pin.source, pin.commit, pin.sha256, pin.first_fetched, *pin.files)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a field is no text")
+    if pin.source != str(source):
+        raise ValueError(f"it is the pin of '{pin.source}'")
 
 
 def write_pin(source: Source, pin: Pin) -> None:

@@ -16,7 +16,8 @@ from saeval.registry.fetch import bytes_to_fetch_member
 from saeval.registry.hub.cache import offline
 from saeval.results.key import result_key
 from saeval.results.provenance import peak_rss_mb
-from saeval.results.reading import find_result
+from saeval.results.score import Result
+from saeval.results.verification import find_verified
 from saeval.running.jobs import Job
 from saeval.running.lent import lent
 from saeval.running.loading import LoadedSAEs, identify_sources, load_saes
@@ -188,7 +189,7 @@ class _Planner:
         if job.declares_inputs:
             key = result_key(key_inputs(saes, job, self.session, ()))
             planned = replace(planned, result_id=key)
-            stored = None if self.session.options.force else find_result(self.session.root, key)
+            stored = None if self.session.options.force else self._find(key)
             if stored is not None and stored.status != "failed":
                 return replace(planned, state="found"), checks
         else:
@@ -203,6 +204,12 @@ class _Planner:
         self.bytes["results"] += costs.results_bytes
         seconds = costs.prepare + costs.preflight + costs.score
         return replace(planned, seconds=seconds, basis=basis), checks
+
+    def _find(self, key: str) -> Result | None:
+        """The stored result of a key, if it verifies."""
+        finding = find_verified(self.session.root, key)
+        self.session.warn(finding.warnings)
+        return finding.result
 
     def _costs(
         self, saes: LoadedSAEs, job: Job, checks: Checks

@@ -1,13 +1,13 @@
 """Transformers, by hub id, by folder or in memory: loaded when needed, dropped on request."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from saeval import __version__
 from saeval.activations import ActivationSource, model_source
+from saeval.activations.store import writing
 from saeval.errors import ModelError, UsageError, suggestion
 from saeval.lab import part_of
 from saeval.models import LoadedModel, load_model
@@ -82,13 +82,17 @@ class Transformers:
 
         def write(folder: Path) -> None:
             values = {"identity": self.open(place).identity}
-            (folder / "identity.json").write_text(json.dumps(values), encoding="utf-8")
+            with writing():
+                (folder / "identity.json").write_text(json.dumps(values), encoding="utf-8")
 
-        def read(folder: Path) -> Mapping[str, str]:
-            return json.loads((folder / "identity.json").read_text(encoding="utf-8"))
+        def read(folder: Path) -> str:
+            values = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
+            if not isinstance(values["identity"], str):
+                raise TypeError("it holds no identity")
+            return values["identity"]
 
         stored = self.opening.store.get(key, write, read)
-        return self.open(place).identity if stored is None else stored["identity"]
+        return self.open(place).identity if stored is None else stored
 
     def open(self, place: SiteSpec) -> ActivationSource:
         """The source at a place; its model is loaded first, unless it is in memory.

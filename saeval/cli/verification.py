@@ -1,0 +1,32 @@
+"""`saeval validate RESULTS`: what it says of stored results."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from saeval.cli.printing import print_json
+from saeval.results.text import one_line
+from saeval.results.verification import fault_line, faults_of
+
+
+def print_verification(folders: Sequence[Path], *, as_json: bool) -> bool:
+    """Verify results; write a line for each that does not verify, and a summary.
+
+    Returns:
+        Whether all verify.
+    """
+    failed = 0
+    for folder in folders:
+        if faults := faults_of(folder):
+            failed += 1
+            row: dict[str, Any] = {"kind": "result", "folder": str(folder), "faults": list(faults)}
+            line = f"{folder}: {fault_line(faults)}"
+            print_json([row]) if as_json else click.echo(one_line(line))
+    counts = {"results": len(folders), "verified": len(folders) - failed, "not_verified": failed}
+    if as_json:
+        print_json([{"kind": "summary", **counts}])
+    else:
+        click.echo(f"{len(folders)} results: {len(folders) - failed} verify, {failed} do not.")
+    return not failed
