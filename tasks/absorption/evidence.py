@@ -72,7 +72,7 @@ def _cut_words(cut: int, uncut: int) -> Evidence:
 def _probe_f1(letters: Letters) -> Iterator[Evidence]:
     """F1 of the model's own probes, over all letters and for each, and which are judged by."""
     test = letters.split == 2
-    present = np.unique(letters.letter)
+    present = np.unique(letters.letter[test])  # F1 has no meaning for a letter without test words
     is_letter = letters.letter[test][:, None] == present
     f1 = f1_score(letters.says_yes[test][:, present], is_letter)
     names = [LETTERS[letter] for letter in present]

@@ -13,7 +13,8 @@ PROBE_F1 = Metric(
     "probe_f1",
     unit="F1",
     better="none",
-    formula="F1 of the model's own linear probe of each letter on test words, mean over letters.",
+    formula="F1 of the model's own linear probe of each letter on test words, mean over the "
+    "letters that begin one.",
     functions=("saeval_tasks._f1:f1_score",),
     distrust="as a score: it does not depend on the SAE, and where it is low no SAE can be judged.",
     floor="F1 of saying yes to everything",
@@ -24,7 +25,7 @@ USABLE_LETTERS = Metric(
     "usable_letters",
     unit="fraction of letters",
     better="none",
-    formula="Share of the letters that are judged by: their probe reaches an F1 of "
+    formula="Share of the letters of test words that are judged by: their probe reaches an F1 of "
     "`absorption.min_probe_f1` on validation words, and says yes to one of their test words or "
     "more.",
     functions=("saeval_tasks._f1:f1_score", "saeval_tasks.absorption.letters:is_recognised"),

@@ -155,6 +155,23 @@ def test_units_stand_in_a_note_where_the_table_has_no_room() -> None:
     )
 
 
+def test_n_is_a_number_where_its_words_have_no_room() -> None:
+    """A note says what is counted, and no row of the table takes two lines."""
+    scores = [
+        score("mean_absorption_fraction", n=25, unit_of_n="letter of 4 to 43 words", floor=1.0),
+        score("hierarchy_absorption", n=1000, unit_of_n="occurrence in family (1000 in 18)"),
+    ]
+    narrow, wide = (score_tables(scores, width=width).splitlines() for width in (80, 140))
+    rows = [line.split() for line in narrow[3:5]]
+    assert [(row[0], row[6]) for row in rows] == [
+        ("mean_absorption_fraction", "25"),
+        ("hierarchy_absorption", "1000"),
+    ]
+    assert "n counts 25 letters of 4 to 43 words (mean_absorption_fraction)" in " ".join(narrow)
+    assert "25 letters of 4 to 43 words" in wide[3]
+    assert not any(line.startswith("n counts") for line in wide)
+
+
 def test_several_saes_have_a_row_each() -> None:
     """A row an SAE under its short name, a column a metric, and what ± and the units are."""
     scores = [

@@ -30,6 +30,12 @@ def _units_behind(scores: Sequence[Score]) -> str:
     return most if low.n == high.n else f"{low.n} to {most}"
 
 
+def counts_note(scores: Sequence[Score]) -> list[str]:
+    """What n counts, for each metric."""
+    counted = [score for score in scores if score.n is not None]
+    return [f"n counts {_grouped(counted, _units_behind)}."] if counted else []
+
+
 def seeds_note(spreads: Sequence[SeedSpread]) -> list[str]:
     """What mean and SD are taken over, and that ± is something else."""
     sets = {spread.set: spread.n for spread in spreads}

@@ -15,7 +15,7 @@ from saeval.results.tables.names import NULL
 from saeval.results.tables.view import TaskScores, View
 from saeval.results.text import NO_BREAK, one_line
 
-UNIT = "unit"
+COUNT, UNIT = "n", "unit"
 
 
 def one_sae(task: TaskScores, view: View) -> Grid:
@@ -31,13 +31,13 @@ def one_sae(task: TaskScores, view: View) -> Grid:
     texts = {
         "value": [value_text(score) for score in rows],
         "95 % interval".replace(" ", NO_BREAK): [interval_text(score) for score in rows],
-        "n": [one_line(count_text(score.n, score.unit_of_n)) for score in rows],
+        COUNT: [one_line(count_text(score.n, score.unit_of_n)) for score in rows],
         "floor": [brief(number(score.floor)) for score in rows],
         "ceiling": [brief(number(score.ceiling)) for score in rows],
         UNIT: [one_line(score.unit or "") for score in rows],
     }
     columns = [
-        Column(head, tuple(cells), (), breaks="at spaces" if head in ("n", UNIT) else "never")
+        Column(head, tuple(cells), (), breaks="at spaces" if head in (COUNT, UNIT) else "never")
         for head, cells in texts.items()
         if any(cells)
     ]
@@ -48,6 +48,17 @@ def one_sae(task: TaskScores, view: View) -> Grid:
 def has_unit(grid: Grid) -> bool:
     """Whether the table has the column of units."""
     return any(column.head == UNIT for column in grid.columns)
+
+
+def counts_as_numbers(grid: Grid, task: TaskScores) -> Grid:
+    """The table with n as a number alone, for a narrow terminal. A note says what it counts."""
+    by_figure = {(score.metric, score.part): score for score in task.shown_scores}
+    numbers = tuple(number(by_figure[figure].n) for figure in task.figures)
+    columns = [
+        replace(column, cells=numbers, breaks="never") if column.head == COUNT else column
+        for column in grid.columns
+    ]
+    return replace(grid, columns=tuple(columns))
 
 
 def without_unit(grid: Grid) -> Grid:

@@ -7,6 +7,7 @@ from saeval.results.score import Score
 from saeval.results.tables.grid import Grid, grid_html, grid_text, natural_width
 from saeval.results.tables.names import Names, short_names
 from saeval.results.tables.notes import (
+    counts_note,
     hidden_note,
     interval_note,
     no_interval_note,
@@ -14,7 +15,7 @@ from saeval.results.tables.notes import (
     seeds_note,
     units_note,
 )
-from saeval.results.tables.one_sae import has_unit, one_sae, without_unit
+from saeval.results.tables.one_sae import counts_as_numbers, has_unit, one_sae, without_unit
 from saeval.results.tables.several_saes import several_saes
 from saeval.results.tables.view import TaskScores, View, label_of, tasks_of
 from saeval.results.text import wrapped
@@ -60,7 +61,21 @@ def _tables_and_notes(
     if any(natural_width(grid) > width for grid in grids):
         grids = [without_unit(grid) for grid in grids]
     legend = names.legend if any(len(task.rows) > 1 for task in tasks) else ()
-    return grids, [*legend, *_notes(tasks, scores, view, names.short, grids)]
+    counts: list[str] = []
+    single = [len(task.rows) == 1 for task in tasks if task.figures]
+    if not together and any(
+        is_single and natural_width(grid) > width
+        for grid, is_single in zip(grids, single, strict=True)
+    ):
+        of_grids = [task for task in tasks if task.figures]
+        grids = [
+            counts_as_numbers(grid, task) if len(task.rows) == 1 else grid
+            for grid, task in zip(grids, of_grids, strict=True)
+        ]
+        counts = counts_note(
+            [s for task in of_grids if len(task.rows) == 1 for s in task.shown_scores]
+        )
+    return grids, [*legend, *counts, *_notes(tasks, scores, view, names.short, grids)]
 
 
 def _joint_table(tasks: Sequence[TaskScores], view: View, names: Names, width: int) -> Grid | None:
