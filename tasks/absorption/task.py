@@ -1,7 +1,7 @@
 """Absorption: does a latent go silent where a more special latent takes its word over?"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from saeval.evidence import Evidence, Missing
 from saeval.lab import part_of
 from saeval.sae import SAE, traits_of
 from saeval.sae.site import joined
-from saeval.task import Prepared
+from saeval.task import NONE_IN_KEYS, Prepared
 
 from .._draws import generator
 from .._encoded import acts_of, contributions
@@ -23,6 +23,7 @@ from . import evidence, pairs, saebench
 from .letters import Letters, active_of, main_latents, word_outcomes
 from .probes import LEAST_WORDS, fit_letter_probes, probed_letters
 from .words import (
+    DEFAULT_EXAMPLES,
     LETTERS,
     SHARES,
     Words,
@@ -30,8 +31,8 @@ from .words import (
     alphabetic_tokens,
     check_template,
     choose_words,
+    prompt_rows,
     read_as_one_token,
-    split_prompts,
     splits,
 )
 
@@ -70,8 +71,9 @@ class Absorption:
     template: str | None = None
     """A line that spells a word. None: ' {word} {letter}' on the lab, whose model was taught it,
     else ' {word} has the first letter: {letter}'."""
-    examples: int = 10
-    """Lines that spell other words before the word asked for."""
+    examples: int | None = field(default=None, metadata={NONE_IN_KEYS: DEFAULT_EXAMPLES})
+    """Lines that spell other words before the word asked for. None: 10, or as many as the model's
+    context holds."""
     words_per_letter: int = 160
     """Words of a letter at most."""
     min_probe_f1: float = 0.6
@@ -117,9 +119,7 @@ class Absorption:
                 "whose first letter could be asked for."
             )
         template = self.template or (LAB_TEMPLATE if on_lab else TEMPLATE)
-        rng = generator(seed, "prompts")
-        texts = split_prompts(words, splits(words), template, self.examples, rng)
-        rows = source.tokenize(texts, name="spelling prompts")
+        rows = prompt_rows(source, words, template, self.examples, seed)
         uncut = read_as_one_token(rows, words)
         letter, split = words.letter[uncut], splits(words)[uncut]
         x = activations_of(source, rows.take(uncut))

@@ -6,6 +6,7 @@ A causal model sees nothing of what would follow, so its activation there is tha
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from saeval.activations import ActivationSource, AtPositions, TokenRows, read_x
-from saeval.errors import UsageError
+from saeval.errors import DataError, UsageError
+
+from .._draws import generator
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 SHARES = (0.5, 0.2, 0.3)
 """Shares of a letter's words, for training, validation and test."""
+DEFAULT_EXAMPLES = 10
 _ALPHABETIC = re.compile(r" ?[A-Za-z]+")
 _SPACES = ("Ġ", "▁")
 """How byte-level and SentencePiece tokenizers write the space before a word."""
@@ -157,6 +161,33 @@ def split_prompts(
         for row, prompt in zip(members, part_prompts, strict=True):
             texts[row] = prompt
     return texts
+
+
+def prompt_rows(
+    source: ActivationSource, words: Words, template: str, examples: int | None, seed: int
+) -> TokenRows:
+    """A row for each word, which spells examples and then begins to spell the word.
+
+    Args:
+        source: Its context bounds the rows.
+        words: Words to spell.
+        template: A line that spells a word.
+        examples: Lines before the last; None: `DEFAULT_EXAMPLES`, or as many as fit.
+        seed: Of the examples.
+
+    Raises:
+        DataError: if the model's context does not hold such rows.
+    """
+    numbers = range(DEFAULT_EXAMPLES, -1, -1) if examples is None else (examples,)
+    for number in numbers:
+        texts = split_prompts(words, splits(words), template, number, generator(seed, "prompts"))
+        with suppress(DataError):  # too long: fewer examples may fit
+            return source.tokenize(texts, name="spelling prompts")
+    raise DataError(
+        f"Prompts with {numbers[-1]} lines of examples do not fit into the {source.context} tokens "
+        f"that {source.name} takes. Set absorption.examples lower, or give a shorter "
+        "absorption.template."
+    )
 
 
 def last_positions(rows: TokenRows) -> Int[np.ndarray, " texts"]:
