@@ -10,12 +10,12 @@ from scipy.sparse import csc_matrix, csr_matrix
 from saeval.activations.memory import hand_back
 
 from .._draws import generator
+from .all_latents import wide_scores
 from .choosing import Labels, strongest_latents
 from .evidence import FULL_WIDTH, Problem, top_k_probe
 from .f1 import F1_METRICS, F1Metric, best_latents
-from .few import FewLatents, few_latents, fixed_c_scores, pad_problems, sparse_scores
+from .few_latents import FewLatents, few_latents, fixed_c_scores, pad_problems, sparse_scores
 from .rows import FIT, ProbeSet
-from .wide import wide_scores
 
 PERMUTATIONS = 3
 """Permutations of the train labels. A single one may point along a real direction by chance."""

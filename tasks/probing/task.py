@@ -34,6 +34,7 @@ from .._texts.labelled import (
     select_by_name,
 )
 from . import concepts, saebench
+from .all_latents import dense_scores
 from .choosing import spread
 from .evidence import FULL_WIDTH, missing_metrics, problem_evidence, top_k_probe
 from .f1 import F1_METRICS
@@ -48,7 +49,6 @@ from .rows import (
     with_usable_labels,
     world_set,
 )
-from .wide import dense_scores
 
 C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Regularisation of the dense probe on standardised activations, from strong to weak."""
