@@ -106,7 +106,7 @@ def test_all_is_well_without_a_mistake(run: Callable[..., Result]) -> None:
         ({"set": "probing.top_k=[2]"}, "no task 'probing' in this run"),
         ({"k": 0}, "error: --k must be at least 1"),
         ({"set": "core.contxt=3"}, "Did you mean 'context'"),
-        ({"set": "core.context=long"}, "core.context must be a whole number, not 'long'"),
+        ({"set": "core.context=long"}, "core.context must be a whole number or null, not 'long'"),
         ({"set": "cor.context=3"}, "Did you mean 'core'"),
         ({"model": "gpt2-smal"}, "'gpt2-small'"),
         ({"model": "gpt3-small"}, "'gpt2-small'"),

@@ -57,7 +57,10 @@ def first_alias(result: Result) -> Alias:
 
 def aliases_in(folder: Path) -> list[Alias]:
     """Names that a result's folder remembers besides the first, in order."""
-    aliases = filter(None, map(_read_alias, folder.glob(_FILES)))
+    try:
+        aliases = list(filter(None, map(_read_alias, folder.glob(_FILES))))
+    except FileNotFoundError:  # another process is replacing the result
+        return []
     return sorted(aliases, key=lambda alias: [part or "" for part in alias.name])
 
 

@@ -52,6 +52,7 @@ def prepare(trial: TaskTrial, positions: int) -> Prepared:
 
 def store_and_load(trial: TaskTrial, prepared: Prepared) -> Prepared:
     """The content as it comes back from disk, after a check that it is the same."""
+    prepared_cache.check(prepared)
     with tempfile.TemporaryDirectory(dir=trial.folder) as folder:
         prepared_cache.save(prepared, Path(folder))
         stored = prepared_cache.load(Path(folder))

@@ -133,7 +133,7 @@ def test_a_run_prints_a_table_that_explains_itself(
     assert "documents" in done.stdout
     assert "fraction" in done.stdout
     assert "Results in results: 1 computed, 0 found." in done.stdout
-    assert "core v1" in done.stdout
+    assert "core v2" in done.stdout
 
 
 def test_a_run_shows_what_is_asked_for(gpt2: Path, tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_progress_is_drawn_on_a_terminal_only(gpt2: Path, tmp_path: Path) -> Non
     assert b"[0/1] scoring core of " in seen
     assert seen.rstrip(b" ").endswith(b"\r")
     again = call(*arguments, "--force")
-    finished = rf"1 of 1 results, \d+ s: finished core of {long.name}"
+    finished = rf"1 of 1 results after \d+ s: finished core of {long.name}"
     assert re.search(finished, again.stderr)
     assert "finished core" not in again.stdout
     assert "1 of 1 results" not in call(*arguments, "--force", "--quiet").stderr

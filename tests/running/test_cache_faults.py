@@ -20,6 +20,7 @@ from tiny_runs import Error, sae_folder
 
 import saeval
 from saeval.activations import Store
+from saeval.config.locks import working_folder
 
 WEIGHTS = "model.safetensors"
 OPERATIONS = ("mkdir", "rename", "replace", "stat", "scandir", "utime", "listdir", "fstat")
@@ -159,15 +160,17 @@ print(evidence.units.table["error"].mean())
 def test_a_clock_that_is_ahead_removes_nothing_that_is_in_use(
     gpt2: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Ages are taken by the file system's clock; a store never sweeps its own work."""
+    """Leftovers go by lock, whatever the clock says; a store never sweeps its own work."""
     right = _score(gpt2)
     shutil.rmtree(cache)
-    another = cache / "activations" / "unfinished" / "of another process"
-    another.mkdir(parents=True)
+    unfinished = cache / "activations" / "unfinished"
+    unfinished.mkdir(parents=True)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 3 * 24 * 3600)
-    assert _score(gpt2) == right
-    assert another.is_dir()
+    with working_folder(unfinished) as another:
+        os.utime(another, (now - 10**6, now - 10**6))
+        assert _score(gpt2) == right
+        assert another.is_dir()
     assert not _told(caplog)
 
     def make(folder: Path) -> None:

@@ -544,8 +544,8 @@ def test_what_lay_elsewhere_is_named_by_content_and_asked_for(
     given: dict[str, Any] = {}
     for key, value, says in (
         ("saes", [str(sae)], "SAE of that run lay outside .*--sae PATH"),
-        ("tasks", {"core": {**settings, "texts": str(texts)}}, r"--set core\.texts=PATH"),
         ("model", str(gpt2), "model of that run lay outside .*--model PATH"),
+        ("tasks", {"core": {**settings, "texts": str(texts)}}, r"--set core\.texts=PATH"),
     ):
         with pytest.raises(UsageError, match=says):
             _repeated(work / "results", **given)

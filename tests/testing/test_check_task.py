@@ -369,7 +369,7 @@ class Versionless(Sound):
 FAULTS = {
     Draws: r"`prepare` gives something else when it runs again with seed 0: arrays",
     Jitters: r"`score` gives something else when it runs again with seed 0: .*column 'num'",
-    ByBatch: r"'relative_error' is .* with 4096 positions a batch and .* with 300",
+    ByBatch: r"'relative_error' is .* with 4096 positions per batch and .* with 300",
     Bare: r"`score` yields .*, from which no interval",
     Twice: r"yields 'relative_error' twice",
     Undefined: r"'relative_error' is undefined over its 3 rows",
