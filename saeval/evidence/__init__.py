@@ -1,17 +1,10 @@
 """From named units to a number with its interval, and from two to a difference."""
 
-from saeval.evidence.evidence import (
-    REPLICATES,
-    Better,
-    Difference,
-    Evidence,
-    Missing,
-    Summary,
-    compare,
-    summarise,
-    summarise_all,
-)
+from saeval.evidence.comparison import Difference, compare
+from saeval.evidence.data import content_digest, on_data
+from saeval.evidence.evidence import Better, Evidence, Missing
 from saeval.evidence.metric import Metric
+from saeval.evidence.summary import REPLICATES, Summary, summarise, summarise_all
 from saeval.evidence.unit_tables import Units, units
 
 __all__ = [
@@ -24,6 +17,8 @@ __all__ = [
     "Summary",
     "Units",
     "compare",
+    "content_digest",
+    "on_data",
     "summarise",
     "summarise_all",
     "units",

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from saeval.activations import ActivationSource, has_logits
 from saeval.errors import DataError, UsageError
-from saeval.evidence import Evidence, Missing
+from saeval.evidence import Evidence, Missing, on_data
 from saeval.lab import part_of
 from saeval.sae import SAE
 from saeval.task import Prepared
@@ -130,6 +130,14 @@ class Core:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """One pass over the rows gives all figures but the cosines, which need the weights only."""
+        data = {"rows": prepared.required_rows.digest[:20]}
+        if source.stored_rows is not None:  # whose rows are but numbers of vectors
+            data["activations"] = source.identity
+        yield from on_data(self._yielded(sae, prepared, source, seed), data)
+
+    def _yielded(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterator[Evidence | Missing]:
         plan, unit = _plan_of(prepared), prepared.facts["unit"]
         with torch.no_grad():
             measurement = measure(sae, source, plan, _batch_means(prepared, source))
