@@ -2,21 +2,22 @@
 
     .venv/bin/python benchmarks/validity.py results/topk-16 results/relu-16 --splits 300
 
-prints for every metric of the results how often two halves of one SAE's clusters, and two SAEs whose
-values are swapped cluster by cluster at random, differ significantly; and how often the interval of a
-sample holds the value of the clusters that it was drawn from.
+prints for every metric of the results how often two halves of one SAE's clusters, and two SAEs
+whose values are swapped cluster by cluster at random, differ significantly; and how often the
+interval of a sample holds the value of the clusters that it was drawn from.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from saeval.errors import ResultError
-from saeval.evidence import Difference, Evidence, Units, compare, summarise
+from saeval.evidence import Difference, Evidence, compare, summarise
 from saeval.results.reading import result_evidence
 
 LEVEL = 0.05
@@ -31,14 +32,17 @@ class Rate:
     events: int
     valid: int
     """Splits or samples that had an interval."""
+    base: int
+    """Splits or samples that events are counted among: all of them for rejections, since to say
+    that no interval is valid rejects nothing; those with an interval for coverage."""
     tried: int
     contradictions: int = 0
     """Differences whose interval and p-value contradict each other."""
 
     @property
     def share(self) -> float:
-        """Events over valid ones; NaN if none was valid."""
-        return self.events / self.valid if self.valid else float("nan")
+        """Events over those that they are counted among; NaN if none had an interval."""
+        return self.events / self.base if self.valid else float("nan")
 
     @property
     def without(self) -> float:
@@ -52,86 +56,84 @@ class Rate:
         return f"{100 * self.share:5.1f} ({100 * self.without:3.0f} % none)"
 
 
-def cluster_codes(evidence: Evidence) -> np.ndarray:
-    """Number of the cluster of each row with weight of the evidence's part."""
-    names = evidence.units.cluster_names(evidence.units.rows(evidence.part))
-    return names.groupby(list(names.columns), sort=True).ngroup().to_numpy()
+@dataclass(frozen=True)
+class Clustered:
+    """The rows of a metric by cluster."""
 
+    evidence: Evidence
 
-def rows_of(evidence: Evidence) -> pd.DataFrame:
-    """The rows with weight of the evidence's part."""
-    return evidence.units.table.iloc[evidence.units.rows(evidence.part)].reset_index(drop=True)
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The rows with weight of the evidence's part, a cluster after the other, by part."""
+        table = self.evidence.units.table.iloc[self.evidence.units.rows(self.evidence.part)]
+        names = self.evidence.units.cluster_names(self.evidence.units.rows(self.evidence.part))
+        code = names.groupby(list(names.columns), sort=True).ngroup().to_numpy()
+        table = table.reset_index(drop=True).assign(code=code)
+        return table.sort_values(["code", "part", "unit_id"], kind="stable").reset_index(drop=True)
 
+    @cached_property
+    def code(self) -> np.ndarray:
+        """Cluster of each row, from 0."""
+        return self.table["code"].to_numpy()
 
-def drawn(evidence: Evidence, clusters: Sequence[int]) -> Evidence:
-    """The evidence over some of its clusters, which get the names 0, 1, 2 ... in their order.
+    @cached_property
+    def count(self) -> int:
+        """Number of clusters."""
+        return int(self.code.max()) + 1
 
-    A cluster may be drawn several times.
-    """
-    table, codes = rows_of(evidence), cluster_codes(evidence)
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(codes.max() + 2))
-    places = [order[starts[code] : starts[code + 1]] for code in clusters]
-    sizes = [len(place) for place in places]
-    chosen = table.iloc[np.concatenate(places)].reset_index(drop=True)
-    chosen["cluster"] = np.repeat(np.arange(len(places)), sizes).astype(np.int64)
-    chosen["unit_id"] = np.concatenate([np.arange(size) for size in sizes]) + chosen["cluster"] * (
-        10**6
-    )
-    return replace(evidence, units=replace(evidence.units, table=chosen, data={"halves": "0"}))
+    @cached_property
+    def rows(self) -> list[np.ndarray]:
+        """Rows of each cluster."""
+        return np.split(np.arange(len(self.code)), np.flatnonzero(np.diff(self.code)) + 1)
 
+    @cached_property
+    def alike(self) -> list[list[int]]:
+        """Clusters whose rows have the same parts, which alone can stand for each other."""
+        part = pd.factorize(self.table["part"].astype(str))[0]
+        by_parts: dict[bytes, list[int]] = {}
+        for code, rows in enumerate(self.rows):
+            by_parts.setdefault(part[rows].tobytes(), []).append(code)
+        return list(by_parts.values())
 
-def halves(evidence: Evidence, rng: np.random.Generator) -> tuple[Evidence, Evidence] | None:
-    """Two disjoint halves of the clusters as if they were the same units.
+    def drawn(self, clusters: Sequence[int]) -> Evidence:
+        """The evidence over some clusters, named 0, 1, 2 ... in their order, perhaps repeated."""
+        sizes = [len(self.rows[code]) for code in clusters]
+        columns = ["part", "unit_id", "cluster", "weight", *self.evidence.units.statistics]
+        table = self.table.iloc[np.concatenate([self.rows[code] for code in clusters])][columns]
+        cluster = np.repeat(np.arange(len(sizes)), sizes)
+        within = np.concatenate([np.arange(size) for size in sizes])
+        table = table.assign(cluster=cluster, unit_id=cluster * 10**6 + within)
+        return self.over(table.reset_index(drop=True))
 
-    Where clusters differ in their parts or number of rows, the k-th largest of the one stand beside
-    the k-th largest of the other, and missing rows have the weight 0 in neither: such metrics are
-    compared by swaps alone, for which None stands here.
-    """
-    codes = cluster_codes(evidence)
-    table = rows_of(evidence)
-    shapes: dict[object, list[int]] = {}
-    grouped = table.groupby(codes)
-    for code, rows in grouped:
-        shape = tuple(sorted(rows["part"].astype(str))), tuple(rows["weight"])
-        shapes.setdefault(shape, []).append(int(code))
-    first: list[int] = []
-    second: list[int] = []
-    for alike in shapes.values():
-        order = rng.permutation(alike)
-        half = len(order) // 2
-        first += order[:half].tolist()
-        second += order[half : 2 * half].tolist()
-    if len(first) < LEAST_CLUSTERS:
-        return None
-    return _aligned(drawn(evidence, first)), _aligned(drawn(evidence, second))
+    def over(self, table: pd.DataFrame) -> Evidence:
+        """The metric over another table."""
+        units = replace(self.evidence.units, table=table, data={"simulation": "0"})
+        return replace(self.evidence, units=units)
 
+    def halves(self, rng: np.random.Generator) -> tuple[Evidence, Evidence] | None:
+        """Two disjoint halves of the clusters, as if they were the same units; None if too few."""
+        first: list[int] = []
+        second: list[int] = []
+        for codes in self.alike:
+            order = rng.permutation(codes).tolist()
+            half = len(order) // 2
+            first += order[:half]
+            second += order[half : 2 * half]
+        if len(first) < LEAST_CLUSTERS:
+            return None
+        return self.drawn(first), self.drawn(second)
 
-def _aligned(evidence: Evidence) -> Evidence:
-    """Rows of each cluster ordered by part, so that the k-th of one pairs with that of another."""
-    table = evidence.units.table
-    table = table.sort_values(["cluster", "part"], kind="stable").reset_index(drop=True)
-    within = table.groupby("cluster").cumcount()
-    table["unit_id"] = (table["cluster"] * 10**6 + within).astype(np.int64)
-    return replace(evidence, units=replace(evidence.units, table=table))
-
-
-def swapped(a: Evidence, b: Evidence, rng: np.random.Generator) -> tuple[Evidence, Evidence]:
-    """Two SAEs' evidence with the values of half of the clusters, at random, exchanged."""
-    codes = cluster_codes(a)
-    turned = rng.random(codes.max() + 1) < 0.5
-    table_a, table_b = rows_of(a), rows_of(b)
-    columns = a.units.statistics
-    is_turned = turned[codes][:, None]
-    values_a, values_b = table_a[columns].to_numpy(), table_b[columns].to_numpy()
-    new_a, new_b = table_a.copy(), table_b.copy()
-    new_a[columns] = np.where(is_turned, values_b, values_a)
-    new_b[columns] = np.where(is_turned, values_a, values_b)
-    data = {"swapped": "0"}
-    return (
-        replace(a, units=replace(a.units, table=new_a, data=data)),
-        replace(b, units=replace(b.units, table=new_b, data=data)),
-    )
+    def swapped(self, other: "Clustered", rng: np.random.Generator) -> tuple[Evidence, Evidence]:
+        """Two SAEs' evidence with the values of half of the clusters, at random, exchanged."""
+        is_turned = (rng.random(self.count) < 0.5)[self.code][:, None]
+        columns = self.evidence.units.statistics
+        values = [side.table[columns].to_numpy() for side in (self, other)]
+        labels = self.table[["part", "unit_id", "cluster", "weight"]]
+        tables = [
+            labels.join(pd.DataFrame(np.where(is_turned, there, here), columns=columns))
+            for here, there in (values, values[::-1])
+        ]
+        return self.over(tables[0]), self.over(tables[1])
 
 
 def rejections(pairs: Iterator[tuple[Evidence, Evidence] | None], replicates: int) -> Rate:
@@ -139,7 +141,7 @@ def rejections(pairs: Iterator[tuple[Evidence, Evidence] | None], replicates: in
     differences: list[Difference | None] = []
     for pair in pairs:
         if pair is None:
-            return Rate(0, 0, 1)
+            return Rate(0, 0, 1, 1)
         try:
             differences.append(compare(*pair, replicates=replicates))
         except ResultError:  # a part of so few clusters may be undefined in a half
@@ -151,41 +153,42 @@ def rejections(pairs: Iterator[tuple[Evidence, Evidence] | None], replicates: in
         for found in valid
         if ((found.p or 0) < LEVEL) == ((found.ci_low or 0) <= 0 <= (found.ci_high or 0))
     ]
-    return Rate(len(rejected), len(valid), max(1, len(differences)), len(contradictory))
+    tried = max(1, len(differences))
+    return Rate(len(rejected), len(valid), tried, tried, len(contradictory))
 
 
-def halves_rate(evidence: Evidence, splits: int, replicates: int = 400) -> Rate:
+def halves_rate(evidence: Clustered, splits: int, replicates: int = 400) -> Rate:
     """How often two halves of one SAE's clusters differ significantly."""
     return rejections(
-        (halves(evidence, np.random.default_rng(split)) for split in range(splits)), replicates
+        (evidence.halves(np.random.default_rng(split)) for split in range(splits)), replicates
     )
 
 
-def swaps_rate(a: Evidence, b: Evidence, splits: int, replicates: int = 400) -> Rate:
+def swaps_rate(a: Clustered, b: Clustered, splits: int, replicates: int = 400) -> Rate:
     """How often two SAEs differ significantly whose values are exchanged at random."""
     return rejections(
-        (swapped(a, b, np.random.default_rng(split)) for split in range(splits)), replicates
+        (a.swapped(b, np.random.default_rng(split)) for split in range(splits)), replicates
     )
 
 
-def coverage(evidence: Evidence, size: int, samples: int, replicates: int = 400) -> Rate:
+def coverage(evidence: Clustered, size: int, samples: int, replicates: int = 400) -> Rate:
     """How often the interval of a sample of clusters holds the value of all clusters.
 
     Clusters are drawn with replacement, as if there were many more of each.
     """
-    truth = summarise(evidence, replicates=2).value
-    clusters, held, valid = int(cluster_codes(evidence).max()) + 1, 0, 0
+    truth = summarise(evidence.evidence, replicates=2).value
+    held, valid = 0, 0
     for sample in range(samples):
-        chosen = np.random.default_rng(sample).integers(clusters, size=size).tolist()
+        chosen = np.random.default_rng(sample).integers(evidence.count, size=size).tolist()
         try:
-            found = summarise(drawn(evidence, chosen), replicates=replicates)
+            found = summarise(evidence.drawn(chosen), replicates=replicates)
         except ResultError:
             continue
         if found.ci_low is None or found.ci_high is None:
             continue
         valid += 1
         held += found.ci_low - 1e-12 <= truth <= found.ci_high + 1e-12
-    return Rate(held, valid, samples)
+    return Rate(held, valid, valid, samples)
 
 
 def pairs_of(
@@ -215,16 +218,17 @@ def main() -> None:
     for task, a, b in pairs_of(options.folders):
         if (a.part and not options.parts) or (options.metric and a.metric not in options.metric):
             continue
-        size = min(200, max(LEAST_CLUSTERS, int(cluster_codes(a).max()) + 1))
+        side_a, side_b = Clustered(a), Clustered(b)
         rates = [
-            halves_rate(a, options.splits),
-            halves_rate(b, options.splits),
-            swaps_rate(a, b, options.splits),
-            coverage(a, size, options.splits),
+            halves_rate(side_a, options.splits),
+            halves_rate(side_b, options.splits),
+            swaps_rate(side_a, side_b, options.splits),
+            coverage(side_a, side_a.count, options.splits),
         ]
         texts = " ".join(f"{rate!s:>17}" for rate in rates)
         wrong = sum(rate.contradictions for rate in rates)
-        print(f"{task + '/' + a.label.strip(chr(39)):48} {texts}" + (f" !{wrong}" * (wrong > 0)))
+        name = "/".join([task, a.metric, *([a.part] if a.part else [])])
+        print(f"{name:48} {texts}" + (f" !{wrong}" * (wrong > 0)), flush=True)
 
 
 if __name__ == "__main__":

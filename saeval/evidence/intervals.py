@@ -19,6 +19,8 @@ what Student's t with 10 degrees asks for: with fewer no difference can be told 
 MOST_CONCENTRATED = 6.0
 """Up to this kurtosis few clusters are merely few: normal influences have 3, and of twelve hardly
 ever 6."""
+RARE = 0.05
+"""Effective share of deviating clusters below which a sample may well lack the gravest of them."""
 LEVEL = 0.975
 """Upper quantile of a two-sided 95 % interval."""
 POWER = 0.8
@@ -66,6 +68,11 @@ class Sampling:
     def is_concentrated(self) -> bool:
         """Whether so few clusters make up the variance that it says little."""
         return self.effective < min(LEAST_EFFECTIVE, len(self.influences) / MOST_CONCENTRATED)
+
+    @property
+    def lacks_deviants(self) -> bool:
+        """Whether so few clusters deviate that another sample may well hold graver ones."""
+        return self.is_concentrated or self.effective < RARE * len(self.influences)
 
 
 def effective_number(influences: Float[np.ndarray, " blocks"]) -> float:
@@ -144,10 +151,10 @@ def _score_interval(sampling: Sampling, low: float, high: float) -> tuple[float,
     """Wilson's interval, with as many independent yes-or-no units as give the standard error.
 
     On the scale where the bounds are 0 and 1, a value p with the standard error s is as sure as a
-    rate of n = p (1 - p) / s^2 units. Where no cluster deviates from the rest, or too few for their
-    spread to be trusted, the interval is at least as wide as one that lets t^2 more clusters be at
-    either bound: [p n / (n + t^2), ...] with n informative clusters, which for p = 0 or 1 is
-    Wilson's, near 3 / n (the rule of three). So it is never narrower than n allows.
+    rate of n = p (1 - p) / s^2 units. Where no cluster deviates from the rest, or so few that
+    another sample may well hold graver ones, the interval is at least as wide as one that lets t^2
+    more clusters be at either bound: [p n / (n + t^2), ...] with n informative clusters, which for
+    p = 0 or 1 is Wilson's, near 3 / n (the rule of three). So it is never narrower than n allows.
 
     The value is first moved by the bias that its replicates show, by one standard error at most.
     With fewer than ten clusters, the interval also holds value +- t times the standard error, cut
@@ -169,7 +176,7 @@ def _score_interval(sampling: Sampling, low: float, high: float) -> tuple[float,
         ends += _wilson(moved, unbiased * p * (1 - p) / spread**2, t)
         if sampling.clusters < FEW_CLUSTERS:
             ends += [max(0.0, p - t * spread), min(1.0, p + t * spread)]
-    if spread == 0 or sampling.is_concentrated:
+    if spread == 0 or sampling.lacks_deviants:
         kept = sampling.informative / (sampling.informative + t**2)
         ends += [p * kept, 1 - (1 - p) * kept]
     lowest, highest = min(ends), max(ends)
@@ -221,11 +228,7 @@ def contrast(sampling: Sampling, differing: int, bounds: Bounds) -> Contrast | s
     if stderr < abs(sampling.value) / size:
         stderr, degrees = abs(sampling.value) / size, 2.0
     elif sampling.is_concentrated:
-        few = max(1, round(sampling.effective))
-        fault = f"only {differing} of {sampling.clusters} clusters differ"
-        if differing > 2 * LEAST_EFFECTIVE:
-            fault = f"{few} of {sampling.clusters} clusters make up nearly all of the difference"
-        return f"{fault}, too few to tell what others would give"
+        return _too_few(sampling, differing)
     t = float(stdtrit(degrees, LEVEL))
     low, high = bounds
     span = None if low is None or high is None else high - low
@@ -234,6 +237,13 @@ def contrast(sampling: Sampling, differing: int, bounds: Bounds) -> Contrast | s
     p = float(2 * stdtr(degrees, -abs(sampling.value) / stderr))
     detectable = (t + float(stdtrit(degrees, POWER))) * stderr
     return Contrast(stderr, *_within(ends, sampling.value, limits), detectable, p)
+
+
+def _too_few(sampling: Sampling, differing: int) -> str:
+    if differing <= 2 * LEAST_EFFECTIVE:
+        return f"only {differing} of {sampling.clusters} clusters differ"
+    few = max(1, round(sampling.effective))
+    return f"{few} of {sampling.clusters} clusters make up nearly all of the difference"
 
 
 def _within(ends: tuple[float, float], value: float, bounds: Bounds) -> tuple[float, float]:
