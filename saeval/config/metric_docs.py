@@ -34,6 +34,7 @@ class MetricDescription:
     distrust: str = ""
     floor: float | str | None = None
     ceiling: float | str | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
     undefined: str = ""
     where: str = ""
     source: str = ""
@@ -224,6 +225,7 @@ def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
         "better": metric.better,
         "floor": metric.floor,
         "ceiling": metric.ceiling,
+        "bounds": _bounds_text(metric.bounds),
         "formula": metric.formula,
         "mean_over": metric.groups,
         "undefined_where": metric.undefined,
@@ -233,3 +235,11 @@ def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
         "declared_in": metric.declared_in,
         "definition_from": metric.source,
     }
+
+
+def _bounds_text(bounds: tuple[float | None, float | None]) -> str | None:
+    """`0 to 1`, `0 or more`, `1 or less`; None for a metric without bounds."""
+    low, high = bounds
+    if low is None:
+        return None if high is None else f"{high:g} or less"
+    return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"

@@ -1,18 +1,16 @@
 """From named units to a number with its interval, and from two to a difference."""
 
-from saeval.evidence.evidence import (
+from saeval.evidence.comparison import Difference, compare
+from saeval.evidence.data import content_digest, on_data
+from saeval.evidence.evidence import Better, Evidence, Missing
+from saeval.evidence.metric import Metric
+from saeval.evidence.summary import (
     REPLICATES,
-    Better,
-    Difference,
-    Evidence,
-    Missing,
     Summary,
-    compare,
     point_values,
     summarise,
     summarise_all,
 )
-from saeval.evidence.metric import Metric
 from saeval.evidence.unit_tables import Units, units
 
 __all__ = [
@@ -25,6 +23,8 @@ __all__ = [
     "Summary",
     "Units",
     "compare",
+    "content_digest",
+    "on_data",
     "point_values",
     "summarise",
     "summarise_all",

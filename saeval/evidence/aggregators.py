@@ -39,6 +39,9 @@ class Aggregator:
     """Roles that are 1 in every row if they have no column: an average has denominator 1."""
     keys: tuple[str, ...] = ()
     """Roles whose values name groups. Each group is summed apart; keys are never summed."""
+    labels: tuple[str, ...] = ()
+    """Roles that may have a column of labels, which is never summed: only the rarer label tells how
+    many units bear on the number, as for an area under the ROC curve."""
     by_part: bool = False
     """Whether the groups are the parts if there is no `group` column."""
     parameters: Parameters = field(default_factory=dict)
@@ -186,13 +189,18 @@ def _largest_setting(columns: Columns) -> int:
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
-        "ratio_of_sums/1": Aggregator(("num",), ratio_of_sums, ones=("den",)),
+        "ratio_of_sums/1": Aggregator(("num",), ratio_of_sums, ones=("den",), labels=("label",)),
         "difference_of_ratios/1": Aggregator(
             ("num_a", "num_b"), difference_of_ratios, ones=("den_a", "den_b")
         ),
         "auc/1": Aggregator(("score", "label"), of_rows=auc, refuse=_refuse_labels),
         "macro_average/1": Aggregator(
-            ("num",), macro_average, ones=("den",), keys=("group",), by_part=True
+            ("num",),
+            macro_average,
+            ones=("den",),
+            labels=("label",),
+            keys=("group",),
+            by_part=True,
         ),
         "frontier_area/1": Aggregator(
             ("setting", "x_num", "y_num"),

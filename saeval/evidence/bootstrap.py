@@ -1,4 +1,4 @@
-"""Resampling: which rows are drawn together, with which weights, and the resulting interval.
+"""Resampling: which rows are drawn together, and with which weights.
 
 Replicates reweight clusters with independent exponential weights (the Bayesian bootstrap, Rubin
 1981) instead of drawing them with replacement. Both have the same spread to first order, but no
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 MOST_BLOCKS = 4096
 """If there are more clusters, they are put into this many random blocks, which are resampled.
@@ -21,10 +20,6 @@ MOST_BLOCKS = 4096
 The standard error from so many blocks is itself within about 1 % (1 / sqrt(2 * 4096)), less than
 what 2,000 replicates leave; a million latents then cost little more than a thousand documents.
 """
-FEW_CLUSTERS = 10
-"""Below this many clusters percentiles are too coarse, and Student's t takes their place."""
-_ROUNDING = 1e-12
-"""Relative spread of replicates up to which they differ only by rounding."""
 _CELLS = 2**19
 """Numbers in memory at once: 4 MB of float64."""
 
@@ -105,44 +100,3 @@ def weightings(
         weights = np.ones((count + 1, design.blocks))
         generator.standard_exponential(out=weights[1:])
         yield weights
-
-
-def interval(
-    value: float, replicates: Float[np.ndarray, " replicates"], clusters: int
-) -> tuple[float, float, float]:
-    """Standard error and 95 % interval of a value from its replicates.
-
-    Exponential weights give a mean the variance s^2 (C - 1) / (C (C + 1)) over C clusters where
-    s^2 / C is unbiased; the standard error is widened by the ratio.
-
-    The interval is the bias-corrected percentile one. Percentiles stay within the statistic's
-    range (an F1 never exceeds 1) and follow its skew. Plain ones double the bias of a statistic
-    such as a mean of many small ratios (they covered the truth in 67 % of simulations, the
-    corrected ones in 89 %), so their levels move by how far the value lies from the replicates'
-    median, by one standard error at most; the acceleration of BCa is left out, since its
-    jackknife breaks down for maxima and costs as much again. Levels also move outwards by the
-    ratio above and by Student's t with C - 1 degrees of freedom. With fewer than ten clusters
-    percentiles are too coarse: value +- t times the standard error.
-
-    Source: Efron and Tibshirani, "An introduction to the bootstrap" (1993), section 14.3 (bias
-    correction); Hesterberg, "What teachers should know about the bootstrap" (2014), section 4
-    (levels moved outwards); Rubin, "The Bayesian bootstrap" (1981), for the variance.
-    """
-    if np.ptp(replicates) <= _ROUNDING * abs(value):
-        return 0.0, value, value
-    widen = np.sqrt((clusters + 1) / (clusters - 1))
-    stderr = float(replicates.std() * widen)
-    t = float(stdtrit(clusters - 1, 0.975))
-    if clusters < FEW_CLUSTERS:
-        return stderr, value - t * stderr, value + t * stderr
-    below = ((replicates < value).mean() + (replicates <= value).mean()) / 2
-    bias = np.clip(ndtri(below), -1, 1)
-    low, high = np.quantile(replicates, ndtr([2 * bias - t * widen, 2 * bias + t * widen]))
-    return stderr, min(float(low), value), max(float(high), value)
-
-
-def p_value(delta: float, stderr: float, clusters: int) -> float:
-    """Two-sided p of a difference under no difference, by Student's t with C - 1 degrees."""
-    if stderr == 0:
-        return 1.0 if delta == 0 else 0.0
-    return float(2 * stdtr(clusters - 1, -abs(delta) / stderr))

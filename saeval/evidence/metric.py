@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from saeval.errors import ResultError
 from saeval.evidence.evidence import Better, Evidence, Missing
+from saeval.evidence.intervals import Bounds
 from saeval.evidence.unit_tables import Units
 
 OPEN = "{k}"
@@ -38,6 +39,9 @@ class Metric:
     """Value without any information."""
     ceiling: Anchor = None
     """Best possible value."""
+    bounds: Bounds = (None, None)
+    """Smallest and largest value that the formula can give, such as (0, 1); None where there is
+    none. Intervals stay within."""
     undefined: str = ""
     """When the formula divides by zero: `all activations are equal`."""
     where: str = ""
@@ -87,6 +91,7 @@ class Metric:
             floor=self._anchor("floor", self.floor, floor),
             ceiling=self._anchor("ceiling", self.ceiling, ceiling),
             no_interval=no_interval,
+            bounds=self.bounds,
         )
 
     def missing(self, reason: str, part: str | None = None) -> Missing:

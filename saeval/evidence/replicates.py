@@ -46,7 +46,7 @@ class MetricSample:
         sums = {
             role: column
             for role, column in self.columns.items()
-            if role not in self.aggregator.keys
+            if role not in (*self.aggregator.keys, *self.aggregator.labels)
         }
         terms = {role: term * self.weight for role, term in self.aggregator.terms(sums).items()}
         group, _, groups = self.groups
@@ -74,8 +74,42 @@ class MetricSample:
         shape = (len(self.terms) * groups, self.design.blocks)
         return sparse.csr_matrix((entries[0], (entries[1], column)), shape=shape)
 
+    @cached_property
+    def sums(self) -> Float[np.ndarray, "1 terms"]:
+        """Sums of all terms and groups over all rows, group after group within a term."""
+        if self.aggregator.keys:
+            return np.asarray(self.per_group.sum(axis=1)).reshape(1, -1)
+        return self.per_block.sum(0, keepdims=True)
 
-def _from_sums(sample: MetricSample, sums: Float[np.ndarray, "weightings terms"]) -> Numbers:
+    def sums_of_blocks(self, start: int, stop: int) -> Float[np.ndarray, "blocks terms"]:
+        """The same over the rows of single blocks."""
+        if self.aggregator.keys:
+            return self._per_block_and_group[start:stop].toarray()
+        return self.per_block[start:stop]
+
+    @cached_property
+    def _per_block_and_group(self) -> sparse.csr_matrix:
+        return self.per_group.T.tocsr()
+
+    @property
+    def informative(self) -> int:
+        """Clusters that bear on the number, at least 1.
+
+        Those with a denominator that is not 0, of each denominator if there are two; where rows
+        have labels, those with the rarer one.
+        """
+        weighted = self.weight > 0
+        bearing = [self.columns[role] != 0 for role in self.aggregator.ones]
+        if "label" in self.columns:
+            label = self.columns["label"]
+            bearing += [label == name for name in np.unique(label)]
+        blocks = [
+            len(np.unique(self.design.block[rows & weighted])) for rows in bearing or [weighted]
+        ]
+        return max(1, round(min(blocks) * self.design.clusters / self.design.blocks))
+
+
+def statistic_of_sums(sample: MetricSample, sums: Float[np.ndarray, "weightings terms"]) -> Numbers:
     """The statistic from the sums of all terms and groups, group after group within a term."""
     _, keys, groups = sample.groups
     by_role = {
@@ -92,7 +126,7 @@ def _single_statistic(
     if sample.aggregator.of_rows is not None:
         rows = weights[:, sample.design.block] * sample.weight
         return sample.aggregator.of_rows(sample.columns, rows, sample.settings)
-    return _from_sums(sample, np.ascontiguousarray((sample.per_group @ weights.T).T))
+    return statistic_of_sums(sample, np.ascontiguousarray((sample.per_group @ weights.T).T))
 
 
 def _statistics(
@@ -108,7 +142,7 @@ def _statistics(
         stacked = np.concatenate([sample.per_block for sample in summed], 1)
         sums = iter(np.split(weights @ stacked, widths, axis=1))
     return [
-        _from_sums(sample, next(sums))
+        statistic_of_sums(sample, next(sums))
         if sample.aggregator.of_sums and not sample.aggregator.keys
         else _single_statistic(sample, weights)
         for sample in samples

@@ -46,6 +46,9 @@ class Units:
     document, one question under several settings, one unit in several parts. `weight` >= 0 is
     how much the unit counts.
     """
+    data: Mapping[str, str] | None = None
+    """What the units were measured on: a name such as `rows` or `labels` -> a digest of its content
+    or the number of a seed. Evidence of other data is not compared. None: not told."""
 
     def __post_init__(self) -> None:
         for name in (self.name, *map(str, self.statistics)):
@@ -112,6 +115,7 @@ def units(  # noqa: PLR0913  the labels are one noun, the table's row, spelt by 
     part: Any = None,
     cluster: Any = None,
     weight: Any = None,
+    data: Mapping[str, str] | None = None,
 ) -> Units:
     """An evidence table from arrays of equal length.
 
@@ -123,6 +127,7 @@ def units(  # noqa: PLR0913  the labels are one noun, the table's row, spelt by 
         part: One text for all rows, one text per row, or None.
         cluster: Text or integers that rows share where they are not independent, or None.
         weight: How much each row counts, or None for 1 each.
+        data: What the units were measured on: name -> digest, or a seed in digits.
 
     Raises:
         ResultError: if lengths differ or the table is not valid evidence.
@@ -145,7 +150,7 @@ def units(  # noqa: PLR0913  the labels are one noun, the table's row, spelt by 
                 f"are {rows} rows; give one number for each."
             )
         table[key] = _as_stored_type(key, array)
-    return Units(name, unit, pd.DataFrame(table))
+    return Units(name, unit, pd.DataFrame(table), data)
 
 
 def _as_stored_type(name: str, array: np.ndarray) -> Any:

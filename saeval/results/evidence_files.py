@@ -25,7 +25,10 @@ _RECIPE = (
     "floor",
     "ceiling",
     "no_interval",
+    "bounds",
 )
+_LATER = {"bounds": (None, None)}
+"""Fields of the recipe that results of schema 1 lack, and what they mean where they are absent."""
 
 
 def distinct_tables(evidence: Iterable[Evidence]) -> dict[str, Units]:
@@ -39,7 +42,8 @@ def distinct_tables(evidence: Iterable[Evidence]) -> dict[str, Units]:
         table = entry.units
         earlier = tables.setdefault(table.name, table)
         if earlier is not table and not (
-            earlier.unit == table.unit and earlier.table.equals(table.table)
+            (earlier.unit, earlier.data) == (table.unit, table.data)
+            and earlier.table.equals(table.table)
         ):
             raise ResultError(
                 f"Two different evidence tables are named '{table.name}' (one with "
@@ -62,7 +66,7 @@ def write_table(table: Units, folder: Path) -> tuple[Path, dict[str, Any]]:
         pa.Table.from_pandas(table.table, preserve_index=False), path, compression="zstd"
     )
     about = {"file": path.name, "unit": table.unit, "rows": len(table.table)}
-    return path, {**about, "sha256": table_sha256(path)}
+    return path, {**about, "sha256": table_sha256(path), "data": table.data}
 
 
 def read_evidence(folder: Path, record: Mapping[str, Any]) -> tuple[Evidence, ...]:
@@ -80,7 +84,7 @@ def read_evidence(folder: Path, record: Mapping[str, Any]) -> tuple[Evidence, ..
             name: _read_table(folder, name, about) for name, about in record["tables"].items()
         }
         return tuple(
-            Evidence(units=tables[metric["table"]], **{name: metric[name] for name in _RECIPE})
+            Evidence(units=tables[metric["table"]], **_fields({**_LATER, **metric}))
             for metric in record["metrics"]
         )
     except (KeyError, TypeError, AttributeError, ValueError, OSError, pa.ArrowException) as error:
@@ -88,6 +92,12 @@ def read_evidence(folder: Path, record: Mapping[str, Any]) -> tuple[Evidence, ..
             f"The evidence in '{folder}' cannot be read ({type(error).__name__}: {error}); "
             "run the task again with --force."
         ) from error
+
+
+def _fields(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the evidence of a metric, from result.json."""
+    low, high = metric["bounds"]
+    return {**{name: metric[name] for name in _RECIPE}, "bounds": (low, high)}
 
 
 def _read_table(folder: Path, name: str, about: Mapping[str, Any]) -> Units:
@@ -101,7 +111,7 @@ def _read_table(folder: Path, name: str, about: Mapping[str, Any]) -> Units:
             f"{about['sha256']}. Run the task again with --force."
         )
     table: pd.DataFrame = pq.read_table(path).to_pandas(ignore_metadata=True)
-    return Units(name, about["unit"], table)
+    return Units(name, about["unit"], table, about.get("data"))
 
 
 def table_sha256(path: Path) -> str:

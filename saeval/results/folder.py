@@ -7,9 +7,17 @@ from pathlib import Path
 from saeval.errors import ResultError
 from saeval.results.score import Result
 
-SCHEMA = 1
-"""Version of result.json; raised when its keys change meaning."""
-INTERVAL = {"level": 0.95, "replicates": 2000, "seed": 0}
+SCHEMA = 2
+"""Version of result.json; raised when its keys change. 2 added `bounds` of metrics, `data` of
+tables and `method` of intervals."""
+READABLE = (1, 2)
+"""Versions that are read."""
+INTERVAL = {
+    "level": 0.95,
+    "replicates": 2000,
+    "seed": 0,
+    "method": "score interval within bounds, else bias-corrected percentiles",
+}
 """How intervals are computed; recorded with every result."""
 HEAD = ("result_id", "sae", "set", "task", "task_version", "seed", "status", "reason")
 """Fields of a result that stand in result.json as they are."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saeval.errors import ResultError
 from saeval.results.aliases import aliases_in, first_alias
-from saeval.results.folder import FOLDER, HEAD, SCHEMA
+from saeval.results.folder import FOLDER, HEAD, READABLE
 from saeval.results.score import COLUMNS, Result, Score
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ def read_record(path: str | Path) -> tuple[Path, dict[str, Any]]:
         record = json.loads(text, parse_constant=_no_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, str(error)) from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    if not isinstance(record, dict) or record.get("schema") not in READABLE:
         schema = record.get("schema") if isinstance(record, dict) else type(record).__name__
-        raise _damaged(folder, f"its schema is {schema}, this version reads {SCHEMA}")
+        versions = " and ".join(map(str, READABLE))
+        raise _damaged(folder, f"its schema is {schema}, this version reads {versions}")
     return folder, record
 
 

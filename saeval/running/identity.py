@@ -119,6 +119,18 @@ def prepared_sha256(content: Prepared) -> str:
     return digest.hexdigest()
 
 
+def default_data(content: Prepared, source_identity: str | None, seed: int) -> dict[str, str]:
+    """What the evidence of a task was measured on that does not say it: all that it prepared.
+
+    Args:
+        content: What the task prepared.
+        source_identity: Of stored activations, whose rows are but numbers; None for a model.
+        seed: Of the task.
+    """
+    data = {"prepared": prepared_sha256(content)[:20], "seed": str(seed)}
+    return data if source_identity is None else {**data, "activations": source_identity}
+
+
 def _feed(digest: Any, value: Any) -> None:
     """Add one value of what was prepared to a digest, each kind under a tag of its own."""
     if isinstance(value, np.ndarray):

@@ -6,12 +6,13 @@ from functools import partial
 from typing import Any
 
 from saeval.errors import SaevalError
+from saeval.evidence import Evidence, Missing, on_data
 from saeval.results.from_evidence import scores_of
 from saeval.results.key import result_key
 from saeval.results.portable import portable
 from saeval.results.score import Labels, Result
 from saeval.results.verification import find_verified
-from saeval.running.identity import prepared_sha256
+from saeval.running.identity import default_data, prepared_sha256
 from saeval.running.jobs import Job
 from saeval.running.loading import LoadedSAE, LoadedSAEs, naming_member
 from saeval.running.origin_record import claims_rows, data_facts, origin_record
@@ -166,12 +167,29 @@ def compute(attempt: Attempt, preparation: Preparation, checks: Checks) -> Compu
         refuse(checks)
         with clock.phase("score", job.task.name, job.seed) as phase:
             phase.tokens += _count_tokens(preparation.members)
-            evidence = list(job.score_members(preparation.members))
+            yielded = list(job.score_members(preparation.members))
+            evidence = _on_stated_data(yielded, attempt, preparation)
         with clock.phase("summarise", job.task.name, job.seed):
             outcome = Outcome(scores_of(evidence, attempt.labels), evidence)
     except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
         outcome = outcome_of(error, attempt.labels)
     return Computed(outcome, checks, preparation)
+
+
+def _on_stated_data(
+    yielded: Sequence[Evidence | Missing], attempt: Attempt, preparation: Preparation
+) -> list[Evidence | Missing]:
+    """Evidence that says what it was measured on, where the task itself did not say it."""
+    if all(isinstance(entry, Missing) or entry.units.data for entry in yielded):
+        return list(yielded)
+    distinct = {id(member.prepared): member for member in preparation.members}
+    data: dict[str, str] = {}
+    for number, member in enumerate(distinct.values()):
+        stored = member.source.stored_rows is not None
+        identity = member.source.identity if stored else None
+        about = default_data(member.prepared, identity, attempt.job.seed)
+        data |= {f"{name}_{number}" if number else name: text for name, text in about.items()}
+    return list(on_data(yielded, data))
 
 
 def prepare_members(attempt: Attempt) -> tuple[Member, ...]:

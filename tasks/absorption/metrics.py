@@ -13,6 +13,7 @@ PROBE_F1 = Metric(
     "probe_f1",
     unit="F1",
     better="none",
+    bounds=(0, 1),
     formula="F1 of the model's own linear probe of each letter on test words, mean over the "
     "letters that begin one.",
     functions=("saeval_tasks._f1:f1_score",),
@@ -25,6 +26,7 @@ USABLE_LETTERS = Metric(
     "usable_letters",
     unit="fraction of letters",
     better="none",
+    bounds=(0, 1),
     formula="Share of the letters of test words that are judged by: their probe reaches an F1 of "
     "`absorption.min_probe_f1` on validation words, and says yes to one of their test words or "
     "more.",
@@ -36,6 +38,7 @@ SCORED_WORDS = Metric(
     "scored_words",
     unit="fraction of words",
     better="none",
+    bounds=(0, 1),
     formula="Share of the test words that are scored: their letter is usable and its probe says "
     "yes to them.",
     functions=("saeval_tasks.absorption.letters:is_scored",),
@@ -46,6 +49,7 @@ CUT_WORDS = Metric(
     "cut_words",
     unit="fraction of words",
     better="none",
+    bounds=(0, 1),
     formula="Share of the words that the tokenizer cuts otherwise within the prompt, and which "
     "are left out.",
     distrust="as a score: it does not depend on the SAE.",
@@ -58,6 +62,7 @@ MEAN_ABSORPTION_FRACTION = Metric(
     "mean_absorption_fraction",
     unit="fraction",
     better="lower",
+    bounds=(0, 1),
     formula="On each scored word, a / (a + m). m is what the main latents add along the direction "
     "of the letter's probe, a what up to three other latents add that point along it (cosine of "
     "0.1 or more), but no more than the main ones leave of the activation's projection. 0 where "
@@ -75,6 +80,7 @@ FULL_ABSORPTION_RATE = Metric(
     "full_absorption_rate",
     unit="fraction of words",
     better="lower",
+    bounds=(0, 1),
     formula="Share of the scored words on which all main latents are silent and one other latent "
     "(cosine with the letter's probe of 0.025 or more) by itself adds at least 0.4 of the "
     "activation's projection on the probe; mean over letters.",
@@ -90,6 +96,7 @@ LOST_RATE = Metric(
     "lost_rate",
     unit="fraction of words",
     better="lower",
+    bounds=(0, 1),
     formula="Share of the scored words on which all main latents are silent and no other latent by "
     "itself adds 0.4 of the activation's projection on the letter's probe; mean over letters.",
     functions=("saeval_tasks.absorption.projections:lost",),
@@ -103,6 +110,7 @@ SPLIT_LATENTS = Metric(
     "split_latents",
     unit="latents per letter",
     better="lower",
+    bounds=(1, 10),
     formula="Number of a letter's main latents, mean over letters: the one with the largest F1 on "
     "training words, and further ones as long as F1 on validation words rises by more than 0.03; "
     "10 at most.",
@@ -118,6 +126,7 @@ MAIN_LATENT_F1 = Metric(
     "main_latent_f1",
     unit="F1",
     better="higher",
+    bounds=(0, 1),
     formula='F1 of "some main latent is active" as a detector of the letter on test words, 2 TP / '
     "(2 TP + FP + FN); mean over letters.",
     functions=("saeval_tasks._f1:f1_score",),
@@ -134,6 +143,7 @@ HIERARCHY_ABSORPTION = Metric(
     "hierarchy_absorption",
     unit="difference of rates",
     better="lower",
+    bounds=(-1, 1),
     formula="P(the parent's latents are silent and the model takes the word for its parent, at a "
     "child such as poodle) - P(the parent's latents are silent, at its own word, dog), over "
     "occurrences of words of true families.",
@@ -151,6 +161,7 @@ HIERARCHY_SILENCE = Metric(
     "hierarchy_silence",
     unit="difference of rates",
     better="lower",
+    bounds=(-1, 1),
     formula="P(the parent's latents are silent, at a child) - P(they are silent, at its own word), "
     "over occurrences of words of true families, whatever the model takes the child for.",
     functions=("saeval_tasks.absorption.pairs:silent_at",),
@@ -164,6 +175,7 @@ HIERARCHY_FALSE_ALARM = Metric(
     "hierarchy_false_alarm",
     unit="difference of rates",
     better="lower",
+    bounds=(-1, 1),
     formula="As `hierarchy_absorption`, on pairs of words that merely occur together, where there "
     "is nothing to absorb.",
     functions=(
@@ -180,6 +192,7 @@ COMPANION_SILENCE = Metric(
     "companion_silence",
     unit="difference of rates",
     better="none",
+    bounds=(-1, 1),
     formula="As `hierarchy_silence`, on pairs of words that merely occur together, where silence "
     "is right.",
     functions=("saeval_tasks.absorption.pairs:silent_at",),
@@ -190,6 +203,7 @@ CHILD_SEEN_AS_PARENT = Metric(
     "child_seen_as_parent",
     unit="fraction of occurrences",
     better="none",
+    bounds=(0, 1),
     formula="Share of children's occurrences that the model itself takes for the parent, which a "
     "linear discriminant decides whose two means leave this child out.",
     functions=("saeval_tasks.absorption.pairs:seen_as_parent",),
@@ -200,6 +214,7 @@ PARENT_LATENT_F1 = Metric(
     "parent_latent_f1",
     unit="F1",
     better="higher",
+    bounds=(0, 1),
     formula='F1 of "some latent of the parent is active" as a detector of the parent, alone or in '
     "a child: 2 TP / (2 TP + FP + FN), each summed over families. The parent's own word weighs as "
     "much as all its children.",
@@ -213,6 +228,7 @@ LEFT_OUT_FAMILIES = Metric(
     "left_out_families",
     unit="fraction of families",
     better="none",
+    bounds=(0, 1),
     formula="Share of the parents, true and matched, that are left out since no occurrence of "
     "theirs, or of a child of theirs, was drawn in one of the two sets of documents.",
     functions=("saeval_tasks.absorption.pairs:can_be_judged",),
@@ -226,6 +242,7 @@ SAEBENCH_MEAN_ABSORPTION_FRACTION = Metric(
     "saebench_mean_absorption_fraction_score",
     unit="fraction",
     better="lower",
+    bounds=(0, 1),
     formula="As `mean_absorption_fraction`, but nothing is taken relative to other words, so the "
     "mean activation counts as letter, and decoder rows count as if they had length 1.",
     functions=("saeval_tasks.absorption.projections:absorption_fraction",),
@@ -239,6 +256,7 @@ SAEBENCH_MEAN_FULL_ABSORPTION = Metric(
     "saebench_mean_full_absorption_score",
     unit="fraction of words",
     better="lower",
+    bounds=(0, 1),
     formula="As `full_absorption_rate`, but nothing is taken relative to other words, decoder rows "
     "count as if they had length 1, and only the latent that adds most is asked.",
     functions=("saeval_tasks.absorption.saebench:absorbed_whole_by_top",),
@@ -252,6 +270,7 @@ SAEBENCH_MEAN_NUM_SPLIT_FEATURES = Metric(
     "saebench_mean_num_split_features",
     unit="latents per letter",
     better="lower",
+    bounds=(1, 10),
     formula="Number of a letter's main latents, mean over letters: taken by weight in one "
     "penalised probe on all latents, and kept by F1 on the very test words that are then scored.",
     functions=("saeval_tasks.absorption.saebench:few_latents_f1",),
@@ -265,6 +284,7 @@ SAEBENCH_PROBE_F1 = Metric(
     "saebench_probe_f1",
     unit="F1",
     better="none",
+    bounds=(0, 1),
     formula="F1 of a linear probe of each letter on test words, mean over all 26 letters: trained "
     "by Adam for 50 epochs with weighted positives, with a threshold at even odds.",
     functions=("saeval_tasks._f1:f1_score",),
@@ -278,6 +298,7 @@ SAEBENCH_LETTERS_ABOVE_MIN_F1 = Metric(
     "saebench_letters_above_min_f1",
     unit="letters",
     better="none",
+    bounds=(0, 26),
     formula="Number of the letters whose probe has an F1 above `absorption.min_probe_f1` on the "
     "test words.",
     functions=("saeval_tasks._f1:f1_score",),
@@ -290,6 +311,7 @@ SAEBENCH_SAE_K1_F1 = Metric(
     "saebench_sae_k1_f1",
     unit="F1",
     better="higher",
+    bounds=(0, 1),
     formula="F1 on test words of a class-balanced logistic probe on each letter's first latent, "
     "mean over all 26 letters.",
     functions=(

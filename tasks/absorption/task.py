@@ -10,7 +10,7 @@ import pandas as pd
 from saeval.activations import ActivationSource, TokenRows
 from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
-from saeval.evidence import Evidence, Missing
+from saeval.evidence import Evidence, Missing, content_digest, on_data
 from saeval.lab import part_of
 from saeval.sae import SAE, traits_of
 from saeval.sae.site import joined
@@ -153,6 +153,25 @@ class Absorption:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Encode words and sentences once, then letter by letter and family by family."""
+        yield from on_data(self._yielded(sae, prepared, seed), self._data_of(prepared, seed))
+
+    def _data_of(self, prepared: Prepared, seed: int) -> dict[str, str]:
+        """What the scores are measured on: words, their prompts, and sentences of families."""
+        table, arrays = prepared.tables["words"], prepared.arrays
+        words = (table["text"].tolist(), table["stem"].tolist(), arrays["letter"], arrays["split"])
+        drawn = [
+            arrays[f"{genre}_{key}"]
+            for genre in (pairs.GENRES if prepared.facts["lab"] else ())
+            for key in ("word", "counts")
+        ]
+        return {
+            "words": content_digest(*words),
+            "prompts": content_digest(prepared.facts["template"], self.examples),
+            "sentences": content_digest(*drawn),
+            "seed": str(seed),
+        }
+
+    def _yielded(self, sae: SAE, prepared: Prepared, seed: int) -> Iterator[Evidence | Missing]:
         _check_vectors_suffice(sae)
         letters = _letters_of(prepared)
         words = prepared.tables["words"]

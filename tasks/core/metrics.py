@@ -12,6 +12,7 @@ L0 = Metric(
     "l0",
     unit="latents per token",
     better="none",
+    bounds=(0, None),
     formula="Number of active latents (not 0) of each token, mean over all tokens.",
     functions=("saeval.metrics.sparsity:token_l0",),
     distrust="to rank SAEs: compare other scores at equal `l0`.",
@@ -20,6 +21,7 @@ L1 = Metric(
     "l1",
     unit="summed |acts| per token",
     better="none",
+    bounds=(0, None),
     formula="Sum of |acts| of each token, mean over all tokens, in the units of the library that "
     "wrote the SAE.",
     functions=("saeval.metrics.sparsity:token_l1",),
@@ -29,6 +31,7 @@ FVU = Metric(
     "fvu",
     unit="fraction",
     better="lower",
+    bounds=(0, None),
     formula="Fraction of variance unexplained: sum of |y - y_hat|^2 over all tokens, divided by "
     "the sum of |y - mean of y|^2. One ratio of two sums, never a mean of ratios. 0 is exact, 1 "
     "is the mean alone, above 1 is worse than the mean.",
@@ -46,6 +49,7 @@ EXPLAINED_VARIANCE = Metric(
     "explained_variance",
     unit="fraction",
     better="higher",
+    bounds=(None, 1),
     formula="1 - fvu: sum of |y - mean of y|^2 - |y - y_hat|^2 over all tokens, divided by the sum "
     "of |y - mean of y|^2.",
     functions=(
@@ -62,6 +66,7 @@ MSE = Metric(
     "mse",
     unit="squared activation per dimension",
     better="lower",
+    bounds=(0, None),
     formula="Sum of |y - y_hat|^2 over all tokens, divided by the number of tokens times the "
     "number of dimensions.",
     functions=("saeval.metrics.reconstruction:squared_error",),
@@ -73,6 +78,7 @@ COSINE_SIMILARITY = Metric(
     "cosine_similarity",
     unit="cosine",
     better="higher",
+    bounds=(-1, 1),
     formula="Cosine of the angle between y and y_hat of each token, mean over the tokens whose y "
     "is not zero; 0 where y_hat is zero.",
     functions=(
@@ -87,6 +93,7 @@ L2_RATIO = Metric(
     "l2_ratio",
     unit="ratio",
     better="none",
+    bounds=(0, None),
     formula="|y_hat| / |y| of each token, mean over the tokens whose y is not zero. Below 1 the "
     "SAE shrinks.",
     functions=(
@@ -119,6 +126,7 @@ CE_LOSS_WITH_SAE = Metric(
     "ce_loss_with_sae",
     unit="nats",
     better="lower",
+    bounds=(0, None),
     formula="Next-token cross-entropy, -log q(next token), with the activation replaced by its "
     "reconstruction at every token that counts; mean over the tokens that count and that another "
     "one that counts follows.",
@@ -131,6 +139,7 @@ CE_LOSS_WITHOUT_SAE = Metric(
     "ce_loss_without_sae",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="Next-token cross-entropy of the untouched model, mean over the same tokens as "
     "`ce_loss_with_sae`.",
     functions=("saeval.metrics.loss:cross_entropy",),
@@ -140,6 +149,7 @@ CE_LOSS_WITH_ABLATION = Metric(
     "ce_loss_with_ablation",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="Next-token cross-entropy with the activation replaced by zeros at every token that "
     "counts, mean over the same tokens as `ce_loss_with_sae`.",
     functions=("saeval.metrics.loss:cross_entropy",),
@@ -149,6 +159,7 @@ CE_LOSS_WITH_MEAN_ABLATION = Metric(
     "ce_loss_with_mean_ablation",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="Next-token cross-entropy with the activation replaced by its mean over all tokens at "
     "every token that counts, mean over the same tokens as `ce_loss_with_sae`.",
     functions=("saeval.metrics.loss:cross_entropy",),
@@ -194,6 +205,7 @@ KL_DIV_WITH_SAE = Metric(
     "kl_div_with_sae",
     unit="nats",
     better="lower",
+    bounds=(0, None),
     formula="KL divergence, sum of p (log p - log q) over the vocabulary, from the untouched "
     "model's predictions p to those with the reconstruction in place, q; mean over all tokens.",
     functions=("saeval.metrics.loss:kl_divergence_in_place",),
@@ -205,6 +217,7 @@ KL_DIV_WITH_ABLATION = Metric(
     "kl_div_with_ablation",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="KL divergence from the untouched model's predictions to those with zeros in place of "
     "the activation, mean over all tokens.",
     functions=("saeval.metrics.loss:kl_divergence_in_place",),
@@ -214,6 +227,7 @@ KL_DIV_WITH_MEAN_ABLATION = Metric(
     "kl_div_with_mean_ablation",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="KL divergence from the untouched model's predictions to those with the mean "
     "activation in place, mean over all tokens.",
     functions=("saeval.metrics.loss:kl_divergence_in_place",),
@@ -223,6 +237,7 @@ KL_DIV_SCORE = Metric(
     "kl_div_score",
     unit="fraction",
     better="higher",
+    bounds=(None, 1),
     formula="(KL with zeros - KL with the reconstruction) / KL with zeros, each summed over the "
     "same tokens before the division. 1 leaves predictions as they are, 0 is as bad as zeros.",
     functions=(
@@ -239,6 +254,7 @@ KL_DIV_SCORE_MEAN_ABLATION = Metric(
     "kl_div_score_mean_ablation",
     unit="fraction",
     better="higher",
+    bounds=(None, 1),
     formula="(KL with the mean activation - KL with the reconstruction) / KL with the mean "
     "activation, each summed over the same tokens before the division.",
     functions=(
@@ -257,6 +273,7 @@ FRAC_ALIVE = Metric(
     "frac_alive",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="Share of the latents that are active on at least one token.",
     functions=("saeval.metrics.sparsity:is_alive",),
     distrust="on few tokens: a rare latent looks dead. Compare at equal numbers of tokens.",
@@ -266,6 +283,7 @@ FREQ_OVER_1_PERCENT = Metric(
     "freq_over_1_percent",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="Share of the latents that are active on more than 1 % of the tokens.",
     functions=("saeval.metrics.sparsity:is_denser",),
     distrust="to rank SAEs: it rises with `l0` and falls with width.",
@@ -274,6 +292,7 @@ FREQ_OVER_10_PERCENT = Metric(
     "freq_over_10_percent",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="Share of the latents that are active on more than 10 % of the tokens.",
     functions=("saeval.metrics.sparsity:is_denser",),
     distrust="as a fault in itself: some dense latents are meaningful.",
@@ -282,6 +301,7 @@ DENSITY_HISTOGRAM = Metric(
     "density_histogram",
     unit="fraction of latents",
     better="none",
+    bounds=(0, 1),
     formula="Share of the latents whose density, the share of tokens they are active on, lies in "
     "a bin; the bin is the part.",
     functions=("saeval.metrics.sparsity:density_histogram",),
@@ -291,6 +311,7 @@ AVERAGE_MAX_ENCODER_COSINE_SIM = Metric(
     "average_max_encoder_cosine_sim",
     unit="cosine",
     better="none",
+    bounds=(-1, 1),
     formula="Largest cosine of each latent's encoder direction with that of another latent, mean "
     "over all latents; of an SAE wider than `core.exact_neighbours` over a sample of 4,096.",
     functions=("saeval.metrics.geometry:nearest_cosines",),
@@ -302,6 +323,7 @@ AVERAGE_MAX_DECODER_COSINE_SIM = Metric(
     "average_max_decoder_cosine_sim",
     unit="cosine",
     better="none",
+    bounds=(-1, 1),
     formula="Largest cosine of each latent's decoder direction with that of another latent, mean "
     "over all latents; of an SAE wider than `core.exact_neighbours` over a sample of 4,096. High "
     "where latents duplicate each other.",

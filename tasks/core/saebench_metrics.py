@@ -6,6 +6,7 @@ L0 = Metric(
     "saebench_l0",
     unit="latents per token",
     better="none",
+    bounds=(0, None),
     formula="Number of active latents (not 0) of each token, mean over the tokens of SAEBench's "
     "rows: those after the ones that serve its losses.",
     functions=("saeval.metrics.sparsity:token_l0",),
@@ -25,6 +26,7 @@ L2_NORM_IN = Metric(
     "saebench_l2_norm_in",
     unit="activation units",
     better="none",
+    bounds=(0, None),
     formula="|y| of each token, mean over the tokens of SAEBench's rows.",
     functions=("saeval.metrics.reconstruction:squared_norm",),
     distrust="but to compare with SAEBench's published figures.",
@@ -34,6 +36,7 @@ L2_NORM_OUT = Metric(
     "saebench_l2_norm_out",
     unit="activation units",
     better="none",
+    bounds=(0, None),
     formula="|y_hat| of each token, mean over the tokens of SAEBench's rows.",
     functions=("saeval.metrics.reconstruction:squared_norm",),
     distrust="but to compare with SAEBench's published figures.",
@@ -43,6 +46,7 @@ L2_RATIO = Metric(
     "saebench_l2_ratio",
     unit="ratio",
     better="none",
+    bounds=(0, None),
     formula="|y_hat| / |y| of each token, mean over all tokens of SAEBench's rows; |y_hat| alone "
     "where |y| is below 0.0001.",
     functions=("saeval_tasks.core.saebench:length_ratio",),
@@ -53,6 +57,7 @@ COSSIM = Metric(
     "saebench_cossim",
     unit="cosine",
     better="higher",
+    bounds=(-1, 1),
     formula="Cosine between y and y_hat of each token, mean over all tokens of SAEBench's rows; "
     "tokens of no length count as 0.",
     functions=("saeval.metrics.reconstruction:token_cosines",),
@@ -63,6 +68,7 @@ EXPLAINED_VARIANCE_LEGACY = Metric(
     "saebench_explained_variance_legacy",
     unit="fraction",
     better="higher",
+    bounds=(None, 1),
     formula="1 - |y - y_hat|^2 / |y - mean of the batch|^2 of each token, mean over tokens: a "
     "mean of ratios, about the mean of a batch of 16 rows.",
     functions=("saeval_tasks.core.saebench:legacy_explained",),
@@ -98,6 +104,7 @@ CE_LOSS_WITH_SAE = Metric(
     "saebench_ce_loss_with_sae",
     unit="nats",
     better="lower",
+    bounds=(0, None),
     formula="Next-token cross-entropy with the reconstruction in place, mean over the tokens that "
     "another one follows, a special one too, of the rows that serve SAEBench's losses.",
     functions=("saeval.metrics.loss:cross_entropy",),
@@ -108,6 +115,7 @@ CE_LOSS_WITHOUT_SAE = Metric(
     "saebench_ce_loss_without_sae",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="Next-token cross-entropy of the untouched model, mean over the same tokens as "
     "`saebench_ce_loss_with_sae`.",
     functions=("saeval.metrics.loss:cross_entropy",),
@@ -118,6 +126,7 @@ CE_LOSS_WITH_ABLATION = Metric(
     "saebench_ce_loss_with_ablation",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="Next-token cross-entropy with zeros at every token, special ones too, mean over the "
     "same tokens as `saebench_ce_loss_with_sae`.",
     functions=("saeval.metrics.loss:cross_entropy",),
@@ -145,6 +154,7 @@ KL_DIV_WITH_SAE = Metric(
     "saebench_kl_div_with_sae",
     unit="nats",
     better="lower",
+    bounds=(0, None),
     formula="KL divergence from the untouched model's predictions to those with the "
     "reconstruction in place, mean over the rows that serve SAEBench's losses.",
     functions=("saeval.metrics.loss:kl_divergence_in_place",),
@@ -156,6 +166,7 @@ KL_DIV_WITH_ABLATION = Metric(
     "saebench_kl_div_with_ablation",
     unit="nats",
     better="none",
+    bounds=(0, None),
     formula="KL divergence from the untouched model's predictions to those with zeros at every "
     "token, special ones too.",
     functions=("saeval.metrics.loss:kl_divergence_in_place",),
@@ -166,6 +177,7 @@ KL_DIV_SCORE = Metric(
     "saebench_kl_div_score",
     unit="fraction",
     better="higher",
+    bounds=(None, 1),
     formula="(KL with zeros - KL with the reconstruction) / KL with zeros, where zeros replace "
     "every token, special ones too.",
     functions=(
@@ -182,6 +194,7 @@ FRAC_ALIVE = Metric(
     "saebench_frac_alive",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="Share of the latents that are above 0 on at least one token; negative acts do not "
     "count.",
     functions=("saeval.metrics.sparsity:is_alive",),
@@ -193,6 +206,7 @@ FREQ_OVER_1_PERCENT = Metric(
     "saebench_freq_over_1_percent",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="Share of the latents that are above 0 on more than 1 % of the tokens; negative acts "
     "do not count.",
     functions=("saeval.metrics.sparsity:is_denser",),
@@ -203,6 +217,7 @@ FREQ_OVER_10_PERCENT = Metric(
     "saebench_freq_over_10_percent",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="Share of the latents that are above 0 on more than 10 % of the tokens; negative acts "
     "do not count.",
     functions=("saeval.metrics.sparsity:is_denser",),
@@ -213,6 +228,7 @@ NORMALIZED_FREQ_OVER_1_PERCENT = Metric(
     "saebench_normalized_freq_over_1_percent",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="Of all pairs of a latent and a token on which it is above 0, the share whose latent "
     "is above 0 on more than 1 % of the tokens.",
     functions=("saeval.metrics.sparsity:is_denser",),
@@ -224,6 +240,7 @@ NORMALIZED_FREQ_OVER_10_PERCENT = Metric(
     "saebench_normalized_freq_over_10_percent",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="Of all pairs of a latent and a token on which it is above 0, the share whose latent "
     "is above 0 on more than 10 % of the tokens.",
     functions=("saeval.metrics.sparsity:is_denser",),
@@ -235,6 +252,7 @@ AVERAGE_MAX_ENCODER_COSINE_SIM = Metric(
     "saebench_average_max_encoder_cosine_sim",
     unit="cosine",
     better="none",
+    bounds=(-1, 1),
     formula="As `average_max_encoder_cosine_sim`: SAEBench defines it alike.",
     functions=("saeval.metrics.geometry:nearest_cosines",),
     distrust="but to compare with SAEBench's published figures.",
@@ -244,6 +262,7 @@ AVERAGE_MAX_DECODER_COSINE_SIM = Metric(
     "saebench_average_max_decoder_cosine_sim",
     unit="cosine",
     better="none",
+    bounds=(-1, 1),
     formula="As `average_max_decoder_cosine_sim`: SAEBench defines it alike.",
     functions=("saeval.metrics.geometry:nearest_cosines",),
     distrust="but to compare with SAEBench's published figures.",

@@ -14,6 +14,8 @@ from .f1 import F1Metric, f1_parts
 from .scoring import auc_components, is_right
 
 Columns = Mapping[str, np.ndarray]
+LABEL = "label"
+"""Column of the label, the rarer of which says how many rows an AUC rests on."""
 OVER_PROBLEMS, WITHIN_PROBLEM = "macro_average/1", "ratio_of_sums/1"
 """Over all problems, each problem counts the same; within one, each row does."""
 
@@ -78,7 +80,7 @@ class Problem:
             columns[probe.accuracy.name] = is_right(score, self.y)
         areas = [auc_components(score, self.y) for score in self.permuted]
         columns[declared.AUC_PERMUTED_LABELS.name] = np.mean(areas, axis=0)
-        return columns | f1_parts(self.predictions, self.y)
+        return columns | f1_parts(self.predictions, self.y) | {LABEL: self.y}
 
     @property
     def anchors(self) -> Anchors:
@@ -149,7 +151,11 @@ def _latent_rates(
     """AUC and accuracy of a probe on latents."""
     aggregator = WITHIN_PROBLEM if part else OVER_PROBLEMS
     yield probe.auc.evidence(
-        rows, {"num": probe.auc.name}, aggregator=aggregator, part=part, ceiling=anchors.auc
+        rows,
+        {"num": probe.auc.name, "label": LABEL},
+        aggregator=aggregator,
+        part=part,
+        ceiling=anchors.auc,
     )
     yield probe.accuracy.evidence(
         rows,
@@ -163,7 +169,8 @@ def _latent_rates(
 
 def _dense_rates(rows: Units, anchors: Anchors) -> Iterator[Evidence]:
     """AUC and accuracy of the dense probe, which is itself the ceiling and so has none."""
-    yield DENSE.auc.evidence(rows, {"num": DENSE.auc.name}, aggregator=OVER_PROBLEMS)
+    columns = {"num": DENSE.auc.name, "label": LABEL}
+    yield DENSE.auc.evidence(rows, columns, aggregator=OVER_PROBLEMS)
     yield DENSE.accuracy.evidence(
         rows, {"num": DENSE.accuracy.name}, aggregator=OVER_PROBLEMS, floor=anchors.majority
     )

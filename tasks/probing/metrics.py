@@ -11,6 +11,7 @@ AUC_TOP = Metric(
     "auc_top_{k}",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="Area under the ROC curve of a logistic probe on the k latents that correlate best "
     "with the label: the share of pairs of a row with the label and a row without in which the "
     "first has the higher log-odds, ties counting half. 0.5 knows nothing, 1 orders all rows "
@@ -26,6 +27,7 @@ ACCURACY_TOP = Metric(
     "accuracy_top_{k}",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="Share of rows on which a logistic probe on the k latents that correlate best with "
     "the label is right: log-odds above 0 mean yes.",
     functions=("saeval_tasks.probing.scoring:is_right",),
@@ -39,6 +41,7 @@ AUC_FULL_WIDTH = Metric(
     "auc_full_width",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="As `auc_top_{k}`, of a logistic probe on all latents.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
@@ -51,6 +54,7 @@ ACCURACY_FULL_WIDTH = Metric(
     "accuracy_full_width",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="As `accuracy_top_{k}`, of a logistic probe on all latents.",
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
@@ -63,6 +67,7 @@ AUC_DENSE = Metric(
     "auc_dense",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="As `auc_top_{k}`, of a logistic probe on the activations themselves: the ceiling of "
     "the AUCs.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
@@ -74,6 +79,7 @@ ACCURACY_DENSE = Metric(
     "accuracy_dense",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="As `accuracy_top_{k}`, of a logistic probe on the activations themselves: the "
     "ceiling of the accuracies.",
     functions=("saeval_tasks.probing.scoring:is_right",),
@@ -85,6 +91,7 @@ AUC_PERMUTED_LABELS = Metric(
     "auc_permuted_labels",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="As `auc_top_{k}` with the largest k, of probes that learnt the labels in random "
     "order, mean over 3 orders: the floor of the AUCs.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
@@ -96,6 +103,7 @@ BEST_LATENT_F1 = Metric(
     "best_latent_f1",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="F1 of one latent above a threshold as a detector of the label: 2 TP / (2 TP + FP + "
     "FN), each summed over rows before the division. Of the 16 latents that correlate best with "
     "the label and the one of `best_latent_f1_untuned`, the latent and threshold with the highest "
@@ -115,6 +123,7 @@ BEST_LATENT_F1_UNTUNED = Metric(
     "best_latent_f1_untuned",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="F1 of one latent's mere activity (not 0) as a detector of the label: 2 TP / (2 TP + "
     "FP + FN), each summed over rows before the division. Of all latents, the one with the "
     "highest F1 on train rows. Rows are tokens on lab/world, activations in a synthetic world, "
@@ -136,6 +145,7 @@ SAEBENCH_SAE_TOP = Metric(
     "saebench_sae_top_{k}_test_accuracy",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="Accuracy of a logistic probe (C = 1) on the k latents whose means differ most between "
     "rows with and without the label, on pairs of rows of which half have it; mean over the labels "
     "of a data set, then over data sets.",
@@ -151,6 +161,7 @@ SAEBENCH_SAE = Metric(
     "saebench_sae_test_accuracy",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="Accuracy of a linear layer on all latents, trained by AdamW, in the epoch with the "
     "best accuracy on the test rows themselves, which is too good; mean over the labels of a data "
     "set, then over data sets.",
@@ -166,6 +177,7 @@ SAEBENCH_LLM_TOP = Metric(
     "saebench_llm_top_{k}_test_accuracy",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="As `saebench_sae_top_{k}_test_accuracy`, of a probe on k channels of the activation.",
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a score: it does not depend on the SAE.",
@@ -179,6 +191,7 @@ SAEBENCH_LLM = Metric(
     "saebench_llm_test_accuracy",
     unit="fraction",
     better="none",
+    bounds=(0, 1),
     formula="As `saebench_sae_test_accuracy`, of a linear layer on the activation.",
     functions=("saeval_tasks.probing.saebench:trained",),
     distrust="as a score: it does not depend on the SAE.",

@@ -14,7 +14,7 @@ from saeval.activations import ActivationSource, Pooled, TokenRows, read_acts, r
 from saeval.activations.memory import hand_back
 from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import DataError, NotApplicable, UsageError, shown
-from saeval.evidence import Evidence, Metric, Missing
+from saeval.evidence import Evidence, Metric, Missing, content_digest, on_data
 from saeval.lab import part_of
 from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
@@ -188,6 +188,13 @@ class Probing:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """Encode the texts once; all figures come from these acts."""
+        yield from on_data(
+            self._yielded(sae, prepared, source, seed), _data_of(prepared, source, seed)
+        )
+
+    def _yielded(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
+    ) -> Iterator[Evidence | Missing]:
         tokens, listing = prepared.required_rows, prepared.facts["sets"]
         z = read_acts(source, sae, tokens, Pooled(self.pooling))
         encoded_sets = (
@@ -324,6 +331,24 @@ class Probing:
         texts = [str(text) for text in numbers.number_of]
         context = self.context or min(DEFAULT_CONTEXT, source.context)
         return source.tokenize(texts, name="labelled texts", context=context, overflow="truncate")
+
+
+def _data_of(prepared: Prepared, source: ActivationSource, seed: int) -> dict[str, str]:
+    """What the scores are measured on: texts, their labels, and what was drawn of them."""
+    labels = [
+        content
+        for name, array in sorted(prepared.arrays.items())
+        if not name.startswith("dense_")  # what probes say of them differs between sites
+        for content in (name, array)
+    ]
+    labels += [str(listing["key"]) for listing in prepared.facts["sets"]]
+    rows = [prepared.required_rows, *prepared.more_rows.values()]
+    data = {
+        "texts": content_digest(*(part.digest for part in rows)),
+        "labels": content_digest(*labels),
+        "seed": str(seed),
+    }
+    return data if source.stored_rows is None else {**data, "activations": source.identity}
 
 
 def _labelled_rows(rows: TokenRows, seed: int) -> DataSet:

@@ -10,6 +10,7 @@ MCC = Metric(
     "mcc",
     unit="|cosine|",
     better="higher",
+    bounds=(0, 1),
     formula="|cosine| between the decoder direction of each latent and the planted direction of "
     "the feature it is matched with, mean over matched features.",
     functions=("saeval.metrics.recovery:match", "saeval.metrics.recovery:cosines"),
@@ -25,6 +26,7 @@ F1 = Metric(
     "f1",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="F1 of each matched latent as a detector of its feature, 2 TP / (2 TP + FP + FN) over "
     "all activations, mean over matched features.",
     functions=("saeval.metrics.recovery:firing", "saeval.metrics.recovery:Firing.f1"),
@@ -38,6 +40,7 @@ COVERAGE = Metric(
     "coverage",
     unit="fraction of features",
     better="higher",
+    bounds=(0, 1),
     formula="Share of the features to which some latent's decoder direction comes closer than a "
     "|cosine| of `synthetic.covered_from`, 0.8.",
     functions=("saeval.metrics.recovery:covered", "saeval.metrics.recovery:cosines"),
@@ -51,6 +54,7 @@ UNIQUENESS = Metric(
     "uniqueness",
     unit="fraction of latents",
     better="higher",
+    bounds=(0, 1),
     formula="Number of different features that are the nearest one, by |cosine|, of some latent, "
     "divided by the number of latents.",
     functions=(
@@ -65,6 +69,7 @@ F1_NEAREST = Metric(
     "f1_nearest",
     unit="fraction",
     better="higher",
+    bounds=(0, 1),
     formula="F1 of each latent as a detector of the feature that its direction comes closest to, "
     "mean over latents; several may share one.",
     functions=(
@@ -82,6 +87,7 @@ DEAD = Metric(
     "dead",
     unit="fraction of latents",
     better="lower",
+    bounds=(0, 1),
     formula="Share of the latents that fire on none of the activations.",
     functions=("saeval.metrics.recovery:Firing.dead",),
     distrust="to rank SAEs with more latents than the world has features, where silent ones are "

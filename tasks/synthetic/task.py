@@ -7,7 +7,7 @@ from typing import ClassVar
 from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
-from saeval.evidence import Evidence, Missing
+from saeval.evidence import Evidence, Missing, on_data
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
 from saeval.sae import SAE, traits_of
 from saeval.task import Prepared
@@ -90,7 +90,8 @@ class Synthetic:
         )
         k = min(max(1, round(tables.l0)), sae.d_sae)
         floor = random_tables(world.spec.name, sae.d_sae, k, self.covered_from)
-        yield from recovery_evidence(tables, world.kind, floor)
+        data = {"activations": source.identity, "rows": rows.digest[:20]}
+        yield from on_data(recovery_evidence(tables, world.kind, floor), data)
 
 
 def _codes_and_truth(

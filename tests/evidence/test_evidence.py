@@ -18,14 +18,15 @@ from saeval.evidence import (
     summarise_all,
     units,
 )
-from saeval.evidence.bootstrap import design, interval, weightings
+from saeval.evidence.bootstrap import design, weightings
+from saeval.evidence.intervals import Sampling, interval
 
 RNG = np.random.default_rng
 
 
 def mean_of(values: Any, *, only: str | None = None, **labels: Any) -> Evidence:
     """Evidence of a plain mean over rows."""
-    table = units("rows", "row", {"x": values}, **labels)
+    table = units("rows", "row", {"x": values}, **{"data": {"rows": "ab"}, **labels})
     return Evidence("mean", table, {"num": "x"}, unit="nats", better="lower", part=only)
 
 
@@ -161,10 +162,11 @@ def test_intervals_stay_within_the_range_of_the_statistic() -> None:
     assert 0.95 < found.ci_high <= 1
 
 
-def test_constant_statistics_have_zero_error() -> None:
-    """Units that agree leave nothing to resample, rounding included."""
+def test_constant_statistics_without_bounds_have_no_interval() -> None:
+    """Units that agree say nothing of others, rounding included, unless bounds do."""
     found = summarise(mean_of([0.1] * 17))
-    assert (found.stderr, found.ci_low, found.ci_high) == (0, found.value, found.value)
+    assert (found.stderr, found.ci_low, found.ci_high) == (None, None, None)
+    assert found.reason == "all 17 clusters agree, so nothing tells how others would differ"
 
 
 def coverage(make: Any, truth: float, runs: int = 200) -> float:
@@ -282,8 +284,10 @@ def test_very_many_units_are_resampled_in_blocks(monkeypatch: pytest.MonkeyPatch
 
 def test_interval_holds_the_value_even_of_a_maximum() -> None:
     """Replicates that all exceed the value still give an interval that contains it."""
-    _, low, high = interval(1.0, np.linspace(1.1, 2, 100), 50)
-    assert low == 1.0 < high
+    sampling = Sampling(1.0, np.linspace(1.1, 2, 100), np.ones(50), 50, 50)
+    found = interval(sampling, (None, None))
+    assert isinstance(found, tuple)
+    assert found[1] == 1.0 < found[2]
 
 
 def test_thirty_metrics_over_1440_units_cost_under_half_a_second() -> None:
@@ -300,11 +304,13 @@ def test_thirty_metrics_over_1440_units_cost_under_half_a_second() -> None:
 
 
 def test_an_sae_compared_with_itself_differs_by_exactly_zero() -> None:
-    """A / A: difference, error, interval and minimum detectable difference are 0, p is 1."""
+    """A / A: the difference is 0, and no interval is valid, since no cluster differs."""
     a = mean_of(RNG(0).normal(size=30))
     b = mean_of(RNG(0).normal(size=30)[::-1], unit_id=np.arange(30)[::-1])
+    reason = "only 0 of 30 clusters differ"
     for other in (a, b):
-        assert compare(a, other) == Difference(0.0, 0.0, 0.0, 0.0, 30, 0.0, 1.0, None)
+        found = compare(a, other)
+        assert found == Difference(0.0, None, None, None, 30, None, None, reason, 30, 0)
 
 
 def test_difference_is_paired() -> None:
@@ -315,7 +321,8 @@ def test_difference_is_paired() -> None:
     assert found.delta == pytest.approx(gain.mean())
     assert found.stderr is not None
     assert found.stderr == pytest.approx(expected, rel=0.1)
-    assert found.mde == pytest.approx(2.8 * found.stderr)
+    assert found.mde == pytest.approx((2.01 + 0.85) * found.stderr, rel=0.02)
+    assert found.differing == found.clusters == 50
     assert found.n == 50
     assert found.ci_low is not None
     assert found.ci_low > 0
@@ -336,7 +343,7 @@ def test_difference_over_shuffled_rows_is_the_same() -> None:
 @pytest.mark.parametrize("clusters", [None, 12], ids=["units", "clusters"])
 def test_null_differences_are_rejected_at_the_stated_rate(clusters: int | None) -> None:
     """Between SAEs that do not differ, p < 0.05 and intervals without 0 come in about 5 %."""
-    rejected, outside = 0, 0
+    rejected, outside, without = 0, 0, 0
     for run in range(250):
         rng = RNG(run)
         if clusters is None:
@@ -345,13 +352,14 @@ def test_null_differences_are_rejected_at_the_stated_rate(clusters: int | None) 
             of = np.repeat(np.arange(clusters), 4)
             noise = rng.normal(size=(2, clusters))[:, of] + rng.normal(size=(2, 4 * clusters))
         found = compare(*(mean_of(x, cluster=of) for x in noise), replicates=400)
-        assert found.p is not None
-        assert found.ci_low is not None
-        assert found.ci_high is not None
+        if found.p is None or found.ci_low is None or found.ci_high is None:
+            without += 1  # one cluster of twelve made up the difference
+            continue
         rejected += found.p < 0.05
         outside += not found.ci_low <= 0 <= found.ci_high
     assert 0.02 <= rejected / 250 <= 0.08
-    assert 0.02 <= outside / 250 <= 0.09
+    assert without <= 3
+    assert outside == rejected
 
 
 def test_minimum_detectable_difference_is_found_four_times_in_five() -> None:
@@ -394,6 +402,7 @@ def test_other_questions_cannot_be_compared() -> None:
 
 def test_difference_without_interval_says_why() -> None:
     """A difference of exact figures has no error and carries their reason."""
-    table = units("weights", "matrix", {"bits": [8.0]})
+    table = units("weights", "matrix", {"bits": [8.0]}, data={"weights": "ab"})
     bits = Evidence("bits", table, {"num": "bits"}, "bits", "lower", no_interval="It is exact.")
-    assert compare(bits, bits) == Difference(0.0, None, None, None, 1, None, None, "It is exact.")
+    found = compare(bits, bits)
+    assert found == Difference(0.0, None, None, None, 1, None, None, "It is exact.", 1, 0)

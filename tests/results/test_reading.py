@@ -170,7 +170,7 @@ def test_result_json_reproduces_and_explains(tmp_path: Path) -> None:
     """result.json is strict JSON and names run, files with hashes, and how each number came."""
     path = write_result(tmp_path, some_result(), some_evidence())
     record = json.loads((path / "result.json").read_text(), parse_constant=pytest.fail)
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     assert record["run"] == {"saes": ["é"], "seeds": [0]}
     assert record["tables"]["rows"] | {"sha256": ""} == {
         "file": "rows.parquet",
@@ -288,7 +288,7 @@ def test_tampering_is_found(tmp_path: Path, tamper: Callable[[Path], Any], says:
         lambda path: (path / "result.json").write_text("[]"),
         lambda path: (path / "result.json").write_bytes(b"\xff\xfe"),
         lambda path: (path / "result.json").unlink(),
-        lambda path: altered(path, lambda r: r.update(schema=2)),
+        lambda path: altered(path, lambda r: r.update(schema=3)),
         lambda path: altered(path, lambda r: r.pop("scores")),
         lambda path: altered(path, lambda r: r["scores"][0].update(value=float("nan"))),
         lambda path: altered(path, lambda r: r["scores"][0].update(value="0.5")),

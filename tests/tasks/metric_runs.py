@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from saeval.activations import ActivationSource
-from saeval.evidence import Evidence, Missing
-from saeval.evidence.evidence import summarise_all
+from saeval.evidence import Evidence, Missing, summarise_all
 from saeval.sae import SAE
 from saeval.task import Prepared, Task
 
