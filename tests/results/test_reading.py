@@ -177,6 +177,7 @@ def test_result_json_reproduces_and_explains(tmp_path: Path) -> None:
         "unit": "row",
         "rows": 20,
         "sha256": "",
+        "data": None,
     }
     assert record["metrics"][2] == {
         "metric": "auc",
@@ -190,6 +191,7 @@ def test_result_json_reproduces_and_explains(tmp_path: Path) -> None:
         "floor": None,
         "ceiling": None,
         "no_interval": None,
+        "bounds": [None, None],
     }
 
 
