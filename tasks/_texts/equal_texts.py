@@ -4,12 +4,23 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
 from scipy import sparse
 from scipy.sparse import csgraph
 
+_BLANKS = re.compile("[\\s\u2800]+")
+"""Blanks, that of Braille among them."""
+_IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0100-\U000e01ef]"
+)
+"""What Unicode calls default ignorable beyond its category Cf."""
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Thai, Lao, Burmese, Khmer, Japanese, Chinese: no spaces, so each character counts as a word."""
+_WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 NEAR = 0.8
 """Share of word triples, of all that either text has, from which two texts are near-duplicates."""
 _WORDS_PER_TRIPLE = 3
@@ -19,15 +30,25 @@ _PAIRS_PER_BLOCK = 1 << 14
 """Pairs compared at a time."""
 
 
-def visible_text(text: str) -> str:
+def visible_text(text: str, form: Literal["NFC", "NFKC"] = "NFKC") -> str:
     """A text without differences that the eye does not see.
 
-    Equivalent Unicode forms become one (NFKC), characters without width are dropped, and runs of
-    blanks become one space.
+    Equivalent Unicode forms become one, characters that are not shown (without width, controls,
+    fillers, variation selectors) are dropped, and runs of blanks become one space.
+
+    Args:
+        text: Any text.
+        form: NFC keeps what is only compatible apart, such as x with a raised 2 and x2.
     """
-    composed = unicodedata.normalize("NFKC", text)
-    visible = "".join(c for c in composed if c.isspace() or unicodedata.category(c) != "Cf")
-    return re.sub(r"\s+", " ", visible).strip()
+    composed = unicodedata.normalize(form, text)
+    visible = "".join(c for c in composed if c.isspace() or not _is_invisible(c))
+    return _BLANKS.sub(" ", visible).strip()
+
+
+def _is_invisible(character: str) -> bool:
+    if unicodedata.category(character) in ("Cf", "Cc"):
+        return True
+    return _IGNORABLE.fullmatch(character) is not None
 
 
 def groups(texts: Sequence[str]) -> Int[np.ndarray, " texts"]:
@@ -56,7 +77,7 @@ def _triple_matrix(texts: Sequence[str]) -> sparse.csr_matrix:
     rows: list[int] = []
     columns: list[int] = []
     for row, text in enumerate(texts):
-        words = re.findall(r"\w+", visible_text(text).casefold())
+        words = _WORD.findall(visible_text(text).casefold())
         triples = {
             tuple(words[i : i + _WORDS_PER_TRIPLE])
             for i in range(max(1, len(words) - _WORDS_PER_TRIPLE + 1))

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from saeval.errors import shown
+
+from .equal_texts import visible_text
 
 YES, NO = "True", "False"
 _TRUTH = {"true": YES, "1": YES, "false": NO, "0": NO}
@@ -31,35 +33,48 @@ def cells(column: Sequence[Any]) -> list[Cell | None]:
     """The labels of each row; None for a row that has no value.
 
     A list, tuple or array holds several labels, perhaps none; a mapping says of each of its keys
-    whether it holds. True, 1, "1" and "true" in one column are one label.
+    whether it holds. True, 1, "1" and "true" in one column are one label, in lists too. Give the
+    column of all files of a data set at once, so that its files agree.
 
     Raises:
-        ValueError: if a column mixes true and false with other labels, or a mapping's value is no
-            yes or no, naming it.
+        ValueError: if a column writes true or false in several ways, or as itself, beside other
+            labels; or a mapping's value is no yes or no, naming it.
     """
     parsed = [_parse_cell(value) for value in column]
-    labels = {label for cell in parsed if cell and cell.exclusive for label in cell.labels}
-    truth_words = {label for label in labels if label.casefold() in ("true", "false")}
-    spellings = {word.casefold() for word in truth_words}
-    if not truth_words or len(labels) == len(truth_words) == len(spellings):
-        return parsed
-    other = sorted(label for label in labels if label.casefold() not in _TRUTH)
-    if any(isinstance(value, bool | np.bool_) for value in column) and other:
+    keys_aside = [
+        cell
+        for cell, value in zip(parsed, column, strict=True)
+        if cell is not None and not isinstance(value, Mapping)
+    ]
+    labels = {label for cell in keys_aside for label in cell.labels}
+    words = {label for label in labels if label.casefold() in ("true", "false")}
+    digits = {label for label in labels - words if label in _TRUTH}
+    is_mixed = bool(digits) or len({word.casefold() for word in words}) < len(words)
+    other = sorted(labels - words - digits)
+    if words and other and (is_mixed or any(map(_holds_truth, column))):
         raise ValueError(f"mixes true and false with other labels, such as '{other[0]}'")
-    if other:
+    if not words or other or not is_mixed:
         return parsed
     return [
-        Cell(tuple(_TRUTH[label.casefold()] for label in cell.labels)) if cell else None
-        for cell in parsed
+        cell
+        if cell is None or isinstance(value, Mapping)
+        else replace(cell, labels=tuple(sorted({_TRUTH[name.casefold()] for name in cell.labels})))
+        for cell, value in zip(parsed, column, strict=True)
     ]
 
 
+def _holds_truth(value: Any) -> bool:
+    """Whether a cell is true or false itself, not a text of it, or a list that holds one."""
+    entries = value if isinstance(value, list | tuple | set | frozenset | np.ndarray) else [value]
+    return any(isinstance(entry, bool | np.bool_) for entry in entries)
+
+
 def label_text(value: Any) -> str:
-    """A label as text, without blanks around it.
+    """A label as text: one composed Unicode form, no invisible characters, no needless blanks.
 
     1.0, as tables write whole numbers beside a gap, is 1, whether it is a number or written out.
     """
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", visible_text(str(value), "NFC"))
 
 
 def _parse_cell(value: Any) -> Cell | None:

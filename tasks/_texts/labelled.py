@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,7 +29,7 @@ LAB, SAE_PROBES, SAEBENCH = "lab", "sae_probes", "saebench"
 KEYS = ("name", "train", "test", "text", "label")
 MOST_LABELS = 60
 """More distinct labels than this are taken for a quantity."""
-READING = "2: drawn by content, with several labels a text"
+READING = "3: labels and texts of all files of a set are compared as they are seen"
 """How files are read and split. It enters the key: raise it when a change alters scores."""
 TEST_SHARE = 0.25
 """Share of the texts for testing, where a data set comes without test texts."""
@@ -82,12 +82,20 @@ def read_data_set(files: DataSetFiles, seed: int) -> DataSet:
     Raises:
         DataError: if a file cannot be read, or its texts or labels are of no use.
     """
-    train, notices = _merge_rows(files, files.train)
+    rows_by_path = _read_rows(files)
+    all_rows = [row for rows in rows_by_path.values() for row in rows]
+    all_labels = {label for row in all_rows for label in row.cell.labels}
+    is_binary = len(all_labels) == 2 and all(row.cell.exclusive for row in all_rows)
+    train, notices = _merge_rows(
+        [row for path in files.train for row in rows_by_path[path]], is_binary=is_binary
+    )
     if files.test is None:
         data_set = split(files.name, train, seed, notices)
         _check_labels(data_set, files)
         return data_set
-    test, test_notices = _merge_rows(files, files.test)
+    test, test_notices = _merge_rows(
+        [row for path in files.test for row in rows_by_path[path]], is_binary=is_binary
+    )
     rows, overlap_notices = _drop_near_duplicates(train, test)
     if not rows:
         raise DataError(
@@ -283,23 +291,17 @@ def _check_columns(path: Path, files: DataSetFiles) -> None:
 
 
 def _merge_rows(
-    files: DataSetFiles, paths: Sequence[Path]
+    rows: Sequence["_Row"], *, is_binary: bool
 ) -> tuple[LabelledTexts, tuple[str, ...]]:
-    """Each text of some files once, with all its labels, sorted by text; and notices.
+    """Each text of some rows once, with all its labels, sorted by text; and notices.
 
     A text that stands in several rows has all their labels. Two kinds of contradiction make a text
-    be left out. If there are only two labels in all and each row has one of them, a text cannot
-    have both. Nor can a text have a label that another of its rows denies.
-
-    Raises:
-        DataError: as `_read_rows` does.
+    be left out. If there are only two labels in all and each row has one of them (`is_binary`), a
+    text cannot have both. Nor can a text have a label that another of its rows denies.
     """
-    rows = [row for path in paths for row in _read_rows(files, path)]
     by_text: dict[str, list[_Row]] = {}
     for row in rows:
         by_text.setdefault(equal_texts.visible_text(row.text), []).append(row)
-    all_labels = {label for row in rows for label in row.cell.labels}
-    is_binary = len(all_labels) == 2 and all(row.cell.exclusive for row in rows)
     labels_by_text, contradicting = {}, []
     for group in by_text.values():
         labels = {label for row in group for label in row.cell.labels}
@@ -334,27 +336,34 @@ class _Row:
     number: int
 
 
-def _read_rows(files: DataSetFiles, path: Path) -> list[_Row]:
-    """Texts and labels of a file, blank texts left out.
+def _read_rows(files: DataSetFiles) -> dict[Path, list[_Row]]:
+    """Texts and labels of each file of a data set, blank texts left out.
 
     Raises:
-        DataError: if it cannot be read, or naming the row without text or label.
+        DataError: if a file cannot be read, or naming the row without text or label.
     """
-    table = read_table(path)
+    paths = dict.fromkeys((*files.train, *(files.test or ())))
+    tables = {path: read_table(path) for path in paths}
     if files.edit:
-        table = files.edit(table)
+        tables = {path: files.edit(table) for path, table in tables.items()}
     try:
-        labels = cells(table[files.label].tolist())
+        labels = iter(cells([v for table in tables.values() for v in table[files.label].tolist()]))
     except ValueError as error:
-        raise DataError(
-            f"'{files.label}' of '{path}' {error}. Write each label one way."
-        ) from error
+        names = " and ".join(f"'{path}'" for path in paths)
+        raise DataError(f"'{files.label}' of {names} {error}. Write each label one way.") from error
+    return {path: _rows_of_table(table, path, files, labels) for path, table in tables.items()}
+
+
+def _rows_of_table(
+    table: pd.DataFrame, path: Path, files: DataSetFiles, labels: Iterator[Cell | None]
+) -> list[_Row]:
     rows = []
-    for number, (text, cell) in enumerate(zip(table[files.text].tolist(), labels, strict=True)):
+    for number, text in enumerate(table[files.text].tolist()):
+        cell = next(labels)
         if not isinstance(text, str):
-            raise DataError(
-                f"Row {number} of '{path}' has {shown(text)} in '{files.text}', no text."
-            )
+            is_gap = text is None or (isinstance(text, float) and np.isnan(text))
+            content = "nothing" if is_gap else shown(text)
+            raise DataError(f"Row {number} of '{path}' has {content} in '{files.text}', no text.")
         if cell is None:
             raise DataError(
                 f"Row {number} of '{path}' has no '{files.label}'. Leave it out, or label it."

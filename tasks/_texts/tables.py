@@ -65,5 +65,8 @@ def _read_jsonl(path: Path, *, head: bool) -> pd.DataFrame:
 
 
 def _read_lines(path: Path, *, head: bool) -> pd.DataFrame:
-    lines = [] if head else path.read_text(encoding="utf-8").splitlines()
+    lines: list[str] = []
+    if not head:
+        with path.open(encoding="utf-8") as file:  # str.splitlines would cut within texts too
+            lines = [line.removesuffix("\n") for line in file]
     return pd.DataFrame({"text": lines}, dtype=str)
