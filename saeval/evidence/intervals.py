@@ -24,6 +24,9 @@ RARE = 0.05
 LEVEL = 0.975
 """Upper quantile of a two-sided 95 % interval."""
 POWER = 0.8
+AGREEING = 1e-7
+"""Standard error, as a share of the distance between bounds, up to which clusters agree: so much
+comes of rounding in float32 alone, as between cosines of an SAE that has the true directions."""
 _ROUNDING = 1e-12
 """Relative spread of replicates up to which they differ only by rounding."""
 
@@ -165,6 +168,7 @@ def _score_interval(sampling: Sampling, low: float, high: float) -> tuple[float,
     positive counts estimated from survey data" (1998), for the number of effective units.
     """
     width, spread = high - low, sampling.spread / (high - low)
+    spread = spread if spread > AGREEING else 0.0
     p = min(max((sampling.value - low) / width, 0.0), 1.0)
     few = min(sampling.clusters, max(2, sampling.informative))
     t = float(stdtrit(few - 1, LEVEL))

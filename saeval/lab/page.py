@@ -171,7 +171,7 @@ def _mcc_ranking(members: Sequence[ZooMember]) -> list[str]:
             cosine = match(cosines(load(WEIGHTS / member.name).W_dec.numpy(), truth)).cosine
             pairs = units("pairs", "pair", {"cosine": cosine})
             evidences[member.method] = Evidence(
-                "mcc", pairs, {"num": "cosine"}, "|cosine|", "higher"
+                "mcc", pairs, {"num": "cosine"}, "|cosine|", "higher", bounds=(0, 1)
             )
     summaries = dict(zip(evidences, summarise_all(list(evidences.values())), strict=True))
     ranked = sorted(summaries, key=lambda method: -summaries[method].value)
