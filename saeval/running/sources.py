@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 
 from saeval.activations import ActivationSource
 from saeval.config.configuration import refuse_unnameable
-from saeval.config.options import DEFAULT_TASKS
 from saeval.lab.synthetic import world_name
 from saeval.models import LoadedModel
 from saeval.running.opening import Opening
@@ -62,7 +61,7 @@ class Sources:
         """
         model_to_read = self._opening.model or model or ""
         name = model_to_read.name if isinstance(model_to_read, LoadedModel) else model_to_read
-        return DEFAULT_TASKS[self._kind(model_to_read).reader(name)]
+        return self._kind(model_to_read).default_tasks(name)
 
     def bytes_to_load(self, model: str) -> int | None:
         """Bytes that would have to be downloaded to read a model; None: nobody knows.

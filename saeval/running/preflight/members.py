@@ -104,12 +104,10 @@ def recheck_bos(
 def _check_member(
     member: Claimant, source: ActivationSource, rows: TokenRows | None, samples: _Samples
 ) -> Checks:
-    typical_rows = None
-    if rows is None:
-        rows = typical_rows = rows_to_look_at(source)
-    sample = None if rows is None else samples.take(source, rows)
+    sample_rows = rows_to_look_at(source) if rows is None else rows
+    sample = None if sample_rows is None else samples.take(source, sample_rows)
     checks = preflight(member.sae, member.claims, source, sample)
-    if rows is None or typical_rows is rows or not any(map(_is_text_dependent_error, checks)):
+    if rows is None or not any(map(_is_text_dependent_error, checks)):
         return checks
     typical_rows = rows_to_look_at(source)
     if typical_rows is None or typical_rows.digest == rows.digest:

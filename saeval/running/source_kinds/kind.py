@@ -1,5 +1,6 @@
 """The questions that every kind of source answers: `SourceKind`."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from saeval.activations import ActivationSource
@@ -47,8 +48,8 @@ class SourceKind(Protocol):
         """
         ...
 
-    def reader(self, model: str) -> str:
-        """The key of `saeval.config.options.DEFAULT_TASKS` for the SAEs of a model."""
+    def default_tasks(self, model: str) -> Sequence[str]:
+        """Names of the tasks that SAEs of a model are scored on where none are named."""
         ...
 
     def bytes_to_load(self, model: str) -> int | None:

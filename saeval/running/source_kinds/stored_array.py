@@ -1,8 +1,10 @@
 """Stored activations instead of a model: every SAE of the run reads them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from saeval.activations import ActivationSource, array_source
+from saeval.config.options import DEFAULT_TASKS
 from saeval.errors import UsageError
 from saeval.running.opening import Opening
 from saeval.running.places import SiteSpec
@@ -37,9 +39,9 @@ class StoredArrays:
             raise UsageError("There is neither a model nor an array of activations to read.")
         return array_source(self.opening.array)
 
-    def reader(self, model: str) -> str:
-        """Only the values of the activations are known, not what they came from."""
-        return "all else"
+    def default_tasks(self, model: str) -> Sequence[str]:
+        """Tasks that need only values: what the activations came from is not known."""
+        return DEFAULT_TASKS["all else"]
 
     def bytes_to_load(self, model: str) -> int | None:
         """Nothing: an array is a local file, or in memory."""

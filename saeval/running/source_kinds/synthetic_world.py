@@ -1,8 +1,10 @@
 """Synthetic worlds of the lab, named like models: activations from a known dictionary."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from saeval.activations import ActivationSource
+from saeval.config.options import DEFAULT_TASKS
 from saeval.errors import ModelError, UsageError
 from saeval.lab.synthetic import (
     SITE,
@@ -50,9 +52,9 @@ class SyntheticWorlds:
         """
         return world_source(self._world(place))
 
-    def reader(self, model: str) -> str:
+    def default_tasks(self, model: str) -> Sequence[str]:
         """Worlds have tasks of their own, since their true latents are known."""
-        return "synthetic worlds"
+        return DEFAULT_TASKS["synthetic worlds"]
 
     def bytes_to_load(self, model: str) -> int | None:
         """Nothing: a world is computed on this machine."""

@@ -1,6 +1,7 @@
 """Transformers, by hub id, by folder or in memory: loaded when needed, dropped on request."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from saeval import __version__
 from saeval.activations import ActivationSource, model_source
 from saeval.activations.store import writing
+from saeval.config.options import DEFAULT_TASKS
 from saeval.errors import ModelError, UsageError, suggestion
 from saeval.lab import part_of
 from saeval.models import LoadedModel, load_model
@@ -117,9 +119,10 @@ class Transformers:
                 raise
             raise UsageError(str(error)) from error
 
-    def reader(self, model: str) -> str:
-        """The key for language models, except for the lab's models that play games."""
-        return "language models" if part_of(model) in (None, "world") else "all else"
+    def default_tasks(self, model: str) -> Sequence[str]:
+        """Those of language models, unless the model is one of the lab's that plays a game."""
+        is_language_model = part_of(model) in (None, "world")
+        return DEFAULT_TASKS["language models" if is_language_model else "all else"]
 
     def bytes_to_load(self, model: str) -> int | None:
         """Bytes to download before the model can be loaded; None: the hub does not answer.
