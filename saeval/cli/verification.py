@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from saeval.cli.printing import print_json
+from saeval.results.tables.cells import count_text
 from saeval.results.text import one_line
 from saeval.results.verification import fault_line, faults_of
 
@@ -28,5 +29,6 @@ def print_verification(folders: Sequence[Path], *, as_json: bool) -> bool:
     if as_json:
         print_json([{"kind": "summary", **counts}])
     else:
-        click.echo(f"{len(folders)} results: {len(folders) - failed} verify, {failed} do not.")
+        verified = f"{len(folders) - failed} verify, {failed} do not."
+        click.echo(f"{count_text(len(folders), 'result')}: {verified}")
     return not failed

@@ -317,6 +317,13 @@ def test_values_without_an_interval_say_why() -> None:
     assert text.splitlines()[-1] == "No interval for a, b: of the weights alone"
 
 
+def test_an_interval_that_only_some_saes_lack_names_these() -> None:
+    """A metric that has an interval for another SAE is not said to have none."""
+    equal = {"stderr": None, "ci_low": None, "ci_high": None, "reason": "all clusters agree"}
+    text = score_tables([score("l0", "relu"), score("l0", "topk", **equal)], width=120)
+    assert "No interval for l0 of topk: all clusters agree" in text.splitlines()
+
+
 def test_nulls_are_marked() -> None:
     """An SAE that is there to be beaten says so in its row."""
     text = score_tables([score("m", "a"), score("m", "r")], View(nulls={"r"}))

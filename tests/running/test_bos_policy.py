@@ -48,7 +48,7 @@ def run(folder: Path, model: Path, policy: bool | None, **fields: Any) -> Result
         (False, {}, False, "ok", BOS_LEFT_AWAY),
         (False, {"overflow": "pack", "context": 8}, False, "ok", BOS_LEFT_AWAY),
         (False, {"prepend_bos": True}, True, "warning", "trained on rows without BOS"),
-        (True, {"prepend_bos": False}, False, "warning", "trained on rows begin with BOS"),
+        (True, {"prepend_bos": False}, False, "warning", "trained on rows that begin with BOS"),
         (None, {"prepend_bos": False}, False, "unknown", ""),
     ],
 )

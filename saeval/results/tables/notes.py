@@ -77,16 +77,29 @@ def _grouped(scores: Sequence[Score], say: Callable[[Sequence[Score]], str]) -> 
     )
 
 
-def no_interval_note(scores: Sequence[Score]) -> list[str]:
-    """Why some metrics have no interval, each reason once."""
-    reasons: dict[str, list[str]] = {}
+def no_interval_note(scores: Sequence[Score], names: Mapping[str, str]) -> list[str]:
+    """Why some metrics have no interval, each reason once.
+
+    Args:
+        scores: All scores that are shown.
+        names: Short names of SAEs and sets, for metrics that have an interval for others.
+    """
+    with_interval = {score.metric for score in scores if score.ci_low is not None}
+    reasons: dict[str, dict[str, list[str]]] = {}
     for score in scores:
         if score.status == "scored" and score.ci_low is None and score.reason:
-            reasons.setdefault(score.reason, []).append(str(score.metric))
+            labels = reasons.setdefault(score.reason, {}).setdefault(str(score.metric), [])
+            if score.metric in with_interval:
+                labels.append(names.get(score.sae or score.set or "", ""))
     return [
-        one_line(f"No interval for {', '.join(dict.fromkeys(metrics))}: {reason}")
+        one_line(f"No interval for {', '.join(_with_labels(metrics))}: {reason}")
         for reason, metrics in reasons.items()
     ]
+
+
+def _with_labels(labels_by_metric: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    for metric, labels in labels_by_metric.items():
+        yield f"{metric} of {_join_labels(labels)}" if any(labels) else metric
 
 
 def not_scored_notes(scores: Sequence[Score], names: Mapping[str, str]) -> list[str]:

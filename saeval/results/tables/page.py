@@ -109,7 +109,7 @@ def _notes(
         *interval_note(side_by_side),
         *seeds_note(over_training_seeds(side_by_side, view.seed_sets)),
         *([] if all(map(has_unit, grids)) else units_note(scored)),
-        *no_interval_note(scored),
+        *no_interval_note(scored, names),
         *not_scored_notes(without_value, names),
         *view.remarks,
         *hidden_note(scores, scored, view.how),

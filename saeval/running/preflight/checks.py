@@ -199,7 +199,7 @@ def check_bos(claims: Claims, sample: ActivationSample | RowStarts) -> Check:
     Its message also tells where BOS is left away for the SAE's sake, and where it is put before
     texts although neither the SAE nor the tokenizer asks for it.
     """
-    words = {True: "rows begin with BOS", False: "rows without BOS", None: ""}
+    words = {True: "rows that begin with BOS", False: "rows without BOS", None: ""}
     expected, observed = words[claims.prepend_bos], words[sample.begins_with_bos]
     adds_bos = sample.tokenizer_adds_bos
     if not expected or not observed:
