@@ -1,0 +1,102 @@
+"""What the scores of a panel of SAEs say of a metric: noise, separation, truth, oracle, nulls."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean, median, stdev
+from typing import Literal
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from saeval.results.score import Score
+
+Better = Literal["higher", "lower", "none"]
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """One metric of one SAE under several seeds of the task."""
+
+    scores: tuple[Score, ...]
+
+    @cached_property
+    def values(self) -> list[float]:
+        """Scores, seed by seed."""
+        return [score.value for score in self.scores if score.value is not None]
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return fmean(self.values)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over seeds; NaN of a single one."""
+        return stdev(self.values) if len(self.values) > 1 else float("nan")
+
+    def held(self) -> list[bool]:
+        """Whether each seed's interval holds the mean of the other seeds.
+
+        That mean varies too, so that even a right interval falls a little short.
+        """
+        held = []
+        for number, score in enumerate(self.scores):
+            others = self.values[:number] + self.values[number + 1 :]
+            if others and score.ci_low is not None and score.ci_high is not None:
+                held.append(score.ci_low <= fmean(others) <= score.ci_high)
+        return held
+
+
+def by_metric(scores: Iterable[Score]) -> dict[str, dict[str, Seeds]]:
+    """Metric -> SAE -> its scores, without those of parts and those without a value."""
+    lists: dict[str, dict[str, list[Score]]] = {}
+    for score in scores:
+        if score.metric and score.sae and score.part is None and score.value is not None:
+            lists.setdefault(score.metric, {}).setdefault(score.sae, []).append(score)
+    return {
+        metric: {sae: Seeds(tuple(found)) for sae, found in of_metric.items()}
+        for metric, of_metric in lists.items()
+    }
+
+
+def reseed_cv(panel: Sequence[Seeds], floor: float = 0.0) -> float:
+    """Standard deviation over seeds by the distance of the mean from `floor`, median over SAEs.
+
+    With the score of a null as floor the figure does not flatter a metric on which nulls score far
+    from 0. SAEs exactly at the floor are left out.
+    """
+    ratios = [s.deviation / abs(s.mean - floor) for s in panel if s.mean != floor]
+    return median(ratios) if ratios else float("nan")
+
+
+def signal_to_noise(panel: Sequence[Seeds]) -> float:
+    """Standard deviation of the SAEs' means, divided by the pooled one over seeds within an SAE."""
+    noise = fmean(s.deviation**2 for s in panel) ** 0.5
+    spread = stdev(s.mean for s in panel)
+    return float(np.divide(spread, noise)) if noise else float("nan")
+
+
+def seed_coverage(panel: Sequence[Seeds]) -> float:
+    """How often a seed's interval holds the mean of the others; NaN if none could."""
+    held = [hit for s in panel for hit in s.held()]
+    return fmean(held) if held else float("nan")
+
+
+def ordered(means: Mapping[str, float], better: Better) -> list[str]:
+    """Names of SAEs, the best first."""
+    return sorted(means, key=lambda name: means[name], reverse=better == "higher")
+
+
+def share_above_nulls(means: Mapping[str, float], better: Better, nulls: Collection[str]) -> float:
+    """Share of the SAEs that are better than every null; 1 where the nulls are last."""
+    order = ordered(means, better)
+    first_null = min(order.index(name) for name in nulls)
+    return first_null / (len(order) - len(nulls))
+
+
+def rank_correlation(means: Mapping[str, float], truth: Mapping[str, float]) -> float:
+    """Spearman's rho of a score with the truth over the SAEs that have both."""
+    names = [name for name in means if name in truth]
+    table = np.array([[values[name] for name in names] for values in (means, truth)])
+    return float(np.asarray(spearmanr(table, axis=1))[0])
