@@ -48,6 +48,8 @@ class Evidence:
     """Parameters of the aggregator that differ from its defaults."""
     bounds: Bounds = (None, None)
     """Smallest and largest possible value; None where there is none."""
+    null_floor: bool = False
+    """Whether the floor is what a null SAE scores. A task leaves it None, and a run measures it."""
 
     def __post_init__(self) -> None:
         complaint = self._complaint()

@@ -207,7 +207,7 @@ def test_json_is_one_score_a_line(gpt2: Path, tmp_path: Path) -> None:
     first, again = call(*arguments), call(*arguments)
     rows = [json.loads(line) for line in first.stdout.splitlines()]
     assert len(rows) > 10
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(tuple(row) == (*COLUMNS, "anchored") for row in rows)
     assert first.stdout == again.stdout
 
 
