@@ -161,10 +161,10 @@ def _constants(module: str, calls: Sequence[ast.Call]) -> dict[str, ast.expr]:
     The module assigns them, or imports them, as it does `NULL_SAE`.
     """
     names = {
-        keyword.value.id
+        value.id
         for call in calls
-        for keyword in call.keywords
-        if isinstance(keyword.value, ast.Name)
+        for value in (*call.args, *(keyword.value for keyword in call.keywords))
+        if isinstance(value, ast.Name)
     }
     found = {name: find_assigned(module, name) for name in names}
     return {name: value for name, value in found.items() if value is not None}
