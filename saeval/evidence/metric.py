@@ -15,7 +15,7 @@ Anchor = float | str | None
 """A floor or ceiling: a number; words, if the data set the number; None, if there is none."""
 
 NULL_SAE = "what a random SAE of equal width and L0 scores"
-"""A floor that a run measures: it scores a random SAE on the same data, and the task gives none."""
+"""A floor that a run measures, by scoring random SAEs on the same data. The task gives none."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Metric:
             columns: Role in the aggregator -> statistic column.
             aggregator: How units become a number.
             part: Use only the rows of this part.
-            floor: If the declared floor is words: the number that the data give, if any. None for
-                `NULL_SAE`.
+            floor: If the declared floor is words: the number that the data give, if any. For
+                `NULL_SAE` it may be what knowing nothing gets, which a run replaces.
             ceiling: The same for the ceiling.
             no_interval: Why no interval is valid.
 
@@ -92,7 +92,7 @@ class Metric:
             better=self.better,
             aggregator=aggregator,
             part=part,
-            floor=self._floor(floor),
+            floor=self._anchor("floor", self.floor, floor),
             ceiling=self._anchor("ceiling", self.ceiling, ceiling),
             no_interval=no_interval,
             bounds=self.bounds,
@@ -102,16 +102,6 @@ class Metric:
     def missing(self, reason: str, part: str | None = None) -> Missing:
         """This metric without a value. The reason is a sentence that a stranger understands."""
         return Missing(self.name, reason, unit=self.unit, better=self.better, part=part)
-
-    def _floor(self, value: float | None) -> float | None:
-        if self.floor != NULL_SAE:
-            return self._anchor("floor", self.floor, value)
-        if value is not None:
-            raise ResultError(
-                f"'{self.name}' declares as its floor {NULL_SAE}, which a run measures, but "
-                f"{value} was given. Give none, or declare another floor."
-            )
-        return None
 
     def _anchor(self, name: str, declared: Anchor, value: float | None) -> float | None:
         if isinstance(declared, str):

@@ -14,7 +14,7 @@ from tiny_runs import TEXTS, topk
 
 import saeval
 from saeval.activations import ActivationSource, read_codes
-from saeval.errors import NotApplicable, ResultError
+from saeval.errors import NotApplicable
 from saeval.evidence import NULL_SAE, Evidence, Metric, Missing, units
 from saeval.results.recompute import discrepancies
 from saeval.results.results import Results
@@ -78,7 +78,7 @@ class Measures:
             yield NORM.missing("It is not for nulls of this width.")
             return
         norms = sae.W_dec.norm(dim=1).cpu().numpy()
-        yield NORM.evidence(units("latents", "latent", {"norm": norms}), {"num": "norm"})
+        yield NORM.evidence(units("latents", "latent", {"norm": norms}), {"num": "norm"}, floor=0.2)
 
 
 def _is_null(sae: SAE) -> bool:
@@ -301,15 +301,23 @@ def test_a_plan_scores_no_null(vectors: np.ndarray, tmp_path: Path) -> None:
     assert [each.state for each in after.results] == [each.state for each in before.results]
 
 
-def test_a_task_may_not_give_the_floor_that_a_run_measures() -> None:
-    """Two sources of one number would contradict each other."""
-    table = units("tokens", "token", {"l0": [1.0]})
-    with pytest.raises(ResultError, match="which a run measures"):
-        L0.evidence(table, {"num": "l0"}, floor=0.0)
-    evidence = L0.evidence(table, {"num": "l0"})
+def test_what_a_task_gives_is_no_floor(vectors: np.ndarray) -> None:
+    """A run replaces it by the null's value, and by nothing where there is none."""
+    table = units("latents", "latent", {"norm": [1.0]})
+    evidence = NORM.evidence(table, {"num": "norm"}, floor=0.25)
     assert evidence.null_floor
-    assert evidence.floor is None
-    assert not WIDTH.evidence(units("saes", "SAE", {"d": [2]}), {"num": "d"}).null_floor
+    assert NORM.evidence(table, {"num": "norm"}).floor is None
+    assert not WIDTH.evidence(table, {"num": "norm"}).null_floor
+    measured: list[tuple[dict[null_floors.Figure, float], float | None]] = [
+        ({("norm", None): 0.5}, 0.5),
+        ({}, None),
+    ]
+    for values, floor in measured:
+        (replaced,) = null_floors.with_floors([evidence], values)
+        assert isinstance(replaced, Evidence)
+        assert replaced.floor == floor
+    results = saeval.evaluate({"a": _trained(d_sae=48)}, Measures(), data=vectors)
+    assert _score(results, "norm").floor is None
 
 
 @pytest.mark.parametrize(
