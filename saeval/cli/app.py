@@ -129,7 +129,7 @@ def run(columns: str | None, parts: bool, quiet: bool, **typed: Any) -> None:
     finally:
         display.clear()
     if typed["as_json"]:
-        print_json(score.row() for score in results.scores)
+        print_json(score.shown_row() for score in results.scores)
         failures = {(r.sae or r.set, r.task, r.reason) for r in results if r.status == "failed"}
         for label, task, reason in sorted(failures, key=str):
             complain(f"{label}, {task}: {reason}")

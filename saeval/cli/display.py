@@ -28,6 +28,7 @@ _VERBS = {
     "prepare": "preparing",
     "preflight": "checking against its model",
     "score": "scoring",
+    "null": "measuring floors for",
     "summarise": "computing intervals of",
     "found": "found",
     "computed": "finished",

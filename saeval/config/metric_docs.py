@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from saeval.config.module_source import find_class, line_of, parse, source_file
+from saeval.config.module_source import find_assigned, find_class, line_of, parse, source_file
 from saeval.config.plugins import TASKS, Plugin, find
 from saeval.errors import UsageError
 
@@ -129,14 +129,17 @@ def _modules_beside(module: str) -> list[str]:
 def _declared(module: str) -> Iterator[MetricDescription]:
     tree, path = parse(module), _display_path(source_file(module))
     names = _names_of_metric(tree)
-    constants = _constants(tree)
-    for statement in tree.body:
-        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
-            continue
-        for call in ast.walk(statement.value):
-            if isinstance(call, ast.Call) and ast.unparse(call.func) in names:
-                place = f"{path}:{call.lineno}"
-                yield MetricDescription(**_arguments(call, constants, place), declared_in=place)
+    calls = [
+        call
+        for statement in tree.body
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
+        for call in ast.walk(statement.value)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in names
+    ]
+    constants = _constants(module, calls)
+    for call in calls:
+        place = f"{path}:{call.lineno}"
+        yield MetricDescription(**_arguments(call, constants, place), declared_in=place)
 
 
 def _names_of_metric(tree: ast.Module) -> set[str]:
@@ -152,15 +155,19 @@ def _names_of_metric(tree: ast.Module) -> set[str]:
     return names
 
 
-def _constants(tree: ast.Module) -> dict[str, ast.expr]:
-    """Names that the module gives to expressions, such as a unit that several metrics share."""
-    return {
-        target.id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
+def _constants(module: str, calls: Sequence[ast.Call]) -> dict[str, ast.expr]:
+    """Expressions behind the names in records, such as a unit that several metrics share.
+
+    The module assigns them, or imports them, as it does `NULL_SAE`.
+    """
+    names = {
+        value.id
+        for call in calls
+        for value in (*call.args, *(keyword.value for keyword in call.keywords))
+        if isinstance(value, ast.Name)
     }
+    found = {name: find_assigned(module, name) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _arguments(call: ast.Call, constants: Mapping[str, ast.expr], place: str) -> dict[str, Any]:

@@ -48,6 +48,24 @@ def find_class(module: str, name: str, hops: int = 3) -> tuple[str, ast.ClassDef
     raise UsageError(f"{module} defines no class '{name}'.")
 
 
+def find_assigned(module: str, name: str, hops: int = 3) -> ast.expr | None:
+    """What a module assigns to a name, or the module that it imports the name from; None if none.
+
+    Raises:
+        UsageError: if a module on the way cannot be read.
+    """
+    for node in parse(module).body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == name for target in node.targets
+        ):
+            return node.value
+        if isinstance(node, ast.ImportFrom) and hops:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return find_assigned(_resolve(module, node), alias.name, hops - 1)
+    return None
+
+
 def line_of(module: str, name: str) -> int | None:
     """Line on which a module defines a function, class, or `Class.method`; None if it does not."""
     body: Sequence[ast.stmt] = parse(module).body

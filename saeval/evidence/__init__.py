@@ -3,7 +3,7 @@
 from saeval.evidence.comparison import Difference, compare
 from saeval.evidence.data import content_digest, on_data
 from saeval.evidence.evidence import Better, Evidence, Missing
-from saeval.evidence.metric import Metric
+from saeval.evidence.metric import NULL_SAE, Metric
 from saeval.evidence.summary import (
     REPLICATES,
     Summary,
@@ -14,6 +14,7 @@ from saeval.evidence.summary import (
 from saeval.evidence.unit_tables import Units, units
 
 __all__ = [
+    "NULL_SAE",
     "REPLICATES",
     "Better",
     "Difference",

@@ -48,6 +48,9 @@ class Evidence:
     """Parameters of the aggregator that differ from its defaults."""
     bounds: Bounds = (None, None)
     """Smallest and largest possible value; None where there is none."""
+    null_floor: bool = False
+    """Whether the floor is what a null SAE scores. A run measures it, and puts it in the place of
+    what the task gave; None where it cannot be measured."""
 
     def __post_init__(self) -> None:
         complaint = self._complaint()

@@ -14,6 +14,9 @@ OPEN = "{k}"
 Anchor = float | str | None
 """A floor or ceiling: a number; words, if the data set the number; None, if there is none."""
 
+NULL_SAE = "what a random SAE of equal width and L0 scores"
+"""A floor that a run measures, by scoring random SAEs on the same data. The task gives none."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -36,7 +39,7 @@ class Metric:
     distrust: str = ""
     """When not to trust it. Goes on from "Do not trust it": `near 1: ...`."""
     floor: Anchor = None
-    """Value without any information."""
+    """Value without any information; `NULL_SAE` where an SAE that learned nothing gets more."""
     ceiling: Anchor = None
     """Best possible value."""
     bounds: Bounds = (None, None)
@@ -73,7 +76,8 @@ class Metric:
             columns: Role in the aggregator -> statistic column.
             aggregator: How units become a number.
             part: Use only the rows of this part.
-            floor: If the declared floor is words: the number that the data give, if any.
+            floor: If the declared floor is words: the number that the data give, if any. For
+                `NULL_SAE` it may be what knowing nothing gets, which a run replaces.
             ceiling: The same for the ceiling.
             no_interval: Why no interval is valid.
 
@@ -92,6 +96,7 @@ class Metric:
             ceiling=self._anchor("ceiling", self.ceiling, ceiling),
             no_interval=no_interval,
             bounds=self.bounds,
+            null_floor=self.floor == NULL_SAE,
         )
 
     def missing(self, reason: str, part: str | None = None) -> Missing:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 from saeval.config.plugin_docs import declared_headline
-from saeval.results.score import COLUMNS, DTYPES, Result, Score
+from saeval.results.score import DTYPES, SHOWN_COLUMNS, Result, Score
 from saeval.results.tables import View, check_columns, score_html, score_tables
 from saeval.results.text import one_line, terminal_width
 from saeval.results.training_seeds import SeedSpread, over_training_seeds
@@ -108,14 +108,17 @@ class Results(Sequence[Result]):
         return View(tuple(columns), parts, headlines, self._seed_sets, nulls, remarks, how)
 
     def to_pandas(self) -> "pd.DataFrame":
-        """One row per score, `COLUMNS` in order. A missing number is NaN or NA, a text None."""
+        """One row per score, `SHOWN_COLUMNS` in order. A missing number is NaN or NA, text None."""
         import pandas as pd
 
-        rows = [score.row() for score in self.scores]
+        rows, dtypes = (
+            [score.shown_row() for score in self.scores],
+            {**DTYPES, "anchored": "float64"},
+        )
         return pd.DataFrame(
             {
-                name: pd.Series([row[name] for row in rows], dtype=DTYPES.get(name, "object"))
-                for name in COLUMNS
+                name: pd.Series([row[name] for row in rows], dtype=dtypes.get(name, "object"))
+                for name in SHOWN_COLUMNS
             }
         )
 

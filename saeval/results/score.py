@@ -49,7 +49,7 @@ class Score:
     """Unit of measure."""
     better: Literal["higher", "lower", "none"] | None
     floor: float | None
-    """Value without any information."""
+    """Value without any information, or that of a random SAE of equal width and L0."""
     ceiling: float | None
     """Best possible value."""
     status: Status
@@ -75,13 +75,35 @@ class Score:
         if self.status != "scored" and not self.reason:
             raise ResultError(f"Score {self.task}/{self.metric} is {self.status} for no reason.")
 
+    @property
+    def anchored(self) -> float | None:
+        """Where the value lies between floor and ceiling: (value - floor) / (ceiling - floor).
+
+        0 at the floor, 1 at the ceiling; below 0 where it is worse than the floor, above 1 where it
+        is better than the ceiling. None without a value, either anchor or a better direction, or
+        where both anchors are equal or the ceiling is on the worse side.
+        """
+        value, floor, ceiling = self.value, self.floor, self.ceiling
+        if value is None or floor is None or ceiling is None:
+            return None
+        upwards = {"higher": 1, "lower": -1}.get(self.better or "", 0)
+        if not upwards * (ceiling - floor) > 0:
+            return None
+        return (value - floor) / (ceiling - floor)
+
     def row(self) -> dict[str, Any]:
-        """The columns in order, as plain JSON values."""
+        """The columns in order, as plain JSON values, as files hold them."""
         return {name: getattr(self, name) for name in COLUMNS}
+
+    def shown_row(self) -> dict[str, Any]:
+        """The columns in order and `anchored`, which follows from them, as users see them."""
+        return {name: getattr(self, name) for name in SHOWN_COLUMNS}
 
 
 COLUMNS = tuple(item.name for item in fields(Score))
 """Columns of a score row everywhere: command line, API, files."""
+SHOWN_COLUMNS = (*COLUMNS, "anchored")
+"""Columns of a score row for users: command line and API."""
 
 
 @dataclass(frozen=True)

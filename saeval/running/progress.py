@@ -8,7 +8,7 @@ from typing import Literal
 from saeval.results.provenance import Phase, PhaseTimer
 
 StepKind = Literal[
-    "begin", "load", "model", "prepare", "preflight", "score", "summarise",
+    "begin", "load", "model", "prepare", "preflight", "score", "null", "summarise",
     "found", "computed", "end",
 ]  # fmt: skip
 

@@ -12,9 +12,16 @@ from saeval.results.key import result_key
 from saeval.results.portable import portable
 from saeval.results.score import Labels, Result
 from saeval.results.verification import find_verified
-from saeval.running.identity import default_data, prepared_sha256
+from saeval.running.identity import default_data
+from saeval.running.job_keys import key_inputs, prepared_key
 from saeval.running.jobs import Job
-from saeval.running.loading import LoadedSAE, LoadedSAEs, naming_member
+from saeval.running.loading import LoadedSAEs, naming_member
+from saeval.running.null_floors import (
+    NullFloors,
+    needs_null,
+    null_floors,
+    with_floors,
+)
 from saeval.running.origin_record import claims_rows, data_facts, origin_record
 from saeval.running.outcome import Outcome, failed_result, outcome_of, under_label, write_outcome
 from saeval.running.preflight.checks import refuse, warnings_of
@@ -59,53 +66,8 @@ class Computed:
     checks: Checks
     """Checks of the preflight that were made before an error, or all of them."""
     preparation: Preparation
-
-
-def prepared_key(saes: LoadedSAEs, member: LoadedSAE, job: Job, session: Session) -> dict[str, Any]:
-    """All that decides what the task prepares where a member reads.
-
-    A task that does not declare its inputs is prepared anew in every run, so the run's id stands
-    in their place.
-    """
-    if job.declares_inputs:
-        inputs = job.inputs(session.sources.model_name(member.place))
-    else:
-        inputs = {"run": session.run_id}
-    return {"source": saes.source(member), "seed": job.seed, **job.identity, "inputs": inputs}
-
-
-def key_inputs(
-    saes: LoadedSAEs, job: Job, session: Session, members: Sequence[Member]
-) -> dict[str, Any]:
-    """All that decides the result of a job.
-
-    If all members read one source, its identity and the task's inputs there are single values.
-    Otherwise both are lists in the order of the members.
-
-    Args:
-        saes: The SAEs.
-        job: The task under a seed.
-        session: Of the run.
-        members: The SAEs with their prepared content, which enters the key for a task that does not
-            declare its inputs. Empty where preparing failed.
-    """
-    keys = [prepared_key(saes, member, job, session) for member in saes.members]
-    if not job.declares_inputs:
-        contents = {
-            id(scored_member.prepared): prepared_sha256(scored_member.prepared)
-            for scored_member in members
-        }
-        hashes = [contents[id(scored_member.prepared)] for scored_member in members] or [
-            None
-        ] * len(keys)
-        keys = [
-            {**key, "inputs": {"prepared": content_hash}}
-            for key, content_hash in zip(keys, hashes, strict=True)
-        ]
-    inputs = {"saes": [member.hash for member in saes.members], **keys[0]}
-    if any(key != keys[0] for key in keys):
-        inputs |= {name: [key[name] for key in keys] for name in ("source", "inputs")}
-    return inputs
+    null: NullFloors | None = None
+    """The null SAEs that set floors; None where no metric's floor is theirs."""
 
 
 def result_of(
@@ -154,6 +116,7 @@ def try_to_prepare(attempt: Attempt, checks: Checks) -> Preparation:
 def compute(attempt: Attempt, preparation: Preparation, checks: Checks) -> Computed:
     """Check, then score. Every error but an interrupt becomes the outcome."""
     job, clock = attempt.job, attempt.clock
+    null: NullFloors | None = None
     try:
         if preparation.failure is not None:
             raise preparation.failure
@@ -169,11 +132,26 @@ def compute(attempt: Attempt, preparation: Preparation, checks: Checks) -> Compu
             phase.tokens += _count_tokens(preparation.members)
             yielded = list(job.score_members(preparation.members))
             evidence = _on_stated_data(yielded, attempt, preparation)
+        if needs_null(evidence) and not job.is_group:
+            with clock.phase("null", job.task.name, job.seed):
+                null = _null_floors(attempt, preparation)
+            evidence = with_floors(evidence, null.values)
         with clock.phase("summarise", job.task.name, job.seed):
             outcome = Outcome(scores_of(evidence, attempt.labels), evidence)
     except Exception as error:  # noqa: BLE001  one task's mistake does not end the run
         outcome = outcome_of(error, attempt.labels)
-    return Computed(outcome, checks, preparation)
+    return Computed(outcome, checks, preparation, null)
+
+
+def _null_floors(attempt: Attempt, preparation: Preparation) -> NullFloors:
+    """What null SAEs score in the place of the one SAE of an attempt."""
+    (member,), saes, session = preparation.members, attempt.saes, attempt.session
+    return null_floors(
+        member,
+        attempt.job,
+        lambda job: prepared_key(saes, saes.members[0], job, session),
+        session.opening.store,
+    )
 
 
 def _on_stated_data(
@@ -259,6 +237,8 @@ def _write_result(attempt: Attempt, inputs: Mapping[str, Any], computed: Compute
     facts = data_facts(computed.preparation.members)
     notices = [notice for item in facts if (notice := item.get("notice"))]
     warnings = [*warnings_of(computed.checks), *dict.fromkeys(notices)]
+    null = computed.null
+    warnings += [null.warning] if null and null.warning else []
     session.warn(warnings)
     about: dict[str, Any] = {"key": inputs}
     if facts:
@@ -266,6 +246,8 @@ def _write_result(attempt: Attempt, inputs: Mapping[str, Any], computed: Compute
     about["phases"] = {**saes.clock.timer.record(), **attempt.clock.timer.record()}
     about["warnings"] = warnings
     about |= origin_record(saes, session)
+    if null:
+        about["null_floors"] = dict(null.about)
     about["preflight"] = [check.row() for check in computed.checks]
     result = write_outcome(
         session.root,

@@ -5,7 +5,7 @@ scored word is a test word whose letter the model's own probe recognises. Metric
 means over letters, each counting the same.
 """
 
-from saeval.evidence import Metric
+from saeval.evidence import NULL_SAE, Metric
 
 # --- what the model itself knows
 
@@ -71,7 +71,7 @@ MEAN_ABSORPTION_FRACTION = Metric(
     functions=("saeval_tasks.absorption.projections:absorption_fraction",),
     distrust="without `main_latent_f1`: an SAE that knows no letters has none to absorb. Partial "
     "shares also come from latents that merely correlate with the letter.",
-    floor=1,
+    floor=NULL_SAE,
     ceiling=0,
     source="SAEBench, absorption, `mean_absorption_fraction`; Chanin et al. 2024, arXiv 2409.14507",
     groups="letters, each counting the same however many words it has",
@@ -87,7 +87,7 @@ FULL_ABSORPTION_RATE = Metric(
     functions=("saeval_tasks.absorption.projections:absorbed_whole",),
     distrust="alone: an SAE that knows no letters has none to absorb, so read it with `lost_rate`. "
     "Latents of single words decide it, so compare equal widths.",
-    floor=1,
+    floor=NULL_SAE,
     ceiling=0,
     source="SAEBench, absorption, `mean_full_absorption`; Chanin et al. 2024, arXiv 2409.14507",
     groups="letters, each counting the same however many words it has",
@@ -102,7 +102,7 @@ LOST_RATE = Metric(
     functions=("saeval_tasks.absorption.projections:lost",),
     distrust="as absorption: mostly it is plain failure to represent the letter. It moves with the "
     "number of active latents, so compare equal `l0`.",
-    floor=1,
+    floor=NULL_SAE,
     ceiling=0,
     groups="letters, each counting the same however many words it has",
 )
@@ -117,7 +117,7 @@ SPLIT_LATENTS = Metric(
     functions=("saeval_tasks.absorption.letters:main_latents",),
     distrust="on few words: a split must show on the validation words. More latents need not be "
     "worse ones.",
-    floor=10,
+    floor=NULL_SAE,
     ceiling=1,
     source="SAEBench, absorption (`tau_fs` 0.03)",
     groups="letters, each counting the same however many words it has",
@@ -132,7 +132,7 @@ MAIN_LATENT_F1 = Metric(
     functions=("saeval_tasks._f1:f1_score",),
     distrust="for SAEs whose latents are always faintly active: they score low although larger "
     "acts tell the letter.",
-    floor="F1 of saying yes to everything",
+    floor=NULL_SAE,
     ceiling="F1 of the model's own probes, which a supervised dictionary may exceed",
     groups="letters, each counting the same however many words it has",
 )
@@ -153,7 +153,7 @@ HIERARCHY_ABSORPTION = Metric(
     ),
     distrust="where its interval reaches that of `hierarchy_false_alarm`, nor without "
     "`parent_latent_f1`. 18 families of one small world are few.",
-    floor=1,
+    floor=NULL_SAE,
     ceiling=0,
     where="on lab/world",
 )
@@ -167,7 +167,7 @@ HIERARCHY_SILENCE = Metric(
     functions=("saeval_tasks.absorption.pairs:silent_at",),
     distrust="without `companion_silence` and `parent_latent_f1` beside it: silence at a child "
     "that the model does not take for its parent counts too.",
-    floor=1,
+    floor=NULL_SAE,
     ceiling=0,
     where="on lab/world",
 )
@@ -184,7 +184,7 @@ HIERARCHY_FALSE_ALARM = Metric(
     ),
     distrust="as a score: the model hardly ever mistakes one word for the other, so that no SAE "
     "gets more than some 0.03.",
-    floor=1,
+    floor=NULL_SAE,
     ceiling=0,
     where="on lab/world",
 )
@@ -220,7 +220,7 @@ PARENT_LATENT_F1 = Metric(
     "much as all its children.",
     functions=("saeval_tasks.absorption.pairs:f1_sums",),
     distrust="near what random directions reach on the lab, 0.83.",
-    floor="F1 of saying yes to everything",
+    floor=NULL_SAE,
     ceiling=1,
     where="on lab/world",
 )

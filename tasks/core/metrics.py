@@ -4,7 +4,7 @@ Sums run over all tokens that count (not BOS, EOS or padding) before any ratio i
 activation that the SAE reconstructs, y_hat its reconstruction.
 """
 
-from saeval.evidence import Metric
+from saeval.evidence import NULL_SAE, Metric
 
 # --- reconstruction and sparsity
 
@@ -40,7 +40,7 @@ FVU = Metric(
         "saeval.metrics.reconstruction:squared_deviation",
     ),
     distrust="at different `l0`, or where a few huge dimensions are most of the variance.",
-    floor=1,
+    floor=NULL_SAE,
     ceiling=0,
     undefined="all activations are equal",
     source="https://en.wikipedia.org/wiki/Fraction_of_variance_unexplained, for vectors",
@@ -58,7 +58,7 @@ EXPLAINED_VARIANCE = Metric(
         "saeval.metrics.reconstruction:squared_deviation",
     ),
     distrust="at different `l0`, or where a few huge dimensions are most of the variance.",
-    floor=0,
+    floor=NULL_SAE,
     ceiling=1,
     undefined="all activations are equal",
 )
@@ -71,7 +71,7 @@ MSE = Metric(
     "number of dimensions.",
     functions=("saeval.metrics.reconstruction:squared_error",),
     distrust="across models or sites: it scales with the activations.",
-    floor="the variance of the activations per dimension",
+    floor=NULL_SAE,
     ceiling=0,
 )
 COSINE_SIMILARITY = Metric(
@@ -86,6 +86,7 @@ COSINE_SIMILARITY = Metric(
         "saeval.metrics.reconstruction:directed",
     ),
     distrust="where activations share a large mean: any SAE comes near 1.",
+    floor=NULL_SAE,
     ceiling=1,
     undefined="all activations are zero",
 )
@@ -132,7 +133,7 @@ CE_LOSS_WITH_SAE = Metric(
     "one that counts follows.",
     functions=("saeval.metrics.loss:cross_entropy",),
     distrust="across models or texts.",
-    floor="ce_loss_with_ablation",
+    floor=NULL_SAE,
     ceiling="ce_loss_without_sae",
 )
 CE_LOSS_WITHOUT_SAE = Metric(
@@ -179,7 +180,7 @@ CE_LOSS_SCORE = Metric(
     ),
     distrust="near 1: zeros in a residual stream do so much harm that poor SAEs score high too. "
     "Look at `ce_loss_score_mean_ablation` and at a null beside it.",
-    floor=0,
+    floor=NULL_SAE,
     ceiling=1,
     undefined="zero ablation does not raise the loss",
     source="SAEBench, evals/core/main.py (`ce_loss_score`)",
@@ -197,7 +198,7 @@ CE_LOSS_SCORE_MEAN_ABLATION = Metric(
         "saeval.metrics.loss:cross_entropy",
     ),
     distrust="where mean ablation hardly hurts: the denominator is then noise.",
-    floor=0,
+    floor=NULL_SAE,
     ceiling=1,
     undefined="mean ablation does not raise the loss",
 )
@@ -210,7 +211,7 @@ KL_DIV_WITH_SAE = Metric(
     "model's predictions p to those with the reconstruction in place, q; mean over all tokens.",
     functions=("saeval.metrics.loss:kl_divergence_in_place",),
     distrust="across models or texts.",
-    floor="kl_div_with_ablation",
+    floor=NULL_SAE,
     ceiling=0,
 )
 KL_DIV_WITH_ABLATION = Metric(
@@ -245,7 +246,7 @@ KL_DIV_SCORE = Metric(
         "saeval.metrics.loss:kl_divergence_in_place",
     ),
     distrust="near 1: zeros in a residual stream do so much harm that poor SAEs score high too.",
-    floor=0,
+    floor=NULL_SAE,
     ceiling=1,
     undefined="zero ablation changes no prediction",
     source="SAEBench, evals/core/main.py (`kl_div_score`)",
@@ -262,7 +263,7 @@ KL_DIV_SCORE_MEAN_ABLATION = Metric(
         "saeval.metrics.loss:kl_divergence_in_place",
     ),
     distrust="where mean ablation hardly changes predictions: the denominator is then noise.",
-    floor=0,
+    floor=NULL_SAE,
     ceiling=1,
     undefined="mean ablation changes no prediction",
 )

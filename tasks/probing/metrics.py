@@ -5,7 +5,7 @@ in each problem by itself; without part it is the mean over problems, each count
 is about test rows, of which nothing was chosen.
 """
 
-from saeval.evidence import Metric
+from saeval.evidence import NULL_SAE, Metric
 
 AUC_TOP = Metric(
     "auc_top_{k}",
@@ -19,7 +19,7 @@ AUC_TOP = Metric(
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="without a random SAE beside it: where words give the label away, random directions "
     "come near the ceiling.",
-    floor=0.5,
+    floor=NULL_SAE,
     ceiling="auc_dense, a probe on the activations, which latents may exceed",
     groups="labels, each counting the same however many rows it has",
 )
@@ -33,7 +33,7 @@ ACCURACY_TOP = Metric(
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="where the label is rare: always saying no is then right most of the time. Read the "
     "AUC.",
-    floor="the share of rows that always saying what most rows are gets right",
+    floor=NULL_SAE,
     ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
     groups="labels, each counting the same however many rows it has",
 )
@@ -46,7 +46,7 @@ AUC_FULL_WIDTH = Metric(
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
     "know.",
-    floor=0.5,
+    floor=NULL_SAE,
     ceiling="auc_dense, a probe on the activations, which latents may exceed",
     groups="labels, each counting the same however many rows it has",
 )
@@ -59,7 +59,7 @@ ACCURACY_FULL_WIDTH = Metric(
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
     "know.",
-    floor="the share of rows that always saying what most rows are gets right",
+    floor=NULL_SAE,
     ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
     groups="labels, each counting the same however many rows it has",
 )
@@ -115,7 +115,7 @@ BEST_LATENT_F1 = Metric(
         "saeval_tasks.probing.f1:tuned",
     ),
     distrust="where a label has a handful of rows: its interval says so.",
-    floor="F1 of saying yes to everything",
+    floor=NULL_SAE,
     ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
@@ -134,7 +134,7 @@ BEST_LATENT_F1_UNTUNED = Metric(
         "saeval_tasks.probing.f1:untuned",
     ),
     distrust="on texts, in which almost every latent is active somewhere.",
-    floor="F1 of saying yes to everything",
+    floor=NULL_SAE,
     ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )

@@ -9,7 +9,7 @@ import numpy as np
 from saeval.evidence import Evidence, Metric, Missing, units
 
 from . import metrics as declared
-from .tables import Columns, RecoveryTables
+from .tables import RecoveryTables
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,12 @@ RATIOS = (
 )
 
 
-def recovery_evidence(
-    tables: RecoveryTables, kind: Sequence[str], random: Sequence[RecoveryTables]
-) -> Iterator[Evidence | Missing]:
+def recovery_evidence(tables: RecoveryTables, kind: Sequence[str]) -> Iterator[Evidence | Missing]:
     """Evidence of every metric, over the world as a whole and over each kind of feature.
 
     Args:
         tables: The tables of an SAE.
         kind: Kind of each feature.
-        random: The tables of random SAEs of the same shape; the mean of their values is the floor.
     """
     unit_tables = {
         "features": units("features", "feature", tables.features, part=list(kind)),
@@ -65,7 +62,6 @@ def recovery_evidence(
                 unit_tables[ratio.table],
                 {"num": ratio.num} | ({"den": ratio.den} if ratio.den else {}),
                 part=part,
-                floor=_floor(ratio, random, rows),
                 ceiling=ceilings.get(metric),
             )
 
@@ -77,19 +73,3 @@ def _ceilings(tables: RecoveryTables) -> dict[Metric, float]:
         declared.COVERAGE: min(1.0, latents / features),
         declared.UNIQUENESS: min(1.0, features / latents),
     }
-
-
-def _floor(
-    ratio: RecoveryRatio, random: Sequence[RecoveryTables], rows: slice | np.ndarray
-) -> float | None:
-    """Mean over random SAEs; None where the metric is undefined for one of them."""
-    values = [_value(ratio, getattr(tables, ratio.table), rows) for tables in random]
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if len(defined) == len(values) else None
-
-
-def _value(ratio: RecoveryRatio, columns: Columns, rows: slice | np.ndarray) -> float | None:
-    """A metric of one SAE over some rows; None where its denominator is 0."""
-    num = columns[ratio.num][rows]
-    den = columns[ratio.den][rows].sum() if ratio.den else len(num)
-    return float(num.sum() / den) if den else None

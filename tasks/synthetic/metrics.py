@@ -4,7 +4,7 @@ Matched latents and features are those of the one pairing with the largest sum o
 means not 0, whatever the sign.
 """
 
-from saeval.evidence import Metric
+from saeval.evidence import NULL_SAE, Metric
 
 MCC = Metric(
     "mcc",
@@ -16,7 +16,7 @@ MCC = Metric(
     functions=("saeval.metrics.recovery:match", "saeval.metrics.recovery:cosines"),
     distrust="across widths or worlds, where random directions score differently, nor alone: it "
     "says nothing about when latents fire.",
-    floor="the mean of four random SAEs of equal width and L0",
+    floor=NULL_SAE,
     ceiling=1,
     undefined="No feature is matched with a latent.",
     source="the mean correlation coefficient of nonlinear ICA and of SynthSAEBench, arXiv "
@@ -32,7 +32,7 @@ F1 = Metric(
     functions=("saeval.metrics.recovery:firing", "saeval.metrics.recovery:Firing.f1"),
     distrust="at different `l0`: an SAE forced to fire more often than the features do has many "
     "false alarms, however good its directions.",
-    floor="the mean of four random SAEs of equal width and L0",
+    floor=NULL_SAE,
     ceiling=1,
     undefined="No feature is matched with a latent.",
 )
@@ -46,7 +46,7 @@ COVERAGE = Metric(
     functions=("saeval.metrics.recovery:covered", "saeval.metrics.recovery:cosines"),
     distrust="for SAEs near the threshold, where a little more training moves many features across "
     "it at once.",
-    floor="the mean of four random SAEs of equal width and L0",
+    floor=NULL_SAE,
     ceiling="1, or latents per feature where there are fewer of them",
     source="arXiv 2602.14111",
 )
@@ -62,7 +62,7 @@ UNIQUENESS = Metric(
         "saeval.metrics.recovery:nearest_feature",
     ),
     distrust="without its floor: random directions score high.",
-    floor="the mean of four random SAEs of equal width and L0",
+    floor=NULL_SAE,
     ceiling="1, or features per latent where there are fewer of them",
 )
 F1_NEAREST = Metric(
@@ -79,7 +79,7 @@ F1_NEAREST = Metric(
     ),
     distrust="alone: an SAE that finds one feature many times over scores as well as one that "
     "finds them all.",
-    floor="the mean of four random SAEs of equal width and L0",
+    floor=NULL_SAE,
     ceiling=1,
     source="SynthSAEBench, arXiv 2602.14687",
 )
@@ -92,7 +92,7 @@ DEAD = Metric(
     functions=("saeval.metrics.recovery:Firing.dead",),
     distrust="to rank SAEs with more latents than the world has features, where silent ones are "
     "what is right.",
-    floor="the mean of four random SAEs of equal width and L0",
+    floor=NULL_SAE,
     ceiling=0,
 )
 SHRINKAGE = Metric(
@@ -105,7 +105,7 @@ SHRINKAGE = Metric(
     functions=("saeval.metrics.recovery:magnitudes", "saeval.metrics.recovery:Magnitudes.lost"),
     distrust="for latents whose directions are wrong, which add up to the activation in other "
     "ways, nor where the SAE scales its input.",
-    floor="the mean of four random SAEs of equal width and L0",
+    floor=NULL_SAE,
     ceiling=0,
     undefined="No latent ever fires together with its feature, so nothing could shrink.",
 )

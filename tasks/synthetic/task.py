@@ -13,7 +13,6 @@ from saeval.sae import SAE, traits_of
 from saeval.task import Prepared
 
 from .evidence import recovery_evidence
-from .floor import random_tables
 from .tables import CodesAndTruth, recovery_tables
 
 
@@ -21,12 +20,11 @@ from .tables import CodesAndTruth, recovery_tables
 class Synthetic:
     """Directions and firing of an SAE's latents against the features planted in a world.
 
-    Nothing is drawn anew, so that the seed changes nothing. Floors are those of random SAEs of the
-    same width and L0.
+    Nothing is drawn anew, so that the seed changes nothing.
     """
 
     name: ClassVar[str] = "synthetic"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     headline: ClassVar[tuple[str, ...]] = (
         "mcc",
         "f1",
@@ -88,10 +86,8 @@ class Synthetic:
         tables = recovery_tables(
             W_dec, _codes_and_truth(sae, source, rows, world), world, self.covered_from
         )
-        k = min(max(1, round(tables.l0)), sae.d_sae)
-        floor = random_tables(world.spec.name, sae.d_sae, k, self.covered_from)
         data = {"activations": source.identity, "rows": rows.digest[:20]}
-        yield from on_data(recovery_evidence(tables, world.kind, floor), data)
+        yield from on_data(recovery_evidence(tables, world.kind), data)
 
 
 def _codes_and_truth(

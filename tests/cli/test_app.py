@@ -19,6 +19,7 @@ from tiny_runs import sae_folder, texts_file
 
 import saeval
 from saeval.cli.app import app
+from saeval.evidence import NULL_SAE
 from saeval.results.score import COLUMNS
 
 SLOW = {"torch", "pandas", "transformers", "numpy", "pyarrow", "huggingface_hub", "scipy"}
@@ -207,7 +208,7 @@ def test_json_is_one_score_a_line(gpt2: Path, tmp_path: Path) -> None:
     first, again = call(*arguments), call(*arguments)
     rows = [json.loads(line) for line in first.stdout.splitlines()]
     assert len(rows) > 10
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(tuple(row) == (*COLUMNS, "anchored") for row in rows)
     assert first.stdout == again.stdout
 
 
@@ -285,7 +286,7 @@ def test_describe_gives_the_formula_of_a_metric(name: str, function: str) -> Non
 def test_describe_lists_the_metrics_of_a_task() -> None:
     """Each with unit, direction, anchors and formula; a glob lists those that fit."""
     text = call("describe", "core").stdout
-    assert "fraction, lower is better, floor 1, ceiling 0" in text
+    assert f"fraction, lower is better, floor {NULL_SAE}, ceiling 0" in " ".join(text.split())
     listed = json.loads(call("describe", "core", "--json").stdout)["metrics"]
     assert {"fvu", "ce_loss_score", "saebench_l0"} < {metric["name"] for metric in listed}
     rows = [

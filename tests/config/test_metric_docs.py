@@ -10,6 +10,7 @@ import pytest
 from saeval.config import metric_docs, plugins
 from saeval.config.metric_docs import MetricDescription, find_metrics, location, metrics_of
 from saeval.errors import UsageError
+from saeval.evidence import NULL_SAE
 
 TASK = """
     from saeval.evidence import Metric
@@ -57,6 +58,22 @@ def test_records_of_a_stranger_are_read(tmp_path: Path, monkeypatch: pytest.Monk
     assert (loss.unit, loss.better, loss.formula) == ("nats", "lower", "Sum of losses.")
     assert (loss.floor, loss.ceiling, loss.task) == (2.5, "least", "stranger")
     assert loss.declared_in.endswith("task.py:7")
+
+
+def test_imported_names_are_read_where_they_are_assigned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`NULL_SAE` of saeval, under any name, and a constant of a module of the task's own."""
+    task = """
+        from saeval.evidence import NULL_SAE as NULL, Metric
+        from .shared import UNIT
+        M = Metric("m", UNIT, "lower", formula="Sum of losses.", floor=NULL)
+        class Stranger:
+            pass
+    """
+    shared = "UNIT = 'nats'\nraise SystemExit"
+    (found,) = metrics_of(package(tmp_path, monkeypatch, task=task, shared=shared))
+    assert (found.unit, found.floor) == ("nats", NULL_SAE)
 
 
 def test_names_numbers_and_globs_find_metrics(

@@ -517,12 +517,12 @@ def test_results_are_a_sequence_with_a_table() -> None:
     assert results.results == (results[0], failed)
     assert len(results.scores) == 7
     table = results.to_pandas()
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == (*COLUMNS, "anchored")
     assert str(table["n"].dtype) == str(table["seed"].dtype) == "Int64"
     assert table["value"].dtype == table["ci_low"].dtype == np.float64
     assert table["value"].isna().tolist() == [score.value is None for score in results.scores]
     assert table["part"].tolist()[:2] == [None, "b"]
-    assert Results([]).to_pandas().columns.tolist() == list(COLUMNS)
+    assert Results([]).to_pandas().columns.tolist() == [*COLUMNS, "anchored"]
 
 
 def test_results_say_what_happened() -> None:

@@ -22,7 +22,7 @@ from saeval import lab
 from saeval.activations import ModelSource, Store, model_source
 from saeval.config import plugins
 from saeval.config.metric_docs import MetricDescription, location, metrics_of
-from saeval.evidence import Evidence, Metric
+from saeval.evidence import NULL_SAE, Evidence, Metric
 from saeval.lab.synthetic import world_source
 from saeval.models import load_model
 from saeval.running.run import load_sae
@@ -120,7 +120,9 @@ def test_what_is_declared_is_yielded(runs: dict[str, Run], synthetic_probing: Ru
         scored = [each for each in own if isinstance(each, Evidence)]
         assert scored, record.name
         for anchor in ("floor", "ceiling"):
-            if isinstance(getattr(record, anchor), str):
+            if getattr(record, anchor) == NULL_SAE:
+                assert all(each.null_floor for each in scored), record.name
+            elif isinstance(getattr(record, anchor), str):
                 assert any(getattr(each, anchor) is not None for each in scored), record.name
 
 

@@ -64,10 +64,14 @@ def _planted(order: np.ndarray | None = None) -> Knowing:
 
 
 @pytest.fixture(scope="module")
-def floors() -> dict[str, float]:
-    """Floor of each score for an SAE of base's width and L0."""
-    found = _evidence(_planted())
-    return {name: float(one.floor or 0) for (name, part), one in found.items() if part is None}
+def floors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Floor of each score for an SAE of base's width and L0, as a run gives it."""
+    folder = tmp_path_factory.mktemp("floors")
+    found = saeval.evaluate(
+        {"a": oracle(WORLD)}, TASK, model=f"lab://synthetic/{WORLD}", output_path=folder
+    )
+    assert all(score.floor is not None for score in found.scores)
+    return {str(s.metric): float(s.floor or 0) for s in found.scores if s.part is None}
 
 
 def test_the_planted_dictionary_scores_one() -> None:

@@ -19,7 +19,7 @@ COUNT, UNIT = "n", "unit"
 
 
 def one_sae(task: TaskScores, view: View) -> Grid:
-    """Value, interval, n, floor, ceiling and unit."""
+    """Value, interval, n, floor, ceiling and unit; with columns that the user names, `anchored`."""
     label, seed = task.rows[0]
     by_figure = {(score.metric, score.part): score for score in task.shown_scores}
     rows = [by_figure[figure] for figure in task.figures]
@@ -34,6 +34,7 @@ def one_sae(task: TaskScores, view: View) -> Grid:
         COUNT: [one_line(count_text(score.n, score.unit_of_n)) for score in rows],
         "floor": [brief(number(score.floor)) for score in rows],
         "ceiling": [brief(number(score.ceiling)) for score in rows],
+        "anchored": [brief(number(score.anchored)) for score in rows if view.columns],
         UNIT: [one_line(score.unit or "") for score in rows],
     }
     columns = [

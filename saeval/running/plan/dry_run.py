@@ -14,6 +14,7 @@ from saeval.evidence import Evidence, Missing
 from saeval.results.evidence_files import distinct_tables, recipe
 from saeval.results.from_evidence import scores_of
 from saeval.results.score import Labels, Score
+from saeval.running.job_keys import prepared_key
 from saeval.running.jobs import Job
 from saeval.running.loading import LoadedSAE, LoadedSAEs
 from saeval.running.places import SiteSpec
@@ -22,7 +23,7 @@ from saeval.running.preflight.checks import refuse
 from saeval.running.preflight.members import Checks
 from saeval.running.preflight.sample_rows import rows_to_look_at
 from saeval.running.prepared_cache import has_prepared, load_or_prepare
-from saeval.running.scoring import prepared_key, run_preflight
+from saeval.running.scoring import run_preflight
 from saeval.running.session import Session
 from saeval.sae import origin_of
 from saeval.task import Member, Prepared

@@ -10,10 +10,10 @@ from typing import Any
 from saeval.results.provenance import device_name
 from saeval.results.reading import find_folder, read_results
 from saeval.results.score import Result
+from saeval.running.job_keys import key_inputs
 from saeval.running.jobs import Job
 from saeval.running.loading import LoadedSAEs
 from saeval.running.plan.dry_run import Costs, shape
-from saeval.running.scoring import key_inputs
 from saeval.running.session import Session
 
 PHASES = ("load", "model", "prepare", "preflight", "score")

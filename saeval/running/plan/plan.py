@@ -18,6 +18,7 @@ from saeval.results.key import result_key
 from saeval.results.provenance import peak_rss_mb
 from saeval.results.score import Result
 from saeval.results.verification import find_verified
+from saeval.running.job_keys import key_inputs
 from saeval.running.jobs import Job
 from saeval.running.lent import lent
 from saeval.running.loading import LoadedSAEs, identify_sources, load_saes
@@ -28,7 +29,6 @@ from saeval.running.plan.forecast import Forecast, History, method
 from saeval.running.plan.rows import Download, Plan, PlannedResult, total_bytes
 from saeval.running.preflight.members import Checks
 from saeval.running.progress import Clock, Progress, silent
-from saeval.running.scoring import key_inputs
 from saeval.running.session import (
     Request,
     Session,
