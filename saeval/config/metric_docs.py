@@ -7,7 +7,7 @@ it called `metrics.py` or `NAME_metrics.py`. None of this code runs.
 import ast
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ from saeval.errors import UsageError
 
 OPEN = "{k}"
 """Stands in a name for a number, as in `auc_top_{k}`."""
+POPULATION = "POPULATION"
+"""Constant of a module that says what the intervals of its metrics are about, where a metric does
+not say it itself."""
+THIS_SEED = "this seed"
+"""Words of a population that depends on what a seed draws."""
 _POSITIONAL = 3
 # Fields of a record that may be given by position, as in the dataclass: name, unit and better.
 
@@ -35,6 +40,7 @@ class MetricDescription:
     floor: float | str | None = None
     ceiling: float | str | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+    population: str = ""
     undefined: str = ""
     where: str = ""
     source: str = ""
@@ -78,6 +84,17 @@ def find_metrics(name: str) -> list[MetricDescription]:
     Tasks whose records cannot be read are left out.
     """
     return [match for metric in _all_metrics() for match in _match_name(metric, name)]
+
+
+def chosen_by_seed(task: str, names: Collection[str]) -> set[str]:
+    """Which of a task's metrics have an interval about units given what a seed chose."""
+    plugin = find(TASKS).get(task)
+    try:
+        metrics = metrics_of(plugin) if plugin else ()
+    except (UsageError, OSError, SyntaxError, ValueError):
+        return set()
+    seeded = [metric for metric in metrics if THIS_SEED in metric.population]
+    return {name for name in names for metric in seeded if any(_match_name(metric, name))}
 
 
 def metric_names() -> list[str]:
@@ -130,13 +147,16 @@ def _declared(module: str) -> Iterator[MetricDescription]:
     tree, path = parse(module), _display_path(source_file(module))
     names = _names_of_metric(tree)
     constants = _constants(tree)
+    population = _shared_population(constants)
     for statement in tree.body:
         if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
             continue
         for call in ast.walk(statement.value):
             if isinstance(call, ast.Call) and ast.unparse(call.func) in names:
                 place = f"{path}:{call.lineno}"
-                yield MetricDescription(**_arguments(call, constants, place), declared_in=place)
+                fields_of_record = _arguments(call, constants, place)
+                fields_of_record.setdefault("population", population)
+                yield MetricDescription(**fields_of_record, declared_in=place)
 
 
 def _names_of_metric(tree: ast.Module) -> set[str]:
@@ -161,6 +181,14 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+
+
+def _shared_population(constants: Mapping[str, ast.expr]) -> str:
+    """The module's POPULATION; empty if it has none."""
+    try:
+        return str(ast.literal_eval(constants[POPULATION])) if POPULATION in constants else ""
+    except ValueError:
+        return ""
 
 
 def _arguments(call: ast.Call, constants: Mapping[str, ast.expr], place: str) -> dict[str, Any]:
@@ -226,6 +254,7 @@ def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
         "floor": metric.floor,
         "ceiling": metric.ceiling,
         "bounds": _bounds_text(metric.bounds),
+        "interval_is_about": metric.population,
         "formula": metric.formula,
         "mean_over": metric.groups,
         "undefined_where": metric.undefined,
