@@ -15,7 +15,7 @@ from saeval.evidence.comparison import check_same_question
 from saeval.evidence.contrasts import contrast, detectable, tested
 from saeval.evidence.data import check_equal_data
 from saeval.evidence.evidence import Evidence
-from saeval.evidence.intervals import degrees_of_freedom, ends_of, interval
+from saeval.evidence.intervals import Bounds, degrees_of_freedom, ends_of, interval
 from saeval.evidence.pooling import Pooled, difference_of_seed, values_of_seeds
 from saeval.evidence.summary import REPLICATES
 
@@ -106,8 +106,12 @@ def over_seeds(
     for entry in evidence:
         check_same_question(evidence[0], entry)
         check_equal_data(entry.units, entry.units)
-    pooled = Pooled(values_of_seeds(evidence, replicates, seed))
-    outcome = pooled.reason or interval(pooled.sampling, evidence[0].bounds)
+    return summarise_seeds(Pooled(values_of_seeds(evidence, replicates, seed)), evidence[0].bounds)
+
+
+def summarise_seeds(pooled: Pooled, bounds: Bounds) -> SeedSummary:
+    """The mean over seeds that are already pooled; see `over_seeds`."""
+    outcome = pooled.reason or interval(pooled.sampling, bounds)
     term = pooled.term
     variance = term.variance if term else 0.0
     seed_sd = float(np.sqrt(variance)) if term else None
@@ -128,7 +132,7 @@ def over_seeds(
     ends = held
     if term and variance:
         stderr, degrees = term.combined(stderr, degrees)
-        ends = ends_of(pooled.mean, stderr, degrees, evidence[0].bounds, held)
+        ends = ends_of(pooled.mean, stderr, degrees, bounds, held)
     of_one = float(np.sqrt(variance + (within or 0.0)))
     return SeedSummary(
         pooled.mean, stderr, *ends, pooled.values, within, seed_sd,
