@@ -5,6 +5,13 @@
 prints for every metric of the results how often two halves of one SAE's clusters, and two SAEs
 whose values are swapped cluster by cluster at random, differ significantly; and how often the
 interval of a sample holds the value of the clusters that it was drawn from.
+
+    saeval run --sae SAE --tasks core,probing,absorption --seeds 0,1,2,3,4,5,6,7,8,9,10,11
+    .venv/bin/python benchmarks/validity.py results/topk-16 --seeds --null results/random
+
+prints of each metric how often the interval of one seed, and that of three with their seed term,
+holds the mean of the other seeds; the spread over seeds beside the standard error that units give;
+and the coefficient of variation, of the value and of its distance from the null's.
 """
 
 import argparse
@@ -15,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from reseeds import report
 
 from saeval.errors import ResultError
 from saeval.evidence import Difference, Evidence, compare, summarise
@@ -209,11 +217,19 @@ def pairs_of(
 def main() -> None:
     """Print the rates of every metric."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs=2, type=Path, help="two folders results/SAE")
+    parser.add_argument("folders", nargs="+", type=Path, help="folders results/SAE, two for A/A")
+    parser.add_argument("--seeds", action="store_true", help="coverage over seeds in place of A/A")
+    parser.add_argument("--null", type=Path, help="a folder results/SAE of a null, for --seeds")
     parser.add_argument("--splits", type=int, default=300)
     parser.add_argument("--parts", action="store_true", help="metrics of parts besides")
     parser.add_argument("--metric", action="append", help="only this one")
     options = parser.parse_args()
+    if options.seeds:
+        for line in report(options.folders, options.null, options.metric or ()):
+            print(line, flush=True)
+        return
+    if len(options.folders) != 2:
+        parser.error("give two folders to be compared, or --seeds")
     print(f"{'task/metric':48} {'halves A':>17} {'halves B':>17} {'swaps':>17} {'coverage':>17}")
     for task, a, b in pairs_of(options.folders):
         if (a.part and not options.parts) or (options.metric and a.metric not in options.metric):

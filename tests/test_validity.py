@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reseeds
 import validity
 from validity import Clustered
 
 import saeval
-from saeval.evidence import Evidence
+from saeval.evidence import Evidence, units
 from saeval.results.reading import result_evidence
 
 SAES = ("lab/world/topk-16", "lab/world/relu-16")
@@ -80,6 +81,49 @@ def test_evidence_of_the_lab_says_its_data_and_keeps_to_bounds(
         assert found.ci_low < found.ci_high, entry.metric
         assert low is None or found.ci_low >= low
         assert high is None or found.ci_high <= high
+
+
+def runs_of_seeds(seeds: int, sigma: float) -> list[Evidence]:
+    """Means of 40 rows of standard error 1, which each seed moves by sigma besides."""
+    rng = np.random.default_rng(0)
+    values = sigma * rng.normal(size=(seeds, 1)) + np.sqrt(40) * rng.normal(size=(seeds, 40)) + 9
+    tables = [
+        units("rows", "row", {"x": row}, data={"rows": f"rows {seed}"})
+        for seed, row in enumerate(values)
+    ]
+    return [Evidence("m", table, {"num": "x"}, "nats", "higher") for table in tables]
+
+
+@pytest.mark.parametrize("sigma", [0.0, 2.0])
+def test_spread_over_seeds_is_beyond_one_interval_but_not_beyond_three(sigma: float) -> None:
+    """Where the seed moves a value, one seed's interval fails, and that of three holds."""
+    found = reseeds.reseeds(runs_of_seeds(40, sigma), replicates=60)
+    assert found.sd == pytest.approx(np.sqrt(1 + sigma**2), rel=0.3)
+    assert found.stderr == pytest.approx(1, rel=0.1)
+    assert found.three_seeds >= 0.85
+    assert found.one_seed <= 0.75 if sigma else found.one_seed >= 0.85
+    assert found.variation(8.0) == pytest.approx(found.sd / abs(found.values.mean() - 8))
+
+
+def test_table_over_seeds_reads_what_a_run_wrote(
+    pairs: list[tuple[Evidence, Evidence]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each headline metric of a folder of seeds has a line, with rates in per cent."""
+    assert pairs
+    monkeypatch.setattr(reseeds, "LEAST_SEEDS", 4)
+    config: Any = {"core": {"rows": 16, "ce_rows": 8}}
+    seeds = [0, 1, 2, 3]
+    saeval.evaluate([SAES[0]], ["core"], config=config, seeds=seeds, output_path=tmp_path)
+    folder = next(path for path in tmp_path.iterdir() if path.name != "inputs")
+    head, *lines = reseeds.report([folder], folder, ["fvu", "l0"])
+    assert head.split()[-3:] == ["CV", "%", "adj.", "%"][-3:]
+    assert len(lines) == 2
+    for line in lines:
+        count, _, sd, _, one, three, *_ = line.split()[2:]
+        assert int(count) == 4
+        assert float(sd) >= 0
+        assert 0 <= int(one) <= 100
+        assert 0 <= int(three) <= 100
 
 
 def summaries(entries: list[Evidence]) -> tuple[list[Evidence], Any]:

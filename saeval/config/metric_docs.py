@@ -7,7 +7,7 @@ it called `metrics.py` or `NAME_metrics.py`. None of this code runs.
 import ast
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ from saeval.errors import UsageError
 
 OPEN = "{k}"
 """Stands in a name for a number, as in `auc_top_{k}`."""
+POPULATION = "POPULATION"
+"""Constant of a module that says what the intervals of its metrics are about, where a metric does
+not say it itself."""
+THIS_SEED = "this seed"
+"""Words of a population that depends on what a seed draws."""
 _POSITIONAL = 3
 # Fields of a record that may be given by position, as in the dataclass: name, unit and better.
 
@@ -35,6 +40,7 @@ class MetricDescription:
     floor: float | str | None = None
     ceiling: float | str | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+    population: str = ""
     undefined: str = ""
     where: str = ""
     source: str = ""
@@ -78,6 +84,17 @@ def find_metrics(name: str) -> list[MetricDescription]:
     Tasks whose records cannot be read are left out.
     """
     return [match for metric in _all_metrics() for match in _match_name(metric, name)]
+
+
+def chosen_by_seed(task: str, names: Collection[str]) -> set[str]:
+    """Which of a task's metrics have an interval about units given what a seed chose."""
+    plugin = find(TASKS).get(task)
+    try:
+        metrics = metrics_of(plugin) if plugin else ()
+    except (UsageError, OSError, SyntaxError, ValueError):
+        return set()
+    seeded = [metric for metric in metrics if THIS_SEED in metric.population]
+    return {name for name in names for metric in seeded if any(_match_name(metric, name))}
 
 
 def metric_names() -> list[str]:
@@ -136,10 +153,11 @@ def _declared(module: str) -> Iterator[MetricDescription]:
         for call in ast.walk(statement.value)
         if isinstance(call, ast.Call) and ast.unparse(call.func) in names
     ]
-    constants = _constants(module, calls)
+    constants, population = _constants(module, calls), _shared_population(module)
     for call in calls:
         place = f"{path}:{call.lineno}"
-        yield MetricDescription(**_arguments(call, constants, place), declared_in=place)
+        record = {"population": population, **_arguments(call, constants, place)}
+        yield MetricDescription(**record, declared_in=place)
 
 
 def _names_of_metric(tree: ast.Module) -> set[str]:
@@ -168,6 +186,15 @@ def _constants(module: str, calls: Sequence[ast.Call]) -> dict[str, ast.expr]:
     }
     found = {name: find_assigned(module, name) for name in names}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _shared_population(module: str) -> str:
+    """The module's POPULATION; empty if it has none."""
+    value = find_assigned(module, POPULATION)
+    try:
+        return "" if value is None else str(ast.literal_eval(value))
+    except ValueError:
+        return ""
 
 
 def _arguments(call: ast.Call, constants: Mapping[str, ast.expr], place: str) -> dict[str, Any]:
@@ -233,6 +260,7 @@ def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
         "floor": metric.floor,
         "ceiling": metric.ceiling,
         "bounds": _bounds_text(metric.bounds),
+        "interval_is_about": metric.population,
         "formula": metric.formula,
         "mean_over": metric.groups,
         "undefined_where": metric.undefined,

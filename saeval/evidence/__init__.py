@@ -4,6 +4,7 @@ from saeval.evidence.comparison import Difference, compare
 from saeval.evidence.data import content_digest, on_data
 from saeval.evidence.evidence import Better, Evidence, Missing
 from saeval.evidence.metric import NULL_SAE, Metric
+from saeval.evidence.seeds import SeedDifference, SeedSummary, compare_seeds, over_seeds
 from saeval.evidence.summary import (
     REPLICATES,
     Summary,
@@ -21,11 +22,15 @@ __all__ = [
     "Evidence",
     "Metric",
     "Missing",
+    "SeedDifference",
+    "SeedSummary",
     "Summary",
     "Units",
     "compare",
+    "compare_seeds",
     "content_digest",
     "on_data",
+    "over_seeds",
     "point_values",
     "summarise",
     "summarise_all",

@@ -7,10 +7,11 @@ from jaxtyping import Float
 
 from saeval.errors import ResultError
 from saeval.evidence.bootstrap import design
+from saeval.evidence.contrasts import contrast
 from saeval.evidence.data import check_equal_data
 from saeval.evidence.evidence import Evidence
 from saeval.evidence.influence import differing, influences
-from saeval.evidence.intervals import Sampling, contrast
+from saeval.evidence.intervals import Sampling
 from saeval.evidence.replicates import MetricSample, replicated
 from saeval.evidence.summary import (
     REPLICATES,
@@ -67,13 +68,7 @@ def compare(a: Evidence, b: Evidence, *, replicates: int = REPLICATES, seed: int
     Raises:
         ResultError: if metric, aggregator, data, units, clusters or weights are not the same.
     """
-    for name in ("metric", "unit", "aggregator", "settings", "part"):
-        value_a, value_b = getattr(a, name), getattr(b, name)
-        if value_a != value_b:
-            raise ResultError(
-                f"{a.label} and {b.label} answer different questions: {name} is {value_a!r} and "
-                f"{value_b!r}. Compare the same metric, computed by the same task version."
-            )
+    check_same_question(a, b)
     check_equal_data(a.units, b.units)
     rows_a, rows_b = paired_rows(a.units, b.units, a.part)
     common = design(a.units.cluster_names(rows_a))
@@ -100,3 +95,18 @@ def _sampling(
     moves = influences(samples[0]) - influences(samples[1])
     informative = min(sample.informative for sample in samples)
     return Sampling(delta, draws, moves, samples[0].design.clusters, informative)
+
+
+def check_same_question(a: Evidence, b: Evidence) -> None:
+    """Check that two pieces of evidence are of one metric, computed alike, of one part.
+
+    Raises:
+        ResultError: naming what differs.
+    """
+    for name in ("metric", "unit", "aggregator", "settings", "part"):
+        value_a, value_b = getattr(a, name), getattr(b, name)
+        if value_a != value_b:
+            raise ResultError(
+                f"{a.label} and {b.label} answer different questions: {name} is {value_a!r} and "
+                f"{value_b!r}. Compare the same metric, computed by the same task version."
+            )

@@ -14,6 +14,10 @@ Content = str | int | np.ndarray | Sequence[str] | None
 """What can be digested: text, a number, an array of numbers, texts in order."""
 
 
+DIGITS = 20
+"""Length of a digest; a shorter number is that of a seed."""
+
+
 def content_digest(*contents: Content) -> str:
     """20 hex digits that depend on every content, its kind and its order."""
     digest = hashlib.sha256()
@@ -25,7 +29,7 @@ def content_digest(*contents: Content) -> str:
             texts = [content] if isinstance(content, str | int | None) else list(content)
             digest.update(f"{len(texts)} texts;".encode())
             digest.update("".join(f"{len(str(text))}:{text}" for text in texts).encode())
-    return digest.hexdigest()[:20]
+    return digest.hexdigest()[:DIGITS]
 
 
 def on_data(
@@ -75,3 +79,14 @@ def check_equal_data(a: Units, b: Units) -> None:
             f"'{a.name}' cannot be paired: the two were measured on other data ({values}). Score "
             "both SAEs on the same data, with the same --limit and seed."
         )
+
+
+def data_without_seeds(table: Units) -> dict[str, str]:
+    """What a table was measured on, without the numbers of seeds.
+
+    Two seeds whose data is the same but for these numbers have the same units.
+    """
+    data = (table.data or {}).items()
+    return {
+        name: digest for name, digest in data if not (digest.isdigit() and len(digest) < DIGITS)
+    }

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 Bounds = tuple[float | None, float | None]
 """Smallest and largest value that a metric can have; None where there is none."""
@@ -23,7 +23,6 @@ RARE = 0.05
 """Effective share of deviating clusters below which a sample may well lack the gravest of them."""
 LEVEL = 0.975
 """Upper quantile of a two-sided 95 % interval."""
-POWER = 0.8
 AGREEING = 1e-7
 """Standard error, as a share of the distance between bounds, up to which clusters agree: so much
 comes of rounding in float32 alone, as between cosines of an SAE that has the true directions."""
@@ -126,7 +125,7 @@ def interval(sampling: Sampling, bounds: Bounds) -> tuple[float, float, float] |
         ends = sampling.value - t * sampling.spread, sampling.value + t * sampling.spread
     else:
         ends = _percentiles(sampling)
-    return (sampling.spread, *_within(ends, sampling.value, bounds))
+    return (sampling.spread, *within(ends, sampling.value, bounds))
 
 
 def _percentiles(sampling: Sampling) -> tuple[float, float]:
@@ -198,59 +197,29 @@ def _wilson(p: float, n: float, t: float) -> tuple[float, float]:
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """Interval and test of a difference, both from one Student's t."""
-
-    stderr: float
-    ci_low: float
-    ci_high: float
-    mde: float
-    """True difference that is found in 80 % of runs."""
-    p: float
-
-
-def contrast(sampling: Sampling, differing: int, bounds: Bounds) -> Contrast | str:
-    """Interval and p-value of a difference, by Student's t; they never contradict each other.
-
-    Degrees of freedom follow from the kurtosis of the clusters' influences, `degrees_of_freedom`:
-    where few clusters differ, the standard error is itself uncertain. Where all clusters differ
-    by the same amount, one more that does not differ is imagined.
+def ends_of(
+    value: float, stderr: float, degrees: float, bounds: Bounds, held: tuple[float, float]
+) -> tuple[float, float]:
+    """The interval of Student's t within bounds: Wilson's where there are two, else cut at one.
 
     Args:
-        sampling: Of the difference.
-        differing: Clusters that differ.
-        bounds: Of each of the two values.
-
-    Returns:
-        The contrast; or, as a sentence, why there is none: too few clusters differ.
+        value: Within the bounds.
+        stderr: Its standard error, above 0.
+        degrees: Degrees of freedom of the standard error.
+        bounds: Smallest and largest value.
+        held: An interval that it holds in any case.
     """
-    size = len(sampling.influences)
-    if differing == 0:
-        return f"only 0 of {sampling.clusters} clusters differ"
-    stderr, degrees = sampling.spread, degrees_of_freedom(sampling.influences)
-    if stderr < abs(sampling.value) / size:
-        stderr, degrees = abs(sampling.value) / size, 2.0
-    elif sampling.is_concentrated:
-        return _too_few(sampling, differing)
     t = float(stdtrit(degrees, LEVEL))
     low, high = bounds
-    span = None if low is None or high is None else high - low
-    ends = sampling.value - t * stderr, sampling.value + t * stderr
-    limits = (None, None) if span is None else (-span, span)
-    p = float(2 * stdtr(degrees, -abs(sampling.value) / stderr))
-    detectable = (t + float(stdtrit(degrees, POWER))) * stderr
-    return Contrast(stderr, *_within(ends, sampling.value, limits), detectable, p)
+    ends = value - t * stderr, value + t * stderr
+    if low is not None and high is not None:
+        p = min(max((value - low) / (high - low), 0.0), 1.0)
+        share = _wilson(p, p * (1 - p) * ((high - low) / stderr) ** 2, t)
+        ends = low + (high - low) * share[0], low + (high - low) * share[1]
+    return within((min(ends[0], held[0]), max(ends[1], held[1])), value, bounds)
 
 
-def _too_few(sampling: Sampling, differing: int) -> str:
-    if differing <= 2 * LEAST_EFFECTIVE:
-        return f"only {differing} of {sampling.clusters} clusters differ"
-    few = max(1, round(sampling.effective))
-    return f"{few} of {sampling.clusters} clusters make up nearly all of the difference"
-
-
-def _within(ends: tuple[float, float], value: float, bounds: Bounds) -> tuple[float, float]:
+def within(ends: tuple[float, float], value: float, bounds: Bounds) -> tuple[float, float]:
     """An interval cut at the bounds, which always holds the value."""
     low, high = ends
     low = low if bounds[0] is None else max(low, bounds[0])

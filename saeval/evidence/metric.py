@@ -45,6 +45,10 @@ class Metric:
     bounds: Bounds = (None, None)
     """Smallest and largest value that the formula can give, such as (0, 1); None where there is
     none. Intervals stay within."""
+    population: str = ""
+    """What its interval is about, such as `new test texts, with probes chosen on the training texts
+    of this seed`; or why there is no interval. Empty: what the module's constant POPULATION says,
+    which metrics share. It says `this seed` where another seed draws and chooses anew."""
     undefined: str = ""
     """When the formula divides by zero: `all activations are equal`."""
     where: str = ""

@@ -31,7 +31,7 @@ def load_results(folder: str | Path) -> Results:
             f"There is no folder '{folder}'. Give the one that --output-path named, by default "
             "'results'."
         )
-    results = Results(read_results(root))
+    results = Results(read_results(root), root=root)
     for path in result_folders(root):
         try:
             read_result(path)

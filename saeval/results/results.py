@@ -1,9 +1,13 @@
 """The results of a run together: a sequence, and tables of their scores."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from saeval.config.metric_docs import chosen_by_seed
 from saeval.config.plugin_docs import declared_headline
+from saeval.errors import ResultError
+from saeval.results.reading import find_folder, result_evidence
 from saeval.results.score import DTYPES, SHOWN_COLUMNS, Result, Score
 from saeval.results.tables import View, check_columns, score_html, score_tables
 from saeval.results.text import one_line, terminal_width
@@ -11,6 +15,8 @@ from saeval.results.training_seeds import SeedSpread, over_training_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from saeval.evidence import Evidence
 
 NULLS = ("neurons", "pca")
 """Architectures that are always nulls."""
@@ -27,6 +33,7 @@ class Results(Sequence[Result]):
         *,
         headlines: Mapping[str, Sequence[str]] | None = None,
         seed_sets: Collection[str] = (),
+        root: Path | None = None,
     ) -> None:
         """Collect results.
 
@@ -35,7 +42,11 @@ class Results(Sequence[Result]):
             headlines: Task -> its most telling metrics; None: those that the installed task of that
                 name declares.
             seed_sets: Names of sets whose members differ in their training seed alone.
+            root: The folder where the results lie, whose evidence gives means over seeds; None: a
+                table shows each seed.
         """
+        self._root = root
+        self._evidence: dict[str, tuple[Evidence, ...]] = {}
         self._results = tuple(results)
         self._headlines = headlines
         self._seed_sets = tuple(seed_sets)
@@ -48,7 +59,9 @@ class Results(Sequence[Result]):
         selection = self._results[index]
         if isinstance(selection, Result):
             return selection
-        return Results(selection, headlines=self._headlines, seed_sets=self._seed_sets)
+        return Results(
+            selection, headlines=self._headlines, seed_sets=self._seed_sets, root=self._root
+        )
 
     def __len__(self) -> int:
         return len(self._results)
@@ -105,16 +118,41 @@ class Results(Sequence[Result]):
             headlines = {task: declared_headline(task) for task in tasks}
         nulls = {result.sae for result in self._results if result.sae and _is_null(result)}
         remarks = _bos_remarks(self._results)
-        return View(tuple(columns), parts, headlines, self._seed_sets, nulls, remarks, how)
+        names: dict[str, set[str]] = {}
+        for score in self.scores:
+            names.setdefault(score.task, set()).add(score.metric or "")
+        chosen = {name for task, of_task in names.items() for name in chosen_by_seed(task, of_task)}
+        return View(
+            tuple(columns),
+            parts,
+            headlines,
+            self._seed_sets,
+            nulls,
+            remarks,
+            evidence_of=self._evidence_of if self._root else None,
+            chosen=chosen,
+            how=how,
+        )
+
+    def _evidence_of(self, result_id: str) -> "tuple[Evidence, ...]":
+        """The stored evidence of a result.
+
+        Raises:
+            ResultError: if it is not there, or damaged.
+        """
+        if result_id not in self._evidence:
+            folder = find_folder(self._root or Path(), result_id)
+            if folder is None:
+                raise ResultError(f"There is no result '{result_id}' below '{self._root}'.")
+            self._evidence[result_id] = result_evidence(folder)
+        return self._evidence[result_id]
 
     def to_pandas(self) -> "pd.DataFrame":
         """One row per score, `SHOWN_COLUMNS` in order. A missing number is NaN or NA, text None."""
         import pandas as pd
 
-        rows, dtypes = (
-            [score.shown_row() for score in self.scores],
-            {**DTYPES, "anchored": "float64"},
-        )
+        rows = [score.shown_row() for score in self.scores]
+        dtypes = {**DTYPES, "anchored": "float64"}
         return pd.DataFrame(
             {
                 name: pd.Series([row[name] for row in rows], dtype=dtypes.get(name, "object"))

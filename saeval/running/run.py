@@ -128,6 +128,7 @@ def _run(request: Request, progress: Progress) -> Results:
         results,
         headlines={job.task.name: _headline(job) for job in session.jobs},
         seed_sets={s.group.name for s in named_saes if s.group and s.group.kind == "seeds"},
+        root=root,
     )
 
 

@@ -7,6 +7,16 @@ means over letters, each counting the same.
 
 from saeval.evidence import NULL_SAE, Metric
 
+POPULATION = (
+    "other letters like these, with new words, and with probes and latents chosen on the training "
+    "words of this seed"
+)
+FAMILIES = (
+    "other families of words like these, with new sentences, and with latents chosen on the "
+    "training sentences of this seed"
+)
+ALL_WORDS = "no interval: every word, or family, was looked at"
+
 # --- what the model itself knows
 
 PROBE_F1 = Metric(
@@ -54,6 +64,7 @@ CUT_WORDS = Metric(
     "are left out.",
     distrust="as a score: it does not depend on the SAE.",
     where="where the tokenizer cuts some",
+    population=ALL_WORDS,
 )
 
 # --- first letters
@@ -156,6 +167,7 @@ HIERARCHY_ABSORPTION = Metric(
     floor=NULL_SAE,
     ceiling=0,
     where="on lab/world",
+    population=FAMILIES,
 )
 HIERARCHY_SILENCE = Metric(
     "hierarchy_silence",
@@ -170,6 +182,7 @@ HIERARCHY_SILENCE = Metric(
     floor=NULL_SAE,
     ceiling=0,
     where="on lab/world",
+    population=FAMILIES,
 )
 HIERARCHY_FALSE_ALARM = Metric(
     "hierarchy_false_alarm",
@@ -187,6 +200,7 @@ HIERARCHY_FALSE_ALARM = Metric(
     floor=NULL_SAE,
     ceiling=0,
     where="on lab/world",
+    population=FAMILIES,
 )
 COMPANION_SILENCE = Metric(
     "companion_silence",
@@ -198,6 +212,7 @@ COMPANION_SILENCE = Metric(
     functions=("saeval_tasks.absorption.pairs:silent_at",),
     distrust="as a false-alarm rate: clean latents bring it near 1.",
     where="on lab/world",
+    population=FAMILIES,
 )
 CHILD_SEEN_AS_PARENT = Metric(
     "child_seen_as_parent",
@@ -209,6 +224,7 @@ CHILD_SEEN_AS_PARENT = Metric(
     functions=("saeval_tasks.absorption.pairs:seen_as_parent",),
     distrust="as a score: it does not depend on the SAE.",
     where="on lab/world",
+    population=FAMILIES,
 )
 PARENT_LATENT_F1 = Metric(
     "parent_latent_f1",
@@ -223,6 +239,7 @@ PARENT_LATENT_F1 = Metric(
     floor=NULL_SAE,
     ceiling=1,
     where="on lab/world",
+    population=FAMILIES,
 )
 LEFT_OUT_FAMILIES = Metric(
     "left_out_families",
@@ -234,6 +251,7 @@ LEFT_OUT_FAMILIES = Metric(
     functions=("saeval_tasks.absorption.pairs:can_be_judged",),
     distrust="as a score: it does not depend on the SAE.",
     where="on lab/world, where some are left out",
+    population=ALL_WORDS,
 )
 
 # --- SAEBench's own

@@ -6,6 +6,10 @@ activation that the SAE reconstructs, y_hat its reconstruction.
 
 from saeval.evidence import NULL_SAE, Metric
 
+POPULATION = "new rows of the same kind: texts of the same source, or activations"
+LATENTS = "no interval: every latent of the SAE is counted"
+NEIGHBOURS = "all latents of this SAE, where only a sample of them is compared"
+
 # --- reconstruction and sparsity
 
 L0 = Metric(
@@ -279,6 +283,7 @@ FRAC_ALIVE = Metric(
     functions=("saeval.metrics.sparsity:is_alive",),
     distrust="on few tokens: a rare latent looks dead. Compare at equal numbers of tokens.",
     ceiling=1,
+    population=LATENTS,
 )
 FREQ_OVER_1_PERCENT = Metric(
     "freq_over_1_percent",
@@ -288,6 +293,7 @@ FREQ_OVER_1_PERCENT = Metric(
     formula="Share of the latents that are active on more than 1 % of the tokens.",
     functions=("saeval.metrics.sparsity:is_denser",),
     distrust="to rank SAEs: it rises with `l0` and falls with width.",
+    population=LATENTS,
 )
 FREQ_OVER_10_PERCENT = Metric(
     "freq_over_10_percent",
@@ -297,6 +303,7 @@ FREQ_OVER_10_PERCENT = Metric(
     formula="Share of the latents that are active on more than 10 % of the tokens.",
     functions=("saeval.metrics.sparsity:is_denser",),
     distrust="as a fault in itself: some dense latents are meaningful.",
+    population=LATENTS,
 )
 DENSITY_HISTOGRAM = Metric(
     "density_histogram",
@@ -307,6 +314,7 @@ DENSITY_HISTOGRAM = Metric(
     "a bin; the bin is the part.",
     functions=("saeval.metrics.sparsity:density_histogram",),
     distrust="in its rarest bins on few tokens.",
+    population=LATENTS,
 )
 AVERAGE_MAX_ENCODER_COSINE_SIM = Metric(
     "average_max_encoder_cosine_sim",
@@ -319,6 +327,7 @@ AVERAGE_MAX_ENCODER_COSINE_SIM = Metric(
     distrust="as redundancy: it is tied to how the encoder was trained. Objects without `W_enc` "
     "have none.",
     source="SAEBench, evals/core/main.py (`max_encoder_cosine_sim`)",
+    population=NEIGHBOURS,
 )
 AVERAGE_MAX_DECODER_COSINE_SIM = Metric(
     "average_max_decoder_cosine_sim",
@@ -331,4 +340,5 @@ AVERAGE_MAX_DECODER_COSINE_SIM = Metric(
     functions=("saeval.metrics.geometry:nearest_cosines",),
     distrust="across widths: more directions lie closer together even at random.",
     source="SAEBench, evals/core/main.py (`max_decoder_cosine_sim`)",
+    population=NEIGHBOURS,
 )

@@ -2,6 +2,10 @@
 
 from saeval.evidence import Metric
 
+POPULATION = "new rows of the same kind: texts of the same source, or activations"
+LATENTS = "no interval: every latent of the SAE is counted"
+NEIGHBOURS = "all latents of this SAE, where only a sample of them is compared"
+
 L0 = Metric(
     "saebench_l0",
     unit="latents per token",
@@ -201,6 +205,7 @@ FRAC_ALIVE = Metric(
     distrust="but to compare with SAEBench's published figures.",
     ceiling=1,
     where="with --compat saebench",
+    population=LATENTS,
 )
 FREQ_OVER_1_PERCENT = Metric(
     "saebench_freq_over_1_percent",
@@ -212,6 +217,7 @@ FREQ_OVER_1_PERCENT = Metric(
     functions=("saeval.metrics.sparsity:is_denser",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",
+    population=LATENTS,
 )
 FREQ_OVER_10_PERCENT = Metric(
     "saebench_freq_over_10_percent",
@@ -223,6 +229,7 @@ FREQ_OVER_10_PERCENT = Metric(
     functions=("saeval.metrics.sparsity:is_denser",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",
+    population=LATENTS,
 )
 NORMALIZED_FREQ_OVER_1_PERCENT = Metric(
     "saebench_normalized_freq_over_1_percent",
@@ -235,6 +242,7 @@ NORMALIZED_FREQ_OVER_1_PERCENT = Metric(
     distrust="but to compare with SAEBench's published figures.",
     undefined="no latent is active",
     where="with --compat saebench",
+    population=LATENTS,
 )
 NORMALIZED_FREQ_OVER_10_PERCENT = Metric(
     "saebench_normalized_freq_over_10_percent",
@@ -247,6 +255,7 @@ NORMALIZED_FREQ_OVER_10_PERCENT = Metric(
     distrust="but to compare with SAEBench's published figures.",
     undefined="no latent is active",
     where="with --compat saebench",
+    population=LATENTS,
 )
 AVERAGE_MAX_ENCODER_COSINE_SIM = Metric(
     "saebench_average_max_encoder_cosine_sim",
@@ -257,6 +266,7 @@ AVERAGE_MAX_ENCODER_COSINE_SIM = Metric(
     functions=("saeval.metrics.geometry:nearest_cosines",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",
+    population=NEIGHBOURS,
 )
 AVERAGE_MAX_DECODER_COSINE_SIM = Metric(
     "saebench_average_max_decoder_cosine_sim",
@@ -267,4 +277,5 @@ AVERAGE_MAX_DECODER_COSINE_SIM = Metric(
     functions=("saeval.metrics.geometry:nearest_cosines",),
     distrust="but to compare with SAEBench's published figures.",
     where="with --compat saebench",
+    population=NEIGHBOURS,
 )

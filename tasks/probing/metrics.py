@@ -7,6 +7,11 @@ is about test rows, of which nothing was chosen.
 
 from saeval.evidence import NULL_SAE, Metric
 
+POPULATION = (
+    "new texts (documents, activations) of the same kind under the same labels, with latents, "
+    "thresholds and probes chosen on the training texts of this seed"
+)
+
 AUC_TOP = Metric(
     "auc_top_{k}",
     unit="fraction",
@@ -98,6 +103,7 @@ AUC_PERMUTED_LABELS = Metric(
     distrust="to three digits: an order may fit a real label by chance.",
     floor=0.5,
     groups="labels, each counting the same however many rows it has",
+    population="no interval: three random orders of the labels say little of others",
 )
 BEST_LATENT_F1 = Metric(
     "best_latent_f1",

@@ -6,6 +6,8 @@ means not 0, whatever the sign.
 
 from saeval.evidence import NULL_SAE, Metric
 
+POPULATION = "other features (or latents) like those of this world, and of this one SAE"
+
 MCC = Metric(
     "mcc",
     unit="|cosine|",

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from saeval.errors import UsageError
+from saeval.errors import ResultError, UsageError
+from saeval.evidence import Evidence, over_seeds, units
 from saeval.results.results import Results
 from saeval.results.score import Labels, Result, Score
 from saeval.results.tables import View, check_columns, number, score_html, score_tables
 from saeval.results.tables.cells import count_text, with_half
 from saeval.results.tables.names import short_names
 from saeval.results.tables.view import shares
+from saeval.results.task_seeds import join_seeds, seeds_text
 
 WIDTHS = (40, 60, 80, 120, 200)
 BARE: dict[str, Any] = dict.fromkeys(
@@ -227,6 +230,92 @@ def test_seeds_have_a_column_where_there_are_several() -> None:
     keys = [[sae, seed] for sae in "ab" for seed in "01"]
     assert [line.split()[:2] for line in lines[3:7]] == keys
     assert "seed 0" in score_tables([score("m", "a"), score("m", "b")]).splitlines()[0]
+
+
+def evidence_of(result_id: str) -> list[Evidence]:
+    """Evidence of m over 40 rows, 10 more of 100 right with each seed; the id is SAE and seed."""
+    sae, _, number = result_id.partition("/")
+    right = np.arange(40) < 20 + 4 * int(number) - (sae == "b")
+    table = units("rows", "row", {"x": right}, data={"rows": f"rows {number}"})
+    return [Evidence("m", table, {"num": "x"}, "fraction", "higher", bounds=(0, 1))]
+
+
+def seeded(sae: str, seeds: Sequence[int]) -> list[Score]:
+    """Scores of m, one for each seed."""
+    return [score("m", sae, seed, result_id=f"{sae}/{seed}", ci_high=0.52) for seed in seeds]
+
+
+def test_three_seeds_are_one_row_with_their_mean() -> None:
+    """The mean and an interval that is wider than any seed's own; what it includes is said."""
+    scores = [*seeded("a", (0, 1, 2)), *seeded("b", (0, 1, 2))]
+    lines = score_tables(scores, View(evidence_of=evidence_of, chosen={"m"})).splitlines()
+    assert lines[0] == "t v2 · mean of seeds 0 to 2 · 2 SAEs"
+    assert lines[1].split() == ["SAE", "m", "↑"]
+    expected = over_seeds([evidence_of(f"a/{seed}")[0] for seed in range(3)])
+    assert expected.ci_high is not None
+    assert lines[3].split()[:2] == ["a", ".60"]
+    half = max(expected.ci_high - 0.6, 0.6 - (expected.ci_low or 0))
+    assert float(lines[3].rpartition("±")[2]) == pytest.approx(half, abs=0.006)
+    note = " ".join(lines)
+    assert "Means over seeds; intervals include what other seeds draw and choose." in note
+    assert "--seeds 0,1,2" not in note
+
+
+def test_an_sae_of_one_seed_beside_means_keeps_its_seed() -> None:
+    """A column says which row is a mean of which seeds, and the note whom it leaves out."""
+    scores = [*seeded("a", (0, 1, 2, 5)), *seeded("b", (1,))]
+    lines = score_tables(scores, View(evidence_of=evidence_of, chosen={"m"})).splitlines()
+    assert lines[1].split() == ["SAE", "seed", "m", "↑"]
+    assert lines[3].split()[:5] == ["a", "0,", "1,", "2,", "5"]
+    assert lines[4].split()[:2] == ["b", "1"]
+    assert "tells the rest" in " ".join(lines)
+
+
+def test_one_sae_over_seeds_names_them_in_its_title() -> None:
+    """The table of one SAE has the mean, too."""
+    text = score_tables(seeded("a", (3, 4, 5)), View(evidence_of=evidence_of))
+    assert text.splitlines()[0] == "t v2 · a · mean of seeds 3 to 5"
+
+
+@pytest.mark.parametrize("case", ["two seeds", "no evidence", "a seed without value", "versions"])
+def test_seeds_that_cannot_be_joined_stay_apart(case: str) -> None:
+    """Two seeds, evidence that is gone, a value that is missing: a row for each seed, as before."""
+    scores = seeded("a", (0, 1, 2))
+    if case == "two seeds":
+        scores.pop()
+    if case == "no evidence":
+        scores[2] = replace(scores[2], result_id=None)
+    if case == "a seed without value":
+        scores[2] = score("m", "a", 2, **BARE, status="not_applicable", reason="no")
+    if case == "versions":
+        scores[2] = replace(scores[2], task_version=3)
+
+    def found(result_id: str) -> list[Evidence]:
+        if not result_id:
+            raise ResultError("It is gone.")
+        return evidence_of(result_id)
+
+    joined = join_seeds(scores, {("t", "m", None)}, found)
+    assert joined.scores == tuple(scores)
+    assert not joined.seeds
+
+
+def test_a_single_seed_is_said_to_leave_out_what_others_choose() -> None:
+    """One line, only where a metric shown has something that a seed chose."""
+    scores = [score("m", "a"), score("k", "a")]
+    note = (
+        "Intervals of m are about new test units, given what this seed's training data chose; "
+        "--seeds 0,1,2 tells the rest."
+    )
+    assert note in " ".join(score_tables(scores, View(chosen={"m", "x"})).split())
+    assert "--seeds" not in score_tables(scores, View(chosen={"x"}))
+
+
+def test_seeds_are_told_in_few_words() -> None:
+    """Consecutive seeds as a span, few others one by one, many by their number."""
+    assert seeds_text([0, 1, 2]) == "0 to 2"
+    assert seeds_text([0, 3, 7]) == "0, 3, 7"
+    assert seeds_text([1, 3, 5, 7, 9, 11]) == "6 seeds"
 
 
 def test_a_headline_is_what_the_task_names() -> None:

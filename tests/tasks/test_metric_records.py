@@ -161,6 +161,26 @@ def test_a_mean_over_groups_says_so_and_tells_their_sizes(
                 assert each.units.name in parts, each.metric
 
 
+def test_every_interval_is_about_something(runs: dict[str, Run], synthetic_probing: Run) -> None:
+    """A metric with an interval says what other units it speaks of; one without says so or why."""
+    for run in [*runs.values(), synthetic_probing]:
+        whole = [e for e in run.yielded if isinstance(e, Evidence) and e.part is None]
+        for each in whole:
+            population = record_of(run, each.metric).population
+            assert population, each.metric
+            assert population.startswith("no interval") <= bool(each.no_interval), each.metric
+
+
+@pytest.mark.parametrize("task", BUILT_IN)
+def test_pages_say_what_intervals_are_about(task: str) -> None:
+    """The page of a task has what each of its records says of it, word for word."""
+    page = Path(__file__).parents[2] / "docs" / "tasks" / f"{task}.md"
+    text = " ".join(page.read_text().split())
+    for metric in DECLARED:
+        if metric.task == task and not metric.population.startswith("no interval"):
+            assert metric.population in text, metric.name
+
+
 def test_formulas_that_are_means_over_groups_name_them() -> None:
     """A mean over anything but tokens, rows, latents, features or draws is one over groups."""
     ungrouped = r"(all |matched |the same |the )?(tokens|latents|matched|features|rows|3 orders)"
@@ -177,7 +197,9 @@ def test_records_are_read_as_they_run() -> None:
         names = [path.stem for path in folder.glob("*metrics.py")]
         modules = [importlib.import_module(f"saeval_tasks.{task}.{name}") for name in names]
         live = {
-            value.name: value
+            value.name: replace(
+                value, population=value.population or getattr(module, "POPULATION", "")
+            )
             for module in modules
             for value in vars(module).values()
             if isinstance(value, Metric)

@@ -1,6 +1,6 @@
 """The notes below a table: what its numbers mean, what it leaves out, and why."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from saeval.results.score import Score
 from saeval.results.tables.cells import count_text
@@ -46,6 +46,32 @@ def seeds_note(spreads: Sequence[SeedSpread]) -> list[str]:
         )
         for name, count in sets.items()
     ]
+
+
+def task_seeds_note(
+    scores: Sequence[Score], seeds: Mapping[str, Sequence[int]], chosen: Collection[str]
+) -> list[str]:
+    """Whether intervals include what another seed would draw and choose.
+
+    Args:
+        scores: Those that are shown.
+        seeds: SAE or set -> seeds of which its scores are means.
+        chosen: Metrics whose latents or probes were chosen on texts, words or splits of a seed.
+    """
+    with_ends = [score for score in scores if score.ci_low is not None]
+    lines = []
+    if any((score.sae or score.set) in seeds for score in with_ends):
+        lines.append("Means over seeds; intervals include what other seeds draw and choose.")
+    given = [s for s in with_ends if s.metric in chosen and (s.sae or s.set) not in seeds]
+    if given:
+        names = _join_figures(str(score.metric) for score in given)
+        lines.append(
+            one_line(
+                f"Intervals of {names} are about new test units, given what this seed's training "
+                "data chose; --seeds 0,1,2 tells the rest."
+            )
+        )
+    return lines
 
 
 def units_note(scores: Sequence[Score]) -> list[str]:

@@ -12,7 +12,7 @@ from saeval.results.tables.cells import (
 )
 from saeval.results.tables.grid import Column, Grid
 from saeval.results.tables.names import NULL
-from saeval.results.tables.view import TaskScores, View
+from saeval.results.tables.view import TaskScores, View, seed_title
 from saeval.results.text import NO_BREAK, one_line
 
 COUNT, UNIT = "n", "unit"
@@ -20,7 +20,7 @@ COUNT, UNIT = "n", "unit"
 
 def one_sae(task: TaskScores, view: View) -> Grid:
     """Value, interval, n, floor, ceiling and unit; with columns that the user names, `anchored`."""
-    label, seed = task.rows[0]
+    label = task.rows[0][0]
     by_figure = {(score.metric, score.part): score for score in task.shown_scores}
     rows = [by_figure[figure] for figure in task.figures]
     labels = [Column("metric", tuple(map(metric_name, rows)), (), breaks="anywhere")]
@@ -43,7 +43,9 @@ def one_sae(task: TaskScores, view: View) -> Grid:
         if any(cells)
     ]
     name = one_line(label) + NULL * (label in view.nulls)
-    return Grid(f"{task.title} · {name} · seed {seed}", tuple(labels), tuple(columns))
+    return Grid(
+        f"{task.title} · {name} · {seed_title(view, task.rows)}", tuple(labels), tuple(columns)
+    )
 
 
 def has_unit(grid: Grid) -> bool:

@@ -1,6 +1,7 @@
 """The page of some scores: their tables, and the notes that explain them below."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 
 from saeval.results.score import Score
@@ -13,11 +14,13 @@ from saeval.results.tables.notes import (
     no_interval_note,
     not_scored_notes,
     seeds_note,
+    task_seeds_note,
     units_note,
 )
 from saeval.results.tables.one_sae import counts_as_numbers, has_unit, one_sae, without_unit
 from saeval.results.tables.several_saes import several_saes
 from saeval.results.tables.view import TaskScores, View, label_of, tasks_of
+from saeval.results.task_seeds import Name, join_seeds
 from saeval.results.text import wrapped
 from saeval.results.training_seeds import over_training_seeds
 
@@ -54,6 +57,11 @@ def _tables_and_notes(
 ) -> tuple[list[Grid], list[str]]:
     """The tables, and the notes below them."""
     tasks = tasks_of(scores, view)
+    if view.evidence_of:
+        joined = join_seeds(scores, _shown_names(tasks), view.evidence_of)
+        seeds = {sae or group or "": own for (sae, group), own in joined.seeds.items()}
+        scores, view = joined.scores, replace(view, seeds=seeds)
+        tasks = tasks_of(scores, view)
     labels = list(dict.fromkeys(map(label_of, scores)))
     names = short_names(labels, max(width // NAME_SHARE, SHORTEST_NAME), view.nulls)
     together = _joint_table(tasks, view, names, width)
@@ -76,6 +84,10 @@ def _tables_and_notes(
             [s for task in of_grids if len(task.rows) == 1 for s in task.shown_scores]
         )
     return grids, [*legend, *counts, *_notes(tasks, scores, view, names.short, grids)]
+
+
+def _shown_names(tasks: Sequence[TaskScores]) -> set[Name]:
+    return {(s.task, s.metric, s.part) for task in tasks for s in task.shown_scores}
 
 
 def _joint_table(tasks: Sequence[TaskScores], view: View, names: Names, width: int) -> Grid | None:
@@ -107,6 +119,7 @@ def _notes(
     ]
     return [
         *interval_note(side_by_side),
+        *task_seeds_note(scored, view.seeds, view.chosen),
         *seeds_note(over_training_seeds(side_by_side, view.seed_sets)),
         *([] if all(map(has_unit, grids)) else units_note(scored)),
         *no_interval_note(scored, names),

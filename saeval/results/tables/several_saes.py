@@ -8,7 +8,14 @@ from saeval.results.score import Score
 from saeval.results.tables.cells import anchors_text, brief, metric_name, number, value_and_half
 from saeval.results.tables.grid import Column, Grid
 from saeval.results.tables.names import Names
-from saeval.results.tables.view import Figure, TaskScores, View, label_of
+from saeval.results.tables.view import (
+    Figure,
+    TaskScores,
+    View,
+    label_of,
+    seed_text,
+    seed_title,
+)
 from saeval.results.text import one_line, shortened
 from saeval.results.training_seeds import SeedSpread, over_training_seeds
 
@@ -58,7 +65,7 @@ def several_saes(tasks: Sequence[TaskScores], view: View, names: Names) -> Grid:
             head = _head(task, figure, scores, len(tasks) > 1)
             columns.append(Column(head, tuple(map(value_and_half, scores)), tuple(foot)))
     labels = _label_columns(rows, spread_rows, anchors, names.short, view)
-    return Grid(_title(tasks, rows, names.common), labels, tuple(columns))
+    return Grid(_title(tasks, rows, names.common, view), labels, tuple(columns))
 
 
 def _rows(tasks: Sequence[TaskScores], view: View) -> list[TableRow]:
@@ -111,10 +118,11 @@ def _head(
     return " ".join([*words, *([one_line(part)] if part is not None else [])])
 
 
-def _title(tasks: Sequence[TaskScores], rows: Sequence[TableRow], common: str) -> str:
-    seeds, labels = {row.seed for row in rows}, {row.label for row in rows}
+def _title(tasks: Sequence[TaskScores], rows: Sequence[TableRow], common: str, view: View) -> str:
+    labels = {row.label for row in rows}
     words = [", ".join(task.title for task in tasks)]
-    words += [f"seed {rows[0].seed}"] if len(seeds) == 1 else []
+    seeds = seed_title(view, [(row.label, row.seed) for row in rows])
+    words += [seeds] if seeds else []
     words.append(f"{len(labels)} SAE{'s' * (len(labels) != 1)}{f' of {common}' if common else ''}")
     return " · ".join(words)
 
@@ -131,8 +139,8 @@ def _label_columns(
     foot = [*(_spread_name(row, len(sets)) for row in spread_rows), *anchors]
     columns = [Column("SAE", tuple(saes), tuple(foot))]
     blanks = [""] * len(anchors)
-    if len({row.seed for row in rows}) > 1:
-        seeds = [str(row.seed) for row in rows]
+    if not seed_title(view, [(row.label, row.seed) for row in rows]):
+        seeds = [seed_text(view, row.label, row.seed) for row in rows]
         columns.append(
             Column("seed", tuple(seeds), (*(str(row.seed) for row in spread_rows), *blanks))
         )

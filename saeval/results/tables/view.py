@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from saeval.errors import UsageError, suggestion
 from saeval.results.score import Score
+from saeval.results.task_seeds import EvidenceOf, seeds_text
 from saeval.results.text import one_line
 
 HEADLINE = 8
@@ -61,8 +62,28 @@ class View:
     """SAEs that are nulls: baselines that real SAEs should beat."""
     remarks: Sequence[str] = ()
     """What readers of the scores must know of how rows were read."""
+    evidence_of: EvidenceOf | None = None
+    """Reads the evidence of a result, for means over seeds; None: seeds stay apart."""
+    chosen: Collection[str] = ()
+    """Metrics whose intervals are about units given what texts, words or splits of a seed chose."""
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """SAE or set -> the seeds of which its figures are means."""
     how: str = "--columns all, --parts, --json"
     """Text that says how to see what is not shown."""
+
+
+def seed_text(view: View, label: str, seed: int) -> str:
+    """The seed of a row, or those of which it is the mean."""
+    return seeds_text(view.seeds[label]) if label in view.seeds else str(seed)
+
+
+def seed_title(view: View, rows: Collection[tuple[str, int]]) -> str:
+    """The seed that all rows have, `seed 0`, or `mean of seeds 0 to 2`; empty if they differ."""
+    texts = {(seed_text(view, label, seed), label in view.seeds) for label, seed in rows}
+    if len(texts) != 1:
+        return ""
+    ((text, is_mean),) = texts
+    return f"mean of seeds {text}" if is_mean else f"seed {text}"
 
 
 def check_columns(columns: Sequence[str], scores: Iterable[Score]) -> None:
