@@ -127,7 +127,7 @@ class Core:
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose the rows; measure activations and the model's own losses on them."""
-        data = self._read_rows(source)
+        data = self._read_rows(source, seed)
         plan = self._divide_rows(data, source)
         site = site_sums(counted_activations(source, plan), plan.units)
         arrays = {}
@@ -196,33 +196,35 @@ class Core:
         is_given = self.texts or self.tokens or model is None or part_of(model)
         return None if is_given else default_identity()
 
-    def _read_rows(self, source: ActivationSource) -> NamedRows:
-        """The rows that the fields select."""
+    def _read_rows(self, source: ActivationSource, seed: int) -> NamedRows:
+        """The rows that the fields select, and of these as many as are read, drawn by the seed."""
         limits = RowLimits(self.rows, self.limit)
         if self.tokens:
-            return ready_rows(source, self.tokens, limits)
+            return ready_rows(source, self.tokens, limits, seed)
         if source.stored_rows is not None and not self.texts:
             if self.prepend_bos is not None:
                 raise UsageError(
                     f"'{source.name}' holds stored activations, so core.prepend_bos decides "
                     "nothing. Leave it out."
                 )
-            return stored_vectors(source.stored_rows, source.name, limits)
+            return stored_vectors(source.stored_rows, source.name, limits, seed)
         context = self.context or min(DEFAULT_CONTEXT, source.context)
         if self.texts:
             corpus = read_texts(self.texts, self.text_column)
             form = RowForm(context, self.overflow or "error", self.prepend_bos)
-            return text_rows(source, corpus, form, limits)
+            return text_rows(source, corpus, form, limits, seed)
         limits = RowLimits(self.rows or DEFAULT_ROWS, self.limit)
-        corpus = self._default_corpus(source, limits.most)
+        corpus = self._default_corpus(source, limits.most, seed)
         overflow = self.overflow or ("truncate" if corpus.texts_are_rows else "pack")
-        return text_rows(source, corpus, RowForm(context, overflow, self.prepend_bos), limits)
+        form = RowForm(context, overflow, self.prepend_bos)
+        return text_rows(source, corpus, form, limits, seed)
 
-    def _default_corpus(self, source: ActivationSource, max_rows: int | None) -> Corpus:
+    def _default_corpus(self, source: ActivationSource, rows: int | None, seed: int) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
         characters = CHARACTERS_PER_TOKEN * (self.context or DEFAULT_CONTEXT)
         characters *= self.rows or DEFAULT_ROWS
-        return lab_corpus(source.name, characters, max_rows) or default_corpus()
+        documents = None if self.overflow == "pack" else rows
+        return lab_corpus(source.name, characters, documents, seed) or default_corpus()
 
     def _divide_rows(self, data: NamedRows, source: ActivationSource) -> RowPlan:
         """Divide the rows among the figures.
