@@ -76,6 +76,15 @@ def draw(available: int, count: int, seed: int) -> Int[np.ndarray, " count"]:
     return np.random.default_rng(seed).choice(available, count, replace=False)
 
 
+def by_length(rows: TokenRows, first: int) -> TokenRows:
+    """The same rows, those of like length together, so that little of a batch is padding.
+
+    The first so many are ordered among themselves, and so are the rest.
+    """
+    lengths = rows.attention.sum(1)
+    return rows.take(np.lexsort((lengths, np.arange(len(rows)) >= first)))
+
+
 def stored_vectors(rows: TokenRows, name: str, limits: RowLimits, seed: int) -> NamedRows:
     """Vectors of an array, by the units that they form there, in the order of the array.
 

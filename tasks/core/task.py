@@ -1,7 +1,7 @@
 """Core: how faithfully an SAE rebuilds activations, how sparsely, and what it costs the model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +28,7 @@ from .rows import (
     Overflow,
     RowForm,
     RowLimits,
+    by_length,
     ready_rows,
     stored_vectors,
     text_rows,
@@ -217,7 +218,10 @@ class Core:
         corpus = self._default_corpus(source, limits.most, seed)
         overflow = self.overflow or ("truncate" if corpus.texts_are_rows else "pack")
         form = RowForm(context, overflow, self.prepend_bos)
-        return text_rows(source, corpus, form, limits, seed)
+        found = text_rows(source, corpus, form, limits, seed)
+        if self.compat or not corpus.texts_are_rows:  # SAEBench's figures depend on the order
+            return found
+        return replace(found, rows=by_length(found.rows, self.ce_rows))
 
     def _default_corpus(self, source: ActivationSource, rows: int | None, seed: int) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
