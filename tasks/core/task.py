@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 
-from saeval.activations import ActivationSource, has_logits
+from saeval.activations import ActivationSource, TokenRows, has_logits
 from saeval.config.counts import Limit, check_counts
 from saeval.errors import DataError, UsageError, shown
 from saeval.evidence import Evidence, Missing, on_data
@@ -38,6 +39,8 @@ from .site_sums import site_sums
 DEFAULT_CONTEXT = 128
 DEFAULT_ROWS = 1024
 """Rows of the default text: 131,072 tokens at most, with the default context."""
+JUDGED_TOKENS = 65_536
+"""Tokens of the rows that serve cross-entropy and KL, where no number of rows is given."""
 NO_LOGITS = (
     "It judges the model's predictions, which need a model with an output head; stored activations "
     "and synthetic worlds have none."
@@ -53,12 +56,12 @@ class Core:
     """Reconstruction, sparsity, loss and geometry of one SAE on one corpus.
 
     Special tokens count nowhere, no prediction of one is judged, and they keep their own activation
-    where the SAE is spliced in. The seed draws only the latents that stand for a very wide SAE in
-    the neighbour cosines.
+    where the SAE is spliced in. The seed draws the rows that are read, where there are more, and
+    the latents that stand for a very wide SAE in the neighbour cosines.
     """
 
     name: ClassVar[str] = "core"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     headline: ClassVar[tuple[str, ...]] = (
         "l0",
         "fvu",
@@ -66,13 +69,15 @@ class Core:
         "ce_loss_score_mean_ablation",
         "kl_div_score",
         "cosine_similarity",
-        "frac_alive",
     )
 
     rows: int | None = None
-    """Rows read at most; None: all of `tokens` or `texts`, 1,024 of the default text."""
-    ce_rows: int = 128
-    """How many of them, from the first, serve cross-entropy and KL, which cost the most."""
+    """Rows read at most, drawn by the seed where there are more; None: all of `tokens` or `texts`,
+    1,024 of the default text."""
+    ce_rows: int | None = None
+    """How many of them serve cross-entropy and KL, which cost the most: the first of those drawn,
+    or of the file where all of it is read. None: as many as hold 65,536 tokens, 512 full rows of
+    128, and all of the lab's documents."""
     context: int | None = None
     """Tokens a row at most, BOS included. None: 128, or as many as the model takes."""
     prepend_bos: bool | None = None
@@ -84,8 +89,9 @@ class Core:
     """Where the texts stand in a .jsonl, .csv or .parquet file."""
     overflow: Overflow | None = None
     """Texts longer than the context: `error`, `truncate`, or `pack` (all joined and cut into
-    full rows). None: `error` for a file of yours, `pack` for the default text, `truncate` for the
-    games of lab/othello, each of which is a row."""
+    full rows). With the first two each text is a row. None: `error` for a file of yours, `truncate`
+    for the lab's documents and games, whose models never saw a row that begins within one, and
+    `pack` for the default text, as language models are trained."""
     tokens: str | None = None
     """File of ready token rows, .npy [rows, context]. None and no `texts`: the lab's text for a
     lab model, else a sample of the Pile from the Hugging Face hub."""
@@ -98,7 +104,7 @@ class Core:
     None: a third of the rows. A source without predictions gives all rows to the other figures."""
     limit: Limit | None = None
     """Read no more rows than this, whatever `rows` says, or such a share (0.1) of the rows that
-    would be read without it."""
+    would be read without it; the seed draws which."""
 
     def __post_init__(self) -> None:
         for field in ("texts", "tokens"):
@@ -221,7 +227,7 @@ class Core:
         found = text_rows(source, corpus, form, limits, seed)
         if self.compat or not corpus.texts_are_rows:  # SAEBench's figures depend on the order
             return found
-        return replace(found, rows=by_length(found.rows, self.ce_rows))
+        return replace(found, rows=by_length(found.rows, self._judged_rows(found.rows)))
 
     def _default_corpus(self, source: ActivationSource, rows: int | None, seed: int) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
@@ -229,6 +235,12 @@ class Core:
         characters *= self.rows or DEFAULT_ROWS
         documents = None if self.overflow == "pack" else rows
         return lab_corpus(source.name, characters, documents, seed) or default_corpus()
+
+    def _judged_rows(self, rows: TokenRows) -> int:
+        """How many rows, from the first, serve cross-entropy and KL."""
+        if self.ce_rows is not None:
+            return min(self.ce_rows, len(rows))
+        return max(1, int(np.searchsorted(rows.offsets[1:], JUDGED_TOKENS, side="right")))
 
     def _divide_rows(self, data: NamedRows, source: ActivationSource) -> RowPlan:
         """Divide the rows among the figures.
@@ -241,7 +253,7 @@ class Core:
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
         if not has_logits(source):
             return RowPlan(rows, data.rows_per_unit, 0, saebench=bool(self.compat))
-        ce_rows = min(self.ce_rows, len(rows))
+        ce_rows = self._judged_rows(rows)
         if not self.compat:
             return RowPlan(rows, data.rows_per_unit, ce_rows)
         first = self.compat_reconstruction_rows or max(1, len(rows) // 3)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from saeval_tasks.core import Core
 from transformers import GPTNeoXForCausalLM
@@ -66,7 +65,8 @@ def test_judged_documents_are_of_any_length(source: ModelSource) -> None:
     judged, others = lengths[: ROWS // 2], lengths[ROWS // 2 :]
     assert (np.diff(judged) >= 0).all()
     assert (np.diff(others) >= 0).all()
-    assert scipy.stats.ks_2samp(judged, others)[1] > 0.01
+    error = lengths.std() * (4 / ROWS) ** 0.5
+    assert abs(judged.mean() - others.mean()) < 4 * error
 
 
 def test_the_seed_draws_other_documents(source: ModelSource, prepared: Prepared) -> None:
