@@ -16,6 +16,8 @@ from .._texts.corpus import Corpus
 Overflow = Literal["error", "truncate", "pack"]
 CHARACTERS_PER_TOKEN = 6
 # English text has fewer characters per token, so that one try nearly always fills the rows.
+JUDGED_TOKENS = 65_536
+"""Tokens of the rows that serve cross-entropy and KL, where no number of rows is given."""
 _LARGEST_BLOCK = 128
 _LEAST_BLOCKS = 64
 
@@ -74,6 +76,18 @@ def draw(available: int, count: int, seed: int) -> Int[np.ndarray, " count"]:
     if count >= available:
         return np.arange(available)
     return np.random.default_rng(seed).choice(available, count, replace=False)
+
+
+def judged_rows(rows: TokenRows, number: int | None) -> int:
+    """How many of the rows, from the first, serve cross-entropy and KL.
+
+    Args:
+        rows: All that are read.
+        number: How many at most; None: as many as hold `JUDGED_TOKENS`, BOS among them.
+    """
+    if number is not None:
+        return min(number, len(rows))
+    return max(1, int(np.searchsorted(rows.offsets[1:], JUDGED_TOKENS, side="right")))
 
 
 def by_length(rows: TokenRows, first: int) -> TokenRows:

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 
-from saeval.activations import ActivationSource, TokenRows, has_logits
+from saeval.activations import ActivationSource, has_logits
 from saeval.config.counts import Limit, check_counts
 from saeval.errors import DataError, UsageError, shown
 from saeval.evidence import Evidence, Missing, on_data
@@ -30,6 +29,7 @@ from .rows import (
     RowForm,
     RowLimits,
     by_length,
+    judged_rows,
     ready_rows,
     stored_vectors,
     text_rows,
@@ -39,8 +39,6 @@ from .site_sums import site_sums
 DEFAULT_CONTEXT = 128
 DEFAULT_ROWS = 1024
 """Rows of the default text: 131,072 tokens at most, with the default context."""
-JUDGED_TOKENS = 65_536
-"""Tokens of the rows that serve cross-entropy and KL, where no number of rows is given."""
 NO_LOGITS = (
     "It judges the model's predictions, which need a model with an output head; stored activations "
     "and synthetic worlds have none."
@@ -227,7 +225,7 @@ class Core:
         found = text_rows(source, corpus, form, limits, seed)
         if self.compat or not corpus.texts_are_rows:  # SAEBench's figures depend on the order
             return found
-        return replace(found, rows=by_length(found.rows, self._judged_rows(found.rows)))
+        return replace(found, rows=by_length(found.rows, judged_rows(found.rows, self.ce_rows)))
 
     def _default_corpus(self, source: ActivationSource, rows: int | None, seed: int) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
@@ -235,12 +233,6 @@ class Core:
         characters *= self.rows or DEFAULT_ROWS
         documents = None if self.overflow == "pack" else rows
         return lab_corpus(source.name, characters, documents, seed) or default_corpus()
-
-    def _judged_rows(self, rows: TokenRows) -> int:
-        """How many rows, from the first, serve cross-entropy and KL."""
-        if self.ce_rows is not None:
-            return min(self.ce_rows, len(rows))
-        return max(1, int(np.searchsorted(rows.offsets[1:], JUDGED_TOKENS, side="right")))
 
     def _divide_rows(self, data: NamedRows, source: ActivationSource) -> RowPlan:
         """Divide the rows among the figures.
@@ -253,7 +245,7 @@ class Core:
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
         if not has_logits(source):
             return RowPlan(rows, data.rows_per_unit, 0, saebench=bool(self.compat))
-        ce_rows = self._judged_rows(rows)
+        ce_rows = judged_rows(rows, self.ce_rows)
         if not self.compat:
             return RowPlan(rows, data.rows_per_unit, ce_rows)
         first = self.compat_reconstruction_rows or max(1, len(rows) // 3)
