@@ -104,3 +104,14 @@ def test_the_clean_loss_is_the_models_own(
     figure = read_rows()["world/model"].figures["loss"]["all"]["loss"]
     assert low < figure < high
     assert high - low < 0.25, "too wide to notice rows that begin within a document, 0.3 nats more"
+
+
+def test_rows_that_begin_within_a_document_cost_the_model(
+    source: ModelSource, prepared: Prepared
+) -> None:
+    """Packed rows, which it never saw, raise its loss by far more than a draw of documents does."""
+    packed = Core(rows=60, ce_rows=60, overflow="pack").prepare(source, 0)
+    tables = [found.tables["losses"].to_dict("list") for found in (packed, prepared)]
+    loss, own_loss = (sum(table["ce_clean"]) / sum(table["ce_positions"]) for table in tables)
+    assert packed.facts["unit"] == "row"
+    assert loss > own_loss + 0.15

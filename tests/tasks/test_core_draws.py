@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from core_oracles import tiny_source
 from saeval_tasks.core import Core
+from saeval_tasks.core.rows import judged_rows
 
 from saeval.activations import ActivationSource, ModelSource, TokenRows, array_source
 
@@ -116,3 +117,24 @@ def test_packed_rows_are_those_of_shuffled_texts(
     documents = [text for text in TEXTS if text in stream]
     assert len(documents) >= 4
     assert documents != TEXTS[: len(documents)]
+
+
+@pytest.mark.parametrize(
+    "lengths, number, judged",
+    [
+        ([128] * 600, None, 512),
+        ([128] * 600, 7, 7),
+        ([128] * 600, 0, 0),
+        ([128] * 5, 7, 5),
+        ([128] * 5, None, 5),
+        ([50] * 2000, None, 1310),
+        ([70_000, 3], None, 1),
+    ],
+)
+def test_as_many_rows_are_judged_as_hold_enough_tokens(
+    lengths: list[int], number: int | None, judged: int
+) -> None:
+    """Without a number, 65,536 tokens decide, and one row at least; else the number."""
+    attention = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    rows = TokenRows("rows", np.zeros(attention.shape, dtype=np.int32), attention, attention)
+    assert judged_rows(rows, number) == judged
