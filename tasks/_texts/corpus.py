@@ -37,7 +37,8 @@ class Corpus:
     notice: str | None = None
     """What a reader of the scores must know about this choice; None: nothing."""
     texts_are_rows: bool = False
-    """Whether each text makes a row of its own, as a game does; else texts are packed."""
+    """Whether each text makes a row of its own, cut at the row's end: the models that read it never
+    saw a row that begins within a text. Else texts are packed."""
 
 
 def read_texts(path: str | Path, column: str = "text") -> Corpus:
@@ -65,14 +66,17 @@ def read_texts(path: str | Path, column: str = "text") -> Corpus:
     return Corpus(path.name, texts)
 
 
-def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus | None:
+def lab_corpus(
+    model: str, characters: int, documents: int | None = None, seed: int = 0
+) -> Corpus | None:
     """Text for a model of the lab; None for any other model.
 
     Args:
         model: Name or folder of the model.
-        characters: Length of the text at least. The content of the world's documents depends on
-            their number.
-        games: Games of lab/othello at most, which are always the same first ones; None: no limit.
+        characters: Length of the text at least, where no number of documents is given.
+        documents: How many documents or games; None: as `characters` takes. The content of the
+            world's documents depends on their number.
+        seed: Seed of the draw.
 
     Raises:
         UsageError: if that part of the lab reads no text.
@@ -80,11 +84,10 @@ def lab_corpus(model: str, characters: int, games: int | None = None) -> Corpus 
     part = lab.part_of(model)
     if part is None:
         return None
-    documents = 1 + characters // _CHARACTERS_PER_LAB_DOCUMENT.get(part, characters)
-    texts_are_rows = False
-    if part == "othello":
-        documents, texts_are_rows = min(documents, games or documents), True
-    return Corpus(f"lab/{part}", lab.text(part, documents=documents), texts_are_rows=texts_are_rows)
+    if documents is None:
+        documents = 1 + characters // _CHARACTERS_PER_LAB_DOCUMENT.get(part, characters)
+    texts = lab.text(part, documents=documents, seed=seed)
+    return Corpus(f"lab/{part}", texts, texts_are_rows=True)
 
 
 def default_corpus() -> Corpus:

@@ -111,10 +111,9 @@ def loss_evidence(rows: Statistics, unit: str) -> Iterator[Evidence | Missing]:
         )
         return
     ce_zero = float(rows["ce_zero"].sum() / ce_positions)
-    ce_clean = float(rows["ce_clean"].sum() / ce_positions)
     kl_zero = float(rows["kl_zero"].sum() / kl_positions)
     anchors = {
-        declared.CE_LOSS_WITH_SAE: (ce_zero, ce_clean),
+        declared.CE_LOSS_WITH_SAE: (ce_zero, None),
         declared.KL_DIV_WITH_SAE: (kl_zero, None),
     }
     yield from ratio_evidence(table, LOSSES, anchors)

@@ -138,7 +138,6 @@ CE_LOSS_WITH_SAE = Metric(
     functions=("saeval.metrics.loss:cross_entropy",),
     distrust="across models or texts.",
     floor=NULL_SAE,
-    ceiling="ce_loss_without_sae",
 )
 CE_LOSS_WITHOUT_SAE = Metric(
     "ce_loss_without_sae",
@@ -176,7 +175,8 @@ CE_LOSS_SCORE = Metric(
     better="higher",
     formula="Of the loss that zeros at the site would add, the share that the SAE avoids: (CE with "
     "zeros - CE with the reconstruction) / (CE with zeros - CE of the untouched model), each "
-    "summed over the same tokens before the division. 1 costs nothing, 0 is as bad as zeros.",
+    "summed over the same tokens before the division. 1 costs nothing, 0 is as bad as zeros. 1 is "
+    "no bound: a reconstruction may happen to predict better, as on texts the model never learnt.",
     functions=(
         "saeval.metrics.loss:harm_avoided",
         "saeval.metrics.loss:harm_at_stake",
@@ -185,7 +185,6 @@ CE_LOSS_SCORE = Metric(
     distrust="near 1: zeros in a residual stream do so much harm that poor SAEs score high too. "
     "Look at `ce_loss_score_mean_ablation` and at a null beside it.",
     floor=NULL_SAE,
-    ceiling=1,
     undefined="zero ablation does not raise the loss",
     source="SAEBench, evals/core/main.py (`ce_loss_score`)",
 )
@@ -195,7 +194,8 @@ CE_LOSS_SCORE_MEAN_ABLATION = Metric(
     better="higher",
     formula="Of the loss that the mean activation at the site would add, the share that the SAE "
     "avoids: (CE with the mean - CE with the reconstruction) / (CE with the mean - CE of the "
-    "untouched model), each summed over the same tokens before the division.",
+    "untouched model), each summed over the same tokens before the division. 1 costs nothing, "
+    "and is no bound, as of `ce_loss_score`.",
     functions=(
         "saeval.metrics.loss:harm_avoided",
         "saeval.metrics.loss:harm_at_stake",
@@ -203,7 +203,6 @@ CE_LOSS_SCORE_MEAN_ABLATION = Metric(
     ),
     distrust="where mean ablation hardly hurts: the denominator is then noise.",
     floor=NULL_SAE,
-    ceiling=1,
     undefined="mean ablation does not raise the loss",
 )
 KL_DIV_WITH_SAE = Metric(
@@ -277,12 +276,11 @@ KL_DIV_SCORE_MEAN_ABLATION = Metric(
 FRAC_ALIVE = Metric(
     "frac_alive",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="Share of the latents that are active on at least one token.",
     functions=("saeval.metrics.sparsity:is_alive",),
-    distrust="on few tokens: a rare latent looks dead. Compare at equal numbers of tokens.",
-    ceiling=1,
+    distrust="to rank SAEs: random latents are all alive. On few tokens a rare latent looks dead.",
     population=LATENTS,
 )
 FREQ_OVER_1_PERCENT = Metric(

@@ -1,10 +1,11 @@
 """The rows of tokens that `core` reads, and the units that they form."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Int
 
 from saeval.activations import ActivationSource, TokenRows, beginnings
 from saeval.config.counts import Limit, limited_count
@@ -15,6 +16,8 @@ from .._texts.corpus import Corpus
 Overflow = Literal["error", "truncate", "pack"]
 CHARACTERS_PER_TOKEN = 6
 # English text has fewer characters per token, so that one try nearly always fills the rows.
+JUDGED_TOKENS = 65_536
+"""Tokens of the rows that serve cross-entropy and KL, where no number of rows is given."""
 _LARGEST_BLOCK = 128
 _LEAST_BLOCKS = 64
 
@@ -33,7 +36,7 @@ class RowForm:
 
 @dataclass(frozen=True)
 class RowLimits:
-    """How many rows are read: the first so many of those that there are."""
+    """How many rows are read: so many, drawn by the seed, of those that there are."""
 
     rows: int | None = None
     """Rows at most, before the limit."""
@@ -65,20 +68,56 @@ class NamedRows:
     """What a reader of the scores must know about the data; None: nothing."""
 
 
-def stored_vectors(rows: TokenRows, name: str, limits: RowLimits) -> NamedRows:
-    """Vectors of an array, by the units that they form there.
+def draw(available: int, count: int, seed: int) -> Int[np.ndarray, " count"]:
+    """Numbers of so many things out of those available, each once and in random order.
+
+    Where all are wanted, they keep their own order.
+    """
+    if count >= available:
+        return np.arange(available)
+    return np.random.default_rng(seed).choice(available, count, replace=False)
+
+
+def judged_rows(rows: TokenRows, number: int | None) -> int:
+    """How many of the rows, from the first, serve cross-entropy and KL.
+
+    Args:
+        rows: All that are read.
+        number: How many at most; None: as many as hold `JUDGED_TOKENS`, BOS among them.
+    """
+    if number is not None:
+        return min(number, len(rows))
+    return max(1, int(np.searchsorted(rows.offsets[1:], JUDGED_TOKENS, side="right")))
+
+
+def by_length(rows: TokenRows, first: int) -> TokenRows:
+    """The same rows, those of like length together, so that little of a batch is padding.
+
+    The first so many are ordered among themselves, and so are the rest.
+    """
+    lengths = rows.attention.sum(1)
+    return rows.take(np.lexsort((lengths, np.arange(len(rows)) >= first)))
+
+
+def stored_vectors(rows: TokenRows, name: str, limits: RowLimits, seed: int) -> NamedRows:
+    """Vectors of an array, by the units that they form there, in the order of the array.
 
     Of vectors that come one by one, neighbours usually come from one text, so blocks of up to 128
-    are the units; smaller ones where there would be fewer than 64.
+    are the units; smaller ones where there would be fewer than 64. Whole blocks are drawn, and the
+    last one is cut where that gives the number asked for.
     """
-    rows = rows.take(slice(0, limits.count(len(rows))))
+    available = len(rows)
+    count = limits.count(available)
     if rows.ids.shape[1] > 1:
-        return NamedRows(rows, name, "unit")
-    size = min(_LARGEST_BLOCK, max(1, len(rows) // _LEAST_BLOCKS))
+        return NamedRows(rows.take(np.sort(draw(available, count, seed))), name, "unit")
+    size = min(_LARGEST_BLOCK, max(1, count // _LEAST_BLOCKS))
+    if count < available:
+        blocks = np.sort(draw(available // size, -(-count // size), seed))
+        rows = rows.take((blocks[:, None] * size + np.arange(size)).ravel()[:count])
     return NamedRows(rows, name, "block" if size > 1 else "vector", size)
 
 
-def ready_rows(source: ActivationSource, path: str, limits: RowLimits) -> NamedRows:
+def ready_rows(source: ActivationSource, path: str, limits: RowLimits, seed: int) -> NamedRows:
     """Token rows of a .npy file, as they are.
 
     Raises:
@@ -92,37 +131,56 @@ def ready_rows(source: ActivationSource, path: str, limits: RowLimits) -> NamedR
         ) from error
     name = Path(path).name
     if ids.ndim:
-        ids = ids[: limits.count(len(ids))]
+        ids = ids[draw(len(ids), limits.count(len(ids)), seed)]
     return NamedRows(source.token_rows(ids, name=name), name, "row")
 
 
 def text_rows(
-    source: ActivationSource, corpus: Corpus, form: RowForm, limits: RowLimits
+    source: ActivationSource, corpus: Corpus, form: RowForm, limits: RowLimits, seed: int
 ) -> NamedRows:
     """Rows of a corpus: one per text, or all texts packed into full rows."""
     if form.overflow == "pack":
-        rows = _pack_rows(source, corpus, form, limits)
+        rows = _pack_rows(source, corpus, form, limits, seed)
         return NamedRows(rows, corpus.name, "row", notice=corpus.notice)
-    texts = corpus.texts[: limits.count(len(corpus.texts))]
+    available = len(corpus.texts)
+    texts = [corpus.texts[int(i)] for i in draw(available, limits.count(available), seed)]
     rows = source.tokenize(texts, name=corpus.name, **vars(form))
     return NamedRows(rows, corpus.name, "document", notice=corpus.notice)
 
 
 def _pack_rows(
-    source: ActivationSource, corpus: Corpus, form: RowForm, limits: RowLimits
+    source: ActivationSource, corpus: Corpus, form: RowForm, limits: RowLimits, seed: int
 ) -> TokenRows:
-    """Full rows. Only as many texts, and as much of each, as they need are tokenized."""
-    limit = limits.most
+    """Full rows: of texts in random order, or of all texts in their own where all are read."""
+    order = np.random.default_rng(seed).permutation(len(corpus.texts))
+    shuffled = replace(corpus, texts=[corpus.texts[int(i)] for i in order])
+    most = limits.most
+    rows = None if most is None else _first_packed_rows(source, shuffled, form, most)
+    if rows is not None:
+        return rows.take(slice(0, limits.count(len(rows))))
+    rows = source.tokenize(corpus.texts, name=corpus.name, **vars(form))
+    count = limits.count(len(rows))
+    drawn = _first_packed_rows(source, shuffled, form, count) if count < len(rows) else None
+    return rows.take(slice(0, count)) if drawn is None else drawn
+
+
+def _first_packed_rows(
+    source: ActivationSource, corpus: Corpus, form: RowForm, count: int
+) -> TokenRows | None:
+    """The first so many full rows; None where all texts together fill no more than these.
+
+    Only as many texts, and as much of each, as they need are tokenized.
+    """
     text_ends = np.cumsum([len(text) for text in corpus.texts])
-    characters = (
-        int(text_ends[-1]) if limit is None else CHARACTERS_PER_TOKEN * form.context * limit
-    )
+    characters = CHARACTERS_PER_TOKEN * form.context * count
     while True:
-        count = int(np.searchsorted(text_ends, characters)) + 1
-        texts = corpus.texts[:count]
-        if limit is not None and source.model is not None:
-            texts = beginnings(source.model.tokenizer, texts, form.context * limit)
+        needed = int(np.searchsorted(text_ends, characters)) + 1
+        texts = corpus.texts[:needed]
+        if source.model is not None:
+            texts = beginnings(source.model.tokenizer, texts, form.context * count)
         rows = source.tokenize(texts, name=corpus.name, **vars(form))
-        if limit is None or len(rows) >= limit or count >= len(text_ends):
-            return rows.take(slice(0, limits.count(len(rows))))
+        if len(rows) > count or (len(rows) == count and needed < len(text_ends)):
+            return rows.take(slice(0, count))
+        if needed >= len(text_ends):
+            return None
         characters *= 2

@@ -150,7 +150,6 @@ CE_LOSS_SCORE = Metric(
     ),
     distrust="but to compare with SAEBench's published figures.",
     floor=0,
-    ceiling=1,
     undefined="zero ablation does not raise the loss",
     where="with --compat saebench",
 )
@@ -197,13 +196,12 @@ KL_DIV_SCORE = Metric(
 FRAC_ALIVE = Metric(
     "saebench_frac_alive",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="Share of the latents that are above 0 on at least one token; negative acts do not "
     "count.",
     functions=("saeval.metrics.sparsity:is_alive",),
     distrust="but to compare with SAEBench's published figures.",
-    ceiling=1,
     where="with --compat saebench",
     population=LATENTS,
 )

@@ -1,7 +1,7 @@
 """Core: how faithfully an SAE rebuilds activations, how sparsely, and what it costs the model."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +28,8 @@ from .rows import (
     Overflow,
     RowForm,
     RowLimits,
+    by_length,
+    judged_rows,
     ready_rows,
     stored_vectors,
     text_rows,
@@ -52,12 +54,12 @@ class Core:
     """Reconstruction, sparsity, loss and geometry of one SAE on one corpus.
 
     Special tokens count nowhere, no prediction of one is judged, and they keep their own activation
-    where the SAE is spliced in. The seed draws only the latents that stand for a very wide SAE in
-    the neighbour cosines.
+    where the SAE is spliced in. The seed draws the rows that are read, where there are more, and
+    the latents that stand for a very wide SAE in the neighbour cosines.
     """
 
     name: ClassVar[str] = "core"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     headline: ClassVar[tuple[str, ...]] = (
         "l0",
         "fvu",
@@ -65,13 +67,15 @@ class Core:
         "ce_loss_score_mean_ablation",
         "kl_div_score",
         "cosine_similarity",
-        "frac_alive",
     )
 
     rows: int | None = None
-    """Rows read at most; None: all of `tokens` or `texts`, 1,024 of the default text."""
-    ce_rows: int = 128
-    """How many of them, from the first, serve cross-entropy and KL, which cost the most."""
+    """Rows read at most, drawn by the seed where there are more; None: all of `tokens` or `texts`,
+    1,024 of the default text."""
+    ce_rows: int | None = None
+    """How many of them serve cross-entropy and KL, which cost the most: the first of those drawn,
+    or of the file where all of it is read. None: as many as hold 65,536 tokens, 512 full rows of
+    128, and all of the lab's documents."""
     context: int | None = None
     """Tokens a row at most, BOS included. None: 128, or as many as the model takes."""
     prepend_bos: bool | None = None
@@ -83,8 +87,9 @@ class Core:
     """Where the texts stand in a .jsonl, .csv or .parquet file."""
     overflow: Overflow | None = None
     """Texts longer than the context: `error`, `truncate`, or `pack` (all joined and cut into
-    full rows). None: `error` for a file of yours, `pack` for the default text, `truncate` for the
-    games of lab/othello, each of which is a row."""
+    full rows). With the first two each text is a row. None: `error` for a file of yours, `truncate`
+    for the lab's documents and games, whose models never saw a row that begins within one, and
+    `pack` for the default text, as language models are trained."""
     tokens: str | None = None
     """File of ready token rows, .npy [rows, context]. None and no `texts`: the lab's text for a
     lab model, else a sample of the Pile from the Hugging Face hub."""
@@ -97,7 +102,7 @@ class Core:
     None: a third of the rows. A source without predictions gives all rows to the other figures."""
     limit: Limit | None = None
     """Read no more rows than this, whatever `rows` says, or such a share (0.1) of the rows that
-    would be read without it."""
+    would be read without it; the seed draws which."""
 
     def __post_init__(self) -> None:
         for field in ("texts", "tokens"):
@@ -127,7 +132,7 @@ class Core:
 
     def prepare(self, source: ActivationSource, seed: int) -> Prepared:
         """Choose the rows; measure activations and the model's own losses on them."""
-        data = self._read_rows(source)
+        data = self._read_rows(source, seed)
         plan = self._divide_rows(data, source)
         site = site_sums(counted_activations(source, plan), plan.units)
         arrays = {}
@@ -196,33 +201,38 @@ class Core:
         is_given = self.texts or self.tokens or model is None or part_of(model)
         return None if is_given else default_identity()
 
-    def _read_rows(self, source: ActivationSource) -> NamedRows:
-        """The rows that the fields select."""
+    def _read_rows(self, source: ActivationSource, seed: int) -> NamedRows:
+        """The rows that the fields select, and of these as many as are read, drawn by the seed."""
         limits = RowLimits(self.rows, self.limit)
         if self.tokens:
-            return ready_rows(source, self.tokens, limits)
+            return ready_rows(source, self.tokens, limits, seed)
         if source.stored_rows is not None and not self.texts:
             if self.prepend_bos is not None:
                 raise UsageError(
                     f"'{source.name}' holds stored activations, so core.prepend_bos decides "
                     "nothing. Leave it out."
                 )
-            return stored_vectors(source.stored_rows, source.name, limits)
+            return stored_vectors(source.stored_rows, source.name, limits, seed)
         context = self.context or min(DEFAULT_CONTEXT, source.context)
         if self.texts:
             corpus = read_texts(self.texts, self.text_column)
             form = RowForm(context, self.overflow or "error", self.prepend_bos)
-            return text_rows(source, corpus, form, limits)
+            return text_rows(source, corpus, form, limits, seed)
         limits = RowLimits(self.rows or DEFAULT_ROWS, self.limit)
-        corpus = self._default_corpus(source, limits.most)
+        corpus = self._default_corpus(source, limits.most, seed)
         overflow = self.overflow or ("truncate" if corpus.texts_are_rows else "pack")
-        return text_rows(source, corpus, RowForm(context, overflow, self.prepend_bos), limits)
+        form = RowForm(context, overflow, self.prepend_bos)
+        found = text_rows(source, corpus, form, limits, seed)
+        if self.compat or not corpus.texts_are_rows:  # SAEBench's figures depend on the order
+            return found
+        return replace(found, rows=by_length(found.rows, judged_rows(found.rows, self.ce_rows)))
 
-    def _default_corpus(self, source: ActivationSource, max_rows: int | None) -> Corpus:
+    def _default_corpus(self, source: ActivationSource, rows: int | None, seed: int) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
         characters = CHARACTERS_PER_TOKEN * (self.context or DEFAULT_CONTEXT)
         characters *= self.rows or DEFAULT_ROWS
-        return lab_corpus(source.name, characters, max_rows) or default_corpus()
+        documents = None if self.overflow == "pack" else rows
+        return lab_corpus(source.name, characters, documents, seed) or default_corpus()
 
     def _divide_rows(self, data: NamedRows, source: ActivationSource) -> RowPlan:
         """Divide the rows among the figures.
@@ -235,7 +245,7 @@ class Core:
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
         if not has_logits(source):
             return RowPlan(rows, data.rows_per_unit, 0, saebench=bool(self.compat))
-        ce_rows = min(self.ce_rows, len(rows))
+        ce_rows = judged_rows(rows, self.ce_rows)
         if not self.compat:
             return RowPlan(rows, data.rows_per_unit, ce_rows)
         first = self.compat_reconstruction_rows or max(1, len(rows) // 3)

@@ -115,14 +115,6 @@ def test_long_texts_are_refused_cut_or_packed(source: ModelSource, tmp_path: Pat
     assert (cut.facts["unit"], packed.facts["unit"]) == ("document", "row")
 
 
-def test_packing_reads_no_more_text_than_it_needs(source: ModelSource, tmp_path: Path) -> None:
-    """The first rows are those of the whole corpus, though few of its texts are tokenized."""
-    path = written(tmp_path, "txt", [f"w{i % 60} w{i % 7}" for i in range(4000)])
-    whole = prepared(source, texts=path, overflow="pack").required_rows.ids
-    few = prepared(source, texts=path, overflow="pack", rows=20).required_rows.ids
-    assert few.tolist() == whole[:20].tolist()
-
-
 def test_limits_only_ever_lower(source: ModelSource, tmp_path: Path) -> None:
     """The smaller of rows and limit counts, for texts, tokens and arrays alike."""
     path = written(tmp_path, "txt", TEXTS)
@@ -249,24 +241,24 @@ def test_lab_models_read_the_labs_text() -> None:
 
 
 def test_no_more_games_are_played_than_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit bounds the games of lab/othello that are made, and they are the first of them."""
-    played: list[int] = []
+    """A limit bounds the games of lab/othello that are made, and they are the first of the seed."""
+    played: list[tuple[int, int]] = []
     text = lab.text
 
-    def counted(part: str, *, documents: int) -> tuple[str, ...]:
-        played.append(documents)
-        return text(part, documents=documents)
+    def counted(part: str, *, documents: int, seed: int) -> tuple[str, ...]:
+        played.append((documents, seed))
+        return text(part, documents=documents, seed=seed)
 
     monkeypatch.setattr(lab, "text", counted)
-    few = corpora.lab_corpus("lab/othello", 2000, games=3)
+    few = corpora.lab_corpus("lab/othello", 2000, documents=3)
     many = corpora.lab_corpus("lab/othello", 2000)
     assert few is not None
     assert many is not None
-    assert played == [3, 12]
+    assert played == [(3, 0), (12, 0)]
     assert few.texts == many.texts[:3]
     source = model_source(load_model("lab/othello"), "layers.0")
-    assert len(Core(limit=4)._read_rows(source).rows) == 4
-    assert played[2:] == [4]
+    assert len(Core(limit=4)._read_rows(source, seed=5).rows) == 4
+    assert played[2:] == [(4, 5)]
 
 
 def test_identity_covers_only_text_that_no_field_names() -> None:

@@ -91,9 +91,7 @@ SMALL: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", sorted(tasks()))
 def test_every_task_passes(name: str) -> None:
     """Each installed task holds to the contract, on a model, a synthetic world and vectors."""
-    # On 12 tokens a random SAE wakes as many of its latents as it likes.
-    few = {"frac_alive", "saebench_frac_alive"} if name == "core" else set()
-    check_task(load_task(name)(**SMALL[name]), unordered=few)
+    check_task(load_task(name)(**SMALL[name]))
 
 
 def test_a_sound_task_passes(vectors: Case) -> None:
