@@ -6,90 +6,115 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 
-from .._logistic import fit_logistic_each
-from .choosing import Labels, spread
+from .._logistic import Probes, fit_logistic_each
+from .choosing import Labels, blocks, spread, strongest_latents
+from .regularisation import C_GRID, preferred
 from .rows import FIT, VALIDATION, ProbeSet
 from .scoring import log_loss
-
-C_SPARSE = (0.01, 1.0)
-"""For a few standardised latents, from strong to weak regularisation."""
 
 
 @dataclass(frozen=True)
 class FewLatents:
-    """A data set's rows, with the acts of a few latents for each problem."""
+    """What probes on a few latents of a data set's problems learn from and are scored on.
 
-    x: Float[np.ndarray, "problems rows k"]
-    """Each latent divided by its spread over the train rows."""
-    y: Labels
-    role: Int[np.ndarray, " rows"]
+    Acts are divided by each latent's spread over the train rows.
+    """
 
-
-def few_latents(
-    z: csc_matrix, probe_set: ProbeSet, y: Labels, latents: Int[np.ndarray, "problems k"]
-) -> FewLatents:
-    """The given latents of every problem."""
-    distinct, column = np.unique(latents, return_inverse=True)
-    dense = z[:, distinct].toarray().astype(np.float64)
-    dense /= spread(dense[probe_set.train])
-    return FewLatents(dense[:, column.reshape(latents.shape)].transpose(1, 0, 2), y, probe_set.role)
+    fit: Float[np.ndarray, "problems train_rows k"]
+    """Latents that the fit rows chose: regularisation is chosen with these."""
+    train: Float[np.ndarray, "problems train_rows k"]
+    """Latents that all train rows chose, for the probe that is scored."""
+    test: Float[np.ndarray, "problems test_rows k"]
+    """The same latents on the test rows."""
+    y: Bool[np.ndarray, "train_rows problems"]
+    role: Int[np.ndarray, " train_rows"]
+    """`FIT` or `VALIDATION`."""
 
 
-@dataclass(frozen=True)
-class PaddedProblems:
-    """Problems of all data sets with a few latents each, padded to the longest."""
-
-    x: Float[torch.Tensor, "problems rows k"]
-    y: Bool[torch.Tensor, "problems rows"]
-    role: Int[torch.Tensor, "problems rows"]
-    """-1 at padding."""
-
-
-def pad_problems(parts: Sequence[FewLatents]) -> PaddedProblems:
-    """Join the problems of data sets, with rows of zeros and role -1 as padding."""
-    shapes = np.array([part.x.shape for part in parts])
-    problems, rows, k = shapes[:, 0].sum(), shapes[:, 1].max(), shapes[:, 2].max()
-    x, role = np.zeros((problems, rows, k)), np.full((problems, rows), -1)
-    label = np.zeros((problems, rows), dtype=bool)
-    start = 0
-    for part in parts:
-        block = slice(start, start + len(part.x)), slice(0, len(part.y))
-        x[block], role[block], label[block] = part.x, part.role, part.y.T
-        start += len(part.x)
-    return PaddedProblems(torch.from_numpy(x), torch.from_numpy(label), torch.from_numpy(role))
-
-
-def sparse_scores(
-    fit: PaddedProblems, train: PaddedProblems, k: int
-) -> Float[np.ndarray, "problems rows"]:
-    """Log-odds of every row from probes on the k best latents of each problem.
+def few_latents(z: csr_matrix, probe_set: ProbeSet, y: Labels, k: int) -> FewLatents:
+    """The k latents that correlate best with each label on the fit rows, and on all train rows.
 
     Args:
-        fit: Problems with the latents that the fit rows chose.
-        train: Problems with the latents that all train rows chose.
-        k: How many of these latents probes use.
+        z: Acts of all rows of the data set.
+        probe_set: Roles of these rows.
+        y: Labels of all rows; those of test rows are not looked at.
+        k: How many latents, or all if there are fewer.
     """
-    best = np.stack([_validation_loss(fit, k, value) for value in C_SPARSE]).argmin(0)
-    return fixed_c_scores(train, k, torch.tensor(np.array(C_SPARSE)[best]))
+    columns = csc_matrix(z)
+    train, fit = probe_set.train, probe_set.role == FIT
+    on_fit, _ = _scaled(columns, strongest_latents(z[fit], y[fit], k), train)
+    on_train = _scaled(columns, strongest_latents(z[train], y[train], k), train)
+    return FewLatents(on_fit, *on_train, y[train], probe_set.role[train])
 
 
-def fixed_c_scores(
-    train: PaddedProblems, k: int, c: float | Float[torch.Tensor, " problems"]
-) -> Float[np.ndarray, "problems rows"]:
-    """Log-odds of every row from probes on the k best latents, with the given regularisation."""
-    train_rows = (train.role == FIT) | (train.role == VALIDATION)
-    probes = fit_logistic_each(train.x[..., :k], train.y, c, train_rows)
-    return _log_odds(probes.coef, probes.intercept, train.x[..., :k]).numpy()
+def _scaled(
+    z: csc_matrix, latents: Int[np.ndarray, "problems k"], train: Bool[np.ndarray, " rows"]
+) -> tuple[Float[np.ndarray, "problems train k"], Float[np.ndarray, "problems test k"]]:
+    """The given latents of every problem, each divided by its spread over the train rows."""
+    distinct, column = np.unique(latents, return_inverse=True)
+    dense = z[:, distinct].toarray().astype(np.float32, copy=False)
+    dense /= spread(dense[train])
+    on_train, on_test = (
+        dense[rows][:, column.reshape(latents.shape)].transpose(1, 0, 2) for rows in (train, ~train)
+    )
+    return on_train, on_test
 
 
-def _validation_loss(fit: PaddedProblems, k: int, c: float) -> Float[np.ndarray, " problems"]:
-    """Log-loss on the validation rows of probes that learn from the fit rows."""
-    probes = fit_logistic_each(fit.x[..., :k], fit.y, c, fit.role == FIT)
-    scores = _log_odds(probes.coef, probes.intercept, fit.x[..., :k]).numpy()
-    return log_loss(scores.T, fit.y.numpy().T, (fit.role == VALIDATION).numpy().T)
+def sparse_scores(parts: Sequence[FewLatents], k: int) -> list[Float[np.ndarray, " test_rows"]]:
+    """Log-odds of the test rows of every problem, by probes on its k best latents.
+
+    Regularisation is chosen on validation rows, by probes that the fit rows chose latents for and
+    were fitted on. The probe that is scored is then fitted on all train rows.
+    """
+    problems = [(part, number) for part in parts for number in range(len(part.train))]
+    rows = max(len(part.role) for part in parts)
+    scores = []
+    for block in blocks(len(problems), rows * k):
+        scores += _scores_of_block(problems[block], k)
+    return scores
 
 
-def _log_odds(coef: torch.Tensor, intercept: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return (x @ coef[..., None])[..., 0] + intercept[:, None]
+def _scores_of_block(
+    problems: Sequence[tuple[FewLatents, int]], k: int
+) -> list[Float[np.ndarray, " test_rows"]]:
+    """The scores of a few problems, each a data set and a number in it."""
+    y = _padded([part.y[:, number] for part, number in problems], fill=False)
+    role = _padded([part.role for part, _ in problems], fill=-1)
+    c = _chosen_c(_padded([part.fit[number, :, :k] for part, number in problems]), y, role)
+    train = _padded([part.train[number, :, :k] for part, number in problems])
+    probes = fit_logistic_each(train, y, torch.from_numpy(c), role >= 0)
+    test = _padded([part.test[number, :, :k] for part, number in problems])
+    log_odds = _log_odds(probes, test).numpy()
+    return [
+        scores[: part.test.shape[1]] for scores, (part, _) in zip(log_odds, problems, strict=True)
+    ]
+
+
+def _chosen_c(
+    x: Float[torch.Tensor, "problems rows k"],
+    y: Bool[torch.Tensor, "problems rows"],
+    role: Int[torch.Tensor, "problems rows"],
+) -> Float[np.ndarray, " problems"]:
+    """Regularisation with which probes that learn from fit rows do best on validation rows."""
+    used, losses, probes = (role == VALIDATION).numpy().T, [], None
+    for c in C_GRID:  # each fit starts from the one before it
+        probes = fit_logistic_each(x, y, c, role == FIT, start=probes)
+        losses.append(log_loss(_log_odds(probes, x).numpy().T, y.numpy().T, used))
+    return preferred(np.stack(losses))
+
+
+def _padded(arrays: Sequence[np.ndarray], fill: float = 0.0) -> torch.Tensor:
+    """Arrays of several lengths as one tensor, with `fill` at the end of the shorter ones."""
+    shape = np.max([array.shape for array in arrays], axis=0)
+    padded = np.full((len(arrays), *shape), fill, dtype=arrays[0].dtype)
+    for place, array in zip(padded, arrays, strict=True):
+        place[tuple(slice(0, size) for size in array.shape)] = array
+    return torch.from_numpy(padded)
+
+
+def _log_odds(
+    probes: Probes, x: Float[torch.Tensor, "problems rows k"]
+) -> Float[torch.Tensor, "problems rows"]:
+    return (x.double() @ probes.coef[..., None])[..., 0] + probes.intercept[:, None]

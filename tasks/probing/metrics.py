@@ -1,6 +1,7 @@
 """Every metric of `probing`: its formula in words, its unit, its direction, its anchors.
 
-Every label of every data set is one problem: this label against all others. A metric is computed
+Every label of every data set is one problem: this label against all others; two labels that exclude
+each other are one problem together. A metric is computed
 in each problem by itself; without part it is the mean over problems, each counting the same. All
 is about test rows, of which nothing was chosen.
 """
@@ -20,7 +21,7 @@ AUC_TOP = Metric(
     distrust="without a random SAE beside it: where words give the label away, random directions "
     "come near the ceiling.",
     floor=0.5,
-    ceiling="auc_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_TOP = Metric(
@@ -34,7 +35,7 @@ ACCURACY_TOP = Metric(
     distrust="where the label is rare: always saying no is then right most of the time. Read the "
     "AUC.",
     floor="the share of rows that always saying what most rows are gets right",
-    ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
 AUC_FULL_WIDTH = Metric(
@@ -47,7 +48,7 @@ AUC_FULL_WIDTH = Metric(
     distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
     "know.",
     floor=0.5,
-    ceiling="auc_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_FULL_WIDTH = Metric(
@@ -60,7 +61,7 @@ ACCURACY_FULL_WIDTH = Metric(
     distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
     "know.",
     floor="the share of rows that always saying what most rows are gets right",
-    ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
 AUC_DENSE = Metric(
@@ -68,11 +69,13 @@ AUC_DENSE = Metric(
     unit="fraction",
     better="none",
     bounds=(0, 1),
-    formula="As `auc_top_{k}`, of a logistic probe on the activations themselves: the ceiling of "
-    "the AUCs.",
+    formula="As `auc_top_{k}`, of a logistic probe on the activations themselves: what a "
+    "linear reader of them knows, beside which to read the others. It is no ceiling: latents are "
+    "not linear in the activations, and a few of them overfit less.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="as a score: it does not depend on the SAE.",
     floor=0.5,
+    ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_DENSE = Metric(
@@ -80,8 +83,8 @@ ACCURACY_DENSE = Metric(
     unit="fraction",
     better="none",
     bounds=(0, 1),
-    formula="As `accuracy_top_{k}`, of a logistic probe on the activations themselves: the "
-    "ceiling of the accuracies.",
+    formula="As `accuracy_top_{k}`, of a logistic probe on the activations themselves, "
+    "beside which to read the others. It is no ceiling: see `auc_dense`.",
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a score: it does not depend on the SAE.",
     floor="the share of rows that always saying what most rows are gets right",
@@ -92,8 +95,10 @@ AUC_PERMUTED_LABELS = Metric(
     unit="fraction",
     better="none",
     bounds=(0, 1),
-    formula="As `auc_top_{k}` with the largest k, of probes that learnt the labels in random "
-    "order, mean over 3 orders: the floor of the AUCs.",
+    formula="As `auc_top_{k}` with the largest k, of probes for labels that were put in random "
+    "order among the fit rows, and among the validation rows, before latents, regularisation and "
+    "probe were chosen just as for the true ones; mean over 3 orders, or fewer where a data set "
+    "has 48 labels or more.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="to three digits: an order may fit a real label by chance.",
     floor=0.5,
@@ -107,8 +112,9 @@ BEST_LATENT_F1 = Metric(
     formula="F1 of one latent above a threshold as a detector of the label: 2 TP / (2 TP + FP + "
     "FN), each summed over rows before the division. Of the 16 latents that correlate best with "
     "the label and the one of `best_latent_f1_untuned`, the latent and threshold with the highest "
-    "F1 on train rows. Rows are tokens on lab/world, activations in a synthetic world, texts "
-    "elsewhere.",
+    "F1 on train rows. A latent that can be negative has two sides, acts above 0 and acts below 0, "
+    "which count as two latents. Rows are tokens on lab/world, activations in a synthetic world, "
+    "texts elsewhere.",
     functions=(
         "saeval_tasks._f1:f1_hits",
         "saeval_tasks._f1:f1_total",
@@ -124,10 +130,12 @@ BEST_LATENT_F1_UNTUNED = Metric(
     unit="fraction",
     better="higher",
     bounds=(0, 1),
-    formula="F1 of one latent's mere activity (not 0) as a detector of the label: 2 TP / (2 TP + "
-    "FP + FN), each summed over rows before the division. Of all latents, the one with the "
-    "highest F1 on train rows. Rows are tokens on lab/world, activations in a synthetic world, "
-    "texts elsewhere; labels have their natural rate.",
+    formula="F1 of one latent's mere activity as a detector of the label: 2 TP / (2 TP + FP + FN), "
+    "each summed over rows before the division. Of all latents, the one with the highest F1 on "
+    "train rows. Active means above 0; a latent that can be negative is asked twice, about acts "
+    "above 0 and about acts below 0, and the better of the two counts. Rows are tokens on "
+    "lab/world, activations in a synthetic world, texts elsewhere; labels have their natural "
+    "rate.",
     functions=(
         "saeval_tasks._f1:f1_hits",
         "saeval_tasks._f1:f1_total",
