@@ -60,10 +60,8 @@ class Problem:
     text: np.ndarray
     """Text of each row, a number among all texts."""
     y: Bool[np.ndarray, " rows"]
-    dense: Float[np.ndarray, " rows"]
-    """Log-odds of the dense probe."""
     scores: Mapping[ProbeMetrics, Float[np.ndarray, " rows"]]
-    """Log-odds of the probes on latents."""
+    """Log-odds of each probe."""
     permuted: Sequence[Float[np.ndarray, " rows"]]
     """Log-odds of probes that learnt permuted labels, one for each permutation."""
     predictions: Mapping[F1Metric, Bool[np.ndarray, " rows"]]
@@ -73,7 +71,7 @@ class Problem:
     def columns(self) -> Columns:
         """Statistics of each row."""
         columns: dict[str, np.ndarray] = {}
-        for probe, score in {**self.scores, DENSE: self.dense}.items():
+        for probe, score in self.scores.items():
             columns[probe.auc.name] = auc_components(score, self.y)
             columns[probe.accuracy.name] = is_right(score, self.y)
         areas = [auc_components(score, self.y) for score in self.permuted]
@@ -150,7 +148,7 @@ def problem_evidence(
         float(np.mean([floor.majority for floor in floors])),
         float(np.mean([floor.always_yes for floor in floors])),
     )
-    probes, f1s = [*problems[0].scores, DENSE], list(problems[0].predictions)
+    probes, f1s = list(problems[0].scores), list(problems[0].predictions)
     for probe in probes:
         yield from _rates(rows, probe, mean)
     permuted = declared.AUC_PERMUTED_LABELS

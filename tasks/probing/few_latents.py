@@ -68,49 +68,106 @@ def sparse_scores(parts: Sequence[FewLatents], k: int) -> list[Float[np.ndarray,
     Regularisation is chosen on validation rows, by probes that the fit rows chose latents for and
     were fitted on. The probe that is scored is then fitted on all train rows.
     """
-    problems = [(part, number) for part in parts for number in range(len(part.train))]
-    rows = max(len(part.role) for part in parts)
-    scores = []
-    for block in blocks(len(problems), rows * k):
-        scores += _scores_of_block(problems[block], k)
-    return scores
+    problems = [
+        FewLatentsProblem.of(part, number, k) for part in parts for number in range(len(part.train))
+    ]
+    order = sorted(range(len(problems)), key=lambda number: problems[number].rows)
+    scores = {}
+    for block in blocks(len(problems), max(problem.rows for problem in problems) * k):
+        numbers = order[block]
+        scores |= zip(
+            numbers, _scores_of_block([problems[number] for number in numbers]), strict=True
+        )
+    return [scores[number] for number in range(len(problems))]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Rows that a probe learns from. Those on which all its latents are silent are put together."""
+
+    x: Float[np.ndarray, "rows k"]
+    y: Bool[np.ndarray, " rows"]
+    fit: Float[np.ndarray, " rows"]
+    """How many fit rows this row stands for."""
+    validation: Float[np.ndarray, " rows"]
+    """How many validation rows this row stands for."""
+
+    @classmethod
+    def of(
+        cls,
+        x: Float[np.ndarray, "train_rows k"],
+        y: Bool[np.ndarray, " train_rows"],
+        role: Int[np.ndarray, " train_rows"],
+    ) -> "Learnt":
+        """Rows where a latent is active, then a row for each label of all others."""
+        active = x.any(1)
+        label = np.append(y[active], [False, True])
+        weights = (
+            np.append(has_role[active], [(has_role & ~active & (y == yes)).sum() for yes in (0, 1)])
+            for has_role in (role == FIT, role == VALIDATION)
+        )
+        both = np.concatenate([x[active], np.zeros((2, x.shape[1]), x.dtype)])
+        return cls(both, label, *(weight.astype(np.float64) for weight in weights))
+
+
+@dataclass(frozen=True)
+class FewLatentsProblem:
+    """One label's rows, with acts of the k latents that its probe reads."""
+
+    choosing: Learnt
+    """With latents that the fit rows chose."""
+    scored: Learnt
+    """With latents that all train rows chose."""
+    test: Float[np.ndarray, "test_rows k"]
+
+    @classmethod
+    def of(cls, part: FewLatents, number: int, k: int) -> "FewLatentsProblem":
+        """The problem of this number in its data set."""
+        y = part.y[:, number]
+        return cls(
+            Learnt.of(part.fit[number, :, :k], y, part.role),
+            Learnt.of(part.train[number, :, :k], y, part.role),
+            part.test[number, :, :k],
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows to learn from that must be kept apart."""
+        return max(len(self.choosing.y), len(self.scored.y))
 
 
 def _scores_of_block(
-    problems: Sequence[tuple[FewLatents, int]], k: int
+    problems: Sequence[FewLatentsProblem],
 ) -> list[Float[np.ndarray, " test_rows"]]:
-    """The scores of a few problems, each a data set and a number in it."""
-    y = _padded([part.y[:, number] for part, number in problems], fill=False)
-    role = _padded([part.role for part, _ in problems], fill=-1)
-    c = _chosen_c(_padded([part.fit[number, :, :k] for part, number in problems]), y, role)
-    train = _padded([part.train[number, :, :k] for part, number in problems])
-    probes = fit_logistic_each(train, y, torch.from_numpy(c), role >= 0)
-    test = _padded([part.test[number, :, :k] for part, number in problems])
-    log_odds = _log_odds(probes, test).numpy()
-    return [
-        scores[: part.test.shape[1]] for scores, (part, _) in zip(log_odds, problems, strict=True)
-    ]
+    """The scores of a few problems, fitted together."""
+    c = torch.from_numpy(_chosen_c([problem.choosing for problem in problems]))
+    learnt = [problem.scored for problem in problems]
+    x, y = _padded([rows.x for rows in learnt]), _padded([rows.y for rows in learnt])
+    probes = fit_logistic_each(x, y, c, _padded([rows.fit + rows.validation for rows in learnt]))
+    test = _log_odds(probes, _padded([problem.test for problem in problems])).numpy()
+    return [scores[: len(problem.test)] for scores, problem in zip(test, problems, strict=True)]
 
 
-def _chosen_c(
-    x: Float[torch.Tensor, "problems rows k"],
-    y: Bool[torch.Tensor, "problems rows"],
-    role: Int[torch.Tensor, "problems rows"],
-) -> Float[np.ndarray, " problems"]:
+def _chosen_c(learnt: Sequence[Learnt]) -> Float[np.ndarray, " problems"]:
     """Regularisation with which probes that learn from fit rows do best on validation rows."""
-    used, losses, probes = (role == VALIDATION).numpy().T, [], None
+    x, y = _padded([rows.x for rows in learnt]), _padded([rows.y for rows in learnt])
+    fit, validation = (
+        _padded([rows.fit for rows in learnt]),
+        _padded([rows.validation for rows in learnt]),
+    )
+    losses, probes = [], None
     for c in C_GRID:  # each fit starts from the one before it
-        probes = fit_logistic_each(x, y, c, role == FIT, start=probes)
-        losses.append(log_loss(_log_odds(probes, x).numpy().T, y.numpy().T, used))
+        probes = fit_logistic_each(x, y, c, fit, start=probes)
+        scores = _log_odds(probes, x).numpy()
+        losses.append(log_loss(scores.T, y.numpy().T, validation.numpy().T))
     return preferred(np.stack(losses))
 
 
-def _padded(arrays: Sequence[np.ndarray], fill: float = 0.0) -> torch.Tensor:
-    """Arrays of several lengths as one tensor, with `fill` at the end of the shorter ones."""
-    shape = np.max([array.shape for array in arrays], axis=0)
-    padded = np.full((len(arrays), *shape), fill, dtype=arrays[0].dtype)
+def _padded(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+    """Arrays of several lengths as one tensor, with zeros at the end of the shorter ones."""
+    padded = np.zeros((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
     for place, array in zip(padded, arrays, strict=True):
-        place[tuple(slice(0, size) for size in array.shape)] = array
+        place[: len(array)] = array
     return torch.from_numpy(padded)
 
 

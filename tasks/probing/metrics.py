@@ -49,6 +49,7 @@ AUC_FULL_WIDTH = Metric(
     "know.",
     floor=0.5,
     ceiling=1,
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_FULL_WIDTH = Metric(
@@ -62,6 +63,7 @@ ACCURACY_FULL_WIDTH = Metric(
     "know.",
     floor="the share of rows that always saying what most rows are gets right",
     ceiling=1,
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 AUC_DENSE = Metric(
@@ -76,6 +78,7 @@ AUC_DENSE = Metric(
     distrust="as a score: it does not depend on the SAE.",
     floor=0.5,
     ceiling=1,
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_DENSE = Metric(
@@ -88,6 +91,7 @@ ACCURACY_DENSE = Metric(
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a score: it does not depend on the SAE.",
     floor="the share of rows that always saying what most rows are gets right",
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 AUC_PERMUTED_LABELS = Metric(

@@ -13,7 +13,7 @@ from saeval.activations.memory import hand_back
 from .._draws import generator
 from .all_latents import wide_scores
 from .choosing import Labels
-from .evidence import FULL_WIDTH, Problem, top_k_probe
+from .evidence import DENSE, FULL_WIDTH, Problem, ProbeMetrics, top_k_probe
 from .f1 import F1_METRICS, F1Metric, best_latents
 from .few_latents import FewLatents, few_latents, sparse_scores
 from .rows import FIT, VALIDATION, ProbeSet
@@ -30,7 +30,8 @@ class EncodedSet:
     set: ProbeSet
     z: csr_matrix
     """[rows, d_sae]"""
-    dense: Float[np.ndarray, "rows classes"]
+    dense: Float[np.ndarray, "rows classes"] | None
+    """None: neither the activations nor all latents are asked, only few latents are."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class SetResult:
     """What remains of a data set once its latents are released from memory."""
 
     set: ProbeSet
-    dense: Float[np.ndarray, "rows classes"]
     few: FewLatents
     shuffled: FewLatents
     """Of permuted labels: the columns of one order, then those of the next."""
-    wide: Float[np.ndarray, "rows classes"]
+    many: Mapping[ProbeMetrics, Float[np.ndarray, "rows classes"]]
+    """Log-odds of probes on all latents and on the activations."""
     predictions: Sequence[Mapping[F1Metric, Bool[np.ndarray, " test_rows"]]]
     """What the best latents predict, class by class."""
 
@@ -70,14 +71,14 @@ def probe_problems(
         count, test = len(result.set.classes), result.set.test
         permuted_stop = permuted_start + len(result.shuffled.test)
         for class_number, part in enumerate(result.set.parts):
-            probes = {probe: score[start + class_number] for probe, score in scores.items()}
+            few = {probe: score[start + class_number] for probe, score in scores.items()}
+            many = {probe: score[test, class_number] for probe, score in result.many.items()}
             problem_list.append(
                 Problem(
                     part,
                     result.set.text[test],
                     result.set.y[test, class_number],
-                    result.dense[test, class_number],
-                    probes | {FULL_WIDTH: result.wide[test, class_number]},
+                    few | many,
                     permuted_scores[permuted_start + class_number : permuted_stop : count],
                     result.predictions[class_number],
                 )
@@ -88,7 +89,9 @@ def probe_problems(
 
 def _set_result(encoded: EncodedSet, k: int, seed: int, *, detect: bool) -> SetResult:
     probe_set, z = encoded.set, csc_matrix(encoded.z)
-    wide = wide_scores(z, probe_set)
+    many = {}
+    if encoded.dense is not None:
+        many = {FULL_WIDTH: wide_scores(z, probe_set), DENSE: encoded.dense}
     predictions: Sequence[Mapping[F1Metric, Bool[np.ndarray, " test_rows"]]]
     if detect:
         train_rows = encoded.z[probe_set.train]
@@ -97,10 +100,9 @@ def _set_result(encoded: EncodedSet, k: int, seed: int, *, detect: bool) -> SetR
         predictions = [{}] * len(probe_set.classes)
     return SetResult(
         probe_set,
-        encoded.dense,
         few_latents(encoded.z, probe_set, probe_set.y, k),
         few_latents(encoded.z, probe_set, permute_labels(probe_set, seed), k),
-        wide,
+        many,
         predictions,
     )
 

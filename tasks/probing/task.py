@@ -36,7 +36,7 @@ from .._texts.labelled import (
 from . import concepts, saebench
 from .all_latents import dense_scores
 from .choosing import spread
-from .evidence import FULL_WIDTH, missing_metrics, problem_evidence, top_k_probe
+from .evidence import DENSE, FULL_WIDTH, missing_metrics, problem_evidence, top_k_probe
 from .f1 import F1_METRICS
 from .problems import EncodedSet, probe_problems
 from .rows import (
@@ -157,7 +157,8 @@ class Probing:
         hand_back()
         x = read_x(source, tokens, Pooled(self.pooling))
         arrays = to_arrays([probe_set for probe_set, _ in probe_sets])
-        for number, (probe_set, _) in enumerate(probe_sets):
+        dense_sets = [] if self._reads_world(source) else probe_sets
+        for number, (probe_set, _) in enumerate(dense_sets):
             arrays[f"dense_{number}"] = _dense_scores(x[probe_set.text], probe_set)
         lab_concepts = self._concepts(source, seed)
         more_rows = {}
@@ -202,7 +203,7 @@ class Probing:
         tokens, listing = prepared.required_rows, prepared.facts["sets"]
         z = read_acts(source, sae, tokens, Pooled(self.pooling))
         encoded_sets = (
-            EncodedSet(probe_set, z[probe_set.text], prepared.arrays[f"dense_{number}"])
+            EncodedSet(probe_set, z[probe_set.text], prepared.arrays.get(f"dense_{number}"))
             for number, probe_set in enumerate(from_arrays(prepared.arrays, listing))
             if probe_set.classes
         )
@@ -217,6 +218,11 @@ class Probing:
         blocks = WORLD_BLOCKS if self._reads_world(source) else None
         problems = probe_problems(encoded_sets, ks, seed, detect=not on_tokens)
         yield from problem_evidence(problems, row, blocks)
+        if blocks is not None:
+            yield from missing_metrics(
+                [metric for probe in (FULL_WIDTH, DENSE) for metric in (probe.auc, probe.accuracy)],
+                "A synthetic world has hundreds of features; only few latents are asked about each.",
+            )
         f1s = () if on_tokens else [f1.metric for f1 in F1_METRICS]
         yield from self._missing_evidence(prepared.facts, sae.d_sae, f1s)
         if on_tokens:
