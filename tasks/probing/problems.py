@@ -13,7 +13,7 @@ from saeval.activations.memory import hand_back
 from .._draws import generator
 from .all_latents import wide_scores
 from .choosing import Labels
-from .evidence import DENSE, FULL_WIDTH, Problem, ProbeMetrics, top_k_probe
+from .evidence import DENSE, FULL_WIDTH, ProbeMetrics, Problem, top_k_probe
 from .f1 import F1_METRICS, F1Metric, best_latents
 from .few_latents import FewLatents, few_latents, sparse_scores
 from .rows import FIT, VALIDATION, ProbeSet

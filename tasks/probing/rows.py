@@ -181,7 +181,8 @@ def world_set(world: SyntheticWorld, train: int, test: int, seed: int) -> ProbeS
     text = generator(seed, "world").permutation(ROWS)[: train + test]
     role = np.where(np.arange(len(text)) < train, FIT, TEST)
     role[: round(train * VALIDATION_SHARE)] = VALIDATION
-    rate = np.asarray((truth > 0).mean(0)).ravel()
+    fires = np.bincount(truth.indices[truth.data > 0], minlength=world.spec.features)
+    rate = fires / len(truth.indptr[1:])
     rarer = np.minimum(rate, 1 - rate)
     enough = (rarer * train >= 2 * LEAST_TRAIN) & (rarer * test >= 2 * LEAST_TEST)
     features = np.flatnonzero(enough)

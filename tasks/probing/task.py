@@ -219,10 +219,9 @@ class Probing:
         problems = probe_problems(encoded_sets, ks, seed, detect=not on_tokens)
         yield from problem_evidence(problems, row, blocks)
         if blocks is not None:
-            yield from missing_metrics(
-                [metric for probe in (FULL_WIDTH, DENSE) for metric in (probe.auc, probe.accuracy)],
-                "A synthetic world has hundreds of features; only few latents are asked about each.",
-            )
+            many = (FULL_WIDTH.auc, FULL_WIDTH.accuracy, DENSE.auc, DENSE.accuracy)
+            reason = "A synthetic world has hundreds of features: few latents are asked about each."
+            yield from missing_metrics(many, reason)
         f1s = () if on_tokens else [f1.metric for f1 in F1_METRICS]
         yield from self._missing_evidence(prepared.facts, sae.d_sae, f1s)
         if on_tokens:
