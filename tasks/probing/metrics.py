@@ -11,15 +11,15 @@ from saeval.evidence import Metric
 AUC_TOP = Metric(
     "auc_top_{k}",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="Area under the ROC curve of a logistic probe on the k latents that correlate best "
     "with the label: the share of pairs of a row with the label and a row without in which the "
     "first has the higher log-odds, ties counting half. 0.5 knows nothing, 1 orders all rows "
     "rightly.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
-    distrust="without a random SAE beside it: where words give the label away, random directions "
-    "come near the ceiling.",
+    distrust="as a score of SAEs: where words give the label away, random directions come near 1, "
+    "and on synthetic worlds it follows neither the true directions nor the true firing.",
     floor=0.5,
     ceiling=1,
     groups="labels, each counting the same however many rows it has",
@@ -32,8 +32,8 @@ ACCURACY_TOP = Metric(
     formula="Share of rows on which a logistic probe on the k latents that correlate best with "
     "the label is right: log-odds above 0 mean yes.",
     functions=("saeval_tasks.probing.scoring:is_right",),
-    distrust="where the label is rare: always saying no is then right most of the time. Read the "
-    "AUC.",
+    distrust="where the label is rare: always saying no is then right most of the time. Nor with "
+    "many latents, where random directions know as much.",
     floor="the share of rows that always saying what most rows are gets right",
     ceiling=1,
     groups="labels, each counting the same however many rows it has",
@@ -41,12 +41,11 @@ ACCURACY_TOP = Metric(
 AUC_FULL_WIDTH = Metric(
     "auc_full_width",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="As `auc_top_{k}`, of a logistic probe on all latents.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
-    distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
-    "know.",
+    distrust="as a score of SAEs: a wide random one keeps most of what the activations know.",
     floor=0.5,
     ceiling=1,
     where="not on synthetic worlds",
@@ -55,12 +54,11 @@ AUC_FULL_WIDTH = Metric(
 ACCURACY_FULL_WIDTH = Metric(
     "accuracy_full_width",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="As `accuracy_top_{k}`, of a logistic probe on all latents.",
     functions=("saeval_tasks.probing.scoring:is_right",),
-    distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
-    "know.",
+    distrust="as a score of SAEs: a wide random one keeps most of what the activations know.",
     floor="the share of rows that always saying what most rows are gets right",
     ceiling=1,
     where="not on synthetic worlds",

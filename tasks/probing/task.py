@@ -75,13 +75,10 @@ class Probing:
     name: ClassVar[str] = "probing"
     version: ClassVar[int] = 3
     headline: ClassVar[tuple[str, ...]] = (
-        "auc_top_1",
-        "best_latent_f1",
-        "auc_full_width",
-        "accuracy_top_1",
-        "auc_top_4",
-        "auc_top_16",
         "best_latent_f1_untuned",
+        "best_latent_f1",
+        "accuracy_top_1",
+        "accuracy_top_4",
     )
 
     data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None
