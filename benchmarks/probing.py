@@ -24,7 +24,7 @@ import torch
 from costs import print_costs
 from saeval_tasks import _logistic
 from saeval_tasks._logistic import Axes, Probes
-from saeval_tasks.probing import Probing, few
+from saeval_tasks.probing import Probing, few_latents
 from torch import Tensor
 
 from saeval import lab
@@ -62,13 +62,17 @@ class Fits:
     problems: list[tuple[np.ndarray, np.ndarray, float]] = field(default_factory=list)
     """Features and labels of the train rows, and C, for each problem."""
 
-    def separate(self, x: Tensor, y: Tensor, c: float | Tensor, rows: Tensor) -> Probes:
-        """Probes that have features of their own."""
-        for features, label, label_c, row_mask in zip(
+    def separate(
+        self, x: Tensor, y: Tensor, c: float | Tensor, rows: Tensor, start: Probes | None = None
+    ) -> Probes:
+        """Probes that have features of their own, each row repeated as often as it counts."""
+        for features, label, label_c, weight in zip(
             x, y, _c_by_problem(c, len(y)), rows, strict=True
         ):
-            self.problems.append((features[row_mask].numpy(), label[row_mask].numpy(), label_c))
-        return self._timed(lambda: _logistic.fit_logistic_each(x, y, c, rows))
+            times = weight.long()
+            repeated = features.repeat_interleave(times, 0), label.repeat_interleave(times)
+            self.problems.append((repeated[0].numpy(), repeated[1].numpy(), label_c))
+        return self._timed(lambda: _logistic.fit_logistic_each(x, y, c, rows, start))
 
     def shared(self, axes: Axes, y: Tensor, c: Tensor, rows: Tensor | None = None) -> Probes:
         """Probes that share their features."""
@@ -110,7 +114,7 @@ def _compare_fits(score: Callable[[], object]) -> None:
         return wide.shared(axes, *rest)
 
     with (
-        mock.patch.object(few, "fit_logistic_each", fits.separate),
+        mock.patch.object(few_latents, "fit_logistic_each", fits.separate),
         mock.patch.object(Axes, "fit", shared),
     ):
         score()

@@ -1,7 +1,5 @@
 """Probes on all latents, or on dense features, regularised inside the train rows."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -9,11 +7,10 @@ from scipy.sparse import csc_matrix
 
 from .._logistic import Axes, principal_axes
 from .choosing import BLOCK, spread
+from .regularisation import C_GRID, preferred
 from .rows import FIT, VALIDATION, ProbeSet
 from .scoring import log_loss
 
-C_WIDE = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Regularisation for all latents, each divided by its spread, from strong to weak."""
 SPANNED = 1e-5
 """Axes with less than this share of the largest sum of squares are rounding."""
 
@@ -25,36 +22,35 @@ def wide_scores(z: csc_matrix, probe_set: ProbeSet) -> Float[np.ndarray, "rows c
         return np.zeros(probe_set.y.shape)
     columns = z[:, active_latents]
     if len(active_latents) <= probe_set.train.sum():
-        return dense_scores(_standardise(columns, probe_set.train), probe_set, C_WIDE)
+        return dense_scores(_standardise(columns, probe_set.train), probe_set)
     x, axes = _span_axes(
         _inner_products(columns, probe_set.train, len(active_latents)), probe_set.train
     )
-    return _fit_scores(axes, x, probe_set, C_WIDE)
+    return _fit_scores(axes, x, probe_set)
 
 
 def dense_scores(
-    x: Float[np.ndarray, "rows features"], probe_set: ProbeSet, grid: Sequence[float]
+    x: Float[np.ndarray, "rows features"], probe_set: ProbeSet
 ) -> Float[np.ndarray, "rows classes"]:
     """Log-odds of every row by probes on features that are centred over the train rows."""
     features = torch.from_numpy(x).double()
     axes, basis = principal_axes(features[torch.from_numpy(probe_set.train)])
-    return _fit_scores(axes, features @ basis.T, probe_set, grid)
+    return _fit_scores(axes, features @ basis.T, probe_set)
 
 
 def _fit_scores(
     axes: Axes,
     x: Float[torch.Tensor, "rows rank"],
     probe_set: ProbeSet,
-    grid: Sequence[float],
 ) -> Float[np.ndarray, "rows classes"]:
-    """Log-odds by probes with the regularisation, of a grid, that validation rows prefer.
+    """Log-odds by probes with the regularisation that validation rows prefer.
 
-    Among equally good ones it is the strongest. The probe is then fitted anew on all train rows.
+    The probe is then fitted anew on all train rows.
     """
     train, validation = torch.from_numpy(probe_set.train), probe_set.role == VALIDATION
     y, fit = torch.from_numpy(probe_set.y)[train], torch.from_numpy(probe_set.role == FIT)[train]
-    count, problems = len(grid), y.shape[1]
-    values = torch.tensor(grid, dtype=torch.float64)
+    count, problems = len(C_GRID), y.shape[1]
+    values = torch.tensor(C_GRID, dtype=torch.float64)
     grid_scores = axes.fit(
         y.repeat(1, count),
         values.repeat_interleave(problems),
@@ -62,8 +58,7 @@ def _fit_scores(
     ).scores(x[torch.from_numpy(validation)])
     label = np.tile(probe_set.y[validation], (1, count))
     losses = log_loss(grid_scores.numpy(), label, np.ones_like(label)).reshape(count, problems)
-    best = torch.from_numpy(losses.argmin(0))
-    return axes.fit(y, values[best]).scores(x).numpy()
+    return axes.fit(y, torch.from_numpy(preferred(losses))).scores(x).numpy()
 
 
 def _standardise(

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,8 +22,13 @@ from .f1 import F1_METRICS, best_latents, f1_parts
 
 SPLITS = ("valid", "test")
 """Documents that choose latents and thresholds, and documents that are scored."""
-LEAST_DOCUMENTS = 20
-"""Documents of each split in which a concept must occur."""
+LEAST_DOCUMENTS = 10
+"""Documents of each split in which a concept must occur to be scored."""
+EXPECTED_DOCUMENTS = 20
+"""Documents of each split in which a concept must be expected, to be asked about at all: with
+fewer a draw would lack it every now and then, and another seed would ask about other concepts."""
+REFERENCE_DOCUMENTS = 10_000
+"""Documents of each split that tell in what share of them a concept occurs."""
 SET = "concepts"
 """Name of the concepts as a data set, which stands before the slash in parts."""
 
@@ -36,6 +43,8 @@ class Concepts:
     y: Bool[np.ndarray, "tokens concepts"]
     """Concepts of the tokens that count."""
     names: tuple[str, ...]
+    lacking: Mapping[str, str]
+    """Concepts that are asked about, but that too few of these documents have; and why not."""
 
     @property
     def document(self) -> Int[np.ndarray, " tokens"]:
@@ -46,42 +55,85 @@ class Concepts:
     def of(cls, prepared: Prepared) -> "Concepts":
         """The concepts from the rows, arrays and names that `prepare` gave."""
         scored, y = (prepared.arrays[f"{SET}_{name}"] for name in ("scored", "y"))
-        return cls(prepared.more_rows[SET], scored, y, tuple(prepared.facts["concepts"]))
+        facts = prepared.facts["concepts"]
+        return cls(prepared.more_rows[SET], scored, y, tuple(facts["names"]), facts["lacking"])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All but the rows and the names."""
+        """What is an array, but for the rows."""
         return {f"{SET}_scored": self.scored, f"{SET}_y": self.y}
+
+    def facts(self) -> dict[str, Any]:
+        """What is no array."""
+        return {"names": self.names, "lacking": self.lacking}
+
+
+@cache
+def common_concepts(documents: int, context: int) -> tuple[int, ...]:
+    """Concepts that so many documents of each split are expected to hold often enough.
+
+    Their shares are counted in a large draw that is always the same, so that the list follows from
+    the world, whatever the seed. Of a document only what fits the context counts, BOS aside.
+    """
+    world, enough = World(), np.ones(len(World().concepts), bool)
+    for split in SPLITS:
+        corpus = world.documents(REFERENCE_DOCUMENTS, seed=0, split=split)
+        place = np.arange(len(corpus.flat)) - np.repeat(corpus.starts[:-1], np.diff(corpus.starts))
+        document = np.repeat(np.arange(len(corpus)), np.diff(corpus.starts))
+        y = world.vocabulary.concept_table[corpus.flat] & (place < context - 1)[:, None]
+        share = occurrences(y, document, len(corpus)).mean(0)
+        enough &= share * documents >= EXPECTED_DOCUMENTS
+    return tuple(np.flatnonzero(enough).tolist())
+
+
+def occurrences(
+    y: Bool[np.ndarray, "tokens concepts"], document: Int[np.ndarray, " tokens"], documents: int
+) -> Bool[np.ndarray, "documents concepts"]:
+    """Whether a concept occurs in a document, from its tokens, which stand document by document."""
+    present, starts = np.unique(document, return_index=True)
+    table = np.zeros((documents, y.shape[1]), bool)
+    table[present] = np.logical_or.reduceat(y, starts, axis=0)
+    return table
 
 
 def read(source: ActivationSource, documents: int, seed: int) -> Concepts:
-    """Draw so many documents of each split, and keep the concepts that enough of them have."""
+    """Draw so many documents of each split, with the concepts that such a draw should hold."""
     world, texts = World(), []
     for split in SPLITS:
         documents_seed = int(generator(seed, f"concepts/{split}").integers(2**31))
         corpus = world.documents(documents, seed=documents_seed, split=split)
         texts += [corpus.text(i) for i in range(len(corpus))]
-    rows = source.tokenize(texts, name="lab documents")
+    rows = source.tokenize(texts, name="lab documents", overflow="truncate")
     scored = np.repeat([False, True], documents)
-    y = world.vocabulary.concept_table[rows.ids[rows.mask]]
-    all_concepts = Concepts(rows, scored, y, tuple(concept.name for concept in world.concepts))
-    document_has = np.zeros((len(rows), y.shape[1]), bool)
-    np.logical_or.at(document_has, all_concepts.document, y)
-    enough = (document_has[scored].sum(0) >= LEAST_DOCUMENTS) & (
-        document_has[~scored].sum(0) >= LEAST_DOCUMENTS
-    )
-    names = tuple(
-        name for name, frequent in zip(all_concepts.names, enough, strict=True) if frequent
-    )
-    return Concepts(rows, scored, y[:, enough], names)
+    common = np.array(common_concepts(documents, source.context), dtype=np.int64)
+    y = world.vocabulary.concept_table[rows.ids[rows.mask]][:, common]
+    names = [world.concepts[number].name for number in common]
+    document = np.repeat(np.arange(len(rows)), rows.mask.sum(1))
+    has = occurrences(y, document, len(rows))
+    fewest = np.minimum(has[scored].sum(0), has[~scored].sum(0))
+    enough = fewest >= LEAST_DOCUMENTS
+    lacking = {
+        name: f"Only {count} of the {documents} documents drawn of a split have this concept; at "
+        f"least {LEAST_DOCUMENTS} are needed. Another seed or more documents may have it."
+        for name, count in zip(names, fewest.tolist(), strict=True)
+        if count < LEAST_DOCUMENTS
+    }
+    found = tuple(name for name in names if name not in lacking)
+    return Concepts(rows, scored, y[:, enough], found, lacking)
 
 
 def score(sae: SAE, source: ActivationSource, concepts: Concepts) -> Iterator[Evidence | Missing]:
     """F1 of the best latent of every concept: the mean over all of them, and one by one."""
+    metrics = [f1.metric for f1 in F1_METRICS]
     if concepts.names:
         yield from f1_of_latents(read_acts(source, sae, concepts.rows), concepts)
-        return
-    reason = f"No concept of the lab's words is found in {LEAST_DOCUMENTS} documents of each split."
-    yield from missing_metrics([f1.metric for f1 in F1_METRICS], reason)
+    else:
+        reason = (
+            f"Of so few documents, {concepts.scored.sum()} of each split, none of the concepts of "
+            f"the lab's words is expected in {EXPECTED_DOCUMENTS}. Read more of them."
+        )
+        yield from missing_metrics(metrics, reason)
+    for name, reason in concepts.lacking.items():
+        yield from missing_metrics(metrics, reason, f"{SET}/{name}")
 
 
 def f1_of_latents(z: csr_matrix, concepts: Concepts) -> Iterator[Evidence]:

@@ -16,6 +16,8 @@ from .scoring import auc_components, is_right
 Columns = Mapping[str, np.ndarray]
 LABEL = "label"
 """Column of the label, the rarer of which says how many rows an AUC rests on."""
+ROWS = "rows"
+"""Column of the number of rows of a block; absent where each row stands for itself."""
 OVER_PROBLEMS, WITHIN_PROBLEM = "macro_average/1", "ratio_of_sums/1"
 """Over all problems, each problem counts the same; within one, each row does."""
 
@@ -40,13 +42,9 @@ def top_k_probe(k: int) -> ProbeMetrics:
 
 
 @dataclass(frozen=True)
-class Anchors:
-    """Floors, which are scores of knowing nothing, and ceilings, which the activations allow."""
+class Floors:
+    """Scores of knowing nothing but how many rows have the label."""
 
-    auc: float
-    """Ceiling, from the dense probe."""
-    accuracy: float
-    """Ceiling, from the dense probe."""
     majority: float
     """Share of rows that have the more common label: the accuracy of always predicting it."""
     always_yes: float
@@ -62,10 +60,8 @@ class Problem:
     text: np.ndarray
     """Text of each row, a number among all texts."""
     y: Bool[np.ndarray, " rows"]
-    dense: Float[np.ndarray, " rows"]
-    """Log-odds of the dense probe."""
     scores: Mapping[ProbeMetrics, Float[np.ndarray, " rows"]]
-    """Log-odds of the probes on latents."""
+    """Log-odds of each probe."""
     permuted: Sequence[Float[np.ndarray, " rows"]]
     """Log-odds of probes that learnt permuted labels, one for each permutation."""
     predictions: Mapping[F1Metric, Bool[np.ndarray, " rows"]]
@@ -75,7 +71,7 @@ class Problem:
     def columns(self) -> Columns:
         """Statistics of each row."""
         columns: dict[str, np.ndarray] = {}
-        for probe, score in {**self.scores, DENSE: self.dense}.items():
+        for probe, score in self.scores.items():
             columns[probe.auc.name] = auc_components(score, self.y)
             columns[probe.accuracy.name] = is_right(score, self.y)
         areas = [auc_components(score, self.y) for score in self.permuted]
@@ -83,15 +79,10 @@ class Problem:
         return columns | f1_parts(self.predictions, self.y) | {LABEL: self.y}
 
     @property
-    def anchors(self) -> Anchors:
-        """Floors and ceilings in this problem."""
+    def floors(self) -> Floors:
+        """What ignorance scores in this problem."""
         share = float(self.y.mean())
-        return Anchors(
-            auc=float(auc_components(self.dense, self.y).mean()),
-            accuracy=float(is_right(self.dense, self.y).mean()),
-            majority=max(share, 1 - share),
-            always_yes=float(always_yes_f1(np.asarray(self.y.mean()))),
-        )
+        return Floors(max(share, 1 - share), float(always_yes_f1(np.asarray(self.y.mean()))))
 
 
 def problem_table(problems: Sequence[Problem], row: str) -> Units:
@@ -108,72 +99,94 @@ def problem_table(problems: Sequence[Problem], row: str) -> Units:
     )
 
 
-def problem_evidence(problems: Sequence[Problem], row: str) -> Iterator[Evidence]:
+def block_table(problems: Sequence[Problem], row: str, blocks: int) -> Units:
+    """Evidence of problems over the same many rows, summed over blocks of rows.
+
+    Rows that were drawn independently lose nothing by it, and hundreds of problems stay small.
+    Column `ROWS` says how many rows a block has; `LABEL`, whether any of them has the label, by
+    which blocks that an AUC rests on are counted, or 1 where most blocks have some.
+    """
+    rows = len(problems[0].y)
+    block = np.arange(rows) * blocks // rows
+    size = np.bincount(block)
+    tables = []
+    for problem in problems:
+        sums = {
+            name: np.bincount(block, column.astype(np.float64))
+            for name, column in problem.columns.items()
+        }
+        has_label = sums[LABEL] > 0
+        label = has_label if has_label.mean() <= 0.5 else np.ones(len(size), bool)
+        tables.append({**sums, LABEL: label, ROWS: size})
+    number = np.tile(np.arange(len(size)), len(problems))
+    return units(
+        "blocks_of_test_rows",
+        f"{row} block x label",
+        {name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
+        part=np.repeat([problem.part for problem in problems], len(size)),
+        unit_id=number,
+        cluster=number,
+    )
+
+
+def problem_evidence(
+    problems: Sequence[Problem], row: str, blocks: int | None = None
+) -> Iterator[Evidence]:
     """Each metric over all problems, each counting the same, and then for every problem.
 
     Args:
         problems: At least one.
         row: What a row of a problem is called: `text` or `activation`.
+        blocks: Into so many blocks the rows are summed, which all problems must share; None: not.
     """
-    rows = problem_table(problems, row)
-    mean = _mean_anchors([problem.anchors for problem in problems])
+    if blocks is not None and blocks < len(problems[0].y):
+        rows = block_table(problems, row, blocks)
+    else:
+        rows = problem_table(problems, row)
+    floors = [problem.floors for problem in problems]
+    mean = Floors(
+        float(np.mean([floor.majority for floor in floors])),
+        float(np.mean([floor.always_yes for floor in floors])),
+    )
     probes, f1s = list(problems[0].scores), list(problems[0].predictions)
     for probe in probes:
-        yield from _latent_rates(rows, probe, mean)
-    yield from _dense_rates(rows, mean)
+        yield from _rates(rows, probe, mean)
     permuted = declared.AUC_PERMUTED_LABELS
     yield permuted.evidence(
         rows,
-        {"num": permuted.name},
+        _columns(rows, permuted),
         aggregator=OVER_PROBLEMS,
-        no_interval="it varies with the orders of the labels, which are but three",
+        no_interval="it varies with the orders of the labels, which are three at most",
     )
     for f1 in f1s:
         yield f1_evidence(rows, f1, mean.always_yes)
     for problem in problems:
-        anchors = problem.anchors
         for probe in probes:
-            yield from _latent_rates(rows, probe, anchors, problem.part)
+            yield from _rates(rows, probe, problem.floors, problem.part)
         for f1 in f1s:
-            yield f1_evidence(rows, f1, anchors.always_yes, problem.part)
+            yield f1_evidence(rows, f1, problem.floors.always_yes, problem.part)
 
 
-def _mean_anchors(anchors: Sequence[Anchors]) -> Anchors:
-    names = Anchors.__dataclass_fields__
-    return Anchors(
-        **{name: float(np.mean([getattr(anchor, name) for anchor in anchors])) for name in names}
-    )
-
-
-def _latent_rates(
-    rows: Units, probe: ProbeMetrics, anchors: Anchors, part: str | None = None
+def _rates(
+    rows: Units, probe: ProbeMetrics, floors: Floors, part: str | None = None
 ) -> Iterator[Evidence]:
-    """AUC and accuracy of a probe on latents."""
+    """AUC and accuracy of a probe."""
     aggregator = WITHIN_PROBLEM if part else OVER_PROBLEMS
     yield probe.auc.evidence(
-        rows,
-        {"num": probe.auc.name, "label": LABEL},
-        aggregator=aggregator,
-        part=part,
-        ceiling=anchors.auc,
+        rows, _columns(rows, probe.auc) | {"label": LABEL}, aggregator=aggregator, part=part
     )
     yield probe.accuracy.evidence(
         rows,
-        {"num": probe.accuracy.name},
+        _columns(rows, probe.accuracy),
         aggregator=aggregator,
         part=part,
-        floor=anchors.majority,
-        ceiling=anchors.accuracy,
+        floor=floors.majority,
     )
 
 
-def _dense_rates(rows: Units, anchors: Anchors) -> Iterator[Evidence]:
-    """AUC and accuracy of the dense probe, which is itself the ceiling and so has none."""
-    columns = {"num": DENSE.auc.name, "label": LABEL}
-    yield DENSE.auc.evidence(rows, columns, aggregator=OVER_PROBLEMS)
-    yield DENSE.accuracy.evidence(
-        rows, {"num": DENSE.accuracy.name}, aggregator=OVER_PROBLEMS, floor=anchors.majority
-    )
+def _columns(rows: Units, metric: Metric) -> dict[str, str]:
+    """Where a metric that is a mean over rows has its sums, and the number of rows."""
+    return {"num": metric.name} | ({"den": ROWS} if ROWS in rows.table else {})
 
 
 def f1_evidence(rows: Units, f1: F1Metric, floor: float, part: str | None = None) -> Evidence:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix, hstack
 
 from saeval.evidence import Metric
 
@@ -40,16 +40,45 @@ CANDIDATES = 16
 
 @dataclass(frozen=True)
 class Detector:
-    """A latent that predicts yes where it is active, or where it exceeds a threshold."""
+    """A latent that predicts yes beyond a threshold."""
 
     latent: int
-    threshold: float | None
-    """None: active means yes."""
+    threshold: float
+    """0: being active is enough."""
+    sign: int = 1
+    """-1: acts below minus the threshold mean yes. Only latents that can be negative have it."""
 
     def says(self, z: csc_matrix) -> Bool[np.ndarray, " rows"]:
         """The rows for which it predicts yes."""
-        values = z[:, [self.latent]].toarray()[:, 0]
-        return values != 0 if self.threshold is None else values > self.threshold
+        return self.sign * z[:, [self.latent]].toarray()[:, 0] > self.threshold
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides of each latent, as if they were latents of their own.
+
+    A latent that is negative somewhere has two: acts above 0 and acts below 0 can stand for two
+    concepts. Others have one.
+    """
+
+    z: csr_matrix
+    """[rows, sides]: acts of all latents, then minus the acts of those with a second side."""
+    latent: Int[np.ndarray, " sides"]
+    sign: Int[np.ndarray, " sides"]
+    """1, and -1 for second sides."""
+
+    @classmethod
+    def of(cls, z: csr_matrix) -> "Sides":
+        """The sides of the latents whose acts on some rows are z."""
+        width = z.get_shape()[1]
+        negative = np.unique(z.indices[z.data < 0])
+        both = csr_matrix(hstack([z, -z[:, negative]])) if len(negative) else z
+        sign = np.repeat([1, -1], [width, len(negative)])
+        return cls(both, np.concatenate([np.arange(width), negative]), sign)
+
+    def detector(self, side: int, threshold: float) -> Detector:
+        """The detector that a side is with this threshold."""
+        return Detector(int(self.latent[side]), threshold, int(self.sign[side]))
 
 
 def f1_parts(
@@ -67,33 +96,32 @@ def best_latents(
     z: csr_matrix, y: Bool[np.ndarray, "rows problems"]
 ) -> list[tuple[Detector, Detector]]:
     """For each label the best detector with a threshold of its own, and the best without."""
-    columns, detectors = csc_matrix(z), []
-    for block in blocks(y.shape[1], z.get_shape()[1]):
-        candidates = strongest(correlations(z, y[:, block]), CANDIDATES)
-        for correlated, untuned_detector, label in zip(
-            candidates, untuned(z, y[:, block]), y[:, block].T, strict=True
+    sides, detectors = Sides.of(z), []
+    columns = csc_matrix(sides.z)
+    for block in blocks(y.shape[1], len(sides.sign)):
+        candidates = strongest(correlations(sides.z, y[:, block]), CANDIDATES)
+        for correlated, most_active, label in zip(
+            candidates, untuned(sides.z, y[:, block]), y[:, block].T, strict=True
         ):
-            tuned_detector = tuned(
-                columns, label, np.unique([*correlated, untuned_detector.latent])
-            )
-            detectors.append((tuned_detector, untuned_detector))
+            best, threshold = tuned(columns, label, np.unique([*correlated, most_active]))
+            detectors.append((sides.detector(best, threshold), sides.detector(most_active, 0.0)))
     return detectors
 
 
-def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[Detector]:
-    """For each label, the latent whose activity has the highest F1 on these rows."""
-    active = csr_matrix((np.ones_like(z.data), z.indices, z.indptr), shape=z.shape)
+def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[int]:
+    """For each label, the latent (or side) whose activity, above 0, has the highest F1."""
+    active = csr_matrix(((z.data > 0).astype(np.float64), z.indices, z.indptr), shape=z.shape)
     hits = np.asarray((active.T @ y.astype(np.float64)).T)
     fires = np.asarray(active.sum(0), dtype=np.float64).ravel()
     scores = 2 * hits / (fires + y.sum(0)[:, None])
-    return [Detector(int(latent), None) for latent in scores.argmax(1)]
+    return scores.argmax(1).tolist()
 
 
 def tuned(
     z: csc_matrix,
     y: Bool[np.ndarray, " rows"],
     candidates: Int[np.ndarray, " candidates"],
-) -> Detector:
+) -> tuple[int, float]:
     """The candidate and threshold with the highest F1 on these rows."""
     values = z[:, candidates].toarray().astype(np.float64)
     order = np.argsort(-values, axis=0, kind="stable")
@@ -103,5 +131,4 @@ def tuned(
     below = np.vstack([ranked[1:], ranked[-1:] - 1])
     scores = np.where(ranked > below, 2 * hits / (predicted + y.sum()), -1.0)
     row, column = np.unravel_index(scores.argmax(), scores.shape)
-    threshold = (ranked[row, column] + below[row, column]) / 2
-    return Detector(int(candidates[column]), float(threshold))
+    return int(candidates[column]), float((ranked[row, column] + below[row, column]) / 2)

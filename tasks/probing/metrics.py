@@ -1,6 +1,7 @@
 """Every metric of `probing`: its formula in words, its unit, its direction, its anchors.
 
-Every label of every data set is one problem: this label against all others. A metric is computed
+Every label of every data set is one problem: this label against all others; two labels that exclude
+each other are one problem together. A metric is computed
 in each problem by itself; without part it is the mean over problems, each counting the same. All
 is about test rows, of which nothing was chosen.
 """
@@ -15,17 +16,17 @@ POPULATION = (
 AUC_TOP = Metric(
     "auc_top_{k}",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="Area under the ROC curve of a logistic probe on the k latents that correlate best "
     "with the label: the share of pairs of a row with the label and a row without in which the "
     "first has the higher log-odds, ties counting half. 0.5 knows nothing, 1 orders all rows "
     "rightly.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
-    distrust="without a random SAE beside it: where words give the label away, random directions "
-    "come near the ceiling.",
+    distrust="as a score of SAEs: where words give the label away, random directions come near 1, "
+    "and on synthetic worlds it follows neither the true directions nor the true firing.",
     floor=NULL_SAE,
-    ceiling="auc_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_TOP = Metric(
@@ -36,36 +37,36 @@ ACCURACY_TOP = Metric(
     formula="Share of rows on which a logistic probe on the k latents that correlate best with "
     "the label is right: log-odds above 0 mean yes.",
     functions=("saeval_tasks.probing.scoring:is_right",),
-    distrust="where the label is rare: always saying no is then right most of the time. Read the "
-    "AUC.",
+    distrust="where the label is rare: always saying no is then right most of the time. Nor with "
+    "many latents, where random directions know as much.",
     floor=NULL_SAE,
-    ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
     groups="labels, each counting the same however many rows it has",
 )
 AUC_FULL_WIDTH = Metric(
     "auc_full_width",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="As `auc_top_{k}`, of a logistic probe on all latents.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
-    distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
-    "know.",
+    distrust="as a score of SAEs: a wide random one keeps most of what the activations know.",
     floor=NULL_SAE,
-    ceiling="auc_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_FULL_WIDTH = Metric(
     "accuracy_full_width",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="As `accuracy_top_{k}`, of a logistic probe on all latents.",
     functions=("saeval_tasks.probing.scoring:is_right",),
-    distrust="as a sign of good latents: a wide random SAE keeps most of what the activations "
-    "know.",
+    distrust="as a score of SAEs: a wide random one keeps most of what the activations know.",
     floor=NULL_SAE,
-    ceiling="accuracy_dense, a probe on the activations, which latents may exceed",
+    ceiling=1,
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 AUC_DENSE = Metric(
@@ -73,11 +74,14 @@ AUC_DENSE = Metric(
     unit="fraction",
     better="none",
     bounds=(0, 1),
-    formula="As `auc_top_{k}`, of a logistic probe on the activations themselves: the ceiling of "
-    "the AUCs.",
+    formula="As `auc_top_{k}`, of a logistic probe on the activations themselves: what a "
+    "linear reader of them knows, beside which to read the others. It is no ceiling: latents are "
+    "not linear in the activations, and a few of them overfit less.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="as a score: it does not depend on the SAE.",
     floor=0.5,
+    ceiling=1,
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 ACCURACY_DENSE = Metric(
@@ -85,11 +89,12 @@ ACCURACY_DENSE = Metric(
     unit="fraction",
     better="none",
     bounds=(0, 1),
-    formula="As `accuracy_top_{k}`, of a logistic probe on the activations themselves: the "
-    "ceiling of the accuracies.",
+    formula="As `accuracy_top_{k}`, of a logistic probe on the activations themselves, "
+    "beside which to read the others. It is no ceiling: see `auc_dense`.",
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a score: it does not depend on the SAE.",
     floor="the share of rows that always saying what most rows are gets right",
+    where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )
 AUC_PERMUTED_LABELS = Metric(
@@ -97,8 +102,10 @@ AUC_PERMUTED_LABELS = Metric(
     unit="fraction",
     better="none",
     bounds=(0, 1),
-    formula="As `auc_top_{k}` with the largest k, of probes that learnt the labels in random "
-    "order, mean over 3 orders: the floor of the AUCs.",
+    formula="As `auc_top_{k}` with the largest k, of probes for labels that were put in random "
+    "order among the fit rows, and among the validation rows, before latents, regularisation and "
+    "probe were chosen just as for the true ones; mean over 3 orders, or fewer where a data set "
+    "has 48 labels or more.",
     functions=("saeval_tasks.probing.scoring:auc_components",),
     distrust="to three digits: an order may fit a real label by chance.",
     floor=0.5,
@@ -113,8 +120,9 @@ BEST_LATENT_F1 = Metric(
     formula="F1 of one latent above a threshold as a detector of the label: 2 TP / (2 TP + FP + "
     "FN), each summed over rows before the division. Of the 16 latents that correlate best with "
     "the label and the one of `best_latent_f1_untuned`, the latent and threshold with the highest "
-    "F1 on train rows. Rows are tokens on lab/world, activations in a synthetic world, texts "
-    "elsewhere.",
+    "F1 on train rows. A latent that can be negative has two sides, acts above 0 and acts below 0, "
+    "which count as two latents. Rows are tokens on lab/world, activations in a synthetic world, "
+    "texts elsewhere.",
     functions=(
         "saeval_tasks._f1:f1_hits",
         "saeval_tasks._f1:f1_total",
@@ -130,10 +138,12 @@ BEST_LATENT_F1_UNTUNED = Metric(
     unit="fraction",
     better="higher",
     bounds=(0, 1),
-    formula="F1 of one latent's mere activity (not 0) as a detector of the label: 2 TP / (2 TP + "
-    "FP + FN), each summed over rows before the division. Of all latents, the one with the "
-    "highest F1 on train rows. Rows are tokens on lab/world, activations in a synthetic world, "
-    "texts elsewhere; labels have their natural rate.",
+    formula="F1 of one latent's mere activity as a detector of the label: 2 TP / (2 TP + FP + FN), "
+    "each summed over rows before the division. Of all latents, the one with the highest F1 on "
+    "train rows. Active means above 0; a latent that can be negative is asked twice, about acts "
+    "above 0 and about acts below 0, and the better of the two counts. Rows are tokens on "
+    "lab/world, activations in a synthetic world, texts elsewhere; labels have their natural "
+    "rate.",
     functions=(
         "saeval_tasks._f1:f1_hits",
         "saeval_tasks._f1:f1_total",

@@ -1,5 +1,6 @@
 """Scores and predictions for every label's test rows, by probes and detectors on latents."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,14 +12,15 @@ from saeval.activations.memory import hand_back
 
 from .._draws import generator
 from .all_latents import wide_scores
-from .choosing import Labels, strongest_latents
-from .evidence import FULL_WIDTH, Problem, top_k_probe
+from .choosing import Labels
+from .evidence import DENSE, FULL_WIDTH, ProbeMetrics, Problem, top_k_probe
 from .f1 import F1_METRICS, F1Metric, best_latents
-from .few_latents import FewLatents, few_latents, fixed_c_scores, pad_problems, sparse_scores
-from .rows import FIT, ProbeSet
+from .few_latents import FewLatents, few_latents, sparse_scores
+from .rows import FIT, VALIDATION, ProbeSet
 
-PERMUTATIONS = 3
-"""Permutations of the train labels. A single one may point along a real direction by chance."""
+MOST_ORDERS, PERMUTED_PROBLEMS = 3, 96
+"""Random orders of a data set's train labels: at most three, and fewer where its labels make so
+many permuted problems already. A single problem may point along a real direction by chance."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class EncodedSet:
     set: ProbeSet
     z: csr_matrix
     """[rows, d_sae]"""
-    dense: Float[np.ndarray, "rows classes"]
+    dense: Float[np.ndarray, "rows classes"] | None
+    """None: neither the activations nor all latents are asked, only few latents are."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,11 @@ class SetResult:
     """What remains of a data set once its latents are released from memory."""
 
     set: ProbeSet
-    dense: Float[np.ndarray, "rows classes"]
-    fit: FewLatents
-    """Latents that the fit rows chose; for choosing the regularisation on validation rows."""
-    train: FewLatents
-    """Latents that all train rows chose; for the probe that is scored."""
+    few: FewLatents
     shuffled: FewLatents
-    """Latents that all train rows chose for permuted labels."""
-    wide: Float[np.ndarray, "rows classes"]
+    """Of permuted labels: the columns of one order, then those of the next."""
+    many: Mapping[ProbeMetrics, Float[np.ndarray, "rows classes"]]
+    """Log-odds of probes on all latents and on the activations."""
     predictions: Sequence[Mapping[F1Metric, Bool[np.ndarray, " test_rows"]]]
     """What the best latents predict, class by class."""
 
@@ -64,52 +64,45 @@ def probe_problems(
     for encoded in encoded_sets:
         results.append(_set_result(encoded, largest_k, seed, detect=detect))
         hand_back()
-    fit = pad_problems([result.fit for result in results])
-    train = pad_problems([result.train for result in results])
-    scores = {top_k_probe(k): sparse_scores(fit, train, k) for k in ks}
-    permuted_scores = fixed_c_scores(
-        pad_problems([result.shuffled for result in results]), largest_k, 1.0
-    )
-    problem_list, start = [], 0
+    scores = {top_k_probe(k): sparse_scores([result.few for result in results], k) for k in ks}
+    permuted_scores = sparse_scores([result.shuffled for result in results], largest_k)
+    problem_list, start, permuted_start = [], 0, 0
     for result in results:
-        count, test = len(result.set.classes), np.flatnonzero(result.set.test)
+        count, test = len(result.set.classes), result.set.test
+        permuted_stop = permuted_start + len(result.shuffled.test)
         for class_number, part in enumerate(result.set.parts):
-            probes = {probe: score[start + class_number, test] for probe, score in scores.items()}
-            permuted_rows = PERMUTATIONS * start + class_number + count * np.arange(PERMUTATIONS)
+            few = {probe: score[start + class_number] for probe, score in scores.items()}
+            many = {probe: score[test, class_number] for probe, score in result.many.items()}
             problem_list.append(
                 Problem(
                     part,
                     result.set.text[test],
                     result.set.y[test, class_number],
-                    result.dense[test, class_number],
-                    probes | {FULL_WIDTH: result.wide[test, class_number]},
-                    [permuted_scores[row, test] for row in permuted_rows],
+                    few | many,
+                    permuted_scores[permuted_start + class_number : permuted_stop : count],
                     result.predictions[class_number],
                 )
             )
-        start += count
+        start, permuted_start = start + count, permuted_stop
     return problem_list
 
 
 def _set_result(encoded: EncodedSet, k: int, seed: int, *, detect: bool) -> SetResult:
     probe_set, z = encoded.set, csc_matrix(encoded.z)
-    wide = wide_scores(z, probe_set)
-    fit, train = probe_set.role == FIT, probe_set.train
-    by_row, permuted_y = encoded.z[train], permute_labels(probe_set, seed)
+    many = {}
+    if encoded.dense is not None:
+        many = {FULL_WIDTH: wide_scores(z, probe_set), DENSE: encoded.dense}
     predictions: Sequence[Mapping[F1Metric, Bool[np.ndarray, " test_rows"]]]
     if detect:
-        predictions = _detector_predictions(by_row, z[probe_set.test], probe_set)
+        train_rows = encoded.z[probe_set.train]
+        predictions = _detector_predictions(train_rows, z[probe_set.test], probe_set)
     else:
         predictions = [{}] * len(probe_set.classes)
     return SetResult(
         probe_set,
-        encoded.dense,
-        few_latents(
-            z, probe_set, probe_set.y, strongest_latents(encoded.z[fit], probe_set.y[fit], k)
-        ),
-        few_latents(z, probe_set, probe_set.y, strongest_latents(by_row, probe_set.y[train], k)),
-        few_latents(z, probe_set, permuted_y, strongest_latents(by_row, permuted_y[train], k)),
-        wide,
+        few_latents(encoded.z, probe_set, probe_set.y, k),
+        few_latents(encoded.z, probe_set, permute_labels(probe_set, seed), k),
+        many,
         predictions,
     )
 
@@ -125,13 +118,19 @@ def _detector_predictions(
 
 
 def permute_labels(probe_set: ProbeSet, seed: int) -> Labels:
-    """Labels with those of the train rows permuted, one set of columns for each permutation.
+    """Labels of the fit rows in random order, and of the validation rows, and then again.
 
-    Test rows keep their labels.
+    So a fifth of each label's train rows are validation rows still, as where the labels are true.
+
+    Returns:
+        [rows, orders * classes]: all labels in one order, then in the next. Test rows keep theirs.
     """
-    parts, rows = [], np.flatnonzero(probe_set.train)
-    for number in range(PERMUTATIONS):
+    orders = min(MOST_ORDERS, math.ceil(PERMUTED_PROBLEMS / len(probe_set.classes)))
+    parts = []
+    for number in range(orders):
         rng, y = generator(seed, f"permutation/{number}/{probe_set.key}"), probe_set.y.copy()
-        y[rows] = probe_set.y[rng.permutation(rows)]
+        for role in (FIT, VALIDATION):
+            rows = np.flatnonzero(probe_set.role == role)
+            y[rows] = probe_set.y[rng.permutation(rows)]
         parts.append(y)
     return np.hstack(parts)

@@ -20,7 +20,7 @@ VALIDATION_SHARE = 0.2
 LEAST_TRAIN, LEAST_TEST = 20, 10
 """Texts that a label needs, and that the other labels need together."""
 NO = {"0", "false", "no", "silent"}
-"""Of two labels, one of these only says that the other does not hold, so it is not probed for."""
+"""Labels that only say that another one does not hold."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,31 @@ def draw_probe_set(
     )
     role = np.repeat([FIT, TEST], [len(half.labels) for half in halves])
     _mark_validation(role, sample.strata, generator(seed, f"validation/{data_set.key}"))
-    classes = list(sample.classes)
-    yes = [label for label in classes if label.casefold() not in NO]
-    single_labels = all(len(labels) == 1 for labels in sample.labels)
-    if single_labels and len(classes) == 2 and len(yes) == 1:
-        classes = yes
+    classes = problem_labels(data_set)
     return ProbeSet(
         data_set.name,
         data_set.key,
-        tuple(classes),
+        classes,
         numbers(sample.texts),
         sample.has(classes),
         role,
         data_set.notices,
     )
+
+
+def problem_labels(data_set: DataSet) -> tuple[str, ...]:
+    """Labels that are probed for: all of them, but of two that exclude each other only one.
+
+    It is the one that says yes (`true` of false and true, 1 of 0 and 1), or else the second in
+    the order of their characters (`male` of female and male). Whether the one holds is whether the
+    other does not, so that a second problem would count the first one twice.
+    """
+    label_sets = {labels for half in (data_set.train, data_set.test) for labels in half.labels}
+    classes = tuple(sorted({label for labels in label_sets for label in labels}))
+    if len(classes) != 2 or any(len(labels) != 1 for labels in label_sets):
+        return classes
+    yes = [label for label in classes if label.casefold() not in NO]
+    return (yes[0],) if len(yes) == 1 else classes[1:]
 
 
 def check_has_tests(data_set: DataSet) -> None:
@@ -160,27 +171,24 @@ def _refusal(y: Bool[np.ndarray, " rows"], probe_set: ProbeSet) -> str:
     return ""
 
 
-def world_set(world: SyntheticWorld, features: int, train: int, test: int, seed: int) -> ProbeSet:
+def world_set(world: SyntheticWorld, train: int, test: int, seed: int) -> ProbeSet:
     """Features of a synthetic world as labels of its activations, at the rate at which they fire.
 
-    A feature needs `LEAST_TRAIN` train and `LEAST_TEST` test rows on which it fires.
+    All features that fire often enough, whatever the seed: of so many rows it is expected that at
+    least twice `LEAST_TRAIN` train and twice `LEAST_TEST` test rows have the feature, and lack it.
     """
     truth = evaluation_sample(world.spec.name).truth
-    rng = generator(seed, "world")
-    text = rng.permutation(ROWS)[: train + test]
+    text = generator(seed, "world").permutation(ROWS)[: train + test]
     role = np.where(np.arange(len(text)) < train, FIT, TEST)
     role[: round(train * VALIDATION_SHARE)] = VALIDATION
-    fires = truth[text] > 0
-    train_counts, test_counts = (
-        np.asarray(fires[role == TEST if is_test else role != TEST].sum(0)).ravel()
-        for is_test in (False, True)
-    )
-    enough = np.flatnonzero((train_counts >= LEAST_TRAIN) & (test_counts >= LEAST_TEST))
-    feature_numbers = np.sort(rng.permutation(enough)[:features])
-    names = tuple(f"feature_{number}" for number in feature_numbers)
-    return ProbeSet(
-        world.spec.name, world.spec.name, names, text, fires[:, feature_numbers].toarray(), role
-    )
+    fires = np.bincount(truth.indices[truth.data > 0], minlength=world.spec.features)
+    rate = fires / len(truth.indptr[1:])
+    rarer = np.minimum(rate, 1 - rate)
+    enough = (rarer * train >= 2 * LEAST_TRAIN) & (rarer * test >= 2 * LEAST_TEST)
+    features = np.flatnonzero(enough)
+    names = tuple(f"feature_{number}" for number in features)
+    y = (truth[text][:, features] > 0).toarray()
+    return ProbeSet(world.spec.name, world.spec.name, names, text, y, role)
 
 
 def to_arrays(sets: Sequence[ProbeSet]) -> dict[str, np.ndarray]:

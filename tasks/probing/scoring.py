@@ -35,11 +35,13 @@ def is_right(
 
 
 def log_loss(
-    scores: Float[np.ndarray, "rows problems"], y: Labels, used: Labels
+    scores: Float[np.ndarray, "rows problems"],
+    y: Labels,
+    weight: Labels | Float[np.ndarray, "rows problems"],
 ) -> Float[np.ndarray, " problems"]:
-    """Mean of -log p(label) over the used rows, to six digits so that rounding decides nothing.
+    """Mean of -log p(label) over weighted rows, to six digits so that rounding decides nothing.
 
     In nats; log 2 for log-odds of 0, 0 for certainty that is right.
     """
     loss = np.logaddexp(0, np.where(y, -scores, scores))
-    return np.round((loss * used).sum(0) / used.sum(0), 6)
+    return np.round((loss * weight).sum(0) / weight.sum(0), 6)

@@ -36,7 +36,7 @@ from .._texts.labelled import (
 from . import concepts, saebench
 from .all_latents import dense_scores
 from .choosing import spread
-from .evidence import FULL_WIDTH, missing_metrics, problem_evidence, top_k_probe
+from .evidence import DENSE, FULL_WIDTH, missing_metrics, problem_evidence, top_k_probe
 from .f1 import F1_METRICS
 from .problems import EncodedSet, probe_problems
 from .rows import (
@@ -50,14 +50,14 @@ from .rows import (
     world_set,
 )
 
-C_DENSE = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Regularisation of the dense probe on standardised activations, from strong to weak."""
 LAB_TRAIN, LAB_TEST = 50, 30
 """Texts per label from lab/world."""
 LEAST_UNITS = 20
 """Fewest test texts that a limit may leave of a data set that has so many."""
-WORLD_FEATURES, WORLD_TRAIN, WORLD_TEST = 32, 4000, 4000
-"""Features and activations of a synthetic world."""
+WORLD_TRAIN, WORLD_TEST = 4000, 4000
+"""Activations of a synthetic world."""
+WORLD_BLOCKS = 200
+"""Blocks of a synthetic world's test activations, which are the units of its scores."""
 
 DEFAULT_CONTEXT = 128
 """Tokens of a text that are read by default, if the model takes as many."""
@@ -67,20 +67,18 @@ DEFAULT_CONTEXT = 128
 class Probing:
     """k-sparse probes: how well a few latents, or all of them, tell a label.
 
-    Every label of every data set is one against the rest. Latents, regularisation and thresholds
+    Every label of every data set is one against the rest; two labels that exclude each other are
+    one problem. Latents, regularisation and thresholds
     are chosen on train and validation rows; scores are about test rows.
     """
 
     name: ClassVar[str] = "probing"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     headline: ClassVar[tuple[str, ...]] = (
-        "auc_top_1",
-        "best_latent_f1",
-        "auc_full_width",
-        "accuracy_top_1",
-        "auc_top_4",
-        "auc_top_16",
         "best_latent_f1_untuned",
+        "best_latent_f1",
+        "accuracy_top_1",
+        "accuracy_top_4",
     )
 
     data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None
@@ -148,12 +146,16 @@ class Probing:
             reasons = dict.fromkeys(
                 reason for _, refusals in probe_sets for reason in refusals.values()
             )
-            raise NotApplicable(f"No label can be probed for. {' '.join([*reasons, *notices])}")
+            few = "" if reasons else "Too few rows are read. "
+            raise NotApplicable(
+                f"No label can be probed for. {few}{' '.join([*reasons, *notices])}".strip()
+            )
         tokens = self._token_rows(source, numbers)
         hand_back()
         x = read_x(source, tokens, Pooled(self.pooling))
         arrays = to_arrays([probe_set for probe_set, _ in probe_sets])
-        for number, (probe_set, _) in enumerate(probe_sets):
+        dense_sets = [] if self._reads_world(source) else probe_sets
+        for number, (probe_set, _) in enumerate(dense_sets):
             arrays[f"dense_{number}"] = _dense_scores(x[probe_set.text], probe_set)
         lab_concepts = self._concepts(source, seed)
         more_rows = {}
@@ -169,7 +171,7 @@ class Probing:
         facts = {
             "data": tokens.name,
             "digest": tokens.digest,
-            "concepts": None if lab_concepts is None else lab_concepts.names,
+            "concepts": None if lab_concepts is None else lab_concepts.facts(),
             "sets": [
                 {
                     "name": probe_set.name,
@@ -198,7 +200,7 @@ class Probing:
         tokens, listing = prepared.required_rows, prepared.facts["sets"]
         z = read_acts(source, sae, tokens, Pooled(self.pooling))
         encoded_sets = (
-            EncodedSet(probe_set, z[probe_set.text], prepared.arrays[f"dense_{number}"])
+            EncodedSet(probe_set, z[probe_set.text], prepared.arrays.get(f"dense_{number}"))
             for number, probe_set in enumerate(from_arrays(prepared.arrays, listing))
             if probe_set.classes
         )
@@ -210,9 +212,13 @@ class Probing:
             )
         on_tokens = prepared.facts["concepts"] is not None
         row = "text" if source.stored_rows is None else "activation"
-        yield from problem_evidence(
-            probe_problems(encoded_sets, ks, seed, detect=not on_tokens), row
-        )
+        blocks = WORLD_BLOCKS if self._reads_world(source) else None
+        problems = probe_problems(encoded_sets, ks, seed, detect=not on_tokens)
+        yield from problem_evidence(problems, row, blocks)
+        if blocks is not None:
+            many = (FULL_WIDTH.auc, FULL_WIDTH.accuracy, DENSE.auc, DENSE.accuracy)
+            reason = "A synthetic world has hundreds of features: few latents are asked about each."
+            yield from missing_metrics(many, reason)
         f1s = () if on_tokens else [f1.metric for f1 in F1_METRICS]
         yield from self._missing_evidence(prepared.facts, sae.d_sae, f1s)
         if on_tokens:
@@ -266,7 +272,7 @@ class Probing:
         world = world_of(source)
         if world is not None and self.data is None:
             test = limited_count(self.limit, WORLD_TEST, LEAST_UNITS)
-            probe_set = world_set(world, WORLD_FEATURES, WORLD_TRAIN, test, seed)
+            probe_set = world_set(world, WORLD_TRAIN, test, seed)
             return [replace(probe_set, text=numbers(probe_set.text.tolist()))], {}
         sets = self._data_sets(source, seed, unread)
         probe_sets = [
@@ -323,6 +329,9 @@ class Probing:
 
     def _reads_lab(self, source: ActivationSource) -> bool:
         return self.data == LAB or (self.data is None and part_of(source.name) == "world")
+
+    def _reads_world(self, source: ActivationSource) -> bool:
+        return self.data is None and world_of(source) is not None
 
     def _token_rows(self, source: ActivationSource, numbers: TextNumbers) -> TokenRows:
         """All texts in use, each once, cut to the context."""
@@ -382,4 +391,4 @@ def _dense_scores(
 ) -> Float[np.ndarray, "rows classes"]:
     """Log-odds of the dense probe on standardised activations."""
     train_values = x[probe_set.train].astype(np.float64)
-    return dense_scores((x - train_values.mean(0)) / spread(train_values), probe_set, C_DENSE)
+    return dense_scores((x - train_values.mean(0)) / spread(train_values), probe_set)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from saeval_tasks.probing import Probing
-from saeval_tasks.probing.concepts import Concepts, f1_of_latents, read, score
+from saeval_tasks.probing import Probing, concepts
+from saeval_tasks.probing.concepts import Concepts, f1_of_latents, occurrences, read, score
 from saeval_tasks.probing.f1 import F1_METRICS
 from saeval_tasks.probing.metrics import BEST_LATENT_F1_UNTUNED
 from scipy.sparse import csr_matrix
@@ -25,7 +25,7 @@ def known() -> Concepts:
     rows = TokenRows("told", np.zeros(shape, np.int32), np.ones(shape, bool), np.ones(shape, bool))
     place = np.tile(np.arange(TOKENS), DOCUMENTS)
     y = np.stack([place == 0, place < 2], axis=1)
-    return Concepts(rows, np.arange(DOCUMENTS) >= DOCUMENTS // 2, y, ("a", "b"))
+    return Concepts(rows, np.arange(DOCUMENTS) >= DOCUMENTS // 2, y, ("a", "b"), {})
 
 
 def f1s(acts: np.ndarray) -> dict[str, float]:
@@ -82,11 +82,11 @@ def source() -> ModelSource:
 
 def test_saes_of_the_lab_stand_in_order(source: ModelSource) -> None:
     """The oracle above trained SAEs, these above what is not trained, each beyond the interval."""
-    concepts = read(source, 150, 0)
-    assert len(concepts.names) > 30
+    known_concepts = read(source, 150, 0)
+    assert len(known_concepts.names) > 30
 
     def untuned(name: str) -> Summary:
-        found = score(load_sae(f"lab/world/{name}"), source, concepts)
+        found = score(load_sae(f"lab/world/{name}"), source, known_concepts)
         one = next(
             one for one in found if one.metric == BEST_LATENT_F1_UNTUNED.name and one.part is None
         )
@@ -107,7 +107,7 @@ def _interval(found: Summary) -> tuple[float, float]:
 
 
 def test_few_documents_are_said(source: ModelSource) -> None:
-    """With so few documents that no concept is found in twenty, both scores are missing."""
+    """With so few documents that no concept is expected in twenty, both scores are missing."""
     found = list(score(load_sae("lab/world/random"), source, read(source, 19, 0)))
     assert all(isinstance(one, Missing) for one in found)
     assert {one.metric for one in found} == {f1.metric.name for f1 in F1_METRICS}
@@ -118,6 +118,44 @@ def test_seed_draws_the_documents(source: ModelSource) -> None:
     first, again, other = (read(source, 20, seed).rows.digest for seed in (0, 0, 1))
     assert first == again
     assert first != other
+
+
+def test_concepts_are_those_of_the_world(source: ModelSource) -> None:
+    """Whatever the seed the same are asked about: most that a document may hold are among them.
+
+    Those that no draw of so many documents can be relied on to hold are not, and of the others
+    each is scored, or told with the number of documents.
+    """
+    draws = [read(source, 100, seed) for seed in (0, 1, 2)]
+    asked = [{*one.names, *one.lacking} for one in draws]
+    assert asked[0] == asked[1] == asked[2] != set()
+    for one in draws:
+        has = occurrences(one.y, one.document, len(one.rows))
+        assert min(has[one.scored].sum(0).min(), has[~one.scored].sum(0).min()) >= 10
+
+
+def test_a_concept_that_a_draw_lacks_is_told(
+    source: ModelSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a draw has too few documents of a concept, both of its scores are missing."""
+    plenty = read(source, 60, 0)
+    monkeypatch.setattr(concepts, "LEAST_DOCUMENTS", 40)
+    scarce = read(source, 60, 0)
+    assert scarce.lacking
+    assert {*scarce.names, *scarce.lacking} == {*plenty.names, *plenty.lacking}
+    found = list(score(load_sae("lab/world/random"), source, scarce))
+    told = {(one.metric, one.part) for one in found if isinstance(one, Missing)}
+    parts = [f"concepts/{name}" for name in scarce.lacking]
+    assert told == {(f1.metric.name, part) for f1 in F1_METRICS for part in parts}
+    reasons = {one.reason for one in found if isinstance(one, Missing)}
+    assert all("of the 60 documents drawn of a split have this concept" in one for one in reasons)
+
+
+def test_occurrences_by_hand() -> None:
+    """A document has a concept if one of its tokens does; a document without tokens has none."""
+    y = np.array([[True, False], [False, False], [False, True], [False, True]])
+    found = occurrences(y, np.array([0, 0, 2, 2]), 3)
+    assert found.tolist() == [[True, False], [False, False], [False, True]]
 
 
 def test_files_are_asked_row_by_row(source: ModelSource, tmp_path: Path) -> None:

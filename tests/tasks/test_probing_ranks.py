@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from saeval_tasks._f1 import f1_score
-from saeval_tasks.probing.f1 import untuned
+from saeval_tasks.probing.f1 import best_latents
 from saeval_tasks.probing.rows import ProbeSet, world_set
 from saeval_tasks.synthetic import Synthetic
 from scipy.sparse import csc_matrix
@@ -32,8 +32,10 @@ def _untuned_f1(sae: SAE, source: ActivationSource, one: ProbeSet) -> float:
     """F1 on test rows of the latents that train rows chose, without a look at directions."""
     assert source.stored_rows is not None
     z = read_acts(source, sae, source.stored_rows.take(one.text), Pooled())
-    chosen, z = untuned(z[one.train], one.y[one.train]), csc_matrix(z)
-    test = [(each.says(z)[one.test], y[one.test]) for each, y in zip(chosen, one.y.T, strict=True)]
+    chosen, z = best_latents(z[one.train], one.y[one.train]), csc_matrix(z)
+    test = [
+        (each.says(z)[one.test], y[one.test]) for (_, each), y in zip(chosen, one.y.T, strict=True)
+    ]
     return float(np.mean([f1_score(yes, y) for yes, y in test]))
 
 
@@ -41,7 +43,7 @@ def _untuned_f1(sae: SAE, source: ActivationSource, one: ProbeSet) -> float:
 def figures() -> dict[str, tuple[float, float]]:
     """True and untuned F1 of each SAE of the base world."""
     source = world_source("base")
-    rows = world_set(synthetic_world("base"), features=32, train=2000, test=2000, seed=0)
+    rows = world_set(synthetic_world("base"), train=2000, test=2000, seed=0)
     saes = {name: load_sae(f"lab/synthetic/base/{name}") for name in (*SAES, *NULLS, "oracle")}
     return {
         name: (_true_f1(sae, source), _untuned_f1(sae, source, rows)) for name, sae in saes.items()
