@@ -58,10 +58,33 @@ CUT_WORDS = Metric(
 
 # --- first letters
 
+KEPT_LETTER_F1 = Metric(
+    "kept_letter_f1",
+    unit="F1",
+    better="higher",
+    bounds=(0, 1),
+    formula="2 K / (K + S + A), mean over letters. S is the number of the letter's scored words; K "
+    "that of those on which a main latent is active and the main latents add at least 0.4 of the "
+    "activation's projection on the letter's probe, each an excess over the training words of "
+    "other letters, once all latents are scaled by the one factor with which reconstructions of "
+    "training words fit best; A that of test words of other letters on which a main latent is "
+    "active.",
+    functions=(
+        "saeval_tasks.absorption.letters:kept_letter_f1",
+        "saeval_tasks.absorption.projections:kept",
+        "saeval_tasks.absorption.projections:excess",
+        "saeval_tasks.absorption.projections:best_scale",
+    ),
+    distrust="at different `l0`: it falls where more latents are active. Why a word is not kept is "
+    "told by `full_absorption_rate` and `lost_rate`.",
+    floor=0,
+    ceiling=1,
+    groups="letters, each counting the same however many words it has",
+)
 MEAN_ABSORPTION_FRACTION = Metric(
     "mean_absorption_fraction",
     unit="fraction",
-    better="lower",
+    better="none",
     bounds=(0, 1),
     formula="On each scored word, a / (a + m). m is what the main latents add along the direction "
     "of the letter's probe, a what up to three other latents add that point along it (cosine of "
@@ -71,15 +94,13 @@ MEAN_ABSORPTION_FRACTION = Metric(
     functions=("saeval_tasks.absorption.projections:absorption_fraction",),
     distrust="without `main_latent_f1`: an SAE that knows no letters has none to absorb. Partial "
     "shares also come from latents that merely correlate with the letter.",
-    floor=1,
-    ceiling=0,
     source="SAEBench, absorption, `mean_absorption_fraction`; Chanin et al. 2024, arXiv 2409.14507",
     groups="letters, each counting the same however many words it has",
 )
 FULL_ABSORPTION_RATE = Metric(
     "full_absorption_rate",
     unit="fraction of words",
-    better="lower",
+    better="none",
     bounds=(0, 1),
     formula="Share of the scored words on which all main latents are silent and one other latent "
     "(cosine with the letter's probe of 0.025 or more) by itself adds at least 0.4 of the "
@@ -87,29 +108,25 @@ FULL_ABSORPTION_RATE = Metric(
     functions=("saeval_tasks.absorption.projections:absorbed_whole",),
     distrust="alone: an SAE that knows no letters has none to absorb, so read it with `lost_rate`. "
     "Latents of single words decide it, so compare equal widths.",
-    floor=1,
-    ceiling=0,
     source="SAEBench, absorption, `mean_full_absorption`; Chanin et al. 2024, arXiv 2409.14507",
     groups="letters, each counting the same however many words it has",
 )
 LOST_RATE = Metric(
     "lost_rate",
     unit="fraction of words",
-    better="lower",
+    better="none",
     bounds=(0, 1),
     formula="Share of the scored words on which all main latents are silent and no other latent by "
     "itself adds 0.4 of the activation's projection on the letter's probe; mean over letters.",
     functions=("saeval_tasks.absorption.projections:lost",),
     distrust="as absorption: mostly it is plain failure to represent the letter. It moves with the "
     "number of active latents, so compare equal `l0`.",
-    floor=1,
-    ceiling=0,
     groups="letters, each counting the same however many words it has",
 )
 SPLIT_LATENTS = Metric(
     "split_latents",
     unit="latents per letter",
-    better="lower",
+    better="none",
     bounds=(1, 10),
     formula="Number of a letter's main latents, mean over letters: the one with the largest F1 on "
     "training words, and further ones as long as F1 on validation words rises by more than 0.03; "
@@ -117,15 +134,13 @@ SPLIT_LATENTS = Metric(
     functions=("saeval_tasks.absorption.letters:main_latents",),
     distrust="on few words: a split must show on the validation words. More latents need not be "
     "worse ones.",
-    floor=10,
-    ceiling=1,
     source="SAEBench, absorption (`tau_fs` 0.03)",
     groups="letters, each counting the same however many words it has",
 )
 MAIN_LATENT_F1 = Metric(
     "main_latent_f1",
     unit="F1",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula='F1 of "some main latent is active" as a detector of the letter on test words, 2 TP / '
     "(2 TP + FP + FN); mean over letters.",
@@ -139,10 +154,38 @@ MAIN_LATENT_F1 = Metric(
 
 # --- the planted hierarchy
 
+KEPT_PARENT_F1 = Metric(
+    "kept_parent_f1",
+    unit="F1",
+    better="higher",
+    bounds=(0, 1),
+    formula="2 K / (K + S + A), each summed over families. S is the number of occurrences of "
+    "children that the model takes for their parent; K that of those on which a latent of the "
+    "parent is active, chosen without this child, and the parent's latents add at least 0.4 of "
+    "the activation's projection on the parent's discriminant that leaves this child out, each an "
+    "excess over words of other families, once all latents are scaled by the one factor with "
+    "which reconstructions of the choosing rows fit best; A that of scored words of other "
+    "families on which a latent of the parent is active, mean over children left out.",
+    functions=(
+        "saeval_tasks.absorption.kept_parents:kept_sums",
+        "saeval_tasks.absorption.projections:kept",
+        "saeval_tasks.absorption.projections:excess",
+        "saeval_tasks.absorption.projections:best_scale",
+        "saeval_tasks.absorption.pairs:parent_latents",
+        "saeval_tasks.absorption.discriminants:discriminants",
+        "saeval_tasks.absorption.discriminants:seen_as_parent",
+    ),
+    distrust="to rank SAEs that are all near 0, as most of the lab's are: it tells those that keep "
+    "parents from those that do not. 18 families of one small world are few.",
+    floor=0,
+    ceiling=1,
+    where="on lab/world",
+    groups="children left out, each counting the same",
+)
 HIERARCHY_ABSORPTION = Metric(
     "hierarchy_absorption",
     unit="difference of rates",
-    better="lower",
+    better="none",
     bounds=(-1, 1),
     formula="P(the parent's latents are silent and the model takes the word for its parent, at a "
     "child such as poodle) - P(the parent's latents are silent, at its own word, dog), over "
@@ -153,28 +196,24 @@ HIERARCHY_ABSORPTION = Metric(
     ),
     distrust="where its interval reaches that of `hierarchy_false_alarm`, nor without "
     "`parent_latent_f1`. 18 families of one small world are few.",
-    floor=1,
-    ceiling=0,
     where="on lab/world",
 )
 HIERARCHY_SILENCE = Metric(
     "hierarchy_silence",
     unit="difference of rates",
-    better="lower",
+    better="none",
     bounds=(-1, 1),
     formula="P(the parent's latents are silent, at a child) - P(they are silent, at its own word), "
     "over occurrences of words of true families, whatever the model takes the child for.",
     functions=("saeval_tasks.absorption.pairs:silent_at",),
     distrust="without `companion_silence` and `parent_latent_f1` beside it: silence at a child "
     "that the model does not take for its parent counts too.",
-    floor=1,
-    ceiling=0,
     where="on lab/world",
 )
 HIERARCHY_FALSE_ALARM = Metric(
     "hierarchy_false_alarm",
     unit="difference of rates",
-    better="lower",
+    better="none",
     bounds=(-1, 1),
     formula="As `hierarchy_absorption`, on pairs of words that merely occur together, where there "
     "is nothing to absorb.",
@@ -184,8 +223,6 @@ HIERARCHY_FALSE_ALARM = Metric(
     ),
     distrust="as a score: the model hardly ever mistakes one word for the other, so that no SAE "
     "gets more than some 0.03.",
-    floor=1,
-    ceiling=0,
     where="on lab/world",
 )
 COMPANION_SILENCE = Metric(
@@ -206,14 +243,14 @@ CHILD_SEEN_AS_PARENT = Metric(
     bounds=(0, 1),
     formula="Share of children's occurrences that the model itself takes for the parent, which a "
     "linear discriminant decides whose two means leave this child out.",
-    functions=("saeval_tasks.absorption.pairs:seen_as_parent",),
+    functions=("saeval_tasks.absorption.discriminants:seen_as_parent",),
     distrust="as a score: it does not depend on the SAE.",
     where="on lab/world",
 )
 PARENT_LATENT_F1 = Metric(
     "parent_latent_f1",
     unit="F1",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula='F1 of "some latent of the parent is active" as a detector of the parent, alone or in '
     "a child: 2 TP / (2 TP + FP + FN), each summed over families. The parent's own word weighs as "
