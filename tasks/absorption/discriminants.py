@@ -31,6 +31,8 @@ def discriminants(occurrences: Occurrences) -> Mapping[str, Discriminant]:
     """
     choosing = ~occurrences.counts
     x, word = occurrences.x[choosing].astype(np.float64), occurrences.word[choosing]
+    if not (word >= 0).any():
+        return {}
     covariance = np.cov(x.T)
     size = np.trace(covariance) / len(covariance)
     inverse = np.linalg.inv(covariance + SHRINKAGE * size * np.eye(len(covariance)))

@@ -165,7 +165,7 @@ KEPT_PARENT_F1 = Metric(
     "the activation's projection on the parent's discriminant that leaves this child out, each an "
     "excess over words of other families, once all latents are scaled by the one factor with "
     "which reconstructions of the choosing rows fit best; A that of scored words of other "
-    "families on which a latent of the parent is active, mean over children left out.",
+    "families on which a latent of the parent is active, averaged over the children.",
     functions=(
         "saeval_tasks.absorption.kept_parents:kept_sums",
         "saeval_tasks.absorption.projections:kept",
@@ -180,7 +180,6 @@ KEPT_PARENT_F1 = Metric(
     floor=0,
     ceiling=1,
     where="on lab/world",
-    groups="children left out, each counting the same",
 )
 HIERARCHY_ABSORPTION = Metric(
     "hierarchy_absorption",
