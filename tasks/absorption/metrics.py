@@ -92,8 +92,8 @@ MEAN_ABSORPTION_FRACTION = Metric(
     "they leave nothing, or the others carry less than 0.4 of the projection. Each is an excess "
     "over the training words of other letters. Mean over words, then over letters.",
     functions=("saeval_tasks.absorption.projections:absorption_fraction",),
-    distrust="without `main_latent_f1`: an SAE that knows no letters has none to absorb. Partial "
-    "shares also come from latents that merely correlate with the letter.",
+    distrust="as a score: an SAE that knows no letters has none to absorb, so read it beside "
+    "`kept_letter_f1`. Partial shares also come from latents that merely correlate with the letter.",
     source="SAEBench, absorption, `mean_absorption_fraction`; Chanin et al. 2024, arXiv 2409.14507",
     groups="letters, each counting the same however many words it has",
 )
@@ -106,7 +106,8 @@ FULL_ABSORPTION_RATE = Metric(
     "(cosine with the letter's probe of 0.025 or more) by itself adds at least 0.4 of the "
     "activation's projection on the probe; mean over letters.",
     functions=("saeval_tasks.absorption.projections:absorbed_whole",),
-    distrust="alone: an SAE that knows no letters has none to absorb, so read it with `lost_rate`. "
+    distrust="as a score: an SAE that knows no letters has none to absorb, so read it beside "
+    "`kept_letter_f1`. "
     "Latents of single words decide it, so compare equal widths.",
     source="SAEBench, absorption, `mean_full_absorption`; Chanin et al. 2024, arXiv 2409.14507",
     groups="letters, each counting the same however many words it has",
@@ -119,7 +120,7 @@ LOST_RATE = Metric(
     formula="Share of the scored words on which all main latents are silent and no other latent by "
     "itself adds 0.4 of the activation's projection on the letter's probe; mean over letters.",
     functions=("saeval_tasks.absorption.projections:lost",),
-    distrust="as absorption: mostly it is plain failure to represent the letter. It moves with the "
+    distrust="as a score, nor as absorption: mostly it is plain failure to represent the letter. It moves with the "
     "number of active latents, so compare equal `l0`.",
     groups="letters, each counting the same however many words it has",
 )
@@ -145,8 +146,8 @@ MAIN_LATENT_F1 = Metric(
     formula='F1 of "some main latent is active" as a detector of the letter on test words, 2 TP / '
     "(2 TP + FP + FN); mean over letters.",
     functions=("saeval_tasks._f1:f1_score",),
-    distrust="for SAEs whose latents are always faintly active: they score low although larger "
-    "acts tell the letter.",
+    distrust="as a score: what the latents write is not asked, and random ones come near trained "
+    "ones. Latents that are always faintly active score low although larger acts tell the letter.",
     floor="F1 of saying yes to everything",
     ceiling="F1 of the model's own probes, which a supervised dictionary may exceed",
     groups="letters, each counting the same however many words it has",
@@ -194,7 +195,7 @@ HIERARCHY_ABSORPTION = Metric(
         "saeval_tasks.absorption.pairs:silent_at",
     ),
     distrust="where its interval reaches that of `hierarchy_false_alarm`, nor without "
-    "`parent_latent_f1`. 18 families of one small world are few.",
+    "`kept_parent_f1`. 18 families of one small world are few.",
     where="on lab/world",
 )
 HIERARCHY_SILENCE = Metric(
@@ -205,7 +206,7 @@ HIERARCHY_SILENCE = Metric(
     formula="P(the parent's latents are silent, at a child) - P(they are silent, at its own word), "
     "over occurrences of words of true families, whatever the model takes the child for.",
     functions=("saeval_tasks.absorption.pairs:silent_at",),
-    distrust="without `companion_silence` and `parent_latent_f1` beside it: silence at a child "
+    distrust="without `companion_silence` and `kept_parent_f1` beside it: silence at a child "
     "that the model does not take for its parent counts too.",
     where="on lab/world",
 )
@@ -255,7 +256,7 @@ PARENT_LATENT_F1 = Metric(
     "a child: 2 TP / (2 TP + FP + FN), each summed over families. The parent's own word weighs as "
     "much as all its children.",
     functions=("saeval_tasks.absorption.pairs:f1_sums",),
-    distrust="near what random directions reach on the lab, 0.83.",
+    distrust="as a score: random directions reach 0.83 on the lab, more than most trained SAEs.",
     floor="F1 of saying yes to everything",
     ceiling=1,
     where="on lab/world",

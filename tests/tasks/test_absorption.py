@@ -103,7 +103,6 @@ def test_nothing_is_gained_by_writing_more_strongly(
         plain, other = (scored(each, prepared, source) for each in (sae, longer))
         for name in names:
             assert other[name] == pytest.approx(plain[name], abs=1e-3), name
-    assert plain["kept_letter_f1"] > 0.8
 
 
 def test_kept_by_hand() -> None:
