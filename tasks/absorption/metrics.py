@@ -93,7 +93,8 @@ MEAN_ABSORPTION_FRACTION = Metric(
     "over the training words of other letters. Mean over words, then over letters.",
     functions=("saeval_tasks.absorption.projections:absorption_fraction",),
     distrust="as a score: an SAE that knows no letters has none to absorb, so read it beside "
-    "`kept_letter_f1`. Partial shares also come from latents that merely correlate with the letter.",
+    "`kept_letter_f1`. Partial shares also come from latents that merely correlate with the "
+    "letter.",
     source="SAEBench, absorption, `mean_absorption_fraction`; Chanin et al. 2024, arXiv 2409.14507",
     groups="letters, each counting the same however many words it has",
 )
@@ -120,8 +121,8 @@ LOST_RATE = Metric(
     formula="Share of the scored words on which all main latents are silent and no other latent by "
     "itself adds 0.4 of the activation's projection on the letter's probe; mean over letters.",
     functions=("saeval_tasks.absorption.projections:lost",),
-    distrust="as a score, nor as absorption: mostly it is plain failure to represent the letter. It moves with the "
-    "number of active latents, so compare equal `l0`.",
+    distrust="as a score, nor as absorption: mostly it is plain failure to represent the letter. "
+    "It moves with the number of active latents, so compare equal `l0`.",
     groups="letters, each counting the same however many words it has",
 )
 SPLIT_LATENTS = Metric(
