@@ -28,6 +28,8 @@ class LetterResult:
     letter: int
     main: MainLatents
     outcomes: WordOutcomes
+    kept_f1: float
+    """What `kept_letter_f1` gives."""
 
 
 WORD_METRICS: Mapping[str, Metric] = {
@@ -36,7 +38,12 @@ WORD_METRICS: Mapping[str, Metric] = {
     "lost": declared.LOST_RATE,
 }
 """Column, which is a field of `WordOutcomes` -> metric over the scored words."""
-LETTER_METRICS = (*WORD_METRICS.values(), declared.SPLIT_LATENTS, declared.MAIN_LATENT_F1)
+LETTER_METRICS = (
+    declared.KEPT_LETTER_F1,
+    *WORD_METRICS.values(),
+    declared.SPLIT_LATENTS,
+    declared.MAIN_LATENT_F1,
+)
 DIFFERENCE_METRICS: Mapping[str, tuple[Metric, Metric]] = {
     "absorbed_child": (declared.HIERARCHY_ABSORPTION, declared.HIERARCHY_FALSE_ALARM),
     "silent_child": (declared.HIERARCHY_SILENCE, declared.COMPANION_SILENCE),
@@ -124,10 +131,12 @@ def letter_evidence(
             },
             "split": [len(result.main.latents) for result in results],
             "f1": [result.main.f1 for result in results],
+            "kept_f1": [result.kept_f1 for result in results],
             "words": [len(result.outcomes.words) for result in results],
         },
         unit_id=names,
     )
+    yield declared.KEPT_LETTER_F1.evidence(by_letter, {"num": "kept_f1"})
     for column, metric in WORD_METRICS.items():
         yield metric.evidence(by_letter, {"num": column})
     yield declared.SPLIT_LATENTS.evidence(by_letter, {"num": "split"})
@@ -157,7 +166,6 @@ def _main_f1_evidence(results: Sequence[LetterResult], letters: Letters, table: 
     return declared.MAIN_LATENT_F1.evidence(
         table,
         {"num": "f1"},
-        floor=float(always_yes_f1(is_letter.mean(0)).mean()),
         ceiling=float(probe.mean()),
     )
 
@@ -190,7 +198,10 @@ def _evidence_by_letter(
         part=[name for name, _ in named_latents],
         unit_id=[latent for _, latent in named_latents],
     )
-    f1 = {"f1": [result.main.f1 for result in results]}
+    f1 = {
+        "f1": [result.main.f1 for result in results],
+        "kept_f1": [result.kept_f1 for result in results],
+    }
     main_table = units("main_latent_f1", "letter", f1, part=names, unit_id=names)
     for name in names:
         for column, metric in WORD_METRICS.items():
@@ -198,9 +209,11 @@ def _evidence_by_letter(
         yield declared.SPLIT_LATENTS.evidence(
             latents, {"num": "split", "den": "first"}, part=name, no_interval=ONE_FIGURE
         )
-        yield declared.MAIN_LATENT_F1.evidence(
-            main_table, {"num": "f1"}, part=name, no_interval=ONE_FIGURE
-        )
+        for metric, column in (
+            (declared.MAIN_LATENT_F1, "f1"),
+            (declared.KEPT_LETTER_F1, "kept_f1"),
+        ):
+            yield metric.evidence(main_table, {"num": column}, part=name, no_interval=ONE_FIGURE)
 
 
 def _is_first_of_letter(named_latents: Sequence[tuple[str, int]]) -> list[float]:
@@ -220,6 +233,16 @@ def missing_letters(reason: str) -> Iterator[Missing]:
     yield from _missing_metrics(LETTER_METRICS, reason)
 
 
+def kept_parents_evidence(families: pd.DataFrame) -> Evidence | Missing:
+    """How well parents are kept at their children, of what `kept_parents` gives."""
+    metric = declared.KEPT_PARENT_F1
+    if not len(families):
+        return metric.missing(TOO_RARE)
+    sums = {column: families[column].to_numpy() for column in ("hits", "total")}
+    table = units("kept_parents", "parent", sums, unit_id=families["parent"].to_numpy())
+    return metric.evidence(table, {"num": "hits", "den": "total"})
+
+
 def hierarchy_evidence(true: FamilyTables, matched: FamilyTables) -> Iterator[Evidence | Missing]:
     """Absorption in true families, and the same figures of matched pairs that are no families."""
     left_out = {**true.left_out, **matched.left_out}
@@ -233,10 +256,7 @@ def hierarchy_evidence(true: FamilyTables, matched: FamilyTables) -> Iterator[Ev
         yield declared.CHILD_SEEN_AS_PARENT.evidence(kinds, sums)
         columns = {key: true.parents[key].to_numpy() for key in ("hits", "total")}
         parents = units("parents", "parent", columns, unit_id=true.parents["parent"].to_numpy())
-        always_yes = np.divide(*(true.parents[f"always_{key}"].to_numpy().sum() for key in columns))
-        yield declared.PARENT_LATENT_F1.evidence(
-            parents, {"num": "hits", "den": "total"}, floor=float(always_yes)
-        )
+        yield declared.PARENT_LATENT_F1.evidence(parents, {"num": "hits", "den": "total"})
     else:
         yield from _missing_metrics(FAMILY_METRICS, TOO_RARE)
     if len(matched.parents):

@@ -18,6 +18,7 @@ from .projections import (
     absorbed_whole,
     absorption_fraction,
     carried_by_others,
+    kept_by,
     lost,
     unit_projections,
 )
@@ -161,6 +162,31 @@ def word_outcomes(
         (main_acts - baseline[main_index]) @ dots, carried.absorbing, total
     )
     return WordOutcomes(words, fraction, whole, lost(silent, whole))
+
+
+def kept_letter_f1(
+    sae: SAE, acts: csr_matrix, letters: Letters, letter: int, main: MainLatents
+) -> float:
+    """F1 of "the main latents have the letter" on test words.
+
+    They have it on a scored word where they carry it, and on a word of another letter where one of
+    them is active, which is a false alarm. The letter's own words that are not scored do not count.
+
+    Args:
+        sae: The SAE.
+        acts: What `fitted` gives for all words.
+        letters: The words.
+        letter: Which letter, usable.
+        main: Its main latents.
+    """
+    is_letter = letters.letter == letter
+    main_index, others = np.array(main.latents), ~is_letter & (letters.split == 0)
+    direction = letters.direction[letter].astype(np.float64)
+    is_kept = kept_by(sae, acts, main_index, direction, letters.x, others)
+    fires = (acts[:, main_index].toarray() != 0).any(1)
+    counts = ~is_letter & (letters.split == 2)
+    counts[letters.scored(letter)] = True
+    return float(f1_score(np.where(is_letter, is_kept, fires)[counts], is_letter[counts]))
 
 
 def active_of(acts: csr_matrix) -> csc_matrix:

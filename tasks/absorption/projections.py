@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 
 from saeval.sae import SAE
 
@@ -17,6 +17,8 @@ SLIGHTLY_ALIGNED = 0.025
 """Cosine with the probe that one latent needs to absorb a word whole. Source: SAEBench."""
 ABSORBERS = 3
 """Latents that may share in absorbing a word. Source: SAEBench."""
+ROWS = 256
+"""Rows that are reconstructed at a time."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,18 @@ def unit_projections(
     sae: SAE, latents: Int[np.ndarray, " latents"], direction: Float[np.ndarray, " d"]
 ) -> tuple[Float[np.ndarray, " latents"], Float[np.ndarray, " latents"]]:
     """Dot product and cosine of some decoder rows with a unit direction; a zero row has both 0."""
-    rows = sae.W_dec[torch.from_numpy(latents).to(sae.W_dec.device)].detach().float().cpu().numpy()
+    rows = decoder_rows(sae, latents)
     dot = rows @ direction
     length = np.linalg.norm(rows, axis=1)
     return dot, dot / np.where(length > 0, length, 1)
+
+
+def decoder_rows(
+    sae: SAE, latents: Int[np.ndarray, " latents"]
+) -> Float[np.ndarray, "latents d_in"]:
+    """The directions that some latents write."""
+    index = torch.from_numpy(latents).to(sae.W_dec.device)
+    return sae.W_dec[index].detach().float().cpu().numpy()
 
 
 def _padded_rows(
@@ -130,3 +140,81 @@ def lost(
 ) -> Bool[np.ndarray, " words"]:
     """Whether all main latents are silent and no other latent by itself stands in for them."""
     return silent & ~absorbed
+
+
+def written(sae: SAE, acts: csr_matrix) -> Float[np.ndarray, "rows d_in"]:
+    """What the latents add to each reconstruction: acts times W_dec, a few rows at a time."""
+    parts = []
+    for start in range(0, len(acts.indptr) - 1, ROWS):
+        some = acts[start : start + ROWS]
+        latents, place = np.unique(some.indices, return_inverse=True)
+        size = (len(some.indptr) - 1, len(latents))
+        codes = csr_matrix((some.data, place, some.indptr), shape=size)
+        parts.append(codes @ decoder_rows(sae, latents))
+    return np.concatenate(parts)
+
+
+def best_scale(
+    x: Float[np.ndarray, "rows d_in"], reconstruction: Float[np.ndarray, "rows d_in"]
+) -> float:
+    """The factor, at least 0, that brings reconstructions nearest to x, both about their means."""
+    centred = reconstruction - reconstruction.mean(0, dtype=np.float64)
+    squared = (centred**2).sum()
+    return max(0.0, float((centred * x).sum() / squared)) if squared > 0 else 0.0
+
+
+def fitted(
+    sae: SAE, acts: csr_matrix, x: Float[np.ndarray, "rows d_in"], rows: Bool[np.ndarray, " rows"]
+) -> csr_matrix:
+    """Acts times the one factor with which reconstructions of some rows fit best.
+
+    Without it an SAE would gain by writing everything more strongly: written eight times as
+    strongly, random directions carry the letter on every word that they fire on.
+    """
+    return acts * best_scale(x[rows], written(sae, acts[rows]))
+
+
+def excess(
+    values: Float[np.ndarray, " rows"], others: Bool[np.ndarray, " rows"]
+) -> Float[np.ndarray, " rows"]:
+    """Values less their mean over rows where the concept is absent."""
+    return values - values[others].mean()
+
+
+def kept(
+    fires: Bool[np.ndarray, " rows"],
+    carried: Float[np.ndarray, " rows"],
+    total: Float[np.ndarray, " rows"],
+) -> Bool[np.ndarray, " rows"]:
+    """Whether a concept's own latents fire and carry it: neither absorbed nor lost.
+
+    Args:
+        fires: Whether any of them is active.
+        carried: Projection of what they add together on the concept's direction.
+        total: Projection of the activation.
+    """
+    return fires & (total > 0) & (carried >= SHARE * total)
+
+
+def kept_by(
+    sae: SAE,
+    acts: csr_matrix | csc_matrix,
+    latents: Int[np.ndarray, " latents"],
+    direction: Float[np.ndarray, " d_in"],
+    x: Float[np.ndarray, "rows d_in"],
+    others: Bool[np.ndarray, " rows"],
+) -> Bool[np.ndarray, " rows"]:
+    """Whether a concept is kept on each row by the latents that stand for it.
+
+    Args:
+        sae: The SAE.
+        acts: What `fitted` gives, of all rows.
+        latents: The concept's own; none keeps nothing.
+        direction: Of the concept, of unit length.
+        x: Activations.
+        others: Rows without the concept, over whose mean both projections are an excess.
+    """
+    own = acts[:, latents].toarray().astype(np.float64)
+    dots, _ = unit_projections(sae, latents, direction)
+    carried, total = excess(own @ dots, others), excess(x @ direction, others)
+    return kept((own != 0).any(1), carried, total)

@@ -19,9 +19,14 @@ from saeval.task import NONE_IN_KEYS, Prepared
 from .._draws import generator
 from .._encoded import acts_of, contributions
 from .._texts.corpus import lab_corpus
-from . import evidence, pairs, saebench
-from .letters import Letters, active_of, main_latents, word_outcomes
+from . import evidence, saebench
+from .discriminants import discriminants
+from .kept_parents import kept_parents
+from .letters import Letters, active_of, kept_letter_f1, main_latents, word_outcomes
+from .occurrences import GENRES, Occurrences, families, read_occurrences
+from .pairs import family_tables
 from .probes import LEAST_WORDS, fit_letter_probes, probed_letters
+from .projections import fitted
 from .words import (
     DEFAULT_EXAMPLES,
     LETTERS,
@@ -56,16 +61,15 @@ class Absorption:
     """
 
     name: ClassVar[str] = "absorption"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     headline: ClassVar[tuple[str, ...]] = (
+        "kept_letter_f1",
+        "kept_parent_f1",
         "mean_absorption_fraction",
-        "main_latent_f1",
-        "hierarchy_absorption",
         "full_absorption_rate",
         "lost_rate",
-        "split_latents",
+        "main_latent_f1",
         "parent_latent_f1",
-        "probe_f1",
     )
 
     template: str | None = None
@@ -133,8 +137,8 @@ class Absorption:
             "usable": (probes.valid_f1 >= self.min_probe_f1) & probes.direction.any(1),
         }
         if on_lab:
-            for genre in pairs.GENRES:
-                occurrences = pairs.read_occurrences(source, genre, seed, self.documents)
+            for genre in GENRES:
+                occurrences = read_occurrences(source, genre, seed, self.documents)
                 arrays |= {
                     f"{genre}_{key}": getattr(occurrences, key) for key in _OCCURRENCE_ARRAYS
                 }
@@ -161,7 +165,7 @@ class Absorption:
         words = (table["text"].tolist(), table["stem"].tolist(), arrays["letter"], arrays["split"])
         drawn = [
             arrays[f"{genre}_{key}"]
-            for genre in (pairs.GENRES if prepared.facts["lab"] else ())
+            for genre in (GENRES if prepared.facts["lab"] else ())
             for key in ("word", "counts")
         ]
         return {
@@ -186,11 +190,7 @@ class Absorption:
                 _judge_letters(sae, letters, judged), letters, words
             )
         if prepared.facts["lab"]:
-            true, matched = (
-                pairs.family_tables(occurrences, active_of(acts_of(sae, occurrences.x)))
-                for occurrences in (_occurrences_of(prepared, genre) for genre in pairs.GENRES)
-            )
-            yield from evidence.hierarchy_evidence(true, matched)
+            yield from _judge_families(sae, prepared)
         if self.compat:
             reference = saebench.Reference.of(prepared.arrays)
             least = self.min_letters or SAEBENCH_MIN_LETTERS
@@ -232,7 +232,7 @@ class Absorption:
 
 
 _OCCURRENCE_ARRAYS = ("x", "word", "counts")
-"""Arrays of `pairs.Occurrences`."""
+"""Arrays of `Occurrences`."""
 
 
 def _tokenizer(source: ActivationSource) -> Any:
@@ -290,19 +290,31 @@ def _letters_of(prepared: Prepared) -> Letters:
     return Letters(**{name: arrays[name] for name in Letters.__dataclass_fields__})
 
 
-def _occurrences_of(prepared: Prepared, genre: str) -> pairs.Occurrences:
+def _occurrences_of(prepared: Prepared, genre: str) -> Occurrences:
     """The occurrences of a genre's words, from the arrays that `prepare` gave."""
     arrays = {key: prepared.arrays[f"{genre}_{key}"] for key in _OCCURRENCE_ARRAYS}
-    return pairs.Occurrences(pairs.families(genre), **arrays)
+    return Occurrences(families(genre), **arrays)
+
+
+def _judge_families(sae: SAE, prepared: Prepared) -> Iterator[Evidence | Missing]:
+    """What an SAE does with families, and with the pairs that are matched to them."""
+    true, matched = (_occurrences_of(prepared, genre) for genre in GENRES)
+    found, acts = discriminants(true), contributions(sae, true.x)
+    yield evidence.kept_parents_evidence(kept_parents(sae, acts, true, found))
+    yield from evidence.hierarchy_evidence(
+        family_tables(true, active_of(acts), found),
+        family_tables(matched, active_of(acts_of(sae, matched.x)), discriminants(matched)),
+    )
 
 
 def _judge_letters(sae: SAE, letters: Letters, judged: np.ndarray) -> list[evidence.LetterResult]:
     """What an SAE does with each letter that it is judged by."""
     acts = contributions(sae, letters.x)
-    active = active_of(acts)
+    active, fitted_acts = active_of(acts), fitted(sae, acts, letters.x, letters.split == 0)
     results = []
     for letter in judged.tolist():
         main = main_latents(active, letters.letter == letter, letters.split)
         outcomes = word_outcomes(sae, acts, letters, letter, main)
-        results.append(evidence.LetterResult(letter, main, outcomes))
+        kept_f1 = kept_letter_f1(sae, fitted_acts, letters, letter, main)
+        results.append(evidence.LetterResult(letter, main, outcomes, kept_f1))
     return results

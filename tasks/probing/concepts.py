@@ -16,7 +16,6 @@ from saeval.sae import SAE
 from saeval.task import Prepared
 
 from .._draws import generator
-from .._f1 import always_yes_f1
 from .evidence import f1_evidence, missing_metrics
 from .f1 import F1_METRICS, best_latents, f1_parts
 
@@ -151,12 +150,11 @@ def f1_of_latents(z: csr_matrix, concepts: Concepts) -> Iterator[Evidence]:
                 for name, values in parts.items()
             }
         )
-    yield from _document_evidence(sums, always_yes_f1(y.mean(0)), concepts)
+    yield from _document_evidence(sums, concepts)
 
 
 def _document_evidence(
     sums: Sequence[Mapping[str, Float[np.ndarray, " documents"]]],
-    floors: Float[np.ndarray, " concepts"],
     concepts: Concepts,
 ) -> Iterator[Evidence]:
     """Evidence with documents as units; all rows of a document, one per concept, are a cluster."""
@@ -171,6 +169,6 @@ def _document_evidence(
         cluster=documents,
     )
     for f1 in F1_METRICS:
-        yield f1_evidence(table, f1, float(floors.mean()))
-        for part, floor in zip(parts, floors.tolist(), strict=True):
-            yield f1_evidence(table, f1, floor, part)
+        yield f1_evidence(table, f1)
+        for part in parts:
+            yield f1_evidence(table, f1, part)

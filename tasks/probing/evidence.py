@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from saeval.evidence import Evidence, Metric, Missing, Units, units
+from saeval.evidence import NULL_SAE, Evidence, Metric, Missing, Units, units
 
-from .._f1 import always_yes_f1
 from . import metrics as declared
 from .f1 import F1Metric, f1_parts
 from .scoring import auc_components, is_right
@@ -42,16 +41,6 @@ def top_k_probe(k: int) -> ProbeMetrics:
 
 
 @dataclass(frozen=True)
-class Floors:
-    """Scores of knowing nothing but how many rows have the label."""
-
-    majority: float
-    """Share of rows that have the more common label: the accuracy of always predicting it."""
-    always_yes: float
-    """F1 of saying yes to everything."""
-
-
-@dataclass(frozen=True)
 class Problem:
     """The test rows of one label, with scores and predictions for them."""
 
@@ -79,10 +68,9 @@ class Problem:
         return columns | f1_parts(self.predictions, self.y) | {LABEL: self.y}
 
     @property
-    def floors(self) -> Floors:
-        """What ignorance scores in this problem."""
-        share = float(self.y.mean())
-        return Floors(max(share, 1 - share), float(always_yes_f1(np.asarray(self.y.mean()))))
+    def majority(self) -> float:
+        """Accuracy of always saying what most rows are."""
+        return float(max(self.y.mean(), 1 - self.y.mean()))
 
 
 def problem_table(problems: Sequence[Problem], row: str) -> Units:
@@ -143,14 +131,10 @@ def problem_evidence(
         rows = block_table(problems, row, blocks)
     else:
         rows = problem_table(problems, row)
-    floors = [problem.floors for problem in problems]
-    mean = Floors(
-        float(np.mean([floor.majority for floor in floors])),
-        float(np.mean([floor.always_yes for floor in floors])),
-    )
+    majority = float(np.mean([problem.majority for problem in problems]))
     probes, f1s = list(problems[0].scores), list(problems[0].predictions)
     for probe in probes:
-        yield from _rates(rows, probe, mean)
+        yield from _rates(rows, probe, majority)
     permuted = declared.AUC_PERMUTED_LABELS
     yield permuted.evidence(
         rows,
@@ -159,16 +143,16 @@ def problem_evidence(
         no_interval="it varies with the orders of the labels, which are three at most",
     )
     for f1 in f1s:
-        yield f1_evidence(rows, f1, mean.always_yes)
+        yield f1_evidence(rows, f1)
     for problem in problems:
         for probe in probes:
-            yield from _rates(rows, probe, problem.floors, problem.part)
+            yield from _rates(rows, probe, problem.majority, problem.part)
         for f1 in f1s:
-            yield f1_evidence(rows, f1, problem.floors.always_yes, problem.part)
+            yield f1_evidence(rows, f1, problem.part)
 
 
 def _rates(
-    rows: Units, probe: ProbeMetrics, floors: Floors, part: str | None = None
+    rows: Units, probe: ProbeMetrics, majority: float, part: str | None = None
 ) -> Iterator[Evidence]:
     """AUC and accuracy of a probe."""
     aggregator = WITHIN_PROBLEM if part else OVER_PROBLEMS
@@ -180,7 +164,7 @@ def _rates(
         _columns(rows, probe.accuracy),
         aggregator=aggregator,
         part=part,
-        floor=floors.majority,
+        floor=None if probe.accuracy.floor == NULL_SAE else majority,
     )
 
 
@@ -189,14 +173,13 @@ def _columns(rows: Units, metric: Metric) -> dict[str, str]:
     return {"num": metric.name} | ({"den": ROWS} if ROWS in rows.table else {})
 
 
-def f1_evidence(rows: Units, f1: F1Metric, floor: float, part: str | None = None) -> Evidence:
+def f1_evidence(rows: Units, f1: F1Metric, part: str | None = None) -> Evidence:
     """F1 of one problem; without a part, the mean over all problems, each counting the same."""
     return f1.metric.evidence(
         rows,
         {"num": f1.hits, "den": f1.total},
         aggregator=WITHIN_PROBLEM if part else OVER_PROBLEMS,
         part=part,
-        floor=floor,
     )
 
 

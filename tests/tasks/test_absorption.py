@@ -4,16 +4,20 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pages
 import pytest
 import torch
 from absorption_oracles import (
+    EVERY,
     Lookup,
+    kept_f1,
     know_all,
     lookup,
-    planted_share,
+    parent_writer,
+    planted_shares,
     silenced_share,
     silent,
     speller,
@@ -21,10 +25,15 @@ from absorption_oracles import (
 from core_oracles import tiny_source, values
 from jaxtyping import Int
 from saeval_tasks._encoded import acts_of, contributions
-from saeval_tasks.absorption import Absorption, evidence, pairs, saebench
-from saeval_tasks.absorption.projections import absorption_fraction
+from saeval_tasks.absorption import Absorption, evidence, saebench
+from saeval_tasks.absorption.discriminants import discriminants
+from saeval_tasks.absorption.kept_parents import Outcome, kept_sums
+from saeval_tasks.absorption.occurrences import PER_WORD, Family, Occurrences, read_occurrences
+from saeval_tasks.absorption.pairs import FamilyTables, family_tables
+from saeval_tasks.absorption.projections import absorption_fraction, best_scale, kept, written
 from saeval_tasks.absorption.words import LETTERS
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_matrix, csr_matrix
+from sklearn.linear_model import LinearRegression
 
 from saeval import lab
 from saeval.activations import Batch, ModelSource, Store, TokenRows, array_source, model_source
@@ -62,12 +71,62 @@ def scored(
 def test_planted_absorption_is_found_at_its_rate(source: ModelSource, prepared: Prepared) -> None:
     """Words with a latent of their own that takes the letter over are absorbed, and no others."""
     found = scored(speller(prepared, absorbing=True), prepared, source)
-    planted = planted_share(prepared)
+    planted = planted_shares(prepared).mean()
     assert 0.3 < planted < 0.4
     assert found["full_absorption_rate"] == pytest.approx(planted)
     assert found["mean_absorption_fraction"] == pytest.approx(planted)
     assert found["lost_rate"] == 0
     assert found["split_latents"] == 1
+
+
+@pytest.mark.parametrize("words", range(EVERY + 1))
+def test_letters_are_kept_but_where_they_are_absorbed(
+    source: ModelSource, prepared: Prepared, words: int
+) -> None:
+    """F1 falls with the share of words whose own latents take the letter over, as it must."""
+    found = scored(speller(prepared, absorbing=True, words=words), prepared, source)
+    expected = kept_f1(planted_shares(prepared, words)).mean()
+    assert expected == pytest.approx(kept_f1(words / EVERY), abs=0.02)
+    assert found["kept_letter_f1"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("factor", [0.1, 8.0])
+def test_nothing_is_gained_by_writing_more_strongly(
+    source: ModelSource, prepared: Prepared, factor: float
+) -> None:
+    """The same SAE with longer or shorter decoder rows keeps as much, letters and parents."""
+    x = torch.from_numpy(prepared.arrays["x"].mean(0))
+    names = ("kept_letter_f1", "kept_parent_f1")
+    saes: list[Any] = [random_topk(x, 512, 8, 0), load_folder(Path(lab.path("world/oracle")))]
+    for sae in saes:
+        longer = replace(sae, W_dec=factor * sae.W_dec)
+        plain, other = (scored(each, prepared, source) for each in (sae, longer))
+        for name in names:
+            assert other[name] == pytest.approx(plain[name], abs=1e-3), name
+
+
+def test_kept_by_hand() -> None:
+    """Active and with 0.4 of what there is; silence, less than that, or nothing there is none."""
+    fires = np.array([True, True, False, True, True])
+    carried = np.array([2.0, 1.5, 2.0, 9.0, 1.0])
+    total = np.array([5.0, 5.0, 5.0, 5.0, -1.0])
+    assert kept(fires, carried, total).tolist() == [True, False, False, True, False]
+    outcomes = [Outcome(np.array([True, True, False]), 4), Outcome(np.array([False]), 1)]
+    assert kept_sums(outcomes) == (4.0, 2 + 4 + 2.5)
+
+
+def test_the_factor_is_that_of_least_squares() -> None:
+    """It agrees with scikit-learn's regression without intercept, and is 0 rather than negative."""
+    rng = np.random.default_rng(0)
+    x, acts = rng.normal(size=(300, 4)) + 3, csr_matrix(rng.normal(size=(300, 7)))
+    sae = lookup(x.astype(np.float32), acts.toarray(), rng.normal(size=(7, 4)))
+    reconstruction = written(sae, acts)
+    assert reconstruction == pytest.approx(acts.toarray() @ sae.W_dec.numpy())
+    toward = reconstruction + x
+    centred = [(part - part.mean(0)).reshape(-1, 1) for part in (toward, x)]
+    line = LinearRegression(fit_intercept=False).fit(*centred)
+    assert best_scale(x, toward) == pytest.approx(line.coef_.item())
+    assert best_scale(x, -x) == best_scale(x, np.ones_like(x)) == 0
 
 
 def test_no_absorption_where_none_was_planted(source: ModelSource, prepared: Prepared) -> None:
@@ -76,6 +135,7 @@ def test_no_absorption_where_none_was_planted(source: ModelSource, prepared: Pre
     names = ("full_absorption_rate", "mean_absorption_fraction", "lost_rate")
     assert [found[name] for name in names] == [0, 0, 0]
     assert found["main_latent_f1"] == 1
+    assert found["kept_letter_f1"] == 1
 
 
 def test_silence_that_nobody_fills_is_no_absorption(
@@ -85,7 +145,7 @@ def test_silence_that_nobody_fills_is_no_absorption(
     found = scored(speller(prepared, absorbing=True, covering=False), prepared, source)
     assert found["full_absorption_rate"] == 0
     assert found["mean_absorption_fraction"] == 0
-    assert found["lost_rate"] == pytest.approx(planted_share(prepared))
+    assert found["lost_rate"] == pytest.approx(planted_shares(prepared).mean())
 
 
 def test_acts_without_meaning_are_at_the_floor(source: ModelSource, prepared: Prepared) -> None:
@@ -98,11 +158,12 @@ def test_acts_without_meaning_are_at_the_floor(source: ModelSource, prepared: Pr
         rng.normal(size=(200, x.shape[1])),
     )
     every = list(TASK.score(sae, prepared, source, 0))
-    main = next(one for one in every if one.metric == "main_latent_f1" and one.part is None)
-    assert isinstance(main, Evidence)
-    assert main.floor is not None
-    assert values([main])["main_latent_f1"] < main.floor + 0.02
-    assert values(one for one in every if one.part is None)["full_absorption_rate"] < 0.02
+    probe = next(one for one in every if one.metric == "probe_f1" and one.part is None)
+    assert isinstance(probe, Evidence)
+    assert probe.floor is not None
+    found = values(one for one in every if one.part is None)
+    assert found["main_latent_f1"] < probe.floor + 0.02
+    assert found["full_absorption_rate"] < 0.02
 
 
 def test_a_random_sae_loses_words_and_absorbs_none(source: ModelSource, prepared: Prepared) -> None:
@@ -164,6 +225,25 @@ def test_planted_absorption_in_the_hierarchy(
     assert found["parent_latent_f1"] == pytest.approx(f1, abs=0.005)
 
 
+@pytest.mark.parametrize("quarters", range(5))
+def test_parents_are_kept_but_where_they_are_absorbed(
+    source: ModelSource, prepared: Prepared, quarters: int
+) -> None:
+    """F1 falls with the share of children's occurrences that silence the parent's latent."""
+    sae, absorbed = parent_writer(prepared, quarters)
+    assert absorbed == pytest.approx(quarters / 4, abs=0.03)
+    found = scored(sae, prepared, source)
+    assert found["kept_parent_f1"] == pytest.approx(float(kept_f1(absorbed)), abs=0.01)
+
+
+def test_a_child_that_chose_the_latents_is_not_scored_by_them(
+    source: ModelSource, prepared: Prepared
+) -> None:
+    """Latents of single words, which learned every child by heart, keep no parent."""
+    found = scored(know_all(prepared, 4), prepared, source)
+    assert found["kept_parent_f1"] == 0
+
+
 def test_matched_pairs_are_silent_but_raise_no_alarm(
     source: ModelSource, prepared: Prepared
 ) -> None:
@@ -175,25 +255,30 @@ def test_matched_pairs_are_silent_but_raise_no_alarm(
         assert found["hierarchy_silence"] == 0
 
 
-def dogs_and_trees() -> tuple[pairs.Occurrences, csc_matrix]:
+def dogs_and_trees() -> tuple[Occurrences, csc_matrix]:
     """Two families of two children, two rows of each word in each split, and a latent for each.
 
     The dog's latent is silent at scored poodles, at scored collies and at the second scored dog;
     the second scored collie stands among the trees.
     """
-    families = (pairs.Family("dog", ("poodle", "collie")), pairs.Family("tree", ("oak", "ash")))
+    families = (Family("dog", ("poodle", "collie")), Family("tree", ("oak", "ash")))
     word = np.tile(np.repeat(np.arange(6), 2), 2)
     place = np.where(word < 3, 1, -1)
     place[12 + 5] = -1
     x = np.stack([place, np.zeros(24)], axis=1).astype(np.float32)
     acts = np.stack([word < 3, word >= 3], axis=1).astype(np.float32)
     acts[12 + 1 : 12 + 6, 0] = 0
-    return pairs.Occurrences(families, x, word, np.arange(24) >= 12), csc_matrix(acts)
+    return Occurrences(families, x, word, np.arange(24) >= 12), csc_matrix(acts)
+
+
+def tables_of(occurrences: Occurrences, active: csc_matrix) -> FamilyTables:
+    """The tables of some occurrences, with the discriminants of these."""
+    return family_tables(occurrences, active, discriminants(occurrences))
 
 
 def test_hierarchy_by_hand() -> None:
     """Rates at 8 occurrences of children and 4 of parents, counted on paper."""
-    tables = pairs.family_tables(*dogs_and_trees())
+    tables = tables_of(*dogs_and_trees())
     said = values(evidence.hierarchy_evidence(tables, tables))
     assert said["child_seen_as_parent"] == pytest.approx(7 / 8)
     assert said["hierarchy_absorption"] == said["hierarchy_false_alarm"] == 3 / 8 - 1 / 4
@@ -201,14 +286,6 @@ def test_hierarchy_by_hand() -> None:
     # A parent's row weighs 2, a child's 1: 2 + 8 true positives, 6 missed.
     assert said["parent_latent_f1"] == pytest.approx(20 / 26)
     assert "left_out_families" not in said
-    # Saying yes to all finds a family's weight of 8, and the 6 rows of the other family besides.
-    (f1,) = [
-        one
-        for one in evidence.hierarchy_evidence(tables, tables)
-        if one.metric == "parent_latent_f1"
-    ]
-    assert isinstance(f1, Evidence)
-    assert f1.floor == pytest.approx(2 * 8 / (8 + 14))
 
 
 def test_a_letter_that_is_not_judged_is_told(source: ModelSource, prepared: Prepared) -> None:
@@ -260,8 +337,8 @@ def test_a_family_that_is_not_met_is_left_out(split: int, words: list[int]) -> N
     """Without its parent or its children in either split, only the other family is judged."""
     found, active = dogs_and_trees()
     kept = ~(np.isin(found.word, words) & (found.counts == bool(split)))
-    some = pairs.Occurrences(found.families, found.x[kept], found.word[kept], found.counts[kept])
-    tables = pairs.family_tables(some, csc_matrix(active[np.flatnonzero(kept)]))
+    some = Occurrences(found.families, found.x[kept], found.word[kept], found.counts[kept])
+    tables = tables_of(some, csc_matrix(active[np.flatnonzero(kept)]))
     said = values(evidence.hierarchy_evidence(tables, tables))
     assert tables.left_out == {"dog": False, "tree": True}
     assert said["left_out_families"] == 1 / 2
@@ -272,8 +349,8 @@ def test_a_family_that_is_not_met_is_left_out(split: int, words: list[int]) -> N
 def test_without_any_family_the_reason_is_given() -> None:
     """Where no family can be judged its metrics are missing, and say what to raise."""
     found, active = dogs_and_trees()
-    none = pairs.Occurrences(found.families, found.x, found.word, np.ones(24, bool))
-    tables = pairs.family_tables(none, active)
+    none = Occurrences(found.families, found.x, found.word, np.ones(24, bool))
+    tables = tables_of(none, active)
     scores = list(evidence.hierarchy_evidence(tables, tables))
     missing = [one for one in scores if isinstance(one, Missing)]
     assert values(scores) == {"left_out_families": 1}
@@ -314,12 +391,12 @@ def test_occurrences_are_read_where_their_words_stand(source: ModelSource) -> No
     """Each row holds the activation of its own word's token, however many a document has."""
     assert source.model.tokenizer is not None
     echo = Echo(source.model, source.sites, source.store, source.batch_tokens)
-    found = pairs.read_occurrences(echo, "hierarchy", 0, 100)
+    found = read_occurrences(echo, "hierarchy", 0, 100)
     ids = np.array(source.model.tokenizer.convert_tokens_to_ids(list(found.words)))
     there = found.word >= 0
     assert (found.x[there, 0] == ids[found.word[there]]).all()
     assert not np.isin(found.x[~there, 0], ids).any()
-    assert (np.bincount(found.word[there & found.counts]) <= pairs.PER_WORD).all()
+    assert (np.bincount(found.word[there & found.counts]) <= PER_WORD).all()
 
 
 def test_the_seed_draws_words_prompts_and_sentences(source: ModelSource) -> None:
@@ -359,6 +436,7 @@ def test_a_model_that_does_not_spell_is_not_scored(source: ModelSource, prepared
     found = list(task.score(speller(prepared, absorbing=True), prepared, source, 0))
     missing = {one.metric: one.reason for one in found if isinstance(one, Missing)}
     assert set(missing) == {
+        "kept_letter_f1",
         "mean_absorption_fraction",
         "full_absorption_rate",
         "lost_rate",
