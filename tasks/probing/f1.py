@@ -76,9 +76,10 @@ class Sides:
         sign = np.repeat([1, -1], [width, len(negative)])
         return cls(both, np.concatenate([np.arange(width), negative]), sign)
 
-    def detector(self, side: int, threshold: float) -> Detector:
-        """The detector that a side is with this threshold."""
-        return Detector(int(self.latent[side]), threshold, int(self.sign[side]))
+    def detector(self, on_sides: Detector) -> Detector:
+        """The detector on latents that one on sides is."""
+        side = on_sides.latent
+        return Detector(int(self.latent[side]), on_sides.threshold, int(self.sign[side]))
 
 
 def f1_parts(
@@ -100,28 +101,30 @@ def best_latents(
     columns = csc_matrix(sides.z)
     for block in blocks(y.shape[1], len(sides.sign)):
         candidates = strongest(correlations(sides.z, y[:, block]), CANDIDATES)
-        for correlated, most_active, label in zip(
+        for correlated, untuned_detector, label in zip(
             candidates, untuned(sides.z, y[:, block]), y[:, block].T, strict=True
         ):
-            best, threshold = tuned(columns, label, np.unique([*correlated, most_active]))
-            detectors.append((sides.detector(best, threshold), sides.detector(most_active, 0.0)))
+            tuned_detector = tuned(
+                columns, label, np.unique([*correlated, untuned_detector.latent])
+            )
+            detectors.append((sides.detector(tuned_detector), sides.detector(untuned_detector)))
     return detectors
 
 
-def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[int]:
+def untuned(z: csr_matrix, y: Bool[np.ndarray, "rows problems"]) -> list[Detector]:
     """For each label, the latent (or side) whose activity, above 0, has the highest F1."""
     active = csr_matrix(((z.data > 0).astype(np.float64), z.indices, z.indptr), shape=z.shape)
     hits = np.asarray((active.T @ y.astype(np.float64)).T)
     fires = np.asarray(active.sum(0), dtype=np.float64).ravel()
     scores = 2 * hits / (fires + y.sum(0)[:, None])
-    return scores.argmax(1).tolist()
+    return [Detector(int(latent), 0.0) for latent in scores.argmax(1)]
 
 
 def tuned(
     z: csc_matrix,
     y: Bool[np.ndarray, " rows"],
     candidates: Int[np.ndarray, " candidates"],
-) -> tuple[int, float]:
+) -> Detector:
     """The candidate and threshold with the highest F1 on these rows."""
     values = z[:, candidates].toarray().astype(np.float64)
     order = np.argsort(-values, axis=0, kind="stable")
@@ -131,4 +134,5 @@ def tuned(
     below = np.vstack([ranked[1:], ranked[-1:] - 1])
     scores = np.where(ranked > below, 2 * hits / (predicted + y.sum()), -1.0)
     row, column = np.unravel_index(scores.argmax(), scores.shape)
-    return int(candidates[column]), float((ranked[row, column] + below[row, column]) / 2)
+    threshold = (ranked[row, column] + below[row, column]) / 2
+    return Detector(int(candidates[column]), float(threshold))

@@ -118,7 +118,7 @@ def _detector_predictions(
 
 
 def permute_labels(probe_set: ProbeSet, seed: int) -> Labels:
-    """Labels of the fit rows in random order, and of the validation rows, and then again.
+    """Each label of the fit rows in a random order of its own, likewise of the validation rows.
 
     So a fifth of each label's train rows are validation rows still, as where the labels are true.
 
@@ -130,7 +130,7 @@ def permute_labels(probe_set: ProbeSet, seed: int) -> Labels:
     for number in range(orders):
         rng, y = generator(seed, f"permutation/{number}/{probe_set.key}"), probe_set.y.copy()
         for role in (FIT, VALIDATION):
-            rows = np.flatnonzero(probe_set.role == role)
-            y[rows] = probe_set.y[rng.permutation(rows)]
+            rows = probe_set.role == role
+            y[rows] = rng.permuted(probe_set.y[rows], axis=0)
         parts.append(y)
     return np.hstack(parts)

@@ -89,9 +89,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, world: ModelSource) -> dict[s
 
 @pytest.fixture(scope="module")
 def synthetic_probing() -> Iterator[Run]:
-    """Probing of a synthetic world, with fewer features and activations than it has by default."""
+    """Probing of a synthetic world, with fewer activations, and so features, than by default."""
     with pytest.MonkeyPatch.context() as patch:
-        sizes = {"WORLD_FEATURES": 3, "WORLD_TRAIN": 400, "WORLD_TEST": 400}
+        sizes = {"WORLD_TRAIN": 400, "WORLD_TEST": 400}
         for name, size in sizes.items():
             patch.setattr(probing, name, size)
         sae = load_sae("lab/synthetic/base/topk-16")

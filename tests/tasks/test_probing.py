@@ -267,8 +267,8 @@ def test_detectors_by_hand() -> None:
     z = np.array(
         [[5.0, 0.0, 1.0], [4.0, 0.0, 0.0], [1.0, 2.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
     )
-    assert untuned(csr_matrix(z), y[:, None]) == [2]
-    assert tuned(csc_matrix(z), y, np.arange(3)) == (0, 2.5)
+    assert untuned(csr_matrix(z), y[:, None]) == [Detector(2, 0.0)]
+    assert tuned(csc_matrix(z), y, np.arange(3)) == Detector(0, 2.5)
     best, plain = best_latents(csr_matrix(z), y[:, None])[0]
     assert (best, plain) == (Detector(0, 2.5), Detector(2, 0.0))
     assert best.says(csc_matrix(z)).tolist() == y.tolist()

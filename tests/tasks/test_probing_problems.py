@@ -104,7 +104,7 @@ def test_blocks_of_rows_change_no_value() -> None:
             assert block.stderr == pytest.approx(row.stderr, rel=0.25)
     few = next(iter(problem_evidence(_problems(50, 1), "activation", blocks=200)))
     assert len(few.units.table) == 50
-    assert set(by_block[0].units.table["rows"].to_numpy()) == {5}
+    assert set(by_block[0].units.table["rows"].tolist()) == {5}
 
 
 def test_both_sides_of_a_signed_latent_detect() -> None:
