@@ -19,6 +19,10 @@ TOO_RARE = (
     "In no family do the parent and a child occur among the documents of both splits. Raise "
     "absorption.documents."
 )
+NONE_TO_KEEP = (
+    "In no family do the parent and two children occur among the documents of both splits, one of "
+    "which the model takes for its parent. Raise absorption.documents."
+)
 
 
 @dataclass(frozen=True)
@@ -237,7 +241,7 @@ def kept_parents_evidence(families: pd.DataFrame) -> Evidence | Missing:
     """How well parents are kept at their children, of what `kept_parents` gives."""
     metric = declared.KEPT_PARENT_F1
     if not len(families):
-        return metric.missing(TOO_RARE)
+        return metric.missing(NONE_TO_KEEP)
     sums = {column: families[column].to_numpy() for column in ("hits", "total")}
     table = units("kept_parents", "parent", sums, unit_id=families["parent"].to_numpy())
     return metric.evidence(table, {"num": "hits", "den": "total"})

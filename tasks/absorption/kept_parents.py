@@ -60,6 +60,8 @@ def kept_parents(
         occurrences: Of the words of true families.
         found: The discriminants of these occurrences.
     """
+    if not found:
+        return pd.DataFrame()
     active = active_of(acts)
     columns = csc_matrix(fitted(sae, acts, occurrences.x, ~occurrences.counts))
     recognised = seen_as_parent(occurrences, found)

@@ -186,10 +186,6 @@ KEPT_PARENT_F1 = Metric(
     functions=(
         "saeval_tasks.absorption.kept_parents:kept_sums",
         "saeval_tasks.absorption.projections:kept",
-        "saeval_tasks.absorption.projections:excess",
-        "saeval_tasks.absorption.projections:best_scale",
-        "saeval_tasks.absorption.pairs:parent_latents",
-        "saeval_tasks.absorption.discriminants:discriminants",
         "saeval_tasks.absorption.discriminants:seen_as_parent",
     ),
     distrust="to rank SAEs that are all near 0, as most of the lab's are: it tells those that keep "

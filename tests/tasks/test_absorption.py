@@ -27,7 +27,7 @@ from jaxtyping import Int
 from saeval_tasks._encoded import acts_of, contributions
 from saeval_tasks.absorption import Absorption, evidence, saebench
 from saeval_tasks.absorption.discriminants import discriminants
-from saeval_tasks.absorption.kept_parents import Outcome, kept_sums
+from saeval_tasks.absorption.kept_parents import Outcome, kept_parents, kept_sums
 from saeval_tasks.absorption.occurrences import PER_WORD, Family, Occurrences, read_occurrences
 from saeval_tasks.absorption.pairs import FamilyTables, family_tables
 from saeval_tasks.absorption.projections import absorption_fraction, best_scale, kept, written
@@ -352,9 +352,12 @@ def test_without_any_family_the_reason_is_given() -> None:
     none = Occurrences(found.families, found.x, found.word, np.ones(24, bool))
     tables = tables_of(none, active)
     scores = list(evidence.hierarchy_evidence(tables, tables))
+    sae = lookup(none.x, active.toarray(), np.ones((2, 2)))
+    children = kept_parents(sae, csr_matrix(active), none, discriminants(none))
+    scores.append(evidence.kept_parents_evidence(children))
     missing = [one for one in scores if isinstance(one, Missing)]
     assert values(scores) == {"left_out_families": 1}
-    assert len(missing) == 6
+    assert len(missing) == 7
     assert all("Raise absorption.documents" in one.reason for one in missing)
 
 
