@@ -8,6 +8,7 @@ import ast
 import fnmatch
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -146,18 +147,16 @@ def _modules_beside(module: str) -> list[str]:
 def _declared(module: str) -> Iterator[MetricDescription]:
     tree, path = parse(module), _display_path(source_file(module))
     names = _names_of_metric(tree)
-    calls = [
-        call
-        for statement in tree.body
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
-        for call in ast.walk(statement.value)
-        if isinstance(call, ast.Call) and ast.unparse(call.func) in names
-    ]
-    constants, population = _constants(module, calls), _shared_population(module)
-    for call in calls:
-        place = f"{path}:{call.lineno}"
-        record = {"population": population, **_arguments(call, constants, place)}
-        yield MetricDescription(**record, declared_in=place)
+    constants = _constants(tree) | _imported_constants(module, tree)
+    population = _shared_population(constants)
+    for statement in tree.body:
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            continue
+        for call in ast.walk(statement.value):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in names:
+                place = f"{path}:{call.lineno}"
+                record = {"population": population, **_arguments(call, constants, place)}
+                yield MetricDescription(**record, declared_in=place)
 
 
 def _names_of_metric(tree: ast.Module) -> set[str]:
@@ -173,26 +172,37 @@ def _names_of_metric(tree: ast.Module) -> set[str]:
     return names
 
 
-def _constants(module: str, calls: Sequence[ast.Call]) -> dict[str, ast.expr]:
-    """Expressions behind the names in records, such as a unit that several metrics share.
-
-    The module assigns them, or imports them, as it does `NULL_SAE`.
-    """
-    names = {
-        value.id
-        for call in calls
-        for value in (*call.args, *(keyword.value for keyword in call.keywords))
-        if isinstance(value, ast.Name)
+def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """Names that the module gives to expressions, such as a unit that several metrics share."""
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
     }
-    found = {name: find_assigned(module, name) for name in names}
+
+
+def _imported_constants(module: str, tree: ast.Module) -> dict[str, ast.expr]:
+    """Constants that a module imports by name, such as `NULL_SAE`, and what they stand for."""
+    names = [
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name.isupper()
+    ]
+    found: dict[str, ast.expr | None] = {}
+    for name in names:
+        with suppress(UsageError):  # a module without Python source
+            found[name] = find_assigned(module, name)
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _shared_population(module: str) -> str:
+def _shared_population(constants: Mapping[str, ast.expr]) -> str:
     """The module's POPULATION; empty if it has none."""
-    value = find_assigned(module, POPULATION)
     try:
-        return "" if value is None else str(ast.literal_eval(value))
+        return str(ast.literal_eval(constants[POPULATION])) if POPULATION in constants else ""
     except ValueError:
         return ""
 
