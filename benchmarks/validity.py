@@ -147,8 +147,8 @@ class Clustered:
 def rejections(pairs: Iterator[tuple[Evidence, Evidence] | None], replicates: int) -> Rate:
     """How often a difference of equals is significant.
 
-    Each split has replicates of its own: with the same ones for all, the error of the standard error
-    that so few replicates leave would be the same in every split, and shift the rate.
+    Each split has replicates of its own: with the same ones for all, the error that so few of them
+    leave in the standard error would be the same in every split, and shift the rate.
     """
     differences: list[Difference | None] = []
     for number, pair in enumerate(pairs):
