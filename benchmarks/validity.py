@@ -145,13 +145,17 @@ class Clustered:
 
 
 def rejections(pairs: Iterator[tuple[Evidence, Evidence] | None], replicates: int) -> Rate:
-    """How often a difference of equals is significant."""
+    """How often a difference of equals is significant.
+
+    Each split has replicates of its own: with the same ones for all, the error that so few of them
+    leave in the standard error would be the same in every split, and shift the rate.
+    """
     differences: list[Difference | None] = []
-    for pair in pairs:
+    for number, pair in enumerate(pairs):
         if pair is None:
             return Rate(0, 0, 1, 1)
         try:
-            differences.append(compare(*pair, replicates=replicates))
+            differences.append(compare(*pair, replicates=replicates, seed=number))
         except ResultError:  # a part of so few clusters may be undefined in a half
             differences.append(None)
     valid = [found for found in differences if found is not None and found.p is not None]
@@ -189,7 +193,7 @@ def coverage(evidence: Clustered, size: int, samples: int, replicates: int = 400
     for sample in range(samples):
         chosen = np.random.default_rng(sample).integers(evidence.count, size=size).tolist()
         try:
-            found = summarise(evidence.drawn(chosen), replicates=replicates)
+            found = summarise(evidence.drawn(chosen), replicates=replicates, seed=sample)
         except ResultError:
             continue
         if found.ci_low is None or found.ci_high is None:
