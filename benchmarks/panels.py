@@ -35,18 +35,6 @@ class Seeds:
         """Standard deviation over seeds; NaN of a single one."""
         return stdev(self.values) if len(self.values) > 1 else float("nan")
 
-    def held(self) -> list[bool]:
-        """Whether each seed's interval holds the mean of the other seeds.
-
-        That mean varies too, so that even a right interval falls a little short.
-        """
-        held = []
-        for number, score in enumerate(self.scores):
-            others = self.values[:number] + self.values[number + 1 :]
-            if others and score.ci_low is not None and score.ci_high is not None:
-                held.append(score.ci_low <= fmean(others) <= score.ci_high)
-        return held
-
 
 def by_metric(scores: Iterable[Score]) -> dict[str, dict[str, Seeds]]:
     """Metric -> SAE -> its scores, without those of parts and those without a value."""
@@ -77,22 +65,21 @@ def signal_to_noise(panel: Sequence[Seeds]) -> float:
     return float(np.divide(spread, noise)) if noise else float("nan")
 
 
-def seed_coverage(panel: Sequence[Seeds]) -> float:
-    """How often a seed's interval holds the mean of the others; NaN if none could."""
-    held = [hit for s in panel for hit in s.held()]
-    return fmean(held) if held else float("nan")
-
-
 def ordered(means: Mapping[str, float], better: Better) -> list[str]:
     """Names of SAEs, the best first."""
     return sorted(means, key=lambda name: means[name], reverse=better == "higher")
 
 
-def share_above_nulls(means: Mapping[str, float], better: Better, nulls: Collection[str]) -> float:
-    """Share of the SAEs that are better than every null; 1 where the nulls are last."""
-    order = ordered(means, better)
-    first_null = min(order.index(name) for name in nulls)
-    return first_null / (len(order) - len(nulls))
+def share_above(trained: Collection[float], nulls: Collection[float], better: Better) -> float:
+    """Share of trained SAEs that are better than every null, which a tie is not.
+
+    1 where the nulls are last; NaN where there are none, or no direction is better.
+    """
+    sign = {"higher": 1, "lower": -1}.get(better)
+    if sign is None or not nulls or not trained:
+        return float("nan")
+    best = max(sign * null for null in nulls)
+    return fmean(sign * value > best for value in trained)
 
 
 def rank_correlation(means: Mapping[str, float], truth: Mapping[str, float]) -> float:

@@ -46,21 +46,14 @@ def test_signal_is_the_spread_of_means_over_the_pooled_noise() -> None:
     assert panels.signal_to_noise(panel) == pytest.approx(math.sqrt(2 / 5))
 
 
-def test_an_interval_is_held_against_the_other_seeds() -> None:
-    """0.50 +- 0.1 holds 0.55, the mean of the others; 0.3 +- 0.1 does not hold 0.65."""
-    assert seeds(0.5, 0.5, 0.6).held() == [True, True, True]
-    assert seeds(0.3, 0.6, 0.7).held() == [False, True, False]
-    assert panels.seed_coverage([seeds(0.5, 0.5, 0.6), seeds(0.3, 0.6, 0.7)]) == pytest.approx(
-        4 / 6
-    )
-
-
-def test_nulls_are_last_where_every_other_is_before_the_best_of_them() -> None:
-    """Of three SAEs two are better than both nulls; lower may be better."""
-    means = {"a": 0.9, "b": 0.8, "c": 0.3, "random": 0.5, "frozen": 0.2}
-    assert panels.share_above_nulls(means, "higher", ("random", "frozen")) == pytest.approx(2 / 3)
-    assert panels.share_above_nulls(means, "lower", ("random", "frozen")) == 0
-    assert panels.ordered(means, "lower")[0] == "frozen"
+def test_nulls_are_last_where_every_trained_sae_is_better_than_the_best_of_them() -> None:
+    """Of three SAEs two are better than both nulls; a tie is not better; lower may be better."""
+    assert panels.share_above([0.9, 0.8, 0.3], [0.5, 0.2], "higher") == pytest.approx(2 / 3)
+    assert panels.share_above([0.9, 0.8, 0.3], [0.5, 0.2], "lower") == 0
+    assert panels.share_above([0.0, 0.1], [0.0], "higher") == 0.5
+    assert panels.share_above([0.1, 0.2], [0.5], "lower") == 1
+    assert math.isnan(panels.share_above([0.1], [0.5], "none"))
+    assert panels.ordered({"a": 0.9, "b": 0.2}, "lower") == ["b", "a"]
 
 
 def test_agreement_is_spearmans_over_the_saes_that_have_both() -> None:
