@@ -33,7 +33,7 @@ def test_a_sound_metric_holds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    "change, fault",
     [
         ({"halves": Rate(32, 300, 300, 300)}, "halves"),
         ({"halves": Rate(0, 300, 300, 300)}, "halves"),
