@@ -20,9 +20,7 @@ def check_declared(task: Any, yielded: Iterable[Evidence | Missing]) -> None:
     """
     records = declared(type(task))
     for entry in yielded if records else ():
-        record = next(
-            (candidate for candidate in records if _fits_name(candidate.name, entry.metric)), None
-        )
+        record = next(filter(None, (_under_name(one, entry.metric) for one in records)), None)
         if record is None:
             raise AssertionError(
                 f"{task.name} yields '{entry.metric}', which it declares nowhere, so that "
@@ -53,6 +51,9 @@ def _metric_modules(module: ModuleType) -> Iterator[ModuleType]:
             yield importlib.import_module(f"{module.__package__}.{info.name}")
 
 
-def _fits_name(pattern: str, name: str) -> bool:
-    """Whether a metric's name fits a declared one, in which `{k}` stands for a number."""
-    return bool(re.fullmatch(re.escape(pattern).replace(re.escape(OPEN), r"\d+"), name))
+def _under_name(record: Metric, name: str) -> Metric | None:
+    """The record with the number of that name in place of `{k}`; None where the two do not fit."""
+    match = re.fullmatch(re.escape(record.name).replace(re.escape(OPEN), r"(\d+)"), name)
+    if match is None:
+        return None
+    return record.numbered(int(match[1])) if match.groups() else record

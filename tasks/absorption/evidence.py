@@ -1,4 +1,4 @@
-"""The evidence of `absorption`: from what an SAE does with letters and families to metrics."""
+"""The evidence of `absorption` about letters: from what an SAE does with them to metrics."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,9 @@ from saeval.evidence import Evidence, Metric, Missing, Units, units
 from .._f1 import always_yes_f1, f1_score
 from . import metrics as declared
 from .letters import Letters, MainLatents, WordOutcomes, is_scored
-from .pairs import FamilyTables
 from .words import LETTERS
 
 ONE_FIGURE = "a letter has but one"
-TOO_RARE = (
-    "In no family do the parent and a child occur among the documents of both splits. Raise "
-    "absorption.documents."
-)
-NONE_TO_KEEP = (
-    "In no family do the parent and two children occur among the documents of both splits, one of "
-    "which the model takes for its parent. Raise absorption.documents."
-)
 
 
 @dataclass(frozen=True)
@@ -48,19 +39,6 @@ LETTER_METRICS = (
     declared.SPLIT_LATENTS,
     declared.MAIN_LATENT_F1,
 )
-DIFFERENCE_METRICS: Mapping[str, tuple[Metric, Metric]] = {
-    "absorbed_child": (declared.HIERARCHY_ABSORPTION, declared.HIERARCHY_FALSE_ALARM),
-    "silent_child": (declared.HIERARCHY_SILENCE, declared.COMPANION_SILENCE),
-}
-"""Column of occurrences -> metric over true families, and over matched pairs. Each is the rate of
-the column at children, less the rate of silence at the parent's own word."""
-FAMILY_METRICS = (
-    declared.HIERARCHY_ABSORPTION,
-    declared.HIERARCHY_SILENCE,
-    declared.CHILD_SEEN_AS_PARENT,
-    declared.PARENT_LATENT_F1,
-)
-"""Over true families."""
 
 
 def probe_evidence(letters: Letters, words: pd.DataFrame, cut: int) -> Iterator[Evidence]:
@@ -158,7 +136,7 @@ def _left_out_letters(letters: Letters, names: Sequence[str]) -> Iterator[Missin
                 if letters.usable[letter]
                 else "The model's own probe of the letter is too poor on validation words."
             )
-            yield from _missing_metrics(LETTER_METRICS, reason, LETTERS[letter])
+            yield from missing_metrics(LETTER_METRICS, reason, LETTERS[letter])
 
 
 def _main_f1_evidence(results: Sequence[LetterResult], letters: Letters, table: Units) -> Evidence:
@@ -234,73 +212,11 @@ def _word_column(result: LetterResult, name: str) -> np.ndarray:
 
 def missing_letters(reason: str) -> Iterator[Missing]:
     """All metrics of letters declared absent for one reason."""
-    yield from _missing_metrics(LETTER_METRICS, reason)
+    yield from missing_metrics(LETTER_METRICS, reason)
 
 
-def kept_parents_evidence(families: pd.DataFrame) -> Evidence | Missing:
-    """How well parents are kept at their children, of what `kept_parents` gives."""
-    metric = declared.KEPT_PARENT_F1
-    if not len(families):
-        return metric.missing(NONE_TO_KEEP)
-    sums = {column: families[column].to_numpy() for column in ("hits", "total")}
-    table = units("kept_parents", "parent", sums, unit_id=families["parent"].to_numpy())
-    return metric.evidence(table, {"num": "hits", "den": "total"})
-
-
-def hierarchy_evidence(true: FamilyTables, matched: FamilyTables) -> Iterator[Evidence | Missing]:
-    """Absorption in true families, and the same figures of matched pairs that are no families."""
-    left_out = {**true.left_out, **matched.left_out}
-    if any(left_out.values()):
-        yield _left_out_families(left_out)
-    if len(true.parents):
-        kinds = _occurrence_units("kinds", true.occurrences)
-        for column, (metric, _) in DIFFERENCE_METRICS.items():
-            yield _difference_evidence(metric, kinds, column)
-        sums = {"num": "seen_child", "den": "child"}
-        yield declared.CHILD_SEEN_AS_PARENT.evidence(kinds, sums)
-        columns = {key: true.parents[key].to_numpy() for key in ("hits", "total")}
-        parents = units("parents", "parent", columns, unit_id=true.parents["parent"].to_numpy())
-        yield declared.PARENT_LATENT_F1.evidence(parents, {"num": "hits", "den": "total"})
-    else:
-        yield from _missing_metrics(FAMILY_METRICS, TOO_RARE)
-    if len(matched.parents):
-        companions = _occurrence_units("companions", matched.occurrences)
-        for column, (_, metric) in DIFFERENCE_METRICS.items():
-            yield _difference_evidence(metric, companions, column)
-    else:
-        yield from _missing_metrics([metric for _, metric in DIFFERENCE_METRICS.values()], TOO_RARE)
-
-
-def _left_out_families(families: Mapping[str, bool]) -> Evidence:
-    """Share of families that cannot be judged, true ones and matched ones together."""
-    return declared.LEFT_OUT_FAMILIES.evidence(
-        units("families", "family", {"left_out": [*families.values()]}, unit_id=[*families]),
-        {"num": "left_out"},
-        no_interval="every family was looked at",
-    )
-
-
-def _difference_evidence(metric: Metric, table: Units, column: str) -> Evidence:
-    """A rate at children less the rate of silence at the parent's own word."""
-    return metric.evidence(
-        table,
-        {"num_a": column, "den_a": "child", "num_b": "silent_alone", "den_b": "alone"},
-        aggregator="difference_of_ratios/1",
-    )
-
-
-def _occurrence_units(name: str, rows: pd.DataFrame) -> Units:
-    columns = ("child", "alone", "seen_child", "absorbed_child", "silent_child", "silent_alone")
-    return units(
-        f"occurrences_of_{name}",
-        "occurrence in family",
-        {column: rows[column].to_numpy() for column in columns},
-        unit_id=(rows["word"] + "/" + rows["row"].astype(str)).to_numpy(),
-        cluster=rows["parent"].to_numpy(),
-    )
-
-
-def _missing_metrics(
+def missing_metrics(
     metrics: Sequence[Metric], reason: str, part: str | None = None
 ) -> Iterator[Missing]:
+    """Metrics declared absent for one reason."""
     return (metric.missing(reason, part) for metric in metrics)

@@ -21,7 +21,7 @@ from .._draws import generator
 from .._encoded import acts_of
 from .._f1 import f1_score
 from .._logistic import fit_logistic_each
-from . import metrics as declared
+from . import saebench_metrics as declared
 from .letters import MOST_MAIN, SPLIT_GAIN
 from .projections import (
     SHARE,
@@ -123,16 +123,16 @@ def score(
         {"f1": k1, "words": _test_words(reference)},
         unit_id=LETTERS,
     )
-    yield declared.SAEBENCH_SAE_K1_F1.evidence(table, {"num": "f1"})
+    yield declared.SAE_K1_F1.evidence(table, {"num": "f1"})
     yield from _mean_evidence(
         {number: _letter_figures(sae, scored, reference, number, main[number]) for number in main}
     )
 
 
 MEANS: Mapping[str, Metric] = {
-    "fraction": declared.SAEBENCH_MEAN_ABSORPTION_FRACTION,
-    "full": declared.SAEBENCH_MEAN_FULL_ABSORPTION,
-    "split": declared.SAEBENCH_MEAN_NUM_SPLIT_FEATURES,
+    "fraction": declared.MEAN_ABSORPTION_FRACTION,
+    "full": declared.MEAN_FULL_ABSORPTION,
+    "split": declared.MEAN_NUM_SPLIT_FEATURES,
 }
 """Column of the letters' table -> metric."""
 
@@ -150,8 +150,8 @@ def _probe_evidence(reference: Reference, usable: Int[np.ndarray, " usable"]) ->
         },
         unit_id=LETTERS,
     )
-    yield declared.SAEBENCH_PROBE_F1.evidence(table, {"num": "f1"})
-    yield declared.SAEBENCH_LETTERS_ABOVE_MIN_F1.evidence(table, {"num": "usable", "den": "share"})
+    yield declared.PROBE_F1.evidence(table, {"num": "f1"})
+    yield declared.LETTERS_ABOVE_MIN_F1.evidence(table, {"num": "usable", "den": "share"})
 
 
 def _test_words(reference: Reference) -> Int[np.ndarray, " letters"]:

@@ -12,14 +12,13 @@ from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, content_digest, on_data
 from saeval.lab import part_of
-from saeval.sae import SAE, traits_of
-from saeval.sae.site import joined
+from saeval.sae import SAE
 from saeval.task import NONE_IN_KEYS, Prepared
 
 from .._draws import generator
 from .._encoded import acts_of, contributions
 from .._texts.corpus import lab_corpus
-from . import evidence, saebench
+from . import evidence, family_evidence, saebench
 from .discriminants import discriminants
 from .kept_parents import kept_parents
 from .letters import Letters, active_of, kept_letter_f1, main_latents, word_outcomes
@@ -27,6 +26,7 @@ from .occurrences import GENRES, Occurrences, families, read_occurrences
 from .pairs import family_tables
 from .probes import LEAST_WORDS, fit_letter_probes, probed_letters
 from .projections import fitted
+from .requirements import check_vectors_suffice, required_tokenizer
 from .words import (
     DEFAULT_EXAMPLES,
     LETTERS,
@@ -113,7 +113,7 @@ class Absorption:
             NotApplicable: if there is no model with a tokenizer, or SAEs write elsewhere than
                 they read.
         """
-        tokenizer = _tokenizer(source)
+        tokenizer = required_tokenizer(source)
         on_lab = part_of(source.name) == "world"
         tokens = alphabetic_tokens(tokenizer)
         words = choose_words(tokens, self._letter_words(tokens, seed), generator(seed, "words"))
@@ -144,7 +144,12 @@ class Absorption:
                 }
         if self.compat:
             arrays |= saebench.read(source, tokenizer, seed, self.min_probe_f1).arrays()
-        facts = {"template": template, "cut_words": int((~uncut).sum()), "lab": on_lab}
+        facts = {
+            "template": template,
+            "prompts": content_digest(rows.digest),
+            "cut_words": int((~uncut).sum()),
+            "lab": on_lab,
+        }
         table = pd.DataFrame({"text": words.take(uncut).text, "stem": words.take(uncut).stem})
         return Prepared(
             arrays, {"words": table}, facts, _preflight_rows(source) if on_lab else None
@@ -170,13 +175,13 @@ class Absorption:
         ]
         return {
             "words": content_digest(*words),
-            "prompts": content_digest(prepared.facts["template"], self.examples),
+            "prompts": prepared.facts["prompts"],
             "sentences": content_digest(*drawn),
             "seed": str(seed),
         }
 
     def _yielded(self, sae: SAE, prepared: Prepared, seed: int) -> Iterator[Evidence | Missing]:
-        _check_vectors_suffice(sae)
+        check_vectors_suffice(sae)
         letters = _letters_of(prepared)
         words = prepared.tables["words"]
         yield from evidence.probe_evidence(letters, words, prepared.facts["cut_words"])
@@ -235,49 +240,6 @@ _OCCURRENCE_ARRAYS = ("x", "word", "counts")
 """Arrays of `Occurrences`."""
 
 
-def _tokenizer(source: ActivationSource) -> Any:
-    """The tokenizer whose words are read.
-
-    Raises:
-        NotApplicable: if there is none, or SAEs of this source are transcoders.
-    """
-    if source.model is None:
-        raise NotApplicable(
-            f"'{source.name}' holds stored activations, and words need the model they came from. "
-            "Give --model instead."
-        )
-    if source.model.tokenizer is None:
-        raise NotApplicable(f"{source.name} came without a tokenizer, so it has no words.")
-    if source.sites.read != source.sites.write:
-        raise NotApplicable(
-            f"SAEs here read at {joined(source.sites.read)} and write at "
-            f"{joined(source.sites.write)}: what a latent adds to the one says nothing of the "
-            "other."
-        )
-    if source.sites.several:
-        raise NotApplicable(
-            f"SAEs here read {len(source.sites.read)} sites together ({source.sites}), and "
-            "absorption compares directions at one site. Score an SAE of a single site."
-        )
-    return source.model.tokenizer
-
-
-def _check_vectors_suffice(sae: SAE) -> None:
-    """Check that an SAE can encode words from their activations alone: nothing else is stored.
-
-    Raises:
-        NotApplicable: if it needs more.
-    """
-    traits = traits_of(sae)
-    needs = {"token ids": traits.needs_tokens, "the gradient of the loss": traits.needs_gradient}
-    lacking = [name for name, needed in needs.items() if needed]
-    if lacking:
-        raise NotApplicable(
-            f"Absorption encodes single words by their activations alone, and this SAE needs "
-            f"{' and '.join(lacking)} beside them."
-        )
-
-
 def _preflight_rows(source: ActivationSource) -> TokenRows | None:
     """Ordinary text of the lab, for the checks before scoring: its model knows no other text."""
     corpus = lab_corpus(source.name, CHECKED_CHARACTERS)
@@ -300,8 +262,8 @@ def _judge_families(sae: SAE, prepared: Prepared) -> Iterator[Evidence | Missing
     """What an SAE does with families, and with the pairs that are matched to them."""
     true, matched = (_occurrences_of(prepared, genre) for genre in GENRES)
     found, acts = discriminants(true), contributions(sae, true.x)
-    yield evidence.kept_parents_evidence(kept_parents(sae, acts, true, found))
-    yield from evidence.hierarchy_evidence(
+    yield family_evidence.kept_parents_evidence(kept_parents(sae, acts, true, found))
+    yield from family_evidence.hierarchy_evidence(
         family_tables(true, active_of(acts), found),
         family_tables(matched, active_of(acts_of(sae, matched.x)), discriminants(matched)),
     )

@@ -1,6 +1,6 @@
 """The evidence of `core`: each metric is the ratio of two columns of sums over tokens."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,6 @@ from .row_sums import Statistics
 
 WEIGHTS_ONLY = "it is a constant of the weights, with nothing sampled"
 ALL_LATENTS = "every latent is counted; what varies is how many tokens were seen"
-AnchorsByMetric = Mapping[Metric, tuple[float, float | None]]
-"""Floor and ceiling of the metrics whose anchors depend on the data."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,7 @@ DENSITIES = (
 """Over the table `latents`."""
 
 
-def ratio_evidence(
-    table: Units, ratios: Iterable[ColumnRatio], anchors: AnchorsByMetric | None = None
-) -> Iterator[Evidence | Missing]:
+def ratio_evidence(table: Units, ratios: Iterable[ColumnRatio]) -> Iterator[Evidence | Missing]:
     """Evidence of each ratio over a table; Missing where its denominator is not above 0."""
     for ratio in ratios:
         metric = ratio.metric
@@ -75,10 +71,7 @@ def ratio_evidence(
             yield metric.missing(f"Undefined: {metric.undefined or 'nothing was counted'}.")
             continue
         columns = {"num": ratio.num} | ({"den": ratio.den} if ratio.den else {})
-        floor, ceiling = (anchors or {}).get(metric, (None, None))
-        yield metric.evidence(
-            table, columns, floor=floor, ceiling=ceiling, no_interval=ratio.no_interval
-        )
+        yield metric.evidence(table, columns, no_interval=ratio.no_interval)
 
 
 def _weighted_sum(table: Units, column: str) -> float:
@@ -96,27 +89,27 @@ def reconstruction_evidence(rows: Statistics, unit: str) -> Iterator[Evidence | 
     """Metrics of reconstruction and sparsity over the units."""
     columns = rows | {"explained": metrics.explained(rows["sq_dev"], rows["sq_err"])}
     table = units("rows", unit, needed_columns(columns, RECONSTRUCTION), weight=rows["tokens"] > 0)
-    variance = float(rows["sq_dev"].sum() / rows["values"].sum())
-    yield from ratio_evidence(table, RECONSTRUCTION, {declared.MSE: (variance, None)})
+    yield from ratio_evidence(table, RECONSTRUCTION)
 
 
-def loss_evidence(rows: Statistics, unit: str) -> Iterator[Evidence | Missing]:
-    """Metrics of the model's predictions over the rows that were spliced."""
-    columns = rows | harm_of_zeros(rows) | harm_of_mean(rows)
-    table = units("ce_rows", unit, needed_columns(columns, LOSSES), weight=rows["kl_positions"] > 0)
-    ce_positions, kl_positions = rows["ce_positions"].sum(), rows["kl_positions"].sum()
-    if not (ce_positions and kl_positions):
+def loss_evidence(
+    rows: Statistics, unit: str, numbers: Int[np.ndarray, " rows"] | None = None
+) -> Iterator[Evidence | Missing]:
+    """Metrics of the model's predictions over the rows that were spliced.
+
+    Args:
+        rows: Statistics of these rows.
+        unit: What a row is called.
+        numbers: Place of each among all rows that were read, which names it; None: counted from 0.
+    """
+    columns = needed_columns(rows | harm_of_zeros(rows) | harm_of_mean(rows), LOSSES)
+    table = units("ce_rows", unit, columns, unit_id=numbers, weight=rows["kl_positions"] > 0)
+    if not (rows["ce_positions"].sum() and rows["kl_positions"].sum()):
         yield from missing_metrics(
             LOSSES, "No token of these rows that counts has another that counts after it."
         )
         return
-    ce_zero = float(rows["ce_zero"].sum() / ce_positions)
-    kl_zero = float(rows["kl_zero"].sum() / kl_positions)
-    anchors = {
-        declared.CE_LOSS_WITH_SAE: (ce_zero, None),
-        declared.KL_DIV_WITH_SAE: (kl_zero, None),
-    }
-    yield from ratio_evidence(table, LOSSES, anchors)
+    yield from ratio_evidence(table, LOSSES)
 
 
 def harm_of_zeros(rows: Statistics) -> Statistics:

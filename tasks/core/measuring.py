@@ -13,6 +13,7 @@ from saeval.activations import ActivationSource, Batch, TokenRows, read_codes, s
 from saeval.errors import NotApplicable
 from saeval.models import LoadedModel
 from saeval.sae import SAE, Codes, decode_codes
+from saeval.task import Prepared
 
 from . import saebench
 from .losses import CLEAN, MEAN, SPLICED, ZERO, ZERO_ALL, add_losses, positions
@@ -57,6 +58,18 @@ class RowPlan:
     def unspliced(self) -> TokenRows:
         """The other rows."""
         return self.rows.take(slice(self.n_spliced, None))
+
+
+def plan_of(prepared: Prepared) -> RowPlan:
+    """The plan, from the facts that `Core.prepare` gave."""
+    rows, facts = prepared.required_rows, prepared.facts
+    return RowPlan(
+        rows,
+        facts["rows_a_unit"],
+        facts["ce_rows"],
+        saebench=facts["saebench"],
+        saebench_loss_rows=facts["saebench_loss_rows"],
+    )
 
 
 @dataclass(frozen=True)

@@ -38,3 +38,14 @@ class RowSums:
                     "values that are not finite there. Compute in float32, or look at that input."
                 )
         return {name: sums.numpy() for name, sums in self._sums.items()}
+
+
+def as_read(rows: Statistics, numbers: Int[np.ndarray, " rows"]) -> Statistics:
+    """Columns over measured rows, which were read as these numbers, in the order of reading."""
+    order = np.argsort(numbers)
+    return {name: sums[order] for name, sums in rows.items()}
+
+
+def first_rows(rows: Statistics, count: int) -> Statistics:
+    """The first so many rows of each column."""
+    return {name: sums[:count] for name, sums in rows.items()}

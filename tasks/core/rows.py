@@ -11,6 +11,7 @@ from saeval.activations import ActivationSource, TokenRows, beginnings
 from saeval.config.counts import Limit, limited_count
 from saeval.errors import DataError
 
+from .._draws import generator
 from .._texts.corpus import Corpus
 
 Overflow = Literal["error", "truncate", "pack"]
@@ -59,6 +60,7 @@ class NamedRows:
     """The rows that are read, with the names of the data and of their units."""
 
     rows: TokenRows
+    """In the order in which they are measured: those that are judged come first."""
     name: str
     unit: str
     """What a unit of evidence is: `row` of tokens, `document`, `unit` of vectors (an image of
@@ -66,6 +68,18 @@ class NamedRows:
     rows_per_unit: int = 1
     notice: str | None = None
     """What a reader of the scores must know about the data; None: nothing."""
+    judged: int = 0
+    """How many of the rows, from the first, serve cross-entropy and KL."""
+    numbers: Int[np.ndarray, " rows"] | None = None
+    """Place of each row among those read, which names it in the evidence whatever the order of
+    measurement; None: they are measured in the order in which they were read."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of the rows in the order in which they were read."""
+        if self.numbers is None:
+            return self.rows.digest
+        return self.rows.take(np.argsort(self.numbers)).digest
 
 
 def draw(available: int, count: int, seed: int) -> Int[np.ndarray, " count"]:
@@ -78,33 +92,50 @@ def draw(available: int, count: int, seed: int) -> Int[np.ndarray, " count"]:
     return np.random.default_rng(seed).choice(available, count, replace=False)
 
 
-def judged_rows(rows: TokenRows, number: int | None) -> int:
-    """How many of the rows, from the first, serve cross-entropy and KL.
+def judged_rows(
+    rows: TokenRows, number: int | None, seed: int | None
+) -> Int[np.ndarray, " judged"]:
+    """Places of the rows that serve cross-entropy and KL, in order.
 
     Args:
         rows: All that are read.
-        number: How many at most; None: as many as hold `JUDGED_TOKENS`, BOS among them.
+        number: How many at most; None: as many as hold `JUDGED_TOKENS`, BOS among them, and one
+            at least.
+        seed: Draws them; None: the first ones.
     """
-    if number is not None:
-        return min(number, len(rows))
-    return max(1, int(np.searchsorted(rows.offsets[1:], JUDGED_TOKENS, side="right")))
+    order = np.arange(len(rows))
+    if seed is not None:
+        order = generator(seed, "judged rows").permutation(order)
+    if number is None:
+        tokens = np.cumsum(np.diff(rows.offsets)[order])
+        number = max(1, int(np.searchsorted(tokens, JUDGED_TOKENS, side="right")))
+    return np.sort(order[:number])
 
 
-def by_length(rows: TokenRows, first: int) -> TokenRows:
-    """The same rows, those of like length together, so that little of a batch is padding.
+def judged_first(
+    data: NamedRows, judged: Int[np.ndarray, " judged"], *, by_length: bool
+) -> NamedRows:
+    """The same rows in the order in which they are measured, those that are judged first.
 
-    The first so many are ordered among themselves, and so are the rest.
+    Args:
+        data: Rows in the order in which they were read.
+        judged: Places of those that serve cross-entropy and KL.
+        by_length: Whether rows of like length stand together, among the judged ones and among the
+            rest, so that little of a batch is padding.
     """
-    lengths = rows.attention.sum(1)
-    return rows.take(np.lexsort((lengths, np.arange(len(rows)) >= first)))
+    rows = data.rows
+    lengths = rows.attention.sum(1) if by_length else np.zeros(len(rows))
+    numbers = np.lexsort((lengths, ~np.isin(np.arange(len(rows)), judged)))
+    return replace(data, rows=rows.take(numbers), judged=len(judged), numbers=numbers)
 
 
 def stored_vectors(rows: TokenRows, name: str, limits: RowLimits, seed: int) -> NamedRows:
     """Vectors of an array, by the units that they form there, in the order of the array.
 
     Of vectors that come one by one, neighbours usually come from one text, so blocks of up to 128
-    are the units; smaller ones where there would be fewer than 64. Whole blocks are drawn, and the
-    last one is cut where that gives the number asked for.
+    are the units; smaller ones where there would be fewer than 64. Whole blocks are drawn, the
+    short one at the array's end among them, and the last of those drawn is cut where that gives
+    the number asked for.
     """
     available = len(rows)
     count = limits.count(available)
@@ -112,8 +143,11 @@ def stored_vectors(rows: TokenRows, name: str, limits: RowLimits, seed: int) -> 
         return NamedRows(rows.take(np.sort(draw(available, count, seed))), name, "unit")
     size = min(_LARGEST_BLOCK, max(1, count // _LEAST_BLOCKS))
     if count < available:
-        blocks = np.sort(draw(available // size, -(-count // size), seed))
-        rows = rows.take((blocks[:, None] * size + np.arange(size)).ravel()[:count])
+        order = np.random.default_rng(seed).permutation(-(-available // size))
+        sizes = np.minimum(size, available - order * size)
+        enough = int(np.searchsorted(np.cumsum(sizes), count)) + 1
+        vectors = (np.sort(order[:enough])[:, None] * size + np.arange(size)).ravel()
+        rows = rows.take(vectors[vectors < available][:count])
     return NamedRows(rows, name, "block" if size > 1 else "vector", size)
 
 
@@ -184,3 +218,9 @@ def _first_packed_rows(
         if needed >= len(text_ends):
             return None
         characters *= 2
+
+
+def begin_with_bos(source: ActivationSource, rows: TokenRows) -> bool | None:
+    """Whether all rows begin with BOS; None for stored activations and models without BOS."""
+    bos = None if source.model is None else source.model.bos_id
+    return None if bos is None else bool((rows.ids[:, 0] == bos).all())

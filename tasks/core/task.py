@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -19,16 +20,17 @@ from saeval.task import Prepared
 
 from .._texts.corpus import Corpus, default_corpus, default_identity, lab_corpus, read_texts
 from . import evidence, per_site, saebench
-from .measuring import RowPlan, counted_activations, measure, measure_model
+from .measuring import RowPlan, counted_activations, measure, measure_model, plan_of
 from .neighbours import EXACT_UP_TO, nearest_neighbours
-from .row_sums import Statistics
+from .row_sums import Statistics, as_read, first_rows
 from .rows import (
     CHARACTERS_PER_TOKEN,
     NamedRows,
     Overflow,
     RowForm,
     RowLimits,
-    by_length,
+    begin_with_bos,
+    judged_first,
     judged_rows,
     ready_rows,
     stored_vectors,
@@ -54,8 +56,9 @@ class Core:
     """Reconstruction, sparsity, loss and geometry of one SAE on one corpus.
 
     Special tokens count nowhere, no prediction of one is judged, and they keep their own activation
-    where the SAE is spliced in. The seed draws the rows that are read, where there are more, and
-    the latents that stand for a very wide SAE in the neighbour cosines.
+    where the SAE is spliced in. Where there are more, the seed draws the rows that are read, those
+    of them whose predictions are judged, and the latents that stand for a very wide SAE in the
+    neighbour cosines.
     """
 
     name: ClassVar[str] = "core"
@@ -73,9 +76,8 @@ class Core:
     """Rows read at most, drawn by the seed where there are more; None: all of `tokens` or `texts`,
     1,024 of the default text."""
     ce_rows: int | None = None
-    """How many of them serve cross-entropy and KL, which cost the most: the first of those drawn,
-    or of the file where all of it is read. None: as many as hold 65,536 tokens, 512 full rows of
-    128, and all of the lab's documents."""
+    """How many of them serve cross-entropy and KL, which cost the most; the seed draws which. None:
+    as many as hold 65,536 tokens, 512 full rows of 128, and all of the lab's documents."""
     context: int | None = None
     """Tokens a row at most, BOS included. None: 128, or as many as the model takes."""
     prepend_bos: bool | None = None
@@ -135,7 +137,8 @@ class Core:
         data = self._read_rows(source, seed)
         plan = self._divide_rows(data, source)
         site = site_sums(counted_activations(source, plan), plan.units)
-        arrays = {}
+        numbers = np.arange(plan.units) if data.numbers is None else data.numbers
+        arrays = {"numbers": numbers}
         tables = {"site": pd.DataFrame(site.statistics)}
         if len(source.sites.write) > 1:
             tables["sites"] = per_site.spreads(source, plan)
@@ -146,9 +149,9 @@ class Core:
             arrays["batch_means"] = saebench.batch_means(site, plan.saebench_loss_rows)
         facts = {
             "data": data.name,
-            "digest": data.rows.digest,
+            "digest": data.digest,
             "notice": data.notice,
-            "bos": _begin_with_bos(source, data),
+            "bos": begin_with_bos(source, data.rows),
             "unit": data.unit,
             "rows_a_unit": plan.rows_per_unit,
             "ce_rows": plan.ce_rows,
@@ -161,7 +164,7 @@ class Core:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """One pass over the rows gives all figures but the cosines, which need the weights only."""
-        data = {"rows": prepared.required_rows.digest[:20]}
+        data = {"rows": prepared.facts["digest"][:20]}
         if source.stored_rows is not None:  # whose rows are but numbers of vectors
             data["activations"] = source.identity
         yield from on_data(self._yielded(sae, prepared, source, seed), data)
@@ -169,17 +172,23 @@ class Core:
     def _yielded(
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
-        plan, unit = _plan_of(prepared), prepared.facts["unit"]
+        plan, unit = plan_of(prepared), prepared.facts["unit"]
+        if not self.compat:  # a null SAE's is None, whatever was prepared
+            plan = replace(plan, saebench=False, saebench_loss_rows=0)
         with torch.no_grad():
             measurement = measure(sae, source, plan, _batch_means(prepared, source))
-        rows = _table_columns(prepared, "site") | measurement.rows
+        numbers = prepared.arrays["numbers"]
+        rows = as_read(_table_columns(prepared, "site") | measurement.rows, numbers)
         losses = _table_columns(prepared, "losses") | measurement.losses
         yield from evidence.reconstruction_evidence(rows, unit)
-        deviations = _table_columns(prepared, "sites")
-        yield from per_site.site_evidence(measurement.site_errors, deviations, rows["tokens"], unit)
+        errors = as_read(measurement.site_errors, numbers)
+        deviations = as_read(_table_columns(prepared, "sites"), numbers)
+        yield from per_site.site_evidence(errors, deviations, rows["tokens"], unit)
         yield from evidence.density_evidence(measurement.active, int(rows["tokens"].sum()))
         if plan.ce_rows:
-            yield from evidence.loss_evidence(_first_rows(losses, plan.ce_rows), unit)
+            judged = numbers[: plan.ce_rows]
+            judged_losses = as_read(first_rows(losses, plan.ce_rows), judged)
+            yield from evidence.loss_evidence(judged_losses, unit, np.sort(judged))
         else:
             yield from evidence.missing_metrics(evidence.LOSSES, _no_loss_reason(source))
         for neighbours in nearest_neighbours(sae, seed, self.exact_neighbours):
@@ -189,7 +198,7 @@ class Core:
         if plan.saebench:
             first = plan.saebench_loss_rows
             if first:
-                yield from saebench.loss_evidence(_first_rows(saebench.own_losses(losses), first))
+                yield from saebench.loss_evidence(first_rows(saebench.own_losses(losses), first))
             else:
                 yield from saebench.missing_losses(NO_LOGITS)
             yield from saebench.figure_evidence(
@@ -202,6 +211,19 @@ class Core:
         return None if is_given else default_identity()
 
     def _read_rows(self, source: ActivationSource, seed: int) -> NamedRows:
+        """The rows that are read, in the order in which they are measured.
+
+        SAEBench's figures depend on the order, so that `compat` keeps it and judges the first rows.
+        """
+        data = self._select_rows(source, seed)
+        if not has_logits(source):
+            return data
+        is_default = not (self.texts or self.tokens)
+        judged = judged_rows(data.rows, self.ce_rows, None if self.compat else seed)
+        by_length = is_default and data.unit == "document" and not self.compat
+        return judged_first(data, judged, by_length=by_length)
+
+    def _select_rows(self, source: ActivationSource, seed: int) -> NamedRows:
         """The rows that the fields select, and of these as many as are read, drawn by the seed."""
         limits = RowLimits(self.rows, self.limit)
         if self.tokens:
@@ -222,10 +244,7 @@ class Core:
         corpus = self._default_corpus(source, limits.most, seed)
         overflow = self.overflow or ("truncate" if corpus.texts_are_rows else "pack")
         form = RowForm(context, overflow, self.prepend_bos)
-        found = text_rows(source, corpus, form, limits, seed)
-        if self.compat or not corpus.texts_are_rows:  # SAEBench's figures depend on the order
-            return found
-        return replace(found, rows=by_length(found.rows, judged_rows(found.rows, self.ce_rows)))
+        return text_rows(source, corpus, form, limits, seed)
 
     def _default_corpus(self, source: ActivationSource, rows: int | None, seed: int) -> Corpus:
         """The text where no field names one: the lab's for a lab model, else the default."""
@@ -245,34 +264,17 @@ class Core:
             raise DataError(f"No token of '{data.name}' counts: all are special tokens or padding.")
         if not has_logits(source):
             return RowPlan(rows, data.rows_per_unit, 0, saebench=bool(self.compat))
-        ce_rows = judged_rows(rows, self.ce_rows)
         if not self.compat:
-            return RowPlan(rows, data.rows_per_unit, ce_rows)
+            return RowPlan(rows, data.rows_per_unit, data.judged)
         first = self.compat_reconstruction_rows or max(1, len(rows) // 3)
         if first >= len(rows):
             raise DataError(
                 f"core.compat_reconstruction_rows is {first}, but there are {len(rows)} rows in "
                 "all: none is left for SAEBench's other figures. Lower it, or read more."
             )
-        return RowPlan(rows, data.rows_per_unit, ce_rows, saebench=True, saebench_loss_rows=first)
-
-
-def _begin_with_bos(source: ActivationSource, data: NamedRows) -> bool | None:
-    """Whether all rows begin with BOS; None for stored activations and models without BOS."""
-    bos = None if source.model is None else source.model.bos_id
-    return None if bos is None else bool((data.rows.ids[:, 0] == bos).all())
-
-
-def _plan_of(prepared: Prepared) -> RowPlan:
-    """The plan, from the facts that `prepare` gave."""
-    rows, facts = prepared.required_rows, prepared.facts
-    return RowPlan(
-        rows,
-        facts["rows_a_unit"],
-        facts["ce_rows"],
-        saebench=facts["saebench"],
-        saebench_loss_rows=facts["saebench_loss_rows"],
-    )
+        return RowPlan(
+            rows, data.rows_per_unit, data.judged, saebench=True, saebench_loss_rows=first
+        )
 
 
 def _batch_means(
@@ -286,10 +288,6 @@ def _table_columns(prepared: Prepared, table: str) -> Statistics:
     if table not in prepared.tables:
         return {}
     return {str(name): column.to_numpy() for name, column in prepared.tables[table].items()}
-
-
-def _first_rows(rows: Statistics, count: int) -> Statistics:
-    return {name: sums[:count] for name, sums in rows.items()}
 
 
 def _no_loss_reason(source: ActivationSource) -> str:

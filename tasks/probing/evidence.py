@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from saeval.evidence import NULL_SAE, Evidence, Metric, Missing, Units, units
+from saeval.evidence import Evidence, Metric, Missing, Units, units
 
 from . import metrics as declared
 from .f1 import F1Metric, f1_parts
@@ -131,10 +131,9 @@ def problem_evidence(
         rows = block_table(problems, row, blocks)
     else:
         rows = problem_table(problems, row)
-    majority = float(np.mean([problem.majority for problem in problems]))
     probes, f1s = list(problems[0].scores), list(problems[0].predictions)
     for probe in probes:
-        yield from _rates(rows, probe, majority)
+        yield from _rates(rows, probe, problems)
     permuted = declared.AUC_PERMUTED_LABELS
     yield permuted.evidence(
         rows,
@@ -146,15 +145,16 @@ def problem_evidence(
         yield f1_evidence(rows, f1)
     for problem in problems:
         for probe in probes:
-            yield from _rates(rows, probe, problem.majority, problem.part)
+            yield from _rates(rows, probe, [problem], problem.part)
         for f1 in f1s:
             yield f1_evidence(rows, f1, problem.part)
 
 
 def _rates(
-    rows: Units, probe: ProbeMetrics, majority: float, part: str | None = None
+    rows: Units, probe: ProbeMetrics, problems: Sequence[Problem], part: str | None = None
 ) -> Iterator[Evidence]:
-    """AUC and accuracy of a probe."""
+    """AUC and accuracy of a probe on these problems; accuracy on activations has a floor."""
+    majority = np.mean([problem.majority for problem in problems]) if probe == DENSE else None
     aggregator = WITHIN_PROBLEM if part else OVER_PROBLEMS
     yield probe.auc.evidence(
         rows, _columns(rows, probe.auc) | {"label": LABEL}, aggregator=aggregator, part=part
@@ -164,7 +164,7 @@ def _rates(
         _columns(rows, probe.accuracy),
         aggregator=aggregator,
         part=part,
-        floor=None if probe.accuracy.floor == NULL_SAE else majority,
+        floor=None if majority is None else float(majority),
     )
 
 

@@ -1,9 +1,9 @@
 """Every metric of `probing`: its formula in words, its unit, its direction, its anchors.
 
 Every label of every data set is one problem: this label against all others; two labels that exclude
-each other are one problem together. A metric is computed
-in each problem by itself; without part it is the mean over problems, each counting the same. All
-is about test rows, of which nothing was chosen.
+each other are one problem together. A metric is computed in each problem by itself; without part it
+is the mean over problems, each counting the same. All is about test rows, of which nothing was
+chosen.
 """
 
 from saeval.evidence import NULL_SAE, Metric
@@ -37,11 +37,12 @@ ACCURACY_TOP = Metric(
     formula="Share of rows on which a logistic probe on the k latents that correlate best with "
     "the label is right: log-odds above 0 mean yes.",
     functions=("saeval_tasks.probing.scoring:is_right",),
-    distrust="where the label is rare: always saying no is then right most of the time. Nor with "
-    "many latents, where random directions know as much.",
+    distrust="where the label is rare: always saying no is then right most of the time. Nor with 8 "
+    "latents or more, where random directions know as much.",
     floor=NULL_SAE,
     ceiling=1,
     groups="labels, each counting the same however many rows it has",
+    arrow_up_to=4,
 )
 AUC_FULL_WIDTH = Metric(
     "auc_full_width",
@@ -94,6 +95,7 @@ ACCURACY_DENSE = Metric(
     functions=("saeval_tasks.probing.scoring:is_right",),
     distrust="as a score: it does not depend on the SAE.",
     floor="the share of rows that always saying what most rows are gets right",
+    ceiling=1,
     where="not on synthetic worlds",
     groups="labels, each counting the same however many rows it has",
 )

@@ -88,14 +88,12 @@ F1_NEAREST = Metric(
 DEAD = Metric(
     "dead",
     unit="fraction of latents",
-    better="lower",
+    better="none",
     bounds=(0, 1),
     formula="Share of the latents that fire on none of the activations.",
     functions=("saeval.metrics.recovery:Firing.dead",),
-    distrust="to rank SAEs with more latents than the world has features, where silent ones are "
-    "what is right.",
-    floor=NULL_SAE,
-    ceiling=0,
+    distrust="to rank SAEs: random latents are never silent, and where latents outnumber the "
+    "world's features silent ones are what is right.",
 )
 SHRINKAGE = Metric(
     "shrinkage",

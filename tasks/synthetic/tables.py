@@ -33,12 +33,6 @@ class RecoveryTables:
 
     features: Columns
     latents: Columns
-    tokens: int
-
-    @property
-    def l0(self) -> float:
-        """Active latents per token."""
-        return float(self.latents["fires"].sum()) / max(1, self.tokens)
 
 
 @dataclass(frozen=True)
@@ -74,10 +68,7 @@ def recovery_tables(
     """
     cosine = cosines(W_dec, world.dictionary)
     matching, nearest = match(cosine), nearest_feature(cosine)
-    counts, tokens = [], 0
-    for codes, truth in pairs:
-        counts.append(_count_firing(codes.csr(), truth, W_dec, matching, nearest))
-        tokens += codes.tokens
+    counts = [_count_firing(codes.csr(), truth, W_dec, matching, nearest) for codes, truth in pairs]
     total = sum(counts[1:], counts[0])
     return RecoveryTables(
         _feature_columns(cosine, matching, total, least),
@@ -89,7 +80,6 @@ def recovery_tables(
             "f1_nearest": total.nearest.f1,
             "dead": total.nearest.dead,
         },
-        tokens,
     )
 
 

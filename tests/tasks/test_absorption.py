@@ -25,7 +25,7 @@ from absorption_oracles import (
 from core_oracles import tiny_source, values
 from jaxtyping import Int
 from saeval_tasks._encoded import acts_of, contributions
-from saeval_tasks.absorption import Absorption, evidence, saebench
+from saeval_tasks.absorption import Absorption, family_evidence, saebench
 from saeval_tasks.absorption.discriminants import discriminants
 from saeval_tasks.absorption.kept_parents import Outcome, kept_parents, kept_sums
 from saeval_tasks.absorption.occurrences import PER_WORD, Family, Occurrences, read_occurrences
@@ -59,6 +59,17 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
 def prepared(source: ModelSource) -> Prepared:
     """What the task prepares on the lab."""
     return TASK.prepare(source, 0)
+
+
+def test_equal_prompts_are_equal_data(source: ModelSource) -> None:
+    """What was read says whether two runs can be compared, not the fields that led to it."""
+
+    def said(examples: int | None) -> str:
+        task = Absorption(words_per_letter=8, documents=100, examples=examples)
+        return task.prepare(source, 0).facts["prompts"]
+
+    assert said(None) == said(10)
+    assert said(2) != said(10)
 
 
 def scored(
@@ -279,7 +290,7 @@ def tables_of(occurrences: Occurrences, active: csc_matrix) -> FamilyTables:
 def test_hierarchy_by_hand() -> None:
     """Rates at 8 occurrences of children and 4 of parents, counted on paper."""
     tables = tables_of(*dogs_and_trees())
-    said = values(evidence.hierarchy_evidence(tables, tables))
+    said = values(family_evidence.hierarchy_evidence(tables, tables))
     assert said["child_seen_as_parent"] == pytest.approx(7 / 8)
     assert said["hierarchy_absorption"] == said["hierarchy_false_alarm"] == 3 / 8 - 1 / 4
     assert said["hierarchy_silence"] == said["companion_silence"] == 4 / 8 - 1 / 4
@@ -339,7 +350,7 @@ def test_a_family_that_is_not_met_is_left_out(split: int, words: list[int]) -> N
     kept = ~(np.isin(found.word, words) & (found.counts == bool(split)))
     some = Occurrences(found.families, found.x[kept], found.word[kept], found.counts[kept])
     tables = tables_of(some, csc_matrix(active[np.flatnonzero(kept)]))
-    said = values(evidence.hierarchy_evidence(tables, tables))
+    said = values(family_evidence.hierarchy_evidence(tables, tables))
     assert tables.left_out == {"dog": False, "tree": True}
     assert said["left_out_families"] == 1 / 2
     assert said["hierarchy_silence"] == 4 / 4 - 1 / 2
@@ -351,10 +362,10 @@ def test_without_any_family_the_reason_is_given() -> None:
     found, active = dogs_and_trees()
     none = Occurrences(found.families, found.x, found.word, np.ones(24, bool))
     tables = tables_of(none, active)
-    scores = list(evidence.hierarchy_evidence(tables, tables))
+    scores = list(family_evidence.hierarchy_evidence(tables, tables))
     sae = lookup(none.x, active.toarray(), np.ones((2, 2)))
     children = kept_parents(sae, csr_matrix(active), none, discriminants(none))
-    scores.append(evidence.kept_parents_evidence(children))
+    scores.append(family_evidence.kept_parents_evidence(children))
     missing = [one for one in scores if isinstance(one, Missing)]
     assert values(scores) == {"left_out_families": 1}
     assert len(missing) == 7

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from core_oracles import (
@@ -88,11 +89,8 @@ def test_the_mean_sae_is_mean_ablation(task: Core, source: ModelSource, rows: To
     assert found["explained_variance"] == pytest.approx(0, abs=1e-6)
     assert found["ce_loss_with_sae"] == pytest.approx(found["ce_loss_with_mean_ablation"])
     assert found["kl_div_score_mean_ablation"] == pytest.approx(0, abs=1e-6)
-    assert found["mse"] == pytest.approx(_anchors(evidence_of(task, Linear(WIDTH), source), "mse"))
-
-
-def _anchors(found: list[Evidence | Missing], metric: str) -> float | None:
-    return next(one.floor for one in found if one.metric == metric and isinstance(one, Evidence))
+    y = whole(source, rows)[1].double()
+    assert found["mse"] == pytest.approx(float(y.var(0, correction=0).mean()))
 
 
 def test_figures_without_logits_equal_dense_arithmetic(
@@ -138,7 +136,8 @@ def test_losses_equal_the_hooked_model(task: Core, source: ModelSource, rows: To
     sae, site = random_topk(), Site.parse(str(source.sites))
     block = source.model.net.get_submodule(site.path)
     ce, kl = [], []
-    for i in range(8):
+    found = evidence_of(task, sae, source)
+    for i in judged_table(found)["unit_id"].astype(int):
         ids = torch.from_numpy(rows.ids[i, rows.attention[i]].astype(np.int64))
         counted = torch.from_numpy(rows.mask[i, rows.attention[i]])
         clean = source.model.net(ids[None]).logits[0].log_softmax(-1)
@@ -152,19 +151,26 @@ def test_losses_equal_the_hooked_model(task: Core, source: ModelSource, rows: To
         handle.remove()
         ce.append(metrics.cross_entropy(spliced[:-1], ids[1:])[counted[:-1]])
         kl.append((clean.exp() * (clean - spliced)).sum(1)[counted])
-    found = values(evidence_of(task, sae, source))
-    assert found["ce_loss_with_sae"] == pytest.approx(torch.cat(ce).mean().item(), rel=1e-5)
-    assert found["kl_div_with_sae"] == pytest.approx(torch.cat(kl).mean().item(), rel=1e-5)
+    assert len(ce) == 8
+    said = values(found)
+    assert said["ce_loss_with_sae"] == pytest.approx(torch.cat(ce).mean().item(), rel=1e-5)
+    assert said["kl_div_with_sae"] == pytest.approx(torch.cat(kl).mean().item(), rel=1e-5)
+
+
+def judged_table(found: list[Evidence | Missing]) -> pd.DataFrame:
+    """Losses of the rows whose predictions are judged, each named by its place in the file."""
+    return next(
+        one.units for one in found if one.metric == "ce_loss_with_sae" and isinstance(one, Evidence)
+    ).table
 
 
 def test_losses_count_tokens_that_are_followed_by_one(task: Core, source: ModelSource) -> None:
-    """Eight documents of 4 to 11 words have 60 counted tokens, 52 of which have a successor."""
-    found = evidence_of(task, random_topk(), source)
-    table = next(
-        one.units for one in found if one.metric == "ce_loss_with_sae" and isinstance(one, Evidence)
-    ).table
-    assert table["ce_positions"].tolist() == list(range(3, 11))
-    assert table["kl_positions"].tolist() == list(range(4, 12))
+    """The documents have 4, 5, 6 ... words: so many counted tokens, one less with a successor."""
+    table = judged_table(evidence_of(task, random_topk(), source))
+    document = table["unit_id"].astype(int)
+    assert len(set(document)) == 8
+    assert table["ce_positions"].tolist() == (document + 3).tolist()
+    assert table["kl_positions"].tolist() == (document + 4).tolist()
 
 
 def test_units_are_documents_and_pair_between_saes(task: Core, source: ModelSource) -> None:

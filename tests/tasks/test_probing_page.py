@@ -7,6 +7,8 @@ import pytest
 from core_oracles import random_topk, tiny_models, tiny_source
 from saeval_tasks.probing import Probing
 
+from saeval.config.metric_docs import find_metrics
+
 
 @pytest.fixture(scope="module")
 def yielded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -26,6 +28,14 @@ def test_page_names_every_score(yielded: dict[str, str]) -> None:
     """The names in the first column are those that the task yields, each once."""
     named = [name for row in pages.rows("probing.md") for name in pages.named(row)]
     assert sorted(named) == sorted(yielded)
+
+
+def test_description_gives_the_direction_of_every_score(yielded: dict[str, str]) -> None:
+    """`saeval describe accuracy_top_16` says what the task says, of every number of latents."""
+    described = {name: find_metrics(name)[0].better for name in yielded}
+    assert described == yielded
+    assert yielded["accuracy_top_4"] == "higher"
+    assert yielded["accuracy_top_8"] == "none"
 
 
 def test_page_gives_the_direction_of_every_score(yielded: dict[str, str]) -> None:
