@@ -4,7 +4,7 @@ from saeval.lab.build import Part
 from saeval.lab.othello.oracle import OTHELLO_ORACLE
 from saeval.lab.othello.part import OTHELLO_MODEL
 from saeval.lab.world.oracle import WORLD_ORACLE
-from saeval.lab.world.part import WORLD_MODEL
+from saeval.lab.world.part import TOWN_MODEL, WORLD_MODEL
 from saeval.lab.zoo.members import MEMBERS
 from saeval.lab.zoo.part import part_of
 
@@ -13,5 +13,6 @@ PARTS: tuple[Part, ...] = (
     WORLD_ORACLE,
     OTHELLO_MODEL,
     OTHELLO_ORACLE,
+    TOWN_MODEL,
     *map(part_of, MEMBERS),
 )
