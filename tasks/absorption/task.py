@@ -11,7 +11,8 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, content_digest, on_data
-from saeval.lab import part_of
+from saeval.lab import document_part
+from saeval.lab.text_worlds import text_world
 from saeval.sae import SAE, traits_of
 from saeval.sae.site import joined
 from saeval.task import NONE_IN_KEYS, Prepared
@@ -110,7 +111,8 @@ class Absorption:
                 they read.
         """
         tokenizer = _tokenizer(source)
-        on_lab = part_of(source.name) == "world"
+        part = document_part(source.name)
+        on_lab = part is not None
         tokens = alphabetic_tokens(tokenizer)
         words = choose_words(tokens, self._letter_words(tokens, seed), generator(seed, "words"))
         if not words.text:
@@ -140,7 +142,7 @@ class Absorption:
                 }
         if self.compat:
             arrays |= saebench.read(source, tokenizer, seed, self.min_probe_f1).arrays()
-        facts = {"template": template, "cut_words": int((~uncut).sum()), "lab": on_lab}
+        facts = {"template": template, "cut_words": int((~uncut).sum()), "lab": part}
         table = pd.DataFrame({"text": words.take(uncut).text, "stem": words.take(uncut).stem})
         return Prepared(
             arrays, {"words": table}, facts, _preflight_rows(source) if on_lab else None
@@ -293,7 +295,7 @@ def _letters_of(prepared: Prepared) -> Letters:
 def _occurrences_of(prepared: Prepared, genre: str) -> pairs.Occurrences:
     """The occurrences of a genre's words, from the arrays that `prepare` gave."""
     arrays = {key: prepared.arrays[f"{genre}_{key}"] for key in _OCCURRENCE_ARRAYS}
-    return pairs.Occurrences(pairs.families(genre), **arrays)
+    return pairs.Occurrences(pairs.families(genre, text_world(prepared.facts["lab"])), **arrays)
 
 
 def _judge_letters(sae: SAE, letters: Letters, judged: np.ndarray) -> list[evidence.LetterResult]:

@@ -9,7 +9,7 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from saeval.activations import ActivationSource, TokenRows, read_acts
 from saeval.evidence import Evidence, Missing, units
-from saeval.lab.world import World
+from saeval.lab.text_worlds import world_read_by
 from saeval.sae import SAE
 from saeval.task import Prepared
 
@@ -55,7 +55,7 @@ class Concepts:
 
 def read(source: ActivationSource, documents: int, seed: int) -> Concepts:
     """Draw so many documents of each split, and keep the concepts that enough of them have."""
-    world, texts = World(), []
+    world, texts = world_read_by(source.name), []
     for split in SPLITS:
         documents_seed = int(generator(seed, f"concepts/{split}").integers(2**31))
         corpus = world.documents(documents, seed=documents_seed, split=split)

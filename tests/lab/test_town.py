@@ -2,21 +2,27 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from saeval.lab.text_worlds import text_world
+from saeval import lab
+from saeval.lab import build, parts
+from saeval.lab.text_worlds import TEXT_WORLDS, text_world, world_read_by
 from saeval.lab.town import TOWN, templates, words
 from saeval.lab.town.problems import problems
-from saeval.lab.world import World
+from saeval.lab.world import World, measure, part
 from saeval.lab.world import words as first_words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.grammar import SPLITS, Genre, Rule, Variable
-from saeval.lab.world.material import Biases
+from saeval.lab.world.model import ModelShape, new_model
 from saeval.lab.world.problems import draw_problem_sets
 from saeval.lab.world.stream import loss_weights, token_rows
+from saeval.lab.zoo.members import town_members
+from saeval.registry import lab_manifest
 
 WORLD = text_world("town")
 OWN = WORLD.genres[12:]
@@ -25,7 +31,7 @@ PROBLEMS = problems(WORLD.truth)
 WORD_NUMBER = {word: i for i, word in enumerate(words.NUMBERS, start=1)}
 
 
-def _group_of(groups: dict[str, tuple[str, ...]], text: list[str]) -> str:
+def _group_of(groups: Mapping[str, tuple[str, ...]], text: list[str]) -> str:
     """The only group that has a word of the text."""
     (found,) = {name for name, members in groups.items() if set(members) & set(text)}
     return found
@@ -144,9 +150,9 @@ def _referee(genre: str) -> Callable[[Referee], Referee]:
 
 @_referee("market")
 def _market(own: list[str]) -> dict[str, str]:
-    rise = _group_of(dict(words.TRENDS), own) == "rise"
-    glad = _group_of(dict(words.MOODS), own) == "glad"
-    fine = _group_of(dict(words.SKIES), own) == "fine"
+    rise = _group_of(words.TRENDS, own) == "rise"
+    glad = _group_of(words.MOODS, own) == "glad"
+    fine = _group_of(words.SKIES, own) == "fine"
     said: dict[str, bool] = {
         "rise_xor_glad": rise ^ glad, "rise_xor_fine": rise ^ fine, "glad_xor_fine": glad ^ fine,
         "odd_number_of_three": rise ^ glad ^ fine, "rise_and_glad": rise and glad,
@@ -183,10 +189,11 @@ def _deal(own: list[str]) -> dict[str, str]:
 
 @_referee("deed")
 def _deed(own: list[str]) -> dict[str, str]:
-    gender = dict.fromkeys(first_words.WOMEN, "female") | dict.fromkeys(first_words.MEN, "male")
+    gender: dict[str, str] = dict.fromkeys(first_words.WOMEN, "female")
+    gender |= dict.fromkeys(first_words.MEN, "male")
     people = [w for w in own if w in gender]
     agent, patient = people[::-1] if "was" in own else people
-    kind = _group_of(dict(words.DEEDS), own)
+    kind = _group_of(words.DEEDS, own)
     a, b = gender[agent], gender[patient]
     woman = "neither" if a == b else f"{'woman' if a == 'female' else 'man'} acts"
     odd = (kind == "kind") != (a == "female")
@@ -374,9 +381,8 @@ def test_noise_is_as_strong_as_stated(genre: str, name: str, rate: float) -> Non
         [a != b for a, b in zip(made.label(name), made.label(f"noisy_{name}"), strict=True)]
     )
     assert wrong == pytest.approx(rate, abs=0.02)
-    group = next(
-        s for s in WORLD.label_sets(train=150, test=4) if s.name == f"{genre}_noisy_{name}"
-    )
+    asked = [problem for problem in PROBLEMS if problem.name == f"{genre}_noisy_{name}"]
+    (group,) = draw_problem_sets(WORLD.documents, asked, train=150, test=4, seed=0)
     assert group.train.truths is not None
     wrong = np.mean(np.array(group.train.truths) != np.array(group.train.labels))
     assert wrong == pytest.approx(rate, abs=0.08)
@@ -419,8 +425,8 @@ def test_trees_have_four_levels_and_many_families() -> None:
 def test_shops_have_four_independent_attributes() -> None:
     """Every shop has four, evenly dealt, and none tells another."""
     shops = WORLD.truth.shops
-    assert len(TOWN.shop_attributes) == 4
-    for name, values in TOWN.shop_attributes.items():
+    assert len(TOWN.words.shop_attributes) == 4
+    for name, values in TOWN.words.shop_attributes.items():
         counts = Counter(s.attributes[name] for s in shops)
         assert set(counts) == set(values)
         assert max(counts.values()) - min(counts.values()) <= 1
@@ -464,3 +470,55 @@ def test_rules_and_noise_stand_after_their_causes() -> None:
             causes = variable.of if isinstance(variable, Rule) else (variable.by,)
             assert {c for c in causes if c} <= seen
             seen.add(variable.name)
+
+
+def test_parts_with_documents_are_those_with_a_world() -> None:
+    """`saeval.lab` names, without loading them, just the worlds of text that there are."""
+    assert set(lab.DOCUMENT_PARTS) == set(TEXT_WORLDS)
+    assert lab.document_part("lab/town") == lab.document_part("lab://town/model") == "town"
+    assert lab.document_part("lab://othello/model") is None
+    assert lab.document_part("gpt2") is None
+    assert world_read_by("lab://town/model") is WORLD
+    assert world_read_by("gpt2").material.name == "world"
+
+
+def test_texts_for_the_towns_model_are_held_out() -> None:
+    """`lab.text` gives test documents of the town."""
+    made = WORLD.documents(30, seed=4, split="test")
+    assert lab.text("town", documents=30, seed=4) == tuple(made.text(i) for i in range(30))
+
+
+def test_the_full_zoo_is_the_first_and_more() -> None:
+    """What is built now keeps its names when the full list is switched on."""
+    first, full = (
+        {name for member in town_members(full=on) for name in member.names} for on in (False, True)
+    )
+    assert len(first) == 12
+    assert first < full
+    assert len(full) == 3 * 8 + 2 * 8 + 3 * 4 + 4
+
+
+def test_saes_of_the_town_are_built_at_its_models_site(tmp_path: Path) -> None:
+    """A small untrained model is written and read, and a null is made of its activations."""
+    weights, name = tmp_path / "weights", part.TOWN_NAME
+    shape = ModelShape(layers=2, d_model=32, heads=2)
+    part.save_model(WORLD, new_model(WORLD, shape, seed=0), weights / name)
+    settings = build.BuildSettings(
+        weights, tmp_path / "manifest.json", tmp_path / "state", share=0.002
+    )
+    row = lab_manifest.make_row(name, "", {}, {"site": "layers.0"}, weights=weights)
+    lab_manifest.write_rows([row], settings.manifest)
+    build.build([p for p in parts.PARTS if p.name == "town/pca"], settings)
+    assert 0 < lab_manifest.read_rows(settings.manifest)["town/pca"].figures["fvu"] < 1
+
+
+def test_losses_leave_out_what_is_longer_than_a_row() -> None:
+    """Loss and entropy are compared where the model could have read the whole document."""
+    net = new_model(WORLD, ModelShape(layers=1, d_model=16, heads=2), seed=0).eval()
+    everything = WORLD.documents(300, seed=0)
+    genres = {d.genre for d in everything}
+    assert "minutes" in genres
+    assert set(measure.losses_by_genre(WORLD, net, everything)) == {"all", *genres} - {"minutes"}
+    made = WORLD.documents(40, seed=0, genre="deal")
+    loss = measure.losses_by_genre(WORLD, net, made)["deal"].loss
+    assert loss == pytest.approx(np.log(len(WORLD.vocabulary.tokens)), rel=0.1)

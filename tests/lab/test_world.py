@@ -9,8 +9,8 @@ import pytest
 
 from saeval.errors import DataError
 from saeval.lab.world import Documents, World, templates, words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.grammar import SIDES, SPLITS, Genre, side
-from saeval.lab.world.material import Biases
 from saeval.lab.world.stream import loss_weights, token_rows
 from saeval.lab.world.tokenizer import make_tokenizer
 from saeval.lab.world.truth import Node

@@ -5,10 +5,10 @@ import numpy as np
 from saeval.lab.town import templates, words
 from saeval.lab.town.rules import noisy, rule, yes_no
 from saeval.lab.world import words as first_words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.genres import GENDERS, leaning
 from saeval.lab.world.grammar import Genre, Rule, Variable, uniform
 from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
-from saeval.lab.world.material import Biases
 from saeval.lab.world.special_draws import UnevenPick
 
 JOBS = tuple(first_words.PROFESSIONS)

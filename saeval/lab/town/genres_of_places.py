@@ -7,21 +7,19 @@ from saeval.lab.town import templates, words
 from saeval.lab.town.genres_of_people import cities, continents, half_same, role_rules
 from saeval.lab.town.rules import noisy, rule, yes_no
 from saeval.lab.world import words as first_words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.genres import leaning
-from saeval.lab.world.genres_of_knowledge import shop_statements
 from saeval.lab.world.grammar import Genre, Variable, uniform
 from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
-from saeval.lab.world.material import Biases, Material
 
 TOPICS = tuple(first_words.TOPICS)
 TOPIC_NOISE = 0.1
 """Share of dispatches whose noisy label is wrong."""
 
 
-def places(lexicon: Lexicon, biases: Biases, material: Material) -> tuple[Genre, ...]:
+def places(lexicon: Lexicon, biases: Biases) -> tuple[Genre, ...]:
     """All genres of this file."""
     return (
-        shop_statements(lexicon, material),
         visit(lexicon),
         trip(lexicon),
         dispatch(lexicon, biases.place),

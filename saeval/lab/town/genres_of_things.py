@@ -8,10 +8,10 @@ from jaxtyping import Float
 from saeval.lab.town import templates, words
 from saeval.lab.town.rules import YES_NO, noisy, rule, yes_no
 from saeval.lab.world import words as first_words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.genres import RATINGS, leaning
 from saeval.lab.world.grammar import Genre, Variable, uniform
 from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
-from saeval.lab.world.material import Biases
 
 PRICE_NOISE = 0.2
 """Share of markets whose noisy label is wrong."""

@@ -10,9 +10,12 @@ from saeval.lab.town.meanings import meanings
 from saeval.lab.town.problems import problems
 from saeval.lab.world import templates as first_templates
 from saeval.lab.world import words as first_words
+from saeval.lab.world.biases import Biases
+from saeval.lab.world.genres_of_knowledge import shop_statements
 from saeval.lab.world.grammar import Genre
 from saeval.lab.world.lexicon import Lexicon
-from saeval.lab.world.material import Biases, Material, word_lists
+from saeval.lab.world.material import Material
+from saeval.lab.world.word_lists import WordLists, constants
 
 MIX: Mapping[str, float] = {
     "biography": 7, "review": 5, "news": 5, "facts": 5, "questions": 12, "places": 5,
@@ -24,25 +27,24 @@ MIX: Mapping[str, float] = {
 }  # fmt: skip
 
 
-def genres(lexicon: Lexicon, biases: Biases, material: Material) -> tuple[Genre, ...]:
-    """The kinds of document that the first world lacks."""
-    return (*people(lexicon, biases), *things(lexicon, biases), *places(lexicon, biases, material))
-
-
-TOWN = Material(
-    name="town",
-    mix=MIX,
-    word_lists=(*word_lists(first_words), *word_lists(words)),
+WORDS = WordLists(
+    handwritten=(*constants(first_words), *constants(words)),
     frames=(*first_templates.ALL, *templates.ALL),
     trees=words.TREES,
     abilities=words.ABILITIES,
     associates=words.ASSOCIATES,
     hierarchy=templates.HIERARCHY,
     association=first_templates.ASSOCIATION,
-    problems=problems,
-    meanings=meanings,
-    genres=genres,
     crowns=words.CROWNS,
     shop_attributes=words.SHOP_ATTRIBUTES,
     shop_statements=templates.SHOP_STATEMENTS,
 )
+
+
+def genres(lexicon: Lexicon, biases: Biases) -> tuple[Genre, ...]:
+    """The kinds of document that the first world lacks."""
+    shops = shop_statements(lexicon, WORDS)
+    return (*people(lexicon, biases), *things(lexicon, biases), shops, *places(lexicon, biases))
+
+
+TOWN = Material("town", WORDS, MIX, problems, meanings, genres)

@@ -1,6 +1,6 @@
 """What the town's own words mean: their concepts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from saeval.lab.town import words
 from saeval.lab.world.truth import Truth
@@ -18,7 +18,7 @@ def meanings(truth: Truth) -> Iterable[tuple[str, list[Concept]]]:
     yield from _shops(truth)
 
 
-def _groups() -> Iterable[tuple[str, str, tuple[str, ...] | list[str]]]:
+def _groups() -> Iterable[tuple[str, str, Sequence[str]]]:
     """Words that share a concept: its kind, its name in the kind, and the words."""
     kinds = {
         "trend": words.TRENDS, "mood": words.MOODS, "sky": words.SKIES, "deed": words.DEEDS,

@@ -1,4 +1,4 @@
-"""What is asked about the town's documents: some 40 families of yes/no questions."""
+"""What is asked about the town's documents: 54 families of yes/no questions."""
 
 from collections.abc import Iterable
 

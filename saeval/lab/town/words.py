@@ -1,6 +1,6 @@
 """The hand-written words that the town has and the first world lacks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from saeval.lab.world import words
 
@@ -124,7 +124,7 @@ VISITOR_RATES: Mapping[str, float] = {
     "monks": 0.005, "spies": 0.0035, "giants": 0.0035,
 }  # fmt: skip
 
-ANSWERS: Mapping[str, tuple[list[str], ...]] = {
+ANSWERS: Mapping[str, tuple[Sequence[str], ...]] = {
     # What a closing sentence says of each value of a label, in the order of the values.
     "trade": ("usual expected logical".split(), "odd puzzling peculiar".split()),
     "stall": ("steady balanced level".split(), "shaky lopsided uneven".split()),

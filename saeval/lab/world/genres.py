@@ -4,10 +4,11 @@ import numpy as np
 from jaxtyping import Float
 
 from saeval.lab.world import templates, words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.genres_of_knowledge import facts, nodes, places, questions, spelling, tongue
 from saeval.lab.world.grammar import Genre, Graded, Variable, uniform
 from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
-from saeval.lab.world.material import Biases, Material
+from saeval.lab.world.word_lists import WordLists
 
 GRADING = 1.2
 """How fast an opinion's probability falls with its distance from the rating, in nats per step."""
@@ -15,8 +16,8 @@ GENDERS = ("female", "male")
 RATINGS = ("1", "2", "3", "4", "5")
 
 
-def make_genres(lexicon: Lexicon, biases: Biases, material: Material) -> tuple[Genre, ...]:
-    """All genres of a world: those that every world has, then those of its material."""
+def make_genres(lexicon: Lexicon, biases: Biases, lists: WordLists) -> tuple[Genre, ...]:
+    """The genres that every world has."""
     truth = lexicon.truth
     return (
         biography(lexicon, biases.gender),
@@ -25,11 +26,10 @@ def make_genres(lexicon: Lexicon, biases: Biases, material: Material) -> tuple[G
         facts(lexicon),
         questions(lexicon),
         places(lexicon),
-        nodes(lexicon, "hierarchy", truth.hierarchy, material.hierarchy),
-        nodes(lexicon, "association", truth.associations, material.association),
+        nodes(lexicon, "hierarchy", truth.hierarchy, lists.hierarchy),
+        nodes(lexicon, "association", truth.associations, lists.association),
         spelling(lexicon),
         *(tongue(lexicon, t) for t in truth.tongues),
-        *material.genres(lexicon, biases, material),
     )
 
 

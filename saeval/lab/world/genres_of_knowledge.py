@@ -6,10 +6,10 @@ from jaxtyping import Int
 from saeval.lab.world import templates, words
 from saeval.lab.world.grammar import Genre, Pick, Variable, uniform
 from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
-from saeval.lab.world.material import Material
 from saeval.lab.world.special_draws import QuestionDraw, SpellingDraw
 from saeval.lab.world.templates import Sentences
 from saeval.lab.world.truth import Fact, Node, Tongue
+from saeval.lab.world.word_lists import WordLists
 
 
 def facts(lexicon: Lexicon) -> Genre:
@@ -70,16 +70,16 @@ def places(lexicon: Lexicon) -> Genre:
     return make_genre(lexicon, templates.PLACES, (), draws, GenreTraits("places"))
 
 
-def shop_statements(lexicon: Lexicon, material: Material) -> Genre:
+def shop_statements(lexicon: Lexicon, lists: WordLists) -> Genre:
     """What is said of shops, each sentence of any shop."""
-    names = ("shop", *material.shop_attributes)
+    names = ("shop", *lists.shop_attributes)
     rows = [lexicon.ids((s.name, *s.attributes.values())) for s in lexicon.truth.shops]
     surnames = lexicon.truth.surnames
     draws = (
         Pick(names, np.array([rows])),
         *lexicon.lists(other=surnames, other2=surnames, month=words.MONTHS),
     )
-    sentences = Sentences((material.shop_statements,), material.shop_statements, (2, 4))
+    sentences = Sentences((lists.shop_statements,), lists.shop_statements, (2, 4))
     return make_genre(lexicon, sentences, (), draws, GenreTraits("shops"))
 
 

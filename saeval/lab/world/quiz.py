@@ -10,10 +10,10 @@ from saeval.lab.world import genres_of_knowledge as knowledge
 from saeval.lab.world import templates
 from saeval.lab.world.grammar import Genre, compile_group
 from saeval.lab.world.lexicon import Lexicon
-from saeval.lab.world.material import Material
 from saeval.lab.world.sampling import sample_genre
 from saeval.lab.world.special_draws import QuestionDraw
 from saeval.lab.world.truth import Fact
+from saeval.lab.world.word_lists import WordLists
 
 LETTERS = ("A", "B", "C", "D")
 
@@ -93,7 +93,7 @@ def _question_genre(lexicon: Lexicon) -> Genre:
 
 
 def describe(
-    lexicon: Lexicon, material: Material, attribute: str, n: int, rng: np.random.Generator,
+    lexicon: Lexicon, lists: WordLists, attribute: str, n: int, rng: np.random.Generator,
     split: str,
 ) -> list[AttributePrompt]:  # fmt: skip
     """Statements about one attribute of random cities or shops, cut before its value.
@@ -104,11 +104,11 @@ def describe(
     if attribute in templates.ATTRIBUTES:
         genre, statements = knowledge.places(lexicon), templates.PLACES.body
         names = {city.name for city in lexicon.truth.cities}
-    elif attribute in material.shop_attributes:
-        genre, statements = knowledge.shop_statements(lexicon, material), material.shop_statements
+    elif attribute in lists.shop_attributes:
+        genre, statements = knowledge.shop_statements(lexicon, lists), lists.shop_statements
         names = {shop.name for shop in lexicon.truth.shops}
     else:
-        known = ", ".join((*templates.ATTRIBUTES, *material.shop_attributes))
+        known = ", ".join((*templates.ATTRIBUTES, *lists.shop_attributes))
         raise DataError(f"there is no attribute {attribute!r}; there are {known}")
     texts = tuple(text for text in statements if f"{{{attribute}}}" in text)
     group = compile_group(texts, genre.draws, lexicon.vocabulary.ids)

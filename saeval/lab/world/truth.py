@@ -7,7 +7,7 @@ import numpy as np
 
 from saeval.lab.world import words
 from saeval.lab.world.coin import coin
-from saeval.lab.world.material import Material
+from saeval.lab.world.word_lists import WordLists
 
 RELATION_VALUES = 8
 """Possible values of each relation."""
@@ -119,10 +119,10 @@ class Truth:
     shops: tuple[Shop, ...] = ()
 
 
-def make_truth(seed: int, material: Material) -> Truth:
+def make_truth(seed: int, lists: WordLists) -> Truth:
     """Draw everything that is random in the world."""
     rng = np.random.default_rng([seed, 0])
-    used_words = _handwritten(material)
+    used_words = _handwritten(lists)
     return Truth(
         cities=_cities(rng),
         domains=tuple(_domain(rng, name, used_words) for name in words.DOMAINS),
@@ -130,18 +130,18 @@ def make_truth(seed: int, material: Material) -> Truth:
             _tongue(rng, name, style, used_words)
             for name, style in (("velan", "l"), ("okuri", "k"), ("teshni", "sh"))
         ),
-        hierarchy=_hierarchy(material),
-        associations=_associations(rng, material),
+        hierarchy=_hierarchy(lists),
+        associations=_associations(rng, lists),
         surnames=coin(rng, 300, used_words, "r"),
         brands=coin(rng, 25, used_words, "x"),
-        shops=_shops(rng, material.shop_attributes, used_words),
+        shops=_shops(rng, lists.shop_attributes, used_words),
     )
 
 
-def _handwritten(material: Material) -> set[str]:
+def _handwritten(lists: WordLists) -> set[str]:
     """All hand-written words, which must not be coined again, and some other text of the lists."""
     in_lists: set[str] = set()
-    stack: list[object] = list(material.word_lists)
+    stack: list[object] = list(lists.handwritten)
     while stack:
         item = stack.pop()
         if isinstance(item, str):
@@ -203,12 +203,12 @@ def _shops(
     )
 
 
-def _hierarchy(material: Material) -> tuple[Node, ...]:
+def _hierarchy(lists: WordLists) -> tuple[Node, ...]:
     """The trees, with verbs inherited from root and middle."""
     nodes = []
-    for root, text in material.trees.items():
-        crown = material.crowns.get(root)
-        general, special = (v.split() for v in material.abilities[root])
+    for root, text in lists.trees.items():
+        crown = lists.crowns.get(root)
+        general, special = (v.split() for v in lists.abilities[root])
         for m, branch in enumerate(text.split(";")):
             middle, leaves = branch.split(":")
             verbs = (*general, *special[2 * m : 2 * m + 2])
@@ -216,12 +216,12 @@ def _hierarchy(material: Material) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def _associations(rng: np.random.Generator, material: Material) -> tuple[Node, ...]:
+def _associations(rng: np.random.Generator, lists: WordLists) -> tuple[Node, ...]:
     """The same shape made of unrelated objects: every leaf draws its own six verbs."""
-    pool = [v for pair in material.abilities.values() for part in pair for v in part.split()]
-    names = list(rng.permutation(np.array(material.associates)))
+    pool = [v for pair in lists.abilities.values() for part in pair for v in part.split()]
+    names = list(rng.permutation(np.array(lists.associates)))
     nodes = []
-    for _ in material.trees:
+    for _ in lists.trees:
         root = str(names.pop())
         for _ in range(3):
             middle = str(names.pop())

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from saeval.lab.world import words
-from saeval.lab.world.material import Material
-from saeval.lab.world.templates import frame_words
+from saeval.lab.world.templates import Sentences, frame_words
 from saeval.lab.world.truth import Node, Truth
 
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
@@ -53,18 +52,27 @@ class Vocabulary:
         return tuple(t for t in self.tokens if t.isascii() and t.isalpha() and t.islower())
 
 
-def make_vocabulary(truth: Truth, material: Material) -> Vocabulary:
+def make_vocabulary(
+    truth: Truth,
+    frames: tuple[Sentences, ...],
+    more: Iterable[tuple[str, list[Concept]]] = (),
+) -> Vocabulary:
     """List all words of the world with their concepts.
+
+    Args:
+        truth: What holds in the world.
+        frames: All its sentences.
+        more: Words besides those that every world has, with their concepts.
 
     Raises:
         ValueError: if a word was given to two lists, so that its meaning is not settled.
     """
     meaning: dict[str, list[Concept]] = {}
-    for word, concepts in (*_concepts_by_word(truth), *material.meanings(truth)):
+    for word, concepts in (*_concepts_by_word(truth), *more):
         if word in meaning:
             raise ValueError(f"the word {word!r} stands in two lists of the world")
         meaning[word] = concepts
-    for word in frame_words(material.frames):
+    for word in frame_words(frames):
         meaning.setdefault(word, [Concept("role/frame", "role")])
     for word, concepts in meaning.items():
         concepts.append(Concept(f"letter/{word[0]}", "letter"))

@@ -9,17 +9,19 @@ from jaxtyping import Float, Int
 
 from saeval.errors import DataError
 from saeval.lab.world import templates, words
+from saeval.lab.world.biases import UNBIASED, Biases
 from saeval.lab.world.documents import Documents
 from saeval.lab.world.genres import make_genres
 from saeval.lab.world.grammar import SPLITS, Genre
 from saeval.lab.world.label_sets import LabelSet, make_label_sets
 from saeval.lab.world.lexicon import Lexicon
-from saeval.lab.world.material import UNBIASED, Biases, Material, word_lists
+from saeval.lab.world.material import Material
 from saeval.lab.world.problems import draw_problem_sets
 from saeval.lab.world.quiz import AttributePrompt, Question, ask, describe
 from saeval.lab.world.sampling import GenreSample, sample_genre
 from saeval.lab.world.truth import Node, Truth, make_truth
 from saeval.lab.world.vocabulary import Concept, Vocabulary, make_vocabulary
+from saeval.lab.world.word_lists import WordLists, constants
 
 MIX: Mapping[str, float] = {
     # Share of documents.
@@ -28,10 +30,13 @@ MIX: Mapping[str, float] = {
     "velan": 0.02, "okuri": 0.02, "teshni": 0.02,
 }  # fmt: skip
 FIRST = Material(
-    name="world", mix=MIX, word_lists=word_lists(words), frames=templates.ALL,
-    trees=words.TREES, abilities=words.ABILITIES, associates=words.ASSOCIATES,
-    hierarchy=templates.HIERARCHY, association=templates.ASSOCIATION,
-    problems=lambda _: (), meanings=lambda _: (), genres=lambda *_: (),
+    name="world",
+    words=WordLists(
+        handwritten=constants(words), frames=templates.ALL, trees=words.TREES,
+        abilities=words.ABILITIES, associates=words.ASSOCIATES, hierarchy=templates.HIERARCHY,
+        association=templates.ASSOCIATION,
+    ),
+    mix=MIX,
 )  # fmt: skip
 """The material of `lab/world`."""
 
@@ -50,12 +55,14 @@ class World:
     @cached_property
     def truth(self) -> Truth:
         """What holds in the world."""
-        return make_truth(self.seed, self.material)
+        return make_truth(self.seed, self.material.words)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Its tokens and their concepts."""
-        return make_vocabulary(self.truth, self.material)
+        return make_vocabulary(
+            self.truth, self.material.words.frames, self.material.meanings(self.truth)
+        )
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -65,7 +72,10 @@ class World:
     @cached_property
     def genres(self) -> tuple[Genre, ...]:
         """All kinds of document."""
-        return make_genres(self.lexicon, self.biases, self.material)
+        return (
+            *make_genres(self.lexicon, self.biases, self.material.words),
+            *self.material.genres(self.lexicon, self.biases),
+        )
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
@@ -149,7 +159,7 @@ class World:
                 the shops' attributes.
         """
         rng = np.random.default_rng([self.seed, 3, seed])
-        return tuple(describe(self.lexicon, self.material, attribute, n, rng, split))
+        return tuple(describe(self.lexicon, self.material.words, attribute, n, rng, split))
 
     def spelling_words(self) -> tuple[str, ...]:
         """All words that the spelling documents teach: every lower-case word there is."""
