@@ -6,7 +6,19 @@ from saeval.errors import UsageError, suggestion
 from saeval.lab.description import LICENCE, part_names, part_record, row_record
 from saeval.registry.lab_manifest import WEIGHTS, read_rows
 
-__all__ = ["LICENCE", "describe", "names", "part_of", "path", "text"]
+__all__ = [
+    "DOCUMENT_PARTS",
+    "LICENCE",
+    "describe",
+    "document_part",
+    "names",
+    "part_of",
+    "path",
+    "text",
+]
+
+DOCUMENT_PARTS = ("world", "town")
+"""Parts whose models read documents, from the worlds of `saeval.lab.text_worlds`."""
 
 
 def names() -> tuple[str, ...]:
@@ -34,6 +46,12 @@ def part_of(model: str) -> str | None:
     return next(iter(parts), None)
 
 
+def document_part(model: str) -> str | None:
+    """The part of the lab whose documents a model, by name or folder, reads; None for any other."""
+    part = part_of(model)
+    return part if part in DOCUMENT_PARTS else None
+
+
 def describe(name: str) -> str:
     """What the manifest says of a part of the lab, or of one of its models or SAEs, as text.
 
@@ -56,8 +74,8 @@ def text(name: str = "world", *, documents: int = 1000, seed: int = 0) -> tuple[
     """Texts for the lab's model `name`, generated now; the model was not trained on them.
 
     Args:
-        name: "world", whose documents have about 47 tokens, or "othello", whose texts are games
-            of 59 moves.
+        name: "world", whose documents have about 47 tokens, "town", about 35 tokens with some of
+            more than 128, or "othello", whose texts are games of 59 moves.
         documents: How many texts.
         seed: Seed of the draw.
 
@@ -68,9 +86,10 @@ def text(name: str = "world", *, documents: int = 1000, seed: int = 0) -> tuple[
         from saeval.lab.othello import games
 
         return games.texts(documents, seed)
-    if name != "world":
-        raise UsageError(f"lab/{name} reads no text; lab/world and lab/othello do.")
-    from saeval.lab.world import World
+    if name not in DOCUMENT_PARTS:
+        parts = ", ".join(f"lab/{part}" for part in DOCUMENT_PARTS)
+        raise UsageError(f"lab/{name} reads no text; {parts} and lab/othello do.")
+    from saeval.lab.text_worlds import text_world
 
-    test_documents = World().documents(documents, seed=seed, split="test")
+    test_documents = text_world(name).documents(documents, seed=seed, split="test")
     return tuple(test_documents.text(i) for i in range(len(test_documents)))

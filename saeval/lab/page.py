@@ -10,6 +10,7 @@ import numpy as np
 
 from saeval.errors import UsageError
 from saeval.evidence import Evidence, summarise_all, units
+from saeval.lab import DOCUMENT_PARTS
 from saeval.lab.zoo.members import MEMBERS, ORACLE, ZooMember
 from saeval.metrics.recovery import cosines, match
 from saeval.registry.lab_manifest import WEIGHTS, ManifestRow, read_rows
@@ -35,6 +36,11 @@ PARTS = {
         "places, hierarchies, spellings, three constructed languages. Every document carries its "
         "labels, every token its concepts, and the entropy is known exactly"
     ),
+    "town": (
+        "all that the world has, and documents whose labels no single word gives away: booleans, "
+        "who did what to whom, comparisons, claims that follow or do not, rare and noisy labels, "
+        "shops of four attributes, reports longer than the model's rows"
+    ),
     "othello": "random legal Othello games, with the board before every move",
     "synthetic/base": (
         "activations from a planted dictionary of 256 features: Zipf rates, correlations, a "
@@ -55,17 +61,58 @@ other columns are. A CE score is empty where the ablation does not raise the los
     saeval describe lab/world                  # figures of the model and of its SAEs
     python -m saeval.lab build                 # makes all of it again, or what is missing
 """
+TOWN = "town"
+ABOUT_TOWN = """\
+## The town
+
+`lab/town` is a harder world beside `lab/world`, made by the same generator from more material. It
+has every kind of document of the world, and 28 more:
+
+- *Labels that no single word gives away.* The price rose and the buyer was sad; price and mood
+  disagree (exclusive or); the woman is the nurse; both have one profession; the hosts scored more;
+  the second statement follows from the first; the nurse gave and did not take, in the active and in
+  the passive voice. Many such documents close with a sentence that depends on the label ("so ...
+  called the trade odd"), so that the model has a reason to work the label out; the texts of its
+  probing sets end just before.
+- *Rare labels*: eight kinds of caller and six pairs of signs, in 1 % of their documents and less.
+- *Noisy labels*: `noisy_topic`, `noisy_agent_gender` and `noisy_price` are wrong in 10, 30 and 20 %
+  of documents; the true label stands beside them (`LabelledDocuments.truths`), and test texts have
+  true labels alone.
+- *Trees of four levels* (poodle, dog, animal, organism): 24 families of siblings, each level in the
+  concept table.
+- *Correlated pairs*, independent unless a bias is asked for: profession and gender, category and
+  rating, topic and continent, price and mood, deed and gender of whom it is done to.
+- *Shops* with four independent attributes each: street, ware, owner, season.
+- *Minutes*: reports of more than 128 tokens, longer than the rows that the model was trained on.
+
+The probability of a text is exact in every genre, as in the world: a text settles all that it was
+drawn from, or what it leaves open is summed over. There are 265 yes/no problems in 54 families, the
+same for every seed:
+
+```python
+from saeval.lab.text_worlds import text_world
+from saeval.lab.world import World
+from saeval.lab.world.biases import Biases
+from saeval.lab.town import TOWN
+
+for group in text_world("town").label_sets(train=10, test=5, seed=0):
+    print(group.family, group.name, group.train.texts[0], group.train.labels[0])
+biased = World(biases=Biases(gender=0.9, mood=0.5), material=TOWN).documents(1000, seed=1)
+```
+"""
 
 
 def page(rows: Mapping[str, ManifestRow]) -> str:
     """The page as Markdown."""
     lines = [INTRODUCTION.rstrip("\n")]
     for ground, about in PARTS.items():
+        if ground == TOWN and f"{TOWN}/model" not in rows:
+            continue
         lines.append(
             f"| `lab/{ground}` | {about} | {_model_cell(ground, rows)} "
             f"| {_site_cell(ground, rows)} |"
         )
-    lines += [AFTER_PARTS.rstrip("\n"), "", *_model_lines(rows)]
+    lines += [AFTER_PARTS.rstrip("\n"), "", *_model_lines(rows), "", ABOUT_TOWN.rstrip("\n")]
     for ground in PARTS:
         members = _built_members(ground, rows)
         if members:
@@ -108,30 +155,37 @@ def _site_cell(ground: str, rows: Mapping[str, ManifestRow]) -> str:
 
 
 def _model_lines(rows: Mapping[str, ManifestRow]) -> list[str]:
-    """How good the two models are."""
-    world, othello = rows["world/model"], rows["othello/model"]
-    loss, answers = world.figures["loss"]["all"], world.figures["answers"]
+    """How good the models are."""
+    texts = [_document_model_line(rows[f"{part}/model"]) for part in DOCUMENT_PARTS
+             if f"{part}/model" in rows]  # fmt: skip
+    othello = rows["othello/model"]
     site = othello.figures["site"]
     board = othello.figures["board_accuracy"][site]["all"]
     untrained = othello.figures["board_accuracy_untrained"][site]["all"]
-    answers_text = ", ".join(
-        f"{accuracy['all']:.3f} ({domain})" for domain, accuracy in answers.items()
-    )
-    auc = world.figures["probe_auc"]
-    lowest = min(auc, key=lambda name: auc[name][world.figures["site"]])
-    text = (
-        f"- `lab/world`: loss {loss['loss']:.3f} nats a token, where the grammar's own entropy is "
-        f"{loss['entropy']:.3f}; multiple-choice questions answered right: {answers_text}; "
-        f"first letters read by a probe with F1 "
-        f"{world.figures['first_letter_f1'][world.figures['site']]:.3f}; "
-        f"probes of labels with AUC {auc[lowest][world.figures['site']]:.3f} ({lowest}) or more."
-    )
     games = (
         f"- `lab/othello`: {othello.figures['top1_legal']:.1%} of its first choices are legal, "
         f"{othello.figures['legal_mass']:.3f} of its probability; a linear probe reads "
         f"{board:.3f} of the squares ({untrained:.3f} from the untrained model)."
     )
-    return ["## The models", "", text, games]
+    return ["## The models", "", *texts, games]
+
+
+def _document_model_line(row: ManifestRow) -> str:
+    """How good a model is that reads documents."""
+    figures, site = row.figures, row.figures["site"]
+    loss = figures["loss"]["all"]
+    answers = ", ".join(
+        f"{accuracy['all']:.3f} ({domain})" for domain, accuracy in figures["answers"].items()
+    )
+    auc = {name: by_layer[site] for name, by_layer in figures["probe_auc"].items()}
+    lowest = min(auc, key=lambda name: auc[name])
+    return (
+        f"- `lab/{row.name.partition('/')[0]}`: loss {loss['loss']:.3f} nats a token, where the "
+        f"grammar's own entropy is {loss['entropy']:.3f}; multiple-choice questions answered "
+        f"right: {answers}; first letters read by a probe with F1 "
+        f"{figures['first_letter_f1'][site]:.3f}; "
+        f"probes of labels with AUC {auc[lowest]:.3f} ({lowest}) or more."
+    )
 
 
 def _built_members(ground: str, rows: Mapping[str, ManifestRow]) -> list[ZooMember]:

@@ -22,9 +22,9 @@ HUB_FILE = "data/train-00000-of-00001-4746b8785c874cc7.parquet"
 # interpretability work commonly reads.
 HUB_SECONDS = 5.0
 # How long the hub may take to answer before Python's manual is read instead.
-_CHARACTERS_PER_LAB_DOCUMENT = {"world": 200, "othello": 175}
-# Low estimates, so that there is enough text: a document of the world has 236 on average, a game
-# 176.
+_CHARACTERS_PER_LAB_DOCUMENT = {"world": 200, "town": 150, "othello": 175}
+# Low estimates, so that there is enough text: a document of the world has 236 on average, one of
+# the town 179, a game 176.
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,12 @@ def _check_labels(data_set: DataSet, files: DataSetFiles) -> None:
         raise DataError(f"{reason}; a probe needs two labels.{notices}")
 
 
-def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
-    """The concepts of lab/world, with so many texts per label."""
-    from saeval.lab.world import World
+def lab_sets(model: str, train: int, test: int, seed: int) -> list[DataSet]:
+    """The concepts of the world that a model of the lab reads, with so many texts per label.
+
+    For any other model those of lab/world.
+    """
+    from saeval.lab.text_worlds import world_read_by
 
     return [
         DataSet(
@@ -188,7 +191,7 @@ def lab_sets(train: int, test: int, seed: int) -> list[DataSet]:
             LabelledTexts(label_set.test.texts, tuple((label,) for label in label_set.test.labels)),
             label_set.name,
         )
-        for label_set in World().label_sets(train=train, test=test, seed=seed)
+        for label_set in world_read_by(model).label_sets(train=train, test=test, seed=seed)
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from saeval.activations import ActivationSource, read_x
+from saeval.lab.text_worlds import world_read_by
 from saeval.lab.world import World
 
 from .._draws import generator
@@ -55,10 +56,15 @@ class Occurrences:
         return np.isin(self.word, [self.words.index(word) for word in words])
 
 
-def families(genre: str) -> tuple[Family, ...]:
-    """The lab's families of a genre: words of the middle level, and the leaves below them."""
+def families(genre: str, world: World | None = None) -> tuple[Family, ...]:
+    """Families of a genre: words of the middle level, and the leaves below them.
+
+    Args:
+        genre: One of `GENRES`.
+        world: Whose words; None: those of lab/world.
+    """
     below: dict[str, list[str]] = {}
-    for node in World().hierarchy()[GENRES.index(genre)]:
+    for node in (world or World()).hierarchy()[GENRES.index(genre)]:
         below.setdefault(node.middle, []).append(node.leaf)
     return tuple(Family(parent, tuple(children)) for parent, children in below.items())
 
@@ -67,13 +73,14 @@ def read_occurrences(
     source: ActivationSource, genre: str, seed: int, documents: int
 ) -> Occurrences:
     """Read documents of a genre and keep the activations of its words, and of some others."""
-    members = families(genre)
+    world = world_read_by(source.name)
+    members = families(genre, world)
     words = [word for family in members for word in (family.parent, *family.children)]
     rng = generator(seed, f"occurrences/{genre}")
     parts = []
     for split in SPLITS:
         corpus_seed = int(generator(seed, f"documents/{genre}/{split}").integers(2**31))
-        corpus = World().documents(documents, seed=corpus_seed, split=split, genre=genre)
+        corpus = world.documents(documents, seed=corpus_seed, split=split, genre=genre)
         rows = source.tokenize([corpus.text(i) for i in range(len(corpus))], name=f"lab {genre}")
         word_of_id = {corpus.vocabulary.ids[word]: number for number, word in enumerate(words)}
         word_numbers = np.array([word_of_id.get(i, -1) for i in rows.ids[rows.mask].tolist()])

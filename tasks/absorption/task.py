@@ -11,7 +11,8 @@ from saeval.activations import ActivationSource, TokenRows
 from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
 from saeval.evidence import Evidence, Missing, content_digest, on_data
-from saeval.lab import part_of
+from saeval.lab import document_part
+from saeval.lab.text_worlds import text_world
 from saeval.sae import SAE
 from saeval.task import NONE_IN_KEYS, Prepared
 
@@ -114,7 +115,8 @@ class Absorption:
                 they read.
         """
         tokenizer = required_tokenizer(source)
-        on_lab = part_of(source.name) == "world"
+        part = document_part(source.name)
+        on_lab = part is not None
         tokens = alphabetic_tokens(tokenizer)
         words = choose_words(tokens, self._letter_words(tokens, seed), generator(seed, "words"))
         if not words.text:
@@ -148,7 +150,7 @@ class Absorption:
             "template": template,
             "prompts": content_digest(rows.digest),
             "cut_words": int((~uncut).sum()),
-            "lab": on_lab,
+            "lab": part,
         }
         table = pd.DataFrame({"text": words.take(uncut).text, "stem": words.take(uncut).stem})
         return Prepared(
@@ -255,7 +257,7 @@ def _letters_of(prepared: Prepared) -> Letters:
 def _occurrences_of(prepared: Prepared, genre: str) -> Occurrences:
     """The occurrences of a genre's words, from the arrays that `prepare` gave."""
     arrays = {key: prepared.arrays[f"{genre}_{key}"] for key in _OCCURRENCE_ARRAYS}
-    return Occurrences(families(genre), **arrays)
+    return Occurrences(families(genre, text_world(prepared.facts["lab"])), **arrays)
 
 
 def _judge_families(sae: SAE, prepared: Prepared) -> Iterator[Evidence | Missing]:

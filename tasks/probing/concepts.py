@@ -11,7 +11,8 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from saeval.activations import ActivationSource, TokenRows, read_acts
 from saeval.evidence import Evidence, Missing, units
-from saeval.lab.world import World
+from saeval.lab import document_part
+from saeval.lab.text_worlds import text_world
 from saeval.sae import SAE
 from saeval.task import Prepared
 
@@ -67,13 +68,19 @@ class Concepts:
 
 
 @cache
-def common_concepts(documents: int, context: int) -> tuple[int, ...]:
+def common_concepts(part: str, documents: int, context: int) -> tuple[int, ...]:
     """Concepts that so many documents of each split are expected to hold often enough.
 
     Their shares are counted in a large draw that is always the same, so that the list follows from
     the world, whatever the seed. Of a document only what fits the context counts, BOS aside.
+
+    Args:
+        part: Of the lab, whose world it is.
+        documents: Of each split.
+        context: Tokens of a row at most.
     """
-    world, enough = World(), np.ones(len(World().concepts), bool)
+    world = text_world(part)
+    enough = np.ones(len(world.concepts), bool)
     for split in SPLITS:
         corpus = world.documents(REFERENCE_DOCUMENTS, seed=0, split=split)
         place = np.arange(len(corpus.flat)) - np.repeat(corpus.starts[:-1], np.diff(corpus.starts))
@@ -96,14 +103,15 @@ def occurrences(
 
 def read(source: ActivationSource, documents: int, seed: int) -> Concepts:
     """Draw so many documents of each split, with the concepts that such a draw should hold."""
-    world, texts = World(), []
+    part = document_part(source.name) or "world"
+    world, texts = text_world(part), []
     for split in SPLITS:
         documents_seed = int(generator(seed, f"concepts/{split}").integers(2**31))
         corpus = world.documents(documents, seed=documents_seed, split=split)
         texts += [corpus.text(i) for i in range(len(corpus))]
     rows = source.tokenize(texts, name="lab documents", overflow="truncate")
     scored = np.repeat([False, True], documents)
-    common = np.array(common_concepts(documents, source.context), dtype=np.int64)
+    common = np.array(common_concepts(part, documents, source.context), dtype=np.int64)
     y = world.vocabulary.concept_table[rows.ids[rows.mask]][:, common]
     names = [world.concepts[number].name for number in common]
     document = np.repeat(np.arange(len(rows)), rows.mask.sum(1))

@@ -15,7 +15,7 @@ from saeval.activations.memory import hand_back
 from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import DataError, NotApplicable, UsageError, shown
 from saeval.evidence import Evidence, Metric, Missing, content_digest, on_data
-from saeval.lab import part_of
+from saeval.lab import document_part, part_of
 from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import NONE_IN_KEYS, Prepared
@@ -302,7 +302,10 @@ class Probing:
         if source.stored_rows is not None:
             return select_by_name([_labelled_rows(source.stored_rows, seed)], self.sets)
         if self._reads_lab(source):
-            return select_by_name(lab_sets(LAB_TRAIN, LAB_TEST, seed), self.sets)
+            return select_by_name(
+                lab_sets(source.name, LAB_TRAIN, LAB_TEST, seed),
+                self.sets,
+            )
         if self.data is None and part_of(source.name) == "othello":
             raise NotApplicable(
                 f"{source.name} reads moves, and there are no labelled texts of it."
@@ -323,12 +326,12 @@ class Probing:
 
     def _concepts(self, source: ActivationSource, seed: int) -> concepts.Concepts | None:
         """Tokens of the lab's documents, where the lab's own model reads them word by word."""
-        if not self._reads_lab(source) or part_of(source.name) != "world":
+        if not self._reads_lab(source) or document_part(source.name) is None:
             return None
         return concepts.read(source, limited_count(self.limit, self.documents, LEAST_UNITS), seed)
 
     def _reads_lab(self, source: ActivationSource) -> bool:
-        return self.data == LAB or (self.data is None and part_of(source.name) == "world")
+        return self.data == LAB or (self.data is None and document_part(source.name) is not None)
 
     def _reads_world(self, source: ActivationSource) -> bool:
         return self.data is None and world_of(source) is not None

@@ -9,6 +9,7 @@ import pytest
 
 from saeval.errors import DataError
 from saeval.lab.world import Documents, World, templates, words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.grammar import SIDES, SPLITS, Genre, side
 from saeval.lab.world.stream import loss_weights, token_rows
 from saeval.lab.world.tokenizer import make_tokenizer
@@ -179,7 +180,7 @@ def test_spelling_lines_spell() -> None:
 @pytest.mark.parametrize("bias, share", [(0.0, 0.5), (1.0, 1.0), (-0.5, 0.25)])
 def test_gender_bias_is_the_correlation_asked_for(bias: float, share: float) -> None:
     """Gender follows from profession as far as the bias says."""
-    made = World(gender_bias=bias).documents(
+    made = World(biases=Biases(gender=bias)).documents(
         1500, seed=0, genre="biography", fixed={"profession": "nurse"}
     )
     women = np.mean([g == "female" for g in made.label("gender")])

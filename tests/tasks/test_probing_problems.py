@@ -53,7 +53,7 @@ def test_problems_of_the_lab_are_the_same_for_every_seed() -> None:
     parts = [
         [
             part
-            for data_set in lab_sets(30, 20, seed)
+            for data_set in lab_sets("lab/world/model", 30, 20, seed)
             for part in draw_probe_set(data_set, 300, 200, seed, TextNumbers()).parts
         ]
         for seed in (0, 1)

@@ -4,9 +4,11 @@ import numpy as np
 from jaxtyping import Float
 
 from saeval.lab.world import templates, words
+from saeval.lab.world.biases import Biases
 from saeval.lab.world.genres_of_knowledge import facts, nodes, places, questions, spelling, tongue
 from saeval.lab.world.grammar import Genre, Graded, Variable, uniform
 from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
+from saeval.lab.world.word_lists import WordLists
 
 GRADING = 1.2
 """How fast an opinion's probability falls with its distance from the rating, in nats per step."""
@@ -14,24 +16,18 @@ GENDERS = ("female", "male")
 RATINGS = ("1", "2", "3", "4", "5")
 
 
-def make_genres(lexicon: Lexicon, gender_bias: float) -> tuple[Genre, ...]:
-    """All genres of the world.
-
-    Args:
-        lexicon: Its truth and words.
-        gender_bias: From -1 to 1: by how much gender follows from profession. At 1 every second
-            profession is all female and the others all male, at 0 they are independent.
-    """
+def make_genres(lexicon: Lexicon, biases: Biases, lists: WordLists) -> tuple[Genre, ...]:
+    """The genres that every world has."""
     truth = lexicon.truth
     return (
-        biography(lexicon, gender_bias),
-        review(lexicon),
+        biography(lexicon, biases.gender),
+        review(lexicon, biases.rating),
         news(lexicon),
         facts(lexicon),
         questions(lexicon),
         places(lexicon),
-        nodes(lexicon, "hierarchy", truth.hierarchy, templates.HIERARCHY),
-        nodes(lexicon, "association", truth.associations, templates.ASSOCIATION),
+        nodes(lexicon, "hierarchy", truth.hierarchy, lists.hierarchy),
+        nodes(lexicon, "association", truth.associations, lists.association),
         spelling(lexicon),
         *(tongue(lexicon, t) for t in truth.tongues),
     )
@@ -62,13 +58,13 @@ def biography(lexicon: Lexicon, gender_bias: float) -> Genre:
     )
     variables = (
         Variable("profession", jobs, uniform(1, len(jobs))),
-        Variable("gender", GENDERS, _gender_of_profession(len(jobs), gender_bias), "profession"),
+        Variable("gender", GENDERS, leaning(len(jobs), gender_bias), "profession"),
         Variable("first", first, _split_evenly(2, len(first)), "gender"),
     )
     return make_genre(lexicon, templates.BIOGRAPHY, variables, draws, GenreTraits("biography"))
 
 
-def review(lexicon: Lexicon) -> Genre:
+def review(lexicon: Lexicon, bias: float) -> Genre:
     """Opinions on a product: category, product, and a rating that is never stated."""
     kinds = tuple(words.CATEGORIES)
     products, aspects = zip(*([p.split() for p in words.CATEGORIES[k]] for k in kinds), strict=True)
@@ -88,7 +84,7 @@ def review(lexicon: Lexicon) -> Genre:
     variables = (
         Variable("category", kinds, uniform(1, len(kinds))),
         Variable("product", every_product, _split_evenly(6, len(every_product)), "category"),
-        Variable("rating", RATINGS, uniform(1, len(RATINGS))),
+        Variable("rating", RATINGS, _rating_of_category(len(kinds), bias), "category"),
     )
     traits = GenreTraits("review", hidden="rating")
     return make_genre(lexicon, templates.REVIEW, variables, draws, traits)
@@ -111,9 +107,9 @@ def news(lexicon: Lexicon) -> Genre:
     return make_genre(lexicon, templates.NEWS, variables, draws, traits)
 
 
-def _gender_of_profession(professions: int, bias: float) -> Float[np.ndarray, "professions 2"]:
-    """Probability of female and male: even professions lean female for a positive bias."""
-    lean = np.where(np.arange(professions) % 2 == 0, bias, -bias)
+def leaning(rows: int, bias: float) -> Float[np.ndarray, "rows 2"]:
+    """Probabilities of two values: even rows lean to the first for a positive bias."""
+    lean = np.where(np.arange(rows) % 2 == 0, bias, -bias)
     return np.stack([1 + lean, 1 - lean], axis=1) / 2
 
 
@@ -121,6 +117,14 @@ def _split_evenly(rows: int, values: int) -> Float[np.ndarray, "rows values"]:
     """Each row draws from its own share of the values."""
     share = values // rows
     return np.repeat(np.eye(rows), share, axis=1) / share
+
+
+def _rating_of_category(categories: int, bias: float) -> Float[np.ndarray, "categories ratings"]:
+    """Probability of each rating: even categories lean to low ones for a positive bias."""
+    lean = np.where(np.arange(categories) % 2 == 0, bias, -bias)
+    half = len(RATINGS) // 2
+    sign = np.repeat([1, 0, -1], [half, 1, half])
+    return (1 + lean[:, None] * sign) / len(RATINGS)
 
 
 def _opinion_of_rating() -> Float[np.ndarray, "ratings opinions"]:

@@ -9,6 +9,7 @@ from saeval.lab.world.lexicon import GenreTraits, Lexicon, make_genre
 from saeval.lab.world.special_draws import QuestionDraw, SpellingDraw
 from saeval.lab.world.templates import Sentences
 from saeval.lab.world.truth import Fact, Node, Tongue
+from saeval.lab.world.word_lists import WordLists
 
 
 def facts(lexicon: Lexicon) -> Genre:
@@ -69,6 +70,19 @@ def places(lexicon: Lexicon) -> Genre:
     return make_genre(lexicon, templates.PLACES, (), draws, GenreTraits("places"))
 
 
+def shop_statements(lexicon: Lexicon, lists: WordLists) -> Genre:
+    """What is said of shops, each sentence of any shop."""
+    names = ("shop", *lists.shop_attributes)
+    rows = [lexicon.ids((s.name, *s.attributes.values())) for s in lexicon.truth.shops]
+    surnames = lexicon.truth.surnames
+    draws = (
+        Pick(names, np.array([rows])),
+        *lexicon.lists(other=surnames, other2=surnames, month=words.MONTHS),
+    )
+    sentences = Sentences((lists.shop_statements,), lists.shop_statements, (2, 4))
+    return make_genre(lexicon, sentences, (), draws, GenreTraits("shops"))
+
+
 def nodes(lexicon: Lexicon, family: str, tree: tuple[Node, ...], sentences: Sentences) -> Genre:
     """One leaf of a tree, its parents or companions, and what it does."""
     columns = {
@@ -76,9 +90,10 @@ def nodes(lexicon: Lexicon, family: str, tree: tuple[Node, ...], sentences: Sent
         "middle": [[n.middle] for n in tree],
         "root": [[n.root] for n in tree],
         "leafdoes": [n.leaf_verbs for n in tree],
+        "crown": [[n.crown] for n in tree if n.crown],
     }
     draws = (
-        *(lexicon.pick(name, rows, "leaf") for name, rows in columns.items()),
+        *(lexicon.pick(name, rows, "leaf") for name, rows in columns.items() if rows),
         *lexicon.lists(other=lexicon.truth.surnames, spot=words.SPOTS, month=words.MONTHS),
     )
     leaf = Variable("leaf", tuple(n.leaf for n in tree), uniform(1, len(tree)))

@@ -24,6 +24,20 @@ class Variable:
     p: Float[np.ndarray, "rows values"]
     """Probability of each value, one row for each value of `by` (one row if `by` is None)."""
     by: str | None = None
+    in_text: bool = True
+    """False for what is known of a document but leaves no trace in it, such as a noisy label."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A document variable that follows from others, such as "the price rose and it rained"."""
+
+    name: str
+    values: tuple[str, ...]
+    of: tuple[str, ...]
+    """The variables that decide it."""
+    table: Int[np.ndarray, "..."]
+    """Index of its value for each combination of theirs, one axis for each."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,8 @@ class Genre:
 
     name: str
     family: str
-    variables: tuple[Variable, ...]
+    variables: tuple[Variable | Rule, ...]
+    """Each after those that decide it."""
     draws: tuple[Draw, ...]
     plan: tuple[TemplateGroup, ...]
     """One group for each sentence that every document has, then the body's group last."""

@@ -20,6 +20,8 @@ class LabelledDocuments:
 
     texts: tuple[str, ...]
     labels: tuple[str, ...]
+    truths: tuple[str, ...] | None = None
+    """The true labels where `labels` are known to be noisy; None: `labels` are true."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class LabelSet:
     name: str
     train: LabelledDocuments
     test: LabelledDocuments
+    """Its labels are true, whether or not those of `train` are."""
+    family: str
+    """Sets of one family ask alike."""
 
 
 def cases(truth: Truth) -> Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]]:
@@ -71,5 +76,5 @@ def make_label_sets(
             halves.append(
                 LabelledDocuments(tuple(texts[o] for o in order), tuple(truths[o] for o in order))
             )
-        sets.append(LabelSet(name, *halves))
+        sets.append(LabelSet(name, *halves, family=name))
     return tuple(sets)

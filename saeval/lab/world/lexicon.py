@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
-from saeval.lab.world.grammar import Draw, Genre, Pick, Variable, compile_group
+from saeval.lab.world.grammar import Draw, Genre, Pick, Rule, Variable, compile_group
+from saeval.lab.world.special_draws import UnevenPick
 from saeval.lab.world.templates import Sentences
 from saeval.lab.world.truth import Truth
 from saeval.lab.world.vocabulary import Vocabulary
@@ -27,6 +28,13 @@ class Lexicon:
         """One slot, filled from the row that the variable `by` selects."""
         return Pick((name,), np.stack([self.ids(r)[:, None] for r in rows]), by)
 
+    def pairs(
+        self, names: tuple[str, ...], tables: Iterable[Iterable[Iterable[str]]], by: str
+    ) -> UnevenPick:
+        """Slots filled together, from the table of word rows that the variable `by` selects."""
+        tables_of_ids = (np.stack([self.ids(row) for row in table]) for table in tables)
+        return UnevenPick(names, tuple(tables_of_ids), by)
+
     def lists(self, **lists: Sequence[str]) -> tuple[Pick, ...]:
         """Slots filled from one list each, whatever the document."""
         return tuple(self.pick(name, [members]) for name, members in lists.items())
@@ -44,7 +52,7 @@ class GenreTraits:
 def make_genre(
     lexicon: Lexicon,
     sentences: Sentences,
-    variables: tuple[Variable, ...],
+    variables: tuple[Variable | Rule, ...],
     draws: tuple[Draw, ...],
     traits: GenreTraits,
     name: str | None = None,

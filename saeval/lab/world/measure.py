@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import GPTNeoXForCausalLM
 
 from saeval.lab.world.documents import Documents
+from saeval.lab.world.model import LENGTH
 from saeval.lab.world.quiz import LETTERS, Question
 from saeval.lab.world.vocabulary import BOS, EOS, PAD
 from saeval.lab.world.world import World
@@ -76,24 +77,28 @@ def edited(
 def losses_by_genre(
     world: World, model: GPTNeoXForCausalLM, documents: Documents
 ) -> Mapping[str, LossAndEntropy]:
-    """Loss and entropy of each genre and of `all`, one document per row."""
+    """Loss and entropy of each genre and of `all`, one document per row.
+
+    Genres with a document longer than the rows of training are left out: the model saw only
+    beginnings of such documents, and their entropy is known as a whole.
+    """
     bounds = zip(documents.starts[:-1], documents.starts[1:], strict=True)
     eos = world.vocabulary.ids[EOS]
-    ids = torch.from_numpy(
-        pad_rows(world, [[*documents.flat[a:b].tolist(), eos] for a, b in bounds])
-    )
+    tokens = np.diff(documents.starts) + 1
+    rows = [[*documents.flat[a:b].tolist(), eos] for a, b in bounds]
+    ids = torch.from_numpy(pad_rows(world, rows)[:, :LENGTH])
     loss = np.zeros(len(ids))
     for i in range(0, len(ids), BATCH):
-        rows = ids[i : i + BATCH]
-        logits = model(rows).logits[:, :-1].float()
+        batch = ids[i : i + BATCH]
+        logits = model(batch).logits[:, :-1].float()
         token_losses = torch.nn.functional.cross_entropy(
-            logits.transpose(1, 2), rows[:, 1:], reduction="none",
+            logits.transpose(1, 2), batch[:, 1:], reduction="none",
             ignore_index=world.vocabulary.ids[PAD],
         )  # fmt: skip
         loss[i : i + BATCH] = token_losses.double().sum(1).numpy()
-    tokens = np.diff(documents.starts) + 1
-    groups = {"all": np.ones(len(ids), bool)}
-    groups |= {name: documents.genre_of == g for g, name in enumerate(documents.genres)}
+    groups = {name: documents.genre_of == g for g, name in enumerate(documents.genres)}
+    groups = {name: rows for name, rows in groups.items() if tokens[rows].max(initial=0) < LENGTH}
+    groups = {"all": np.logical_or.reduce([*groups.values()]), **groups}
     return {
         name: LossAndEntropy(
             float(loss[in_genre].sum() / tokens[in_genre].sum()),
@@ -147,8 +152,11 @@ def block_outputs(
 def pooled(
     world: World, model: GPTNeoXForCausalLM, texts: Sequence[str]
 ) -> Float[np.ndarray, "layers texts d_model"]:
-    """Mean of each block's output over a text's tokens, BOS left out."""
-    ids = text_rows(world, texts)
+    """Mean of each block's output over a text's tokens, BOS left out.
+
+    Texts are cut to the length of the rows of training.
+    """
+    ids = text_rows(world, texts)[:, :LENGTH]
     parts = []
     for rows, outputs in block_outputs(model, ids):
         mask = torch.from_numpy(ids[rows, 1:] != world.vocabulary.ids[PAD]).float()[..., None]
@@ -161,12 +169,13 @@ def probe_auc(
 ) -> Mapping[str, list[float]]:
     """Area under the ROC curve of logistic probes on mean-pooled outputs, one value per block.
 
-    One probe for each label against the others of its set; the mean over labels.
+    One probe for each label against the others of its set, one for a set of two; the mean of all.
     """
     scores = {}
     for group in world.label_sets(train=train, test=test, seed=seed):
         x, z = (pooled(world, model, half.texts) for half in (group.train, group.test))
         labels = sorted(set(group.train.labels))
+        labels = labels[1:] if len(labels) == 2 else labels
         y, truth = (np.array(half.labels) for half in (group.train, group.test))
         scores[group.name] = [
             float(np.mean([_auc(x[i], y == v, z[i], truth == v) for v in labels]))

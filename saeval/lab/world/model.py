@@ -22,6 +22,8 @@ ANSWER_WEIGHT = 5.0
 """Loss weight of the answers to questions."""
 LETTER_WEIGHT = 2.0
 """Loss weight of spelled first letters."""
+CLOSING_WEIGHT = 4.0
+"""Loss weight of the last words of closing sentences, of which only the town has any."""
 RECIPE = PretrainRecipe(steps=2500, decay=0.4)
 
 
@@ -62,7 +64,9 @@ def batches(world: World, seed: int) -> Callable[[int], PretrainBatch]:
 
     def batch_at(step: int) -> PretrainBatch:
         ids = token_rows(world, step, ROWS, seed=seed, length=LENGTH)
-        weights = loss_weights(world, ids, answer=ANSWER_WEIGHT, letter=LETTER_WEIGHT)
+        weights = loss_weights(
+            world, ids, answer=ANSWER_WEIGHT, letter=LETTER_WEIGHT, closing=CLOSING_WEIGHT
+        )
         return {"ids": torch.from_numpy(ids), "weights": torch.from_numpy(weights)}
 
     return batch_at

@@ -1,6 +1,7 @@
-"""The world's oracle: an SAE of probes, one for each concept that the world's words carry."""
+"""A world's oracle: an SAE of probes, one for each concept that the world's words carry."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,10 @@ from saeval.registry.lab_manifest import ManifestRow, make_row, read_rows
 
 if TYPE_CHECKING:
     from saeval.lab.oracles import LabelledActivations
+    from saeval.lab.world.world import World
     from saeval.lab.zoo.grounds import ModelGround
 
-NAME = "world/oracle"
-MODEL = "world/model"
+NAME = "oracle"
 SEED = 0
 ROWS = {"train": 2048, "test": 1024}
 """Rows of 128 tokens that the probes are fitted and measured on."""
@@ -26,53 +27,63 @@ ABOUT = (
 )
 
 
-def build_oracle(settings: BuildSettings) -> Iterable[ManifestRow]:
-    """Fit the probes, write them in half precision as an SAE, measure what was written."""
+def build_oracle(part: str, settings: BuildSettings) -> Iterable[ManifestRow]:
+    """Fit a part's probes, write them in half precision as an SAE, measure what was written."""
     from saeval.lab.oracles import fit_oracle, measure_oracle, one_thread, write_oracle
-    from saeval.lab.world.world import World
+    from saeval.lab.text_worlds import text_world
     from saeval.lab.zoo import grounds
 
-    model = read_rows(settings.manifest)[MODEL]
+    name, world = f"{part}/{NAME}", text_world(part)
+    model = read_rows(settings.manifest)[f"{part}/model"]
     ground = grounds.world_ground(settings.weights, model, mlp=False, share=settings.share)
-    names = [concept.name for concept in World().concepts]
+    names = [concept.name for concept in world.concepts]
     steps = max(20, round(STEPS * settings.share))
     with one_thread():
         fitted = fit_oracle(
-            label_activations(ground, "train", MOST_OF_A_TOKEN), steps=steps, seed=SEED
+            label_activations(world, ground, "train", MOST_OF_A_TOKEN), steps=steps, seed=SEED
         )
-    sae = write_oracle(fitted, NAME, ground, names, settings)
+    sae = write_oracle(fitted, name, ground, names, settings)
     recipe = {
         "method": "oracle", "seed": SEED, "steps": steps, "concepts": len(names),
         "rows": max(8, round(ROWS["train"] * settings.share)), "rows_seed": grounds.SEED,
         "most_of_a_token": MOST_OF_A_TOKEN,
     }  # fmt: skip
-    figures = {**measure_oracle(sae, label_activations(ground, "test")), **ground.figures(sae)}
-    return [make_row(NAME, ABOUT, recipe, figures, weights=settings.weights)]
+    figures = {
+        **measure_oracle(sae, label_activations(world, ground, "test")),
+        **ground.figures(sae),
+    }
+    return [make_row(name, ABOUT, recipe, figures, weights=settings.weights)]
 
 
-WORLD_ORACLE = Part(NAME, build_oracle, outputs=(NAME,), minutes=3, needs=(MODEL,))
+def _part(part: str) -> Part:
+    name = f"{part}/{NAME}"
+    build = partial(build_oracle, part)
+    return Part(name, build, outputs=(name,), minutes=3, needs=(f"{part}/model",))
+
+
+WORLD_ORACLE, TOWN_ORACLE = _part("world"), _part("town")
 
 
 def label_activations(
-    ground: "ModelGround", split: str, most: int | None = None
+    world: "World", ground: "ModelGround", split: str, most: int | None = None
 ) -> "LabelledActivations":
     """Activations of the world's tokens with their concepts.
 
     Args:
-        ground: The world's model at its site.
+        world: What the model reads.
+        ground: Its model at its site.
         split: "train" or "test".
         most: How many occurrences of one token to keep, from the first; None: all.
     """
     import torch
 
     from saeval.lab.oracles import LabelledActivations
-    from saeval.lab.world.world import World
 
     rows = ground.token_rows(split, ROWS[split])
     x = torch.cat([batch.x_tokens for batch in ground.source.batches(rows)])
     tokens = rows.ids[rows.mask]
     places, weight = first_of_each(tokens, most or len(tokens))
-    truth = torch.from_numpy(World().vocabulary.concept_table[tokens[places]])
+    truth = torch.from_numpy(world.vocabulary.concept_table[tokens[places]])
     return LabelledActivations(x[torch.from_numpy(places)], truth, torch.from_numpy(weight))
 
 

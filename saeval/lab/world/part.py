@@ -1,11 +1,13 @@
-"""The world's model as a part of the lab: trained, rounded, measured, and given its SAE site."""
+"""A world's model as a part of the lab: trained, rounded, measured, and given its SAE site."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saeval.lab.build import BuildSettings, Part, checkpoint_folder
+from saeval.lab.text_worlds import text_world
 from saeval.lab.world.world import World
 from saeval.registry.lab_manifest import ManifestRow, make_row
 
@@ -13,36 +15,42 @@ if TYPE_CHECKING:
     from transformers import GPTNeoXForCausalLM
 
 NAME = "world/model"
-WORLD_SEED, MODEL_SEED = 0, 1
-ABOUT = (
-    "GPT-NeoX of 6 blocks and width 128 that reads the lab's world: biographies, reviews, news, "
-    "facts, questions, places, hierarchies, spellings and three constructed languages, made by "
-    "a grammar whose truth is known."
-)
+TOWN_NAME = "town/model"
+MODEL_SEED = 1
+ABOUT = {
+    "world": "GPT-NeoX of 6 blocks and width 128 that reads the lab's world: biographies, reviews, "
+    "news, facts, questions, places, hierarchies, spellings and three constructed languages, made "
+    "by a grammar whose truth is known.",
+    "town": "GPT-NeoX of 6 blocks and width 128 that reads the lab's town: all kinds of document "
+    "of the world, and others whose labels no single word gives away: who did what to whom, "
+    "comparisons, claims, booleans, rare events.",
+}
 
 
-def build_model(settings: BuildSettings) -> Iterable[ManifestRow]:
+def build_model(part: str, settings: BuildSettings) -> Iterable[ManifestRow]:
     """Train the model, write its files in half precision, read them back, and measure those."""
     from saeval.lab.world import model as m
 
-    world = World(WORLD_SEED)
-    checkpoint = checkpoint_folder(NAME, settings) / "state.safetensors"
+    world, name = text_world(part), f"{part}/model"
+    checkpoint = checkpoint_folder(name, settings) / "state.safetensors"
     trained = m.train_model(
         world, checkpoint, seed=MODEL_SEED, device=settings.device, share=settings.share
     )
-    folder = settings.weights / NAME
+    folder = settings.weights / name
     save_model(world, trained, folder)
     recipe = {
-        "world_seed": WORLD_SEED, "seed": MODEL_SEED, "rows": m.ROWS, "length": m.LENGTH,
+        "world_seed": world.seed, "seed": MODEL_SEED, "rows": m.ROWS, "length": m.LENGTH,
         "answer_weight": m.ANSWER_WEIGHT, "letter_weight": m.LETTER_WEIGHT,
+        "closing_weight": m.CLOSING_WEIGHT,
         "tokens": round(m.RECIPE.steps * settings.share) * m.ROWS * m.LENGTH,
         **asdict(m.ModelShape()), **asdict(m.RECIPE),
     }  # fmt: skip
     figures = measure_model(world, load_model(folder), share=settings.share)
-    return [make_row(NAME, ABOUT, recipe, figures, weights=settings.weights)]
+    return [make_row(name, ABOUT[part], recipe, figures, weights=settings.weights)]
 
 
-WORLD_MODEL = Part(NAME, build_model, outputs=(NAME,), minutes=45)
+WORLD_MODEL = Part(NAME, partial(build_model, "world"), outputs=(NAME,), minutes=45)
+TOWN_MODEL = Part(TOWN_NAME, partial(build_model, "town"), outputs=(TOWN_NAME,), minutes=45)
 
 
 def save_model(world: World, model: "GPTNeoXForCausalLM", folder: Path) -> None:

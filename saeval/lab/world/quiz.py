@@ -13,6 +13,7 @@ from saeval.lab.world.lexicon import Lexicon
 from saeval.lab.world.sampling import sample_genre
 from saeval.lab.world.special_draws import QuestionDraw
 from saeval.lab.world.truth import Fact
+from saeval.lab.world.word_lists import WordLists
 
 LETTERS = ("A", "B", "C", "D")
 
@@ -44,12 +45,13 @@ class Question:
 
 @dataclass(frozen=True)
 class AttributePrompt:
-    """A statement about a city whose next token is the city's attribute."""
+    """A statement about a city or a shop whose next token is the value of an attribute."""
 
     prompt: str
     city: str
+    """The city, or the shop."""
     city_position: int
-    """Index of the city among the prompt's tokens, not counting BOS."""
+    """Its index among the prompt's tokens, not counting BOS."""
     attribute: str
     value: str
 
@@ -90,27 +92,32 @@ def _question_genre(lexicon: Lexicon) -> Genre:
     return replace(taught, draws=(draw,), body=(0, 0))
 
 
-def describe_cities(
-    lexicon: Lexicon, attribute: str, n: int, rng: np.random.Generator, split: str
-) -> list[AttributePrompt]:
-    """Statements about one attribute of random cities, cut before its value.
+def describe(
+    lexicon: Lexicon, lists: WordLists, attribute: str, n: int, rng: np.random.Generator,
+    split: str,
+) -> list[AttributePrompt]:  # fmt: skip
+    """Statements about one attribute of random cities or shops, cut before its value.
 
     Raises:
-        DataError: if cities have no such attribute.
+        DataError: if neither has such an attribute.
     """
-    if attribute not in templates.ATTRIBUTES:
-        names = ", ".join(templates.ATTRIBUTES)
-        raise DataError(f"cities have no attribute {attribute!r}; they have {names}")
-    genre = knowledge.places(lexicon)
-    texts = tuple(t for t in templates.PLACES.body if f"{{{attribute}}}" in t)
+    if attribute in templates.ATTRIBUTES:
+        genre, statements = knowledge.places(lexicon), templates.PLACES.body
+        names = {city.name for city in lexicon.truth.cities}
+    elif attribute in lists.shop_attributes:
+        genre, statements = knowledge.shop_statements(lexicon, lists), lists.shop_statements
+        names = {shop.name for shop in lexicon.truth.shops}
+    else:
+        known = ", ".join((*templates.ATTRIBUTES, *lists.shop_attributes))
+        raise DataError(f"there is no attribute {attribute!r}; there are {known}")
+    texts = tuple(text for text in statements if f"{{{attribute}}}" in text)
     group = compile_group(texts, genre.draws, lexicon.vocabulary.ids)
     one_sentence = replace(genre, plan=(group, group), body=(0, 0))
-    cities = {c.name for c in lexicon.truth.cities}
     tokens: Mapping[int, str] = dict(enumerate(lexicon.vocabulary.tokens))
     prompts = []
     for row in sample_genre(one_sentence, n, rng, split=split).ids.tolist():
         words = [tokens[i] for i in row if i >= 0]
-        position = next(i for i, w in enumerate(words) if w in cities)
+        position = next(i for i, word in enumerate(words) if word in names)
         prompt = " ".join(words[:-2])
         prompts.append(AttributePrompt(prompt, words[position], position, attribute, words[-2]))
     return prompts

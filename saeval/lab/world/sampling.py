@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from saeval.errors import DataError
-from saeval.lab.world.grammar import SIDES, SPLITS, Genre, TemplateGroup, side
+from saeval.lab.world.grammar import SIDES, SPLITS, Genre, Rule, TemplateGroup, Variable, side
 
 MAX_ROUNDS = 400
 """Redraws of a sentence that falls on the wrong side, after which it counts as impossible."""
@@ -60,27 +60,41 @@ def sample_genre(
         if by_value is not None and costs is not None:
             by_value += costs
     if by_value is not None:
-        hidden = next(v for v in genre.variables if v.name == genre.hidden)
-        log_p = log_p + np.logaddexp.reduce(np.log(hidden.p) + by_value, axis=1)
+        with np.errstate(divide="ignore"):  # a value of probability 0 adds nothing to the sum
+            log_hidden = np.log(_rows_of(_hidden(genre), values, n))
+        log_p = log_p + np.logaddexp.reduce(log_hidden + by_value, axis=1)
     return GenreSample(genre, values, np.concatenate(rows, axis=1), log_p)
 
 
+def _hidden(genre: Genre) -> Variable:
+    return next(v for v in genre.variables if isinstance(v, Variable) and v.name == genre.hidden)
+
+
 def _hidden_size(genre: Genre) -> int:
-    return next(len(v.values) for v in genre.variables if v.name == genre.hidden)
+    return len(_hidden(genre).values)
+
+
+def _rows_of(variable: Variable, values: Mapping[str, np.ndarray], n: int) -> np.ndarray:
+    """Probabilities [documents, values] of a variable, given those that decide it."""
+    return variable.p[np.zeros(n, np.int64) if variable.by is None else values[variable.by]]
 
 
 def _draw_variables(
     genre: Genre, n: int, rng: np.random.Generator, fixed: Mapping[str, str]
 ) -> tuple[DrawnValues, Float[np.ndarray, " documents"]]:
     """Draw the document variables in order; the fixed ones add nothing to the log-probability."""
-    unknown = set(fixed) - {v.name for v in genre.variables}
+    drawn = [v.name for v in genre.variables if isinstance(v, Variable)]
+    unknown = set(fixed) - set(drawn)
     if unknown:
-        names = ", ".join(v.name for v in genre.variables) or "none"
+        names = ", ".join(drawn) or "none"
         raise DataError(f"genre {genre.name!r} has no variable {sorted(unknown)}; it has {names}")
     values: DrawnValues = {}
     log_p = np.zeros(n)
     for variable in genre.variables:
-        p = variable.p[np.zeros(n, np.int64) if variable.by is None else values[variable.by]]
+        if isinstance(variable, Rule):
+            values[variable.name] = variable.table[tuple(values[name] for name in variable.of)]
+            continue
+        p = _rows_of(variable, values, n)
         if variable.name in fixed:
             if fixed[variable.name] not in variable.values:
                 raise DataError(
@@ -95,7 +109,7 @@ def _draw_variables(
         edges = np.cumsum(p, axis=1)
         value = (rng.random((n, 1)) * edges[:, -1:] >= edges).sum(axis=1)
         values[variable.name] = value
-        if variable.name != genre.hidden:
+        if variable.in_text and variable.name != genre.hidden:
             log_p += np.log(p[np.arange(n), value])
     return values, log_p
 

@@ -11,6 +11,29 @@ OPTIONS = 4
 
 
 @dataclass(frozen=True)
+class UnevenPick:
+    """A uniform choice among rows of words, more for some values of a variable than for others."""
+
+    names: tuple[str, ...]
+    tables: tuple[Int[np.ndarray, "_ names"], ...]
+    """For each value of `by`: token ids, no row twice."""
+    by: str
+
+    def sample(self, rng: np.random.Generator, values: Values, n: int) -> Drawn:
+        """Draw uniformly from the table that the document's value selects."""
+        counts = np.array([len(table) for table in self.tables])
+        firsts = np.cumsum(counts) - counts
+        value = values[self.by]
+        choice = firsts[value] + (rng.random(n) * counts[value]).astype(np.int64)
+        return Drawn(np.concatenate(self.tables)[choice], -np.log(counts[value]))
+
+    def support(self) -> tuple[frozenset[int], ...]:
+        """All ids of each column."""
+        flat = np.concatenate(self.tables)
+        return tuple(frozenset(column.tolist()) for column in flat.T)
+
+
+@dataclass(frozen=True)
 class QuestionDraw:
     """A fact of the document's domain with its value among four options in any order."""
 

@@ -1,12 +1,14 @@
 """Token rows for training a language model on the world; any step's can be made directly."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from saeval.lab.world.documents import Documents
-from saeval.lab.world.vocabulary import BOS, EOS, LETTERS
+from saeval.lab.world.templates import CLOSING
+from saeval.lab.world.vocabulary import BOS, EOS, LETTERS, SENTENCE_END
 from saeval.lab.world.world import World
 
 CHUNK_ROWS = 2048
@@ -75,16 +77,33 @@ def _rows(world: World, documents: Documents, length: int) -> Int[np.ndarray, "r
 
 
 def loss_weights(
-    world: World, ids: Int[np.ndarray, "rows length"], *, answer: float, letter: float
-) -> Float[np.ndarray, "rows length"]:
+    world: World, ids: Int[np.ndarray, "rows length"], *, answer: float, letter: float,
+    closing: float = 1.0,
+) -> Float[np.ndarray, "rows length"]:  # fmt: skip
     """Weigh each token as a target.
 
     Returns:
-        `answer` for the answers to questions, `letter` for spelled first letters, 1 for all else.
+        `answer` for the answers to questions, `letter` for spelled first letters, `closing` for the
+        last words of closing sentences, 1 for all else.
     """
     table = world.vocabulary.ids
     is_letter = np.isin(ids, [table[x] for x in LETTERS])
     is_answer = is_letter & (np.roll(ids, 2, axis=1) == table["answer"])
     is_option = is_letter & (np.roll(ids, -1, axis=1) == table[")"])
     spelled = is_letter & ~is_answer & ~is_option
-    return np.where(is_answer, answer, np.where(spelled, letter, 1.0)).astype(np.float32)
+    weights = np.where(is_answer, answer, np.where(spelled, letter, 1.0))
+    return np.where(_closes(ids, table) & ~is_letter, closing, weights).astype(np.float32)
+
+
+def _closes(
+    ids: Int[np.ndarray, "rows length"], table: Mapping[str, int]
+) -> Bool[np.ndarray, "rows length"]:
+    """Which tokens are the last words of closing sentences."""
+    is_last = np.roll(ids, -1, axis=1) == table[SENTENCE_END]
+    is_last[:, -1] = False  # what follows it is not in the row
+    opened = np.zeros_like(is_last)
+    is_opening = ids == table.get(CLOSING, -1)
+    for column in range(1, ids.shape[1]):
+        ended = ids[:, column - 1] == table[SENTENCE_END]
+        opened[:, column] = np.where(ended, is_opening[:, column], opened[:, column - 1])
+    return is_last & opened

@@ -1,6 +1,6 @@
 """The sentences of every kind of document: tokens between blanks, slots in braces."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -155,15 +155,19 @@ ALL = (
     BIOGRAPHY, REVIEW, NEWS, FACTS, QUESTIONS, PLACES, HIERARCHY, ASSOCIATION, SPELLING,
     *TONGUES.values(),
 )  # fmt: skip
-FRAME = tuple(
-    sorted(
-        {
-            token
-            for kind in ALL
-            for template in (*sum(kind.fixed, ()), *kind.body)
-            for token in template.split()
-            if token.isalpha() and token.islower()
-        }
-    )
-)
-"""All words that stand in the templates themselves."""
+"""The sentences of the first world."""
+
+
+CLOSING = "so"
+"""The word that opens a closing sentence, whose last word answers a question; no other has it."""
+
+
+def frame_words(kinds: Iterable[Sentences]) -> tuple[str, ...]:
+    """All words that stand in the sentences themselves, sorted."""
+    tokens = {
+        token
+        for kind in kinds
+        for template in (*sum(kind.fixed, ()), *kind.body)
+        for token in template.split()
+    }
+    return tuple(sorted(token for token in tokens if token.isalpha() and token.islower()))

@@ -1,12 +1,13 @@
 """What is true in the world: its words, its cities and languages, and the facts, by one seed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from saeval.lab.world import words
 from saeval.lab.world.coin import coin
+from saeval.lab.world.word_lists import WordLists
 
 RELATION_VALUES = 8
 """Possible values of each relation."""
@@ -14,6 +15,8 @@ ENTITIES = 20
 """Entities per domain; each has a value of both relations."""
 UNTAUGHT = 4
 """Facts per domain that no document states."""
+SHOPS = 48
+"""Shops of a world that has shops."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,14 @@ class City:
     """The language spoken there."""
     industry: str
     """What it is known for: drawn independently of the rest."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop with one value of each attribute, all drawn independently and dealt out evenly."""
+
+    name: str
+    attributes: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ class Node:
     root: str
     leaf_verbs: tuple[str, ...]
     """Six verbs said of the leaf. In a hierarchy: four of its root's, two of its middle's."""
+    crown: str | None = None
+    """What the root is a kind of, where there is a level above the roots."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +116,13 @@ class Truth:
     """As many nodes, tied in the same shape, but without inheritance."""
     surnames: tuple[str, ...]
     brands: tuple[str, ...]
+    shops: tuple[Shop, ...] = ()
 
 
-def make_truth(seed: int) -> Truth:
+def make_truth(seed: int, lists: WordLists) -> Truth:
     """Draw everything that is random in the world."""
     rng = np.random.default_rng([seed, 0])
-    used_words = _handwritten()
+    used_words = _handwritten(lists)
     return Truth(
         cities=_cities(rng),
         domains=tuple(_domain(rng, name, used_words) for name in words.DOMAINS),
@@ -116,25 +130,26 @@ def make_truth(seed: int) -> Truth:
             _tongue(rng, name, style, used_words)
             for name, style in (("velan", "l"), ("okuri", "k"), ("teshni", "sh"))
         ),
-        hierarchy=_hierarchy(),
-        associations=_associations(rng),
+        hierarchy=_hierarchy(lists),
+        associations=_associations(rng, lists),
         surnames=coin(rng, 300, used_words, "r"),
         brands=coin(rng, 25, used_words, "x"),
+        shops=_shops(rng, lists.shop_attributes, used_words),
     )
 
 
-def _handwritten() -> set[str]:
+def _handwritten(lists: WordLists) -> set[str]:
     """All hand-written words, which must not be coined again, and some other text of the lists."""
     in_lists: set[str] = set()
-    stack: list[object] = [v for k, v in vars(words).items() if k.isupper()]
+    stack: list[object] = list(lists.handwritten)
     while stack:
         item = stack.pop()
         if isinstance(item, str):
             in_lists.update(item.replace(":", " ").replace(";", " ").split())
         elif isinstance(item, Mapping):
             stack += [*item.keys(), *item.values()]
-        else:
-            stack += list(item)  # pyright: ignore[reportArgumentType]
+        elif isinstance(item, Iterable):
+            stack += item
     return in_lists
 
 
@@ -171,24 +186,42 @@ def _tongue(rng: np.random.Generator, name: str, style: str, used_words: set[str
     return Tongue(name, articles, *word_lists[1:])
 
 
-def _hierarchy() -> tuple[Node, ...]:
+def _shops(
+    rng: np.random.Generator, attributes: Mapping[str, tuple[str, ...]], used_words: set[str]
+) -> tuple[Shop, ...]:
+    """The shops, or none if there is nothing to say of them."""
+    if not attributes:
+        return ()
+    names = coin(rng, SHOPS, used_words, "w")
+    dealt = {
+        attribute: [values[i] for i in rng.permutation(SHOPS) % len(values)]
+        for attribute, values in attributes.items()
+    }
+    return tuple(
+        Shop(name, {attribute: values[i] for attribute, values in dealt.items()})
+        for i, name in enumerate(names)
+    )
+
+
+def _hierarchy(lists: WordLists) -> tuple[Node, ...]:
     """The trees, with verbs inherited from root and middle."""
     nodes = []
-    for root, text in words.TREES.items():
-        general, special = (v.split() for v in words.ABILITIES[root])
+    for root, text in lists.trees.items():
+        crown = lists.crowns.get(root)
+        general, special = (v.split() for v in lists.abilities[root])
         for m, branch in enumerate(text.split(";")):
             middle, leaves = branch.split(":")
             verbs = (*general, *special[2 * m : 2 * m + 2])
-            nodes += [Node(leaf, middle.strip(), root, verbs) for leaf in leaves.split()]
+            nodes += [Node(leaf, middle.strip(), root, verbs, crown) for leaf in leaves.split()]
     return tuple(nodes)
 
 
-def _associations(rng: np.random.Generator) -> tuple[Node, ...]:
+def _associations(rng: np.random.Generator, lists: WordLists) -> tuple[Node, ...]:
     """The same shape made of unrelated objects: every leaf draws its own six verbs."""
-    pool = [v for pair in words.ABILITIES.values() for part in pair for v in part.split()]
-    names = list(rng.permutation(np.array(words.ASSOCIATES)))
+    pool = [v for pair in lists.abilities.values() for part in pair for v in part.split()]
+    names = list(rng.permutation(np.array(lists.associates)))
     nodes = []
-    for _ in words.TREES:
+    for _ in lists.trees:
         root = str(names.pop())
         for _ in range(3):
             middle = str(names.pop())

@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from saeval.lab.world import words
-from saeval.lab.world.templates import FRAME
+from saeval.lab.world.templates import Sentences, frame_words
 from saeval.lab.world.truth import Node, Truth
 
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
 SPECIALS = (PAD, BOS, EOS, UNK)
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 PUNCTUATION = tuple(". , : ? )".split())
+SENTENCE_END = "."
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,27 @@ class Vocabulary:
         return tuple(t for t in self.tokens if t.isascii() and t.isalpha() and t.islower())
 
 
-def make_vocabulary(truth: Truth) -> Vocabulary:
+def make_vocabulary(
+    truth: Truth,
+    frames: tuple[Sentences, ...],
+    more: Iterable[tuple[str, list[Concept]]] = (),
+) -> Vocabulary:
     """List all words of the world with their concepts.
+
+    Args:
+        truth: What holds in the world.
+        frames: All its sentences.
+        more: Words besides those that every world has, with their concepts.
 
     Raises:
         ValueError: if a word was given to two lists, so that its meaning is not settled.
     """
     meaning: dict[str, list[Concept]] = {}
-    for word, concepts in _concepts_by_word(truth):
+    for word, concepts in (*_concepts_by_word(truth), *more):
         if word in meaning:
             raise ValueError(f"the word {word!r} stands in two lists of the world")
         meaning[word] = concepts
-    for word in FRAME:
+    for word in frame_words(frames):
         meaning.setdefault(word, [Concept("role/frame", "role")])
     for word, concepts in meaning.items():
         concepts.append(Concept(f"letter/{word[0]}", "letter"))
@@ -177,11 +187,17 @@ def _trees(nodes: tuple[Node, ...]) -> Iterable[tuple[str, list[Concept]]]:
     """Leaves with their middle and root, and the verbs of each root."""
     listed: set[str] = set()
     for node in nodes:
-        root = Concept(f"node/{node.root}", "node")
+        crown = [Concept(f"node/{node.crown}", "node")] if node.crown else []
+        root = Concept(f"node/{node.root}", "node", crown[0].name if crown else None)
         middle = Concept(f"node/{node.middle}", "node", root.name)
         leaf = Concept(f"node/{node.leaf}", "node", middle.name)
         ability = [Concept(f"ability/{node.root}", "ability")]
-        chains = {node.root: [root], node.middle: [middle, root], node.leaf: [leaf, middle, root]}
+        above = {node.crown: crown} if node.crown else {}
+        chains = above | {
+            node.root: [root, *crown],
+            node.middle: [middle, root, *crown],
+            node.leaf: [leaf, middle, root, *crown],
+        }
         for word, concepts in (chains | {v: list(ability) for v in node.leaf_verbs}).items():
             if word not in listed:
                 listed.add(word)

@@ -8,15 +8,20 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from saeval.errors import DataError
+from saeval.lab.world import templates, words
+from saeval.lab.world.biases import UNBIASED, Biases
 from saeval.lab.world.documents import Documents
 from saeval.lab.world.genres import make_genres
 from saeval.lab.world.grammar import SPLITS, Genre
 from saeval.lab.world.label_sets import LabelSet, make_label_sets
 from saeval.lab.world.lexicon import Lexicon
-from saeval.lab.world.quiz import AttributePrompt, Question, ask, describe_cities
+from saeval.lab.world.material import Material
+from saeval.lab.world.problems import draw_problem_sets
+from saeval.lab.world.quiz import AttributePrompt, Question, ask, describe
 from saeval.lab.world.sampling import GenreSample, sample_genre
 from saeval.lab.world.truth import Node, Truth, make_truth
 from saeval.lab.world.vocabulary import Concept, Vocabulary, make_vocabulary
+from saeval.lab.world.word_lists import WordLists, constants
 
 MIX: Mapping[str, float] = {
     # Share of documents.
@@ -24,6 +29,16 @@ MIX: Mapping[str, float] = {
     "places": 0.08, "hierarchy": 0.05, "association": 0.05, "spelling": 0.05,
     "velan": 0.02, "okuri": 0.02, "teshni": 0.02,
 }  # fmt: skip
+FIRST = Material(
+    name="world",
+    words=WordLists(
+        handwritten=constants(words), frames=templates.ALL, trees=words.TREES,
+        abilities=words.ABILITIES, associates=words.ASSOCIATES, hierarchy=templates.HIERARCHY,
+        association=templates.ASSOCIATION,
+    ),
+    mix=MIX,
+)  # fmt: skip
+"""The material of `lab/world`."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +49,20 @@ class World:
     """
 
     seed: int = 0
-    gender_bias: float = 0.0
-    """From -1 to 1: by how much gender follows from profession in biographies."""
+    biases: Biases = UNBIASED
+    material: Material = FIRST
 
     @cached_property
     def truth(self) -> Truth:
         """What holds in the world."""
-        return make_truth(self.seed)
+        return make_truth(self.seed, self.material.words)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Its tokens and their concepts."""
-        return make_vocabulary(self.truth)
+        return make_vocabulary(
+            self.truth, self.material.words.frames, self.material.meanings(self.truth)
+        )
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -55,7 +72,10 @@ class World:
     @cached_property
     def genres(self) -> tuple[Genre, ...]:
         """All kinds of document."""
-        return make_genres(self.lexicon, self.gender_bias)
+        return (
+            *make_genres(self.lexicon, self.biases, self.material.words),
+            *self.material.genres(self.lexicon, self.biases),
+        )
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
@@ -92,7 +112,7 @@ class World:
             names = ", ".join(sorted({x for g in self.genres for x in (g.name, g.family)}))
             raise DataError(f"There is no genre {genre!r}. Give one of {names}.")
         rng = np.random.default_rng([self.seed, 1, seed])
-        share = np.array([MIX[g.name] for g in genres])
+        share = np.array([self.material.mix[g.name] for g in genres])
         kind = rng.choice(len(genres), n, p=share / share.sum())
         samples = [
             sample_genre(g, int((kind == i).sum()), rng, split=split, fixed=fixed)
@@ -103,14 +123,22 @@ class World:
     def label_sets(
         self, *, train: int = 100, test: int = 50, seed: int = 0
     ) -> tuple[LabelSet, ...]:
-        """Draw probing sets: profession, gender, category, rating, topic, language, domain.
+        """Draw probing sets: those that every world has, such as profession, then the material's.
+
+        Which sets there are does not depend on the seed.
 
         Args:
             train: Texts a label to train probes on; held out from the lab's model too.
             test: Texts a label to score probes on.
             seed: Of this draw.
         """
-        return make_label_sets(self.documents, self.truth, train=train, test=test, seed=seed)
+        return (
+            *make_label_sets(self.documents, self.truth, train=train, test=test, seed=seed),
+            *draw_problem_sets(
+                self.documents, self.material.problems(self.truth),
+                train=train, test=test, seed=seed,
+            ),
+        )  # fmt: skip
 
     def mcq(self, domain: str, n: int, *, seed: int, split: str = "test") -> tuple[Question, ...]:
         """Draw multiple-choice questions of one domain, the untaught facts among them.
@@ -124,13 +152,14 @@ class World:
     def attribute_prompts(
         self, attribute: str, n: int, *, seed: int, split: str = "test"
     ) -> tuple[AttributePrompt, ...]:
-        """Draw statements about cities that end before an attribute's value.
+        """Draw statements about cities, or shops where there are any, that end before a value.
 
         Raises:
-            DataError: if `attribute` is none of country, continent, speech, industry.
+            DataError: if `attribute` is none of country, continent, speech, industry, nor one of
+                the shops' attributes.
         """
         rng = np.random.default_rng([self.seed, 3, seed])
-        return tuple(describe_cities(self.lexicon, attribute, n, rng, split))
+        return tuple(describe(self.lexicon, self.material.words, attribute, n, rng, split))
 
     def spelling_words(self) -> tuple[str, ...]:
         """All words that the spelling documents teach: every lower-case word there is."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -206,12 +206,11 @@ def _world_activations(ground: SyntheticGround, split: str, rows: int) -> Activa
 
 
 def world_ground(weights: Path, row: ManifestRow, *, mlp: bool, share: float) -> ModelGround:
-    """The world's model at its SAE site, or its MLP in that block from input to output."""
+    """A model that reads documents at its SAE site, or its MLP in that block, input to output."""
     block = _sae_site(row)
     read, write = (f"{block}.mlp:in", f"{block}.mlp:out") if mlp else (block, None)
-    return ModelGround(
-        "lab://world/model", weights / row.name, read, write, world_rows, 128, share=share
-    )
+    rows = partial(world_rows, row.name.partition("/")[0])
+    return ModelGround(f"lab://{row.name}", weights / row.name, read, write, rows, 128, share=share)
 
 
 def othello_ground(weights: Path, row: ManifestRow, *, share: float) -> ModelGround:
@@ -239,12 +238,12 @@ def _sae_site(row: ManifestRow) -> str:
     return site
 
 
-def world_rows(split: str, count: int) -> Int[np.ndarray, "rows 128"]:
-    """Rows of 128 tokens, as the world's model was trained on, from a stream of their own."""
-    from saeval.lab.world import World
+def world_rows(part: str, split: str, count: int) -> Int[np.ndarray, "rows 128"]:
+    """Rows of 128 tokens, as the model of a part was trained on, from a stream of their own."""
+    from saeval.lab.text_worlds import text_world
     from saeval.lab.world.stream import token_rows
 
-    world, batch = World(), 64
+    world, batch = text_world(part), 64
     batches = [
         token_rows(world, i, batch, seed=SEED, split=split) for i in range(-(-count // batch))
     ]

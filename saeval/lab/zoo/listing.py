@@ -14,7 +14,7 @@ REGISTRY = Path(__file__).parent.parent / "registry.yaml"
 HEADER = """\
 # The lab's models, SAEs and sets. Written from manifest.json by `python -m saeval.lab list`.
 """
-MODELS = ("world/model", "othello/model")
+MODELS = ("world/model", "town/model", "othello/model")
 DIGITS = 4
 """Digits of the expected figures."""
 

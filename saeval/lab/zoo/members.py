@@ -25,7 +25,7 @@ class ZooMember:
     """One SAE of the zoo."""
 
     ground: str
-    """What it is trained on: `world`, `othello`, `synthetic/base`."""
+    """What it is trained on: `world`, `town`, `othello`, `synthetic/base`."""
     method: str
     """Its trainer, a key of `saeval.training.METHODS`."""
     k: int
@@ -88,6 +88,26 @@ def world_members() -> tuple[ZooMember, ...]:
     return (*grid, *seeds, *others, *_nulls("world", 16))
 
 
+def town_members(*, full: bool) -> tuple[ZooMember, ...]:
+    """On the documents of the town: one sparsity, or all that is wanted.
+
+    Args:
+        full: Three sparsities, three seeds of every architecture at the middle one, checkpoints
+            of three: 23 MB, for which there is room once the weights of `world` are gone.
+    """
+    if not full:
+        return (*(ZooMember("town", method, 16) for method in GRADIENT), *_nulls("town", 16))
+    grid = [
+        ZooMember(
+            "town", method, k, checkpoints=CHECKPOINTS if method in SEEDED and k == 16 else ()
+        )
+        for k in (16, 8, 32)
+        for method in GRADIENT
+    ]
+    seeds = [ZooMember("town", method, 16, seed) for method in GRADIENT for seed in SEEDS[1:]]
+    return (*grid, *seeds, *_nulls("town", 16))
+
+
 def othello_members() -> tuple[ZooMember, ...]:
     """On Othello games: one sparsity."""
     return (*(ZooMember("othello", method, 16) for method in GRADIENT), *_nulls("othello", 16))
@@ -140,5 +160,10 @@ def _nulls(ground: str, k: int) -> list[ZooMember]:
     return [ZooMember(ground, method, k) for method in NULLS]
 
 
-MEMBERS = (*world_members(), *othello_members(), *synthetic_members("base", (8, 16)))
+MEMBERS = (
+    *world_members(),
+    *othello_members(),
+    *synthetic_members("base", (8, 16)),
+    *town_members(full=False),
+)
 """The zoo. None needs another; those on text and games need the model there."""

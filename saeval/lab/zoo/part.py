@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MINUTES = {"world": 2.0, "othello": 2.0}
+MINUTES = {"world": 2.0, "town": 2.0, "othello": 2.0}
 """Expected minutes of one training on two idle cores; on synthetic worlds `SYNTHETIC_MINUTES`."""
 SYNTHETIC_MINUTES = 0.5
 NULL_MINUTES = 0.1

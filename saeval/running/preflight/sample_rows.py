@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from saeval.activations import ActivationSource, TokenRows
 from saeval.errors import ModelError
-from saeval.lab import part_of, text
+from saeval.lab import DOCUMENT_PARTS, part_of, text
 
 PASSAGES = tuple(
     """\
@@ -78,4 +78,4 @@ def rows_to_look_at(
 def _lab_texts(model: str) -> Sequence[str] | None:
     """Texts for a model of the lab; None for all other models."""
     part = part_of(model)
-    return text(part, documents=LAB_DOCUMENTS) if part in ("world", "othello") else None
+    return text(part, documents=LAB_DOCUMENTS) if part in (*DOCUMENT_PARTS, "othello") else None

@@ -11,7 +11,7 @@ from saeval.activations import ActivationSource, model_source
 from saeval.activations.store import writing
 from saeval.config.options import DEFAULT_TASKS
 from saeval.errors import ModelError, UsageError, suggestion
-from saeval.lab import part_of
+from saeval.lab import document_part, part_of
 from saeval.models import LoadedModel, load_model
 from saeval.models.absent import bytes_to_load
 from saeval.registry.lookup import load_registry
@@ -121,7 +121,7 @@ class Transformers:
 
     def default_tasks(self, model: str) -> Sequence[str]:
         """Those of language models, unless the model is one of the lab's that plays a game."""
-        is_language_model = part_of(model) in (None, "world")
+        is_language_model = part_of(model) is None or document_part(model) is not None
         return DEFAULT_TASKS["language models" if is_language_model else "all else"]
 
     def bytes_to_load(self, model: str) -> int | None:

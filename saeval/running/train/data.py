@@ -12,7 +12,7 @@ import torch
 
 from saeval.activations import ModelSource, Store, TokenRows, array_source, model_source
 from saeval.errors import DataError, ModelError, TooFewTokens, UsageError
-from saeval.lab import part_of
+from saeval.lab import DOCUMENT_PARTS, part_of
 from saeval.lab.synthetic import SITE, synthetic_world, world_model, world_name
 from saeval.models import LoadedModel, load_model
 from saeval.models.places import local_folder
@@ -240,7 +240,10 @@ def _rows_with_name(
     if texts is not None:
         name = Path(str(texts.texts)).name if isinstance(texts, UserData) else "texts in memory"
         return name, partial(_text_rows, source, texts, name, context)
-    makers = {"world": _world_rows, "othello": _othello_rows}
+    makers = {
+        **{part: partial(_document_rows, part) for part in DOCUMENT_PARTS},
+        "othello": _othello_rows,
+    }
     if part not in makers:
         raise UsageError(f"lab/{part} makes no data of its own. Give --data.")
     return f"lab/{part}", partial(makers[part], source, context)
@@ -269,15 +272,15 @@ def _text_rows(
         raise too_few
 
 
-def _world_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
-    """Rows of the split "train", without end."""
-    from saeval.lab.world import World
+def _document_rows(part: str, source: ModelSource, context: int) -> Iterator[TokenRows]:
+    """Rows of a part's split "train", without end."""
+    from saeval.lab.text_worlds import text_world
     from saeval.lab.world.stream import token_rows
 
-    world = World()
+    world = text_world(part)
     for step in count():
         ids = token_rows(world, step, LAB_CHUNK_ROWS, seed=LAB_SEED, length=context, split="train")
-        yield source.token_rows(ids.astype(np.int32), name="lab/world")
+        yield source.token_rows(ids.astype(np.int32), name=f"lab/{part}")
 
 
 def _othello_rows(source: ModelSource, context: int) -> Iterator[TokenRows]:
