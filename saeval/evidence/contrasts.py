@@ -16,9 +16,9 @@ from saeval.evidence.intervals import (
 
 POWER = 0.8
 TELLING = 0.9
-"""Share of what units explain from which on the variance of the seeds counts. At 1, three seeds that
-move a value by 1 to 2 standard errors would hold the truth in 92.7 %, since s^2 of few is often small.
-"""
+"""Share of what units explain from which on the variance of seeds counts. At 1, intervals of three
+seeds that move a value by 1 to 2 standard errors would hold the truth in 92.7 %: s^2 of so few is
+often small."""
 
 
 @dataclass(frozen=True)

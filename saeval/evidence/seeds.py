@@ -13,7 +13,7 @@ import numpy as np
 from saeval.errors import ResultError
 from saeval.evidence.comparison import check_same_question
 from saeval.evidence.contrasts import contrast, detectable, tested
-from saeval.evidence.data import check_equal_data
+from saeval.evidence.data import check_equal_data, check_states_data
 from saeval.evidence.evidence import Evidence
 from saeval.evidence.intervals import Bounds, degrees_of_freedom, ends_of, interval
 from saeval.evidence.pooling import Pooled, difference_of_seed, values_of_seeds
@@ -107,7 +107,7 @@ def over_seeds(
         raise ResultError("There is no evidence of any seed to summarise.")
     for entry in evidence:
         check_same_question(evidence[0], entry)
-        check_equal_data(entry.units, entry.units)
+        check_states_data(entry.units)
     return summarise_seeds(Pooled(values_of_seeds(evidence, replicates, seed)), evidence[0].bounds)
 
 

@@ -3,7 +3,7 @@
 from saeval.evidence import Metric
 
 POPULATION = "new rows of the same kind: texts of the same source, or activations"
-LATENTS = "no interval: every latent of the SAE is counted"
+LATENTS = "no interval of one seed, as every latent is counted; of three or more: what seeds move"
 NEIGHBOURS = "all latents of this SAE, where only a sample of them is compared"
 
 L0 = Metric(

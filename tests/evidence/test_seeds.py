@@ -269,7 +269,7 @@ def test_intervals_over_seeds_hold_the_truth_in_the_long_run(seeds: int, sigma: 
 
 
 def p_values(sigma: float, runs: int, seeds: int = 3) -> np.ndarray:
-    """p of equals compared over seeds, each run with its own luck."""
+    """P of equals compared over seeds, each run with its own luck."""
     found_p = []
     for run in range(runs):
         rng = np.random.default_rng(run)
