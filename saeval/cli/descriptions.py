@@ -118,10 +118,17 @@ def _metric_records(name: str) -> list[Row]:
 
 def with_readable_texts(record: Row) -> Row:
     """A record for people: metrics one below the other, and long texts in lines."""
+    from saeval.evidence import NULL_SAE
+
     texts = {}
     for key, value in record.items():
         if key == "metrics" and value:
-            texts[key] = "\n".join(line for metric in value for line in _metric_lines(metric))
+            lines = [line for metric in value for line in _metric_lines(metric)]
+            if any(metric["floor"] == NULL_SAE for metric in value):
+                lines += textwrap.wrap(
+                    f"A random SAE as floor: {NULL_SAE} on the same data.", _LINE
+                )
+            texts[key] = "\n".join(lines)
         elif isinstance(value, str) and len(value) > _LINE and "\n" not in value:
             texts[key] = "\n".join(textwrap.wrap(value, _LINE))
         else:
@@ -130,9 +137,15 @@ def with_readable_texts(record: Row) -> Row:
 
 
 def _metric_lines(metric: Row) -> Iterator[str]:
+    from saeval.evidence import NULL_SAE
+
     directions = {"higher": "higher is better", "lower": "lower is better", "none": "no direction"}
     about = [metric["unit"], directions.get(metric["better"], metric["better"])]
-    about += [f"{name} {metric[name]}" for name in ("floor", "ceiling") if metric[name] is not None]
+    floor, ceiling = metric["floor"], metric["ceiling"]
+    about += ["floor: a random SAE" if floor == NULL_SAE else f"floor {floor}"] * (
+        floor is not None
+    )
+    about += [f"ceiling {ceiling}"] * (ceiling is not None)
     about += [metric["where"]] if metric["where"] else []
     yield metric["name"]
     yield from textwrap.wrap(", ".join(about), _LINE, initial_indent="  ", subsequent_indent="  ")

@@ -103,6 +103,7 @@ EXPLAINED_VARIANCE = Metric(
     distrust="but to compare with SAEBench's published figures.",
     undefined="its total variance is not above 0",
     where="with --compat saebench",
+    population="no interval: SAEBench's formula is no sum over units",
 )
 CE_LOSS_WITH_SAE = Metric(
     "saebench_ce_loss_with_sae",

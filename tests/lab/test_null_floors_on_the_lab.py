@@ -15,7 +15,7 @@ FIELDS = {
 DRAWS_DIFFER = 0.25
 """How far a random SAE may lie from the mean of two others, as a share of the way from floor to
 ceiling. Intervals are about other texts, and random SAEs differ on equal texts too."""
-LEAST_DIFFERENCE = 0.03
+LEAST_DIFFERENCE = 0.01
 """The same in the metric's unit, where floor and ceiling nearly meet."""
 
 Scores = Mapping[tuple[str | None, str | None], Score]

@@ -358,6 +358,15 @@ def test_the_note_on_means_stands_where_seeds_matter(moves: bool) -> None:  # no
     assert ("Means over" in score_tables(scores, View(evidence_of=evidence_of))) == moves
 
 
+def test_a_continued_table_has_no_blank_rows() -> None:
+    """Where a table is cut in two, the second has the metrics that have an anchor."""
+    scores = [score(f"metric_{i}", "a", floor=0.1 if i == 3 else None) for i in range(6)]
+    lines = score_tables(scores, View(("all",)), width=40).splitlines()
+    (head,) = [number for number, line in enumerate(lines) if line.split()[1:2] == ["floor"]]
+    assert [line.split()[:1] for line in lines[head + 2 :]][:2] == [["metric_3"], []]
+    assert sum(line.startswith("m") for line in lines[:head]) == 7
+
+
 def test_n_of_means_is_that_of_a_seed() -> None:
     """Over three seeds of 12 rows n is 12 a seed, in the table of one SAE and of several."""
     view = View(evidence_of=evidence_of)
