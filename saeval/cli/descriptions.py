@@ -16,6 +16,8 @@ from saeval.registry.model_names import RENAMED, canonical_name
 
 _LINE = 74
 """Characters of a line of running text: with its indent it fits 80 columns."""
+RANDOM_SAE = "what a random SAE of equal width and L0 scores"
+"""`saeval.evidence.NULL_SAE`; importing that would load numpy, and `describe` is to be quick."""
 
 
 def find_records(name: str) -> list[Row]:
@@ -118,15 +120,13 @@ def _metric_records(name: str) -> list[Row]:
 
 def with_readable_texts(record: Row) -> Row:
     """A record for people: metrics one below the other, and long texts in lines."""
-    from saeval.evidence import NULL_SAE
-
     texts = {}
     for key, value in record.items():
         if key == "metrics" and value:
             lines = [line for metric in value for line in _metric_lines(metric)]
-            if any(metric["floor"] == NULL_SAE for metric in value):
+            if any(metric["floor"] == RANDOM_SAE for metric in value):
                 lines += textwrap.wrap(
-                    f"A random SAE as floor: {NULL_SAE} on the same data.", _LINE
+                    f"A random SAE as floor: {RANDOM_SAE} on the same data.", _LINE
                 )
             texts[key] = "\n".join(lines)
         elif isinstance(value, str) and len(value) > _LINE and "\n" not in value:
@@ -137,12 +137,10 @@ def with_readable_texts(record: Row) -> Row:
 
 
 def _metric_lines(metric: Row) -> Iterator[str]:
-    from saeval.evidence import NULL_SAE
-
     directions = {"higher": "higher is better", "lower": "lower is better", "none": "no direction"}
     about = [metric["unit"], directions.get(metric["better"], metric["better"])]
     floor, ceiling = metric["floor"], metric["ceiling"]
-    about += ["floor: a random SAE" if floor == NULL_SAE else f"floor {floor}"] * (
+    about += ["floor: a random SAE" if floor == RANDOM_SAE else f"floor {floor}"] * (
         floor is not None
     )
     about += [f"ceiling {ceiling}"] * (ceiling is not None)
