@@ -19,7 +19,7 @@ from statistics import fmean
 
 import panels
 from panels import Seeds
-from reseeds import LEAST_SEEDS, reseeds
+from reseeds import LEAST_SEEDS_FOR_RATES, reseeds
 from validity import Clustered, Rate, coverage, halves_rate, swaps_rate
 
 import saeval
@@ -241,7 +241,7 @@ def record(panel: Panel, of_metric: Mapping[str, Seeds], folder: Path, splits: i
     over_seeds = [
         reseeds([evidence_of(folder, score) for score in seeds.scores])
         for seeds in list(trained.values())[:2]
-        if len(seeds.scores) >= LEAST_SEEDS
+        if len(seeds.scores) >= LEAST_SEEDS_FOR_RATES
     ]
     ranked = better != "none" and panel.oracle in means
     return Record(

@@ -14,7 +14,7 @@ from saeval.results.reading import read_result, result_evidence
 
 SHARE = 3
 """Seeds of which an interval with a seed term is made."""
-LEAST_SEEDS = 6
+LEAST_SEEDS_FOR_RATES = 6
 """Fewest seeds of which rates are worth printing."""
 SUBSETS = 60
 """Sets of three seeds that are tried at most."""
@@ -114,7 +114,10 @@ def report(folders: Sequence[Path], null: Path | None, metrics: Sequence[str]) -
     )
     for folder in folders:
         for (task, metric), by_seed in runs_of(folder).items():
-            if metric not in (metrics or declared_headline(task)) or len(by_seed) < LEAST_SEEDS:
+            if (
+                metric not in (metrics or declared_headline(task))
+                or len(by_seed) < LEAST_SEEDS_FOR_RATES
+            ):
                 continue
             found = reseeds([by_seed[seed] for seed in sorted(by_seed)])
             nulls = list(of_null.get((task, metric), {}).values())

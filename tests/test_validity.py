@@ -110,7 +110,7 @@ def test_table_over_seeds_reads_what_a_run_wrote(
 ) -> None:
     """Each headline metric of a folder of seeds has a line, with rates in per cent."""
     assert pairs
-    monkeypatch.setattr(reseeds, "LEAST_SEEDS", 4)
+    monkeypatch.setattr(reseeds, "LEAST_SEEDS_FOR_RATES", 4)
     config: Any = {"core": {"rows": 16, "ce_rows": 8}}
     seeds = [0, 1, 2, 3]
     saeval.evaluate([SAES[0]], ["core"], config=config, seeds=seeds, output_path=tmp_path)

@@ -16,6 +16,8 @@ from saeval.registry.model_names import RENAMED, canonical_name
 
 _LINE = 74
 """Characters of a line of running text: with its indent it fits 80 columns."""
+RANDOM_SAE = "what a random SAE of equal width and L0 scores"
+"""`saeval.evidence.NULL_SAE`; importing that would load numpy, and `describe` is to be quick."""
 
 
 def find_records(name: str) -> list[Row]:
@@ -121,7 +123,12 @@ def with_readable_texts(record: Row) -> Row:
     texts = {}
     for key, value in record.items():
         if key == "metrics" and value:
-            texts[key] = "\n".join(line for metric in value for line in _metric_lines(metric))
+            lines = [line for metric in value for line in _metric_lines(metric)]
+            if any(metric["floor"] == RANDOM_SAE for metric in value):
+                lines += textwrap.wrap(
+                    f"A random SAE as floor: {RANDOM_SAE} on the same data.", _LINE
+                )
+            texts[key] = "\n".join(lines)
         elif isinstance(value, str) and len(value) > _LINE and "\n" not in value:
             texts[key] = "\n".join(textwrap.wrap(value, _LINE))
         else:
@@ -132,7 +139,11 @@ def with_readable_texts(record: Row) -> Row:
 def _metric_lines(metric: Row) -> Iterator[str]:
     directions = {"higher": "higher is better", "lower": "lower is better", "none": "no direction"}
     about = [metric["unit"], directions.get(metric["better"], metric["better"])]
-    about += [f"{name} {metric[name]}" for name in ("floor", "ceiling") if metric[name] is not None]
+    floor, ceiling = metric["floor"], metric["ceiling"]
+    about += ["floor: a random SAE" if floor == RANDOM_SAE else f"floor {floor}"] * (
+        floor is not None
+    )
+    about += [f"ceiling {ceiling}"] * (ceiling is not None)
     about += [metric["where"]] if metric["where"] else []
     yield metric["name"]
     yield from textwrap.wrap(", ".join(about), _LINE, initial_indent="  ", subsequent_indent="  ")

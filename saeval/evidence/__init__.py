@@ -1,7 +1,7 @@
 """From named units to a number with its interval, and from two to a difference."""
 
 from saeval.evidence.comparison import Difference, compare
-from saeval.evidence.data import content_digest, on_data
+from saeval.evidence.data import DIGEST_LENGTH, content_digest, on_data
 from saeval.evidence.evidence import Better, Evidence, Missing
 from saeval.evidence.metric import NULL_SAE, Metric
 from saeval.evidence.seeds import SeedDifference, SeedSummary, compare_seeds, over_seeds
@@ -15,6 +15,7 @@ from saeval.evidence.summary import (
 from saeval.evidence.unit_tables import Units, units
 
 __all__ = [
+    "DIGEST_LENGTH",
     "NULL_SAE",
     "REPLICATES",
     "Better",

@@ -1,6 +1,7 @@
 """What evidence was measured on: digests of rows, labels and draws, which a comparison checks."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -14,8 +15,9 @@ Content = str | int | np.ndarray | Sequence[str] | None
 """What can be digested: text, a number, an array of numbers, texts in order."""
 
 
-DIGITS = 20
-"""Length of a digest; a shorter number is that of a seed."""
+DIGEST_LENGTH = 20
+"""Hex digits that tell one content from another."""
+_SEED = re.compile(r"seed(_\d+)?")
 
 
 def content_digest(*contents: Content) -> str:
@@ -29,7 +31,7 @@ def content_digest(*contents: Content) -> str:
             texts = [content] if isinstance(content, str | int | None) else list(content)
             digest.update(f"{len(texts)} texts;".encode())
             digest.update("".join(f"{len(str(text))}:{text}" for text in texts).encode())
-    return digest.hexdigest()[:DIGITS]
+    return digest.hexdigest()[:DIGEST_LENGTH]
 
 
 def on_data(
@@ -39,7 +41,7 @@ def on_data(
 
     Args:
         yielded: What a task yields. Tables that say already what they were measured on stay.
-        data: A name such as `rows` or `labels` -> a digest of its content, or a seed in digits.
+        data: A name such as `rows` or `labels` -> a digest of its content; `seed` -> its number.
     """
     tables: dict[int, tuple[Units, Units]] = {}  # the first of each pair keeps its id from reuse
     for entry in yielded:
@@ -52,6 +54,20 @@ def on_data(
         yield replace(entry, units=tables[id(table)][1])
 
 
+def check_states_data(table: Units) -> None:
+    """Check that a table says what it was measured on.
+
+    Raises:
+        ResultError: if it does not.
+    """
+    if table.data is None:
+        raise ResultError(
+            f"'{table.name}' cannot be paired: the evidence does not say what data it was "
+            "measured on, as results of earlier versions do not. Score both SAEs again with "
+            "--force; evidence made by hand says it with units(..., data={...})."
+        )
+
+
 def check_equal_data(a: Units, b: Units) -> None:
     """Check that two tables were measured on the same data.
 
@@ -62,12 +78,7 @@ def check_equal_data(a: Units, b: Units) -> None:
         ResultError: naming what differs; or if a table does not say what it was measured on.
     """
     for table in (a, b):
-        if table.data is None:
-            raise ResultError(
-                f"'{table.name}' cannot be paired: the evidence does not say what data it was "
-                "measured on, as results of earlier versions do not. Score both SAEs again with "
-                "--force; evidence made by hand says it with units(..., data={...})."
-            )
+        check_states_data(table)
     data_a, data_b = dict(a.data or {}), dict(b.data or {})
     names = [name for name in {**data_a, **data_b} if data_a.get(name) != data_b.get(name)]
     if names:
@@ -82,11 +93,8 @@ def check_equal_data(a: Units, b: Units) -> None:
 
 
 def data_without_seeds(table: Units) -> dict[str, str]:
-    """What a table was measured on, without the numbers of seeds.
+    """What a table was measured on, without the numbers of seeds, which stand under `seed`.
 
     Two seeds whose data is the same but for these numbers have the same units.
     """
-    data = (table.data or {}).items()
-    return {
-        name: digest for name, digest in data if not (digest.isdigit() and len(digest) < DIGITS)
-    }
+    return {name: text for name, text in (table.data or {}).items() if not _SEED.fullmatch(name)}

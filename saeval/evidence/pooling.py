@@ -213,5 +213,5 @@ def _keys(names: pd.DataFrame, table: Units, sample: MetricSample) -> tuple[Hash
         return tuple((data, sample.design.digest, block) for block in range(sample.design.blocks))
     ordered = names.drop_duplicates().sort_values(list(names.columns))
     rows = [tuple(row) for row in ordered.to_numpy(object)]
-    in_words = not any(str(row[-1]).isdigit() for row in rows)
+    in_words = all(isinstance(row[-1], str) and not row[-1].isdigit() for row in rows)
     return tuple((None if in_words else data, *row) for row in rows)

@@ -13,7 +13,7 @@ import numpy as np
 from saeval.errors import ResultError
 from saeval.evidence.comparison import check_same_question
 from saeval.evidence.contrasts import contrast, detectable, tested
-from saeval.evidence.data import check_equal_data
+from saeval.evidence.data import check_equal_data, check_states_data
 from saeval.evidence.evidence import Evidence
 from saeval.evidence.intervals import Bounds, degrees_of_freedom, ends_of, interval
 from saeval.evidence.pooling import Pooled, difference_of_seed, values_of_seeds
@@ -87,11 +87,13 @@ def over_seeds(
     The variance of the values over k seeds, s^2, is what the seed adds, sigma^2, and what each
     seed's own units add: sigma^2 = max(0, s^2 - (mean of squared standard errors - shared part)).
     Seeds share units where their data is the same, and clusters that bear one name, such as the
-    letter q; the covariance that comes of these does not average out over seeds. If s^2 is larger
-    than its own units explain, it gives the standard error with its k - 1 degrees of freedom, else
-    the units do.
+    letter q; the covariance that comes of these does not average out over seeds. If s^2 is more
+    than 0.9 of what its own units explain, it gives the standard error with its k - 1 degrees of
+    freedom, else the units do.
 
-    In simulations with normal values the interval holds the truth in 93 to 97 % for any sigma.
+    In simulations with normal values the interval of three seeds holds the truth in 97 % where the
+    seed moves nothing, and in 93.3 % at least: where it moves a value by 1 to 2 standard errors of
+    one seed. With four or five it is 94.6 to 97 %.
 
     Args:
         evidence: One for each seed: the same metric of the same SAE.
@@ -105,7 +107,7 @@ def over_seeds(
         raise ResultError("There is no evidence of any seed to summarise.")
     for entry in evidence:
         check_same_question(evidence[0], entry)
-        check_equal_data(entry.units, entry.units)
+        check_states_data(entry.units)
     return summarise_seeds(Pooled(values_of_seeds(evidence, replicates, seed)), evidence[0].bounds)
 
 
@@ -117,7 +119,7 @@ def summarise_seeds(pooled: Pooled, bounds: Bounds) -> SeedSummary:
     seed_sd = float(np.sqrt(variance)) if term else None
     within = None if pooled.reason else pooled.within
     if isinstance(outcome, str):
-        if term is None or not variance:
+        if term is None or not term.tells:
             return SeedSummary(
                 pooled.mean, None, None, None, pooled.values, within, seed_sd,
                 None, None, None, outcome, pooled.note,
@@ -130,7 +132,7 @@ def summarise_seeds(pooled: Pooled, bounds: Bounds) -> SeedSummary:
             outcome[1:],
         )
     ends = held
-    if term and variance:
+    if term and term.tells:
         stderr, degrees = term.combined(stderr, degrees)
         ends = ends_of(pooled.mean, stderr, degrees, bounds, held)
     of_one = float(np.sqrt(variance + (within or 0.0)))
@@ -170,7 +172,7 @@ def compare_seeds(
     bounds, term = pairs[0][0].bounds, pooled.term
     seed_sd = float(np.sqrt(term.variance)) if term else None
     outcome = pooled.reason or contrast(pooled.sampling, pooled.differing, bounds, term)
-    if isinstance(outcome, str) and pooled.reason and term and term.variance:
+    if isinstance(outcome, str) and pooled.reason and term and term.tells:
         outcome = tested(pooled.mean, *term.combined(0.0, np.inf), bounds)
     if isinstance(outcome, str):
         return SeedDifference(

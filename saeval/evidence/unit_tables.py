@@ -47,8 +47,9 @@ class Units:
     how much the unit counts.
     """
     data: Mapping[str, str] | None = None
-    """What the units were measured on: a name such as `rows` or `labels` -> a digest of its content
-    or the number of a seed. Evidence of other data is not compared. None: not told."""
+    """What the units were measured on: a name such as `rows` or `labels` -> a digest of its
+    content; the name `seed` -> the seed's number. Evidence of other data is not compared. None: not
+    told."""
 
     def __post_init__(self) -> None:
         for name in (self.name, *map(str, self.statistics)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, overload
 from saeval.config.metric_docs import chosen_by_seed
 from saeval.config.plugin_docs import declared_headline
 from saeval.errors import ResultError
+from saeval.results.differences import difference
 from saeval.results.reading import find_folder, result_evidence
 from saeval.results.score import DTYPES, SHOWN_COLUMNS, Result, Score
 from saeval.results.tables import View, check_columns, score_html, score_tables
@@ -16,7 +17,7 @@ from saeval.results.training_seeds import SeedSpread, over_training_seeds
 if TYPE_CHECKING:
     import pandas as pd
 
-    from saeval.evidence import Evidence
+    from saeval.evidence import Difference, Evidence, SeedDifference
 
 NULLS = ("neurons", "pca")
 """Architectures that are always nulls."""
@@ -94,6 +95,26 @@ class Results(Sequence[Result]):
         """
         return over_training_seeds(self.scores, sets or self._seed_sets)
 
+    def compare(
+        self, first: str, second: str, metric: str, task: str | None = None
+    ) -> "Difference | SeedDifference":
+        """The value of one SAE less that of another, paired by units, from the stored evidence.
+
+        Over several seeds it is the mean of their differences; from three seeds on, interval and p
+        include what the seed draws and chooses.
+
+        Args:
+            first: Name of an SAE of these results.
+            second: The other's name.
+            metric: Name of a metric, over all data.
+            task: The task that reports it, where several do.
+
+        Raises:
+            ResultError: if a name is unknown, one of the two lacks a seed or a value, or the
+                evidence is gone or of other data.
+        """
+        return difference(self.scores, self._evidence_of, first, second, metric, task)
+
     def table(
         self, *, width: int = 80, columns: Sequence[str] = (), parts: bool = False, how: str = HOW
     ) -> str:
@@ -141,7 +162,9 @@ class Results(Sequence[Result]):
             ResultError: if it is not there, or damaged.
         """
         if result_id not in self._evidence:
-            folder = find_folder(self._root or Path(), result_id)
+            if self._root is None:
+                raise ResultError("These results were not read from a folder, so have no evidence.")
+            folder = find_folder(self._root, result_id)
             if folder is None:
                 raise ResultError(f"There is no result '{result_id}' below '{self._root}'.")
             self._evidence[result_id] = result_evidence(folder)

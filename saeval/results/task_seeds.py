@@ -4,8 +4,9 @@ These are seeds of the evaluation, which draw texts, words and splits. Training 
 other SAEs, are in `training_seeds`.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from saeval.errors import ResultError
@@ -14,10 +15,10 @@ from saeval.results.score import Score
 if TYPE_CHECKING:
     from saeval.evidence import Evidence
 
-LEAST_SEEDS = 3
-"""Fewest seeds of which a mean is shown in place of each."""
 Name = tuple[str, str | None, str | None]
 """Task, metric and part of a score."""
+Subject = tuple[str | None, str | None, str]
+"""SAE, set and task."""
 EvidenceOf = Callable[[str], Sequence["Evidence"]]
 """Evidence of a result by its id; raises ResultError where it cannot be read."""
 
@@ -28,35 +29,44 @@ class OverSeeds:
 
     scores: tuple[Score, ...]
     """The joined ones have the lowest of their seeds."""
-    seeds: dict[tuple[str | None, str | None], tuple[int, ...]]
-    """SAE and set -> the seeds that were joined; without those whose seeds stay apart."""
+    seeds: Mapping[Subject, tuple[int, ...]]
+    """The seeds that were joined; without what stays apart."""
+    moved: frozenset[Subject]
+    """What was joined and has a shown figure that differs between seeds."""
 
 
 def join_seeds(
     scores: Sequence[Score], shown: Collection[Name], evidence_of: EvidenceOf
 ) -> OverSeeds:
-    """The scores, those of three or more seeds of an SAE joined to their mean.
+    """The scores, those of one SAE and task over three or more seeds joined to their mean.
 
-    Joined are SAEs of which every shown figure has a value in the same three or more seeds, in one
-    version of its task, and evidence that can be read. The others stay as they are.
+    Joined is what has every shown figure in all of its seeds, in one version of the task, with
+    evidence that can be read. A figure that has a value in no seed does not hinder it, and is one
+    row. All else stays as it is.
 
     Args:
-        scores: Of any SAEs and seeds.
+        scores: Of any SAEs, tasks and seeds.
         shown: Figures whose intervals are computed. Others are left as they are in the first seed.
         evidence_of: The evidence of a result.
     """
-    by_sae: dict[tuple[str | None, str | None], list[Score]] = {}
+    from saeval.evidence.pooling import LEAST_SEEDS
+
+    by_subject: dict[Subject, list[Score]] = {}
     for score in scores:
-        by_sae.setdefault((score.sae, score.set), []).append(score)
-    joined: dict[tuple[str | None, str | None], tuple[list[Score], tuple[int, ...]]] = {}
-    for label, own in by_sae.items():
-        seeds = tuple(sorted({score.seed for score in own}))
-        if len(seeds) >= LEAST_SEEDS and (mean := _joined(own, seeds, shown, evidence_of)):
-            joined[label] = (mean, seeds)
-    result: list[Score] = []
-    for label, own in by_sae.items():
-        result += joined[label][0] if label in joined else own
-    return OverSeeds(tuple(result), {label: seeds for label, (_, seeds) in joined.items()})
+        by_subject.setdefault((score.sae, score.set, score.task), []).append(score)
+    joined: list[Score] = []
+    seeds: dict[Subject, tuple[int, ...]] = {}
+    moved: set[Subject] = set()
+    for subject, own in by_subject.items():
+        of_subject = tuple(sorted({score.seed for score in own}))
+        enough = len(of_subject) >= LEAST_SEEDS
+        means = _joined(own, of_subject, shown, evidence_of) if enough else None
+        joined += own if means is None else means
+        if means is not None:
+            seeds[subject] = of_subject
+            if _differ(score for score in own if _name(score) in shown):
+                moved.add(subject)
+    return OverSeeds(tuple(joined), seeds, frozenset(moved))
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -64,19 +74,36 @@ def seeds_text(seeds: Sequence[int]) -> str:
     if len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]} to {seeds[-1]}"
     listed = ", ".join(map(str, seeds))
-    return listed if len(listed) <= 10 else f"{len(seeds)} seeds"
+    return listed if len(listed) <= 10 else seeds_number(seeds)
+
+
+def seeds_number(seeds: Sequence[int]) -> str:
+    """`12 seeds`."""
+    return f"{len(seeds)} seeds"
+
+
+def _name(score: Score) -> Name:
+    return score.task, score.metric, score.part
+
+
+def _differ(scores: Iterable[Score]) -> bool:
+    """Whether a figure has more than one value among scores of several seeds."""
+    values: dict[Name, set[float | None]] = {}
+    for score in scores:
+        values.setdefault(_name(score), set()).add(score.value)
+    return any(len(own) > 1 for own in values.values())
 
 
 def _joined(
     scores: Sequence[Score], seeds: Sequence[int], shown: Collection[Name], evidence_of: EvidenceOf
 ) -> list[Score] | None:
-    """The scores of one SAE over its seeds; None if they cannot be joined."""
+    """The scores of one SAE and task over its seeds; None if they cannot be joined."""
     by_name: dict[Name, list[Score]] = {}
     for score in scores:
-        by_name.setdefault((score.task, score.metric, score.part), []).append(score)
+        by_name.setdefault(_name(score), []).append(score)
     means = []
     for name, own in by_name.items():
-        if name not in shown:
+        if name not in shown or all(score.value is None for score in own):
             means.append(replace(own[0], seed=seeds[0]))
             continue
         is_whole = {score.seed for score in own} == set(seeds) and len(own) == len(seeds)
@@ -91,6 +118,7 @@ def _joined(
 
 
 def _mean_score(scores: Sequence[Score], evidence_of: EvidenceOf) -> Score:
+    """The mean of a figure, and of its anchors, which each seed's data may set anew."""
     from saeval.evidence import over_seeds
 
     evidence = []
@@ -110,5 +138,13 @@ def _mean_score(scores: Sequence[Score], evidence_of: EvidenceOf) -> Score:
         stderr=found.stderr,
         ci_low=found.ci_low,
         ci_high=found.ci_high,
+        floor=_mean([score.floor for score in scores]),
+        ceiling=_mean([score.ceiling for score in scores]),
         reason=found.reason,
     )
+
+
+def _mean(anchors: Sequence[float | None]) -> float | None:
+    """Mean of the anchors; None where a seed has none."""
+    known = [anchor for anchor in anchors if anchor is not None]
+    return fmean(known) if len(known) == len(anchors) else None

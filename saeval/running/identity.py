@@ -13,6 +13,7 @@ import pandas as pd
 
 from saeval.activations import TokenRows
 from saeval.config.configuration import json_value
+from saeval.evidence import DIGEST_LENGTH
 from saeval.models.places import locate
 from saeval.models.weight_files import weight_files
 from saeval.registry.hashes import file_sha256
@@ -127,7 +128,7 @@ def default_data(content: Prepared, source_identity: str | None, seed: int) -> d
         source_identity: Of stored activations, whose rows are but numbers; None for a model.
         seed: Of the task.
     """
-    data = {"prepared": prepared_sha256(content)[:20], "seed": str(seed)}
+    data = {"prepared": prepared_sha256(content)[:DIGEST_LENGTH], "seed": str(seed)}
     return data if source_identity is None else {**data, "activations": source_identity}
 
 

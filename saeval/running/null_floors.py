@@ -30,10 +30,13 @@ DRAWS = 2
 SAMPLE_TOKENS = 4096
 """Tokens on which L0 and the mean activation are measured, from rows evenly spread."""
 VERSION = 1
-"""Part of the key of what is kept. Raised when a null might score differently."""
+"""Part of the key of what is kept. Raised when a null might score differently. Stored results
+keep the floors that they were given; --force computes them anew."""
 
 Figure = tuple[str, str | None]
 """A metric and a part."""
+KeyOf = Callable[[Job], Mapping[str, Any]]
+"""Gives all that decides what a job prepares."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,7 @@ def without_compat(job: Job) -> Job:
     return replace(job, task=task, identity=task_identity(task))
 
 
-def null_floors(
-    member: Member, job: Job, key_of: Callable[[Job], Mapping[str, Any]], store: Store
-) -> NullFloors:
+def null_floors(member: Member, job: Job, key_of: KeyOf, store: Store) -> NullFloors:
     """Floors for one SAE's scores: found in the store, or measured and kept there.
 
     SAEs of equal width and similar L0 share them. Nothing is raised but an interrupt: floors that
@@ -103,11 +104,10 @@ def null_floors(
     try:
         job = without_compat(job)
         rows = _sample_rows(member)
-        shape = NullShape(member.sae.d_sae, null_k(_l0(member, rows), member.sae.d_sae))
-        about = {"null": "random TopK", "d_sae": shape.d_sae, "k": shape.k, "seeds": _seeds()}
+        shape = null_shape(member)
+        about = _about(shape)
         make = partial(_measure, member, job, shape, rows)
-        full_key = {**key_of(job), "null_floors": {"version": VERSION, **about}}
-        kept, _ = load_or_prepare(store, full_key, make)
+        kept, _ = load_or_prepare(store, floors_key(job, shape, key_of), make)
     except NoNull as error:
         return NullFloors({"reason": str(error)})
     except Exception as error:  # noqa: BLE001  a floor's failure costs no score
@@ -115,12 +115,31 @@ def null_floors(
         reason = str(error) if own else f"{type(error).__name__}: {error}"
         warning = (
             f"The null SAE of '{job.task.name}' could not be scored, so scores have no floor from "
-            f"it: {reason}"
+            f"it: {reason} Once that is mended, run again with --force."
         )
         return NullFloors({"reason": reason}, warning=warning)
     if kept.facts["reason"]:
         return NullFloors({**about, "reason": kept.facts["reason"]})
     return NullFloors(about, {(name, part): value for name, part, value in kept.facts["floors"]})
+
+
+def null_shape(member: Member) -> NullShape:
+    """Width and sparsity of the null of an SAE, whose L0 is measured for it.
+
+    Raises:
+        NoNull: if there are no rows.
+    """
+    d_sae = member.sae.d_sae
+    return NullShape(d_sae, null_k(_l0(member, _sample_rows(member)), d_sae))
+
+
+def floors_key(job: Job, shape: NullShape, key_of: KeyOf) -> dict[str, Any]:
+    """The key under which the floors of a shape are kept for a job."""
+    return {**key_of(without_compat(job)), "null_floors": {"version": VERSION, **_about(shape)}}
+
+
+def _about(shape: NullShape) -> dict[str, Any]:
+    return {"null": "random TopK", "d_sae": shape.d_sae, "k": shape.k, "seeds": _seeds()}
 
 
 def null_k(l0: float, d_sae: int) -> int:

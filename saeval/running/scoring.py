@@ -132,10 +132,11 @@ def compute(attempt: Attempt, preparation: Preparation, checks: Checks) -> Compu
             phase.tokens += _count_tokens(preparation.members)
             yielded = list(job.score_members(preparation.members))
             evidence = _on_stated_data(yielded, attempt, preparation)
-        if needs_null(evidence) and not job.is_group:
-            with clock.phase("null", job.task.name, job.seed):
-                null = _null_floors(attempt, preparation)
-            evidence = with_floors(evidence, null.values)
+        if needs_null(evidence):
+            if not job.is_group:
+                with clock.phase("null", job.task.name, job.seed):
+                    null = _null_floors(attempt, preparation)
+            evidence = with_floors(evidence, null.values if null else {})
         with clock.phase("summarise", job.task.name, job.seed):
             outcome = Outcome(scores_of(evidence, attempt.labels), evidence)
     except Exception as error:  # noqa: BLE001  one task's mistake does not end the run

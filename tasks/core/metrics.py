@@ -7,7 +7,7 @@ activation that the SAE reconstructs, y_hat its reconstruction.
 from saeval.evidence import NULL_SAE, Metric
 
 POPULATION = "new rows of the same kind: texts of the same source, or activations"
-LATENTS = "no interval: every latent of the SAE is counted"
+LATENTS = "no interval of one seed, as every latent is counted; of three or more: what seeds move"
 NEIGHBOURS = "all latents of this SAE, where only a sample of them is compared"
 
 # --- reconstruction and sparsity

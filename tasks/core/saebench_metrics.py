@@ -3,7 +3,7 @@
 from saeval.evidence import Metric
 
 POPULATION = "new rows of the same kind: texts of the same source, or activations"
-LATENTS = "no interval: every latent of the SAE is counted"
+LATENTS = "no interval of one seed, as every latent is counted; of three or more: what seeds move"
 NEIGHBOURS = "all latents of this SAE, where only a sample of them is compared"
 
 L0 = Metric(
@@ -103,6 +103,7 @@ EXPLAINED_VARIANCE = Metric(
     distrust="but to compare with SAEBench's published figures.",
     undefined="its total variance is not above 0",
     where="with --compat saebench",
+    population="no interval: SAEBench's formula is no sum over units",
 )
 CE_LOSS_WITH_SAE = Metric(
     "saebench_ce_loss_with_sae",

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from saeval.activations import ActivationSource, has_logits
 from saeval.config.counts import Limit, check_counts
 from saeval.errors import DataError, UsageError, shown
-from saeval.evidence import Evidence, Missing, on_data
+from saeval.evidence import DIGEST_LENGTH, Evidence, Missing, on_data
 from saeval.lab import part_of
 from saeval.sae import SAE
 from saeval.task import Prepared
@@ -164,7 +164,7 @@ class Core:
         self, sae: SAE, prepared: Prepared, source: ActivationSource, seed: int
     ) -> Iterator[Evidence | Missing]:
         """One pass over the rows gives all figures but the cosines, which need the weights only."""
-        data = {"rows": prepared.facts["digest"][:20]}
+        data = {"rows": prepared.facts["digest"][:DIGEST_LENGTH]}
         if source.stored_rows is not None:  # whose rows are but numbers of vectors
             data["activations"] = source.identity
         yield from on_data(self._yielded(sae, prepared, source, seed), data)

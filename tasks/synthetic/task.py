@@ -7,7 +7,7 @@ from typing import ClassVar
 from saeval.activations import ActivationSource, TokenRows, read_codes
 from saeval.config.counts import Limit, check_counts, limited_count
 from saeval.errors import NotApplicable, UsageError
-from saeval.evidence import Evidence, Missing, on_data
+from saeval.evidence import DIGEST_LENGTH, Evidence, Missing, on_data
 from saeval.lab.synthetic import SyntheticWorld, evaluation_sample, world_of
 from saeval.sae import SAE, traits_of
 from saeval.task import Prepared
@@ -86,7 +86,7 @@ class Synthetic:
         tables = recovery_tables(
             W_dec, _codes_and_truth(sae, source, rows, world), world, self.covered_from
         )
-        data = {"activations": source.identity, "rows": rows.digest[:20]}
+        data = {"activations": source.identity, "rows": rows.digest[:DIGEST_LENGTH]}
         yield from on_data(recovery_evidence(tables, world.kind), data)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from saeval.errors import ResultError
 from saeval.evidence import Evidence, Missing, compare, content_digest, on_data, units
+from saeval.evidence.data import data_without_seeds
 from saeval.results.evidence_files import read_evidence, recipe, write_table
 
 RNG = np.random.default_rng
@@ -33,6 +34,13 @@ def test_data_that_is_not_told_is_refused() -> None:
     for pair in ((mean_of(None), mean_of(None)), (mean_of({"rows": "a"}), mean_of(None))):
         with pytest.raises(ResultError, match="does not say what data it was measured on"):
             compare(*pair)
+
+
+def test_only_the_name_tells_a_seed_from_data() -> None:
+    """Under `seed`, or `seed_1` of a second place, stands a seed; else data."""
+    data = {"rows": "12", "seed": "3", "seed_1": "3", "seeds": "3"}
+    table = units("rows", "row", {"x": [1.0]}, data=data)
+    assert data_without_seeds(table) == {"rows": "12", "seeds": "3"}
 
 
 def test_data_is_stamped_once_a_table() -> None:

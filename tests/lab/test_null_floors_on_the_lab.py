@@ -15,7 +15,7 @@ FIELDS = {
 DRAWS_DIFFER = 0.25
 """How far a random SAE may lie from the mean of two others, as a share of the way from floor to
 ceiling. Intervals are about other texts, and random SAEs differ on equal texts too."""
-LEAST_DIFFERENCE = 0.03
+LEAST_DIFFERENCE = 0.01
 """The same in the metric's unit, where floor and ceiling nearly meet."""
 
 Scores = Mapping[tuple[str | None, str | None], Score]
@@ -42,7 +42,7 @@ def test_a_random_sae_is_at_the_floor(scores: Scores) -> None:
     """Its interval holds the floor, or it lies no farther off than random SAEs do."""
     nulls = [score for (sae, _), score in scores.items() if sae == "lab/world/random"]
     assert {score.task for score in nulls} == set(FIELDS)
-    assert len(nulls) > 15
+    assert len(nulls) >= 15
     for score in nulls:
         low, high, value, floor = score.ci_low, score.ci_high, score.value, score.floor
         assert value is not None

@@ -275,6 +275,8 @@ def test_one_sae_over_seeds_names_them_in_its_title() -> None:
     """The table of one SAE has the mean, too."""
     text = score_tables(seeded("a", (3, 4, 5)), View(evidence_of=evidence_of))
     assert text.splitlines()[0] == "t v2 · a · mean of seeds 3 to 5"
+    text = score_tables(seeded("a", (1, 3, 5, 6, 7, 9)), View(evidence_of=evidence_of))
+    assert text.splitlines()[0] == "t v2 · a · mean of 6 seeds"
 
 
 @pytest.mark.parametrize("case", ["two seeds", "no evidence", "a seed without value", "versions"])
@@ -298,6 +300,96 @@ def test_seeds_that_cannot_be_joined_stay_apart(case: str) -> None:
     joined = join_seeds(scores, {("t", "m", None)}, found)
     assert joined.scores == tuple(scores)
     assert not joined.seeds
+
+
+def test_means_stand_between_the_mean_anchors() -> None:
+    """Each seed's data has a floor of its own; of floor and ceiling there is one over all seeds."""
+    floors, ceilings = (0.1, 0.2, 0.6), (1.0, 0.9, None)
+    scores = [
+        replace(each, floor=floor, ceiling=ceiling)
+        for each, floor, ceiling in zip(seeded("a", (0, 1, 2)), floors, ceilings, strict=True)
+    ]
+    (found,) = join_seeds(scores, {("t", "m", None)}, evidence_of).scores
+    assert found.floor == pytest.approx(0.3)
+    assert found.ceiling is None
+    text = score_tables(scores, View(evidence_of=evidence_of))
+    assert re.search(r"m.* \.3000 ", text)
+
+
+def test_a_figure_without_value_in_any_seed_is_one_row() -> None:
+    """It has no mean, and does not keep the others from theirs."""
+    nothing = [
+        score("k", "a", seed, **BARE, status="not_applicable", reason="No head.")
+        for seed in range(3)
+    ]
+    joined = join_seeds(
+        [*seeded("a", (0, 1, 2)), *nothing], {("t", "m", None), ("t", "k", None)}, evidence_of
+    )
+    assert [(each.metric, each.status) for each in joined.scores] == [
+        ("m", "scored"),
+        ("k", "not_applicable"),
+    ]
+    assert joined.seeds == {("a", None, "t"): (0, 1, 2)}
+
+
+def test_one_task_does_not_keep_another_apart() -> None:
+    """A task whose seeds cannot be joined has a row for each, and the other its mean."""
+    others = [replace(each, task="u", metric="k") for each in seeded("a", (0, 1, 2))]
+    others[1] = replace(others[1], **BARE, status="not_applicable", reason="No head.")
+    text = score_tables([*seeded("a", (0, 1, 2)), *others], View(evidence_of=evidence_of))
+    assert "t v2 · a · mean of seeds 0 to 2" in text
+    head = text.index("u v2")
+    assert [line.split()[:2] for line in text[head:].splitlines()[3:6]] == [
+        ["a", "0"],
+        ["a", "1"],
+        ["a", "2"],
+    ]
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_the_note_on_means_stands_where_seeds_matter(moves: bool) -> None:  # noqa: FBT001
+    """Where all seeds have one value and none chose anything, there is nothing to include."""
+    scores = seeded("a", (0, 1, 2))
+    if not moves:
+        scores = [replace(each, value=0.5, result_id="a/0") for each in scores]
+        assert "Means over" in score_tables(scores, View(evidence_of=evidence_of, chosen={"m"}))
+    else:
+        scores = [replace(s, value=0.5 + 0.1 * s.seed) for s in scores]
+    assert ("Means over" in score_tables(scores, View(evidence_of=evidence_of))) == moves
+
+
+def test_a_continued_table_has_no_blank_rows() -> None:
+    """Where a table is cut in two, the second has the metrics that have an anchor."""
+    scores = [score(f"metric_{i}", "a", floor=0.1 if i == 3 else None) for i in range(6)]
+    lines = score_tables(scores, View(("all",)), width=40).splitlines()
+    (head,) = [number for number, line in enumerate(lines) if line.split()[1:2] == ["floor"]]
+    assert [line.split()[:1] for line in lines[head + 2 :]][:2] == [["metric_3"], []]
+    assert sum(line.startswith("m") for line in lines[:head]) == 7
+
+
+def test_n_of_means_is_that_of_a_seed() -> None:
+    """Over three seeds of 12 rows n is 12 a seed, in the table of one SAE and of several."""
+    view = View(evidence_of=evidence_of)
+    narrow = [
+        replace(each, unit_of_n="row in document (12 in 4)") for each in seeded("a", (0, 1, 2))
+    ]
+    assert "n counts 12 rows in 4 documents a seed." in score_tables(narrow, view, width=40)
+    assert "n a seed" in score_tables(seeded("a", (0, 1, 2)), view, width=120)
+    several = [*seeded("a", (0, 1, 2)), *seeded("b", (0, 1, 2))]
+    assert "over 12 rows a seed." in " ".join(score_tables(several, view).split())
+    assert "a seed" not in score_tables([score("m", "a"), score("m", "b")])
+
+
+def test_a_part_without_interval_is_named_beside_parts_that_have_one() -> None:
+    """Over seeds some parts may vary and others not."""
+    parts = [
+        score("h", "a", part="rare", ci_low=None, ci_high=None, stderr=None, reason="all agree"),
+        score("h", "a", part="frequent"),
+    ]
+    text = " ".join(score_tables(parts, View(parts=True)).split())
+    assert "No interval for h rare: all agree" in text
+    alone = " ".join(score_tables(parts[:1], View(parts=True)).split())
+    assert "No interval for h: all agree" in alone
 
 
 def test_a_single_seed_is_said_to_leave_out_what_others_choose() -> None:

@@ -1,7 +1,8 @@
 """Floors that null SAEs set: by hand, shared, kept apart by shape, and never a score's undoing."""
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from tiny_runs import TEXTS, topk
+from tiny_runs import TEXTS, sae_folder, topk
 
 import saeval
 from saeval.activations import ActivationSource, read_codes
@@ -21,10 +22,12 @@ from saeval.results.results import Results
 from saeval.results.score import Score
 from saeval.running import null_floors
 from saeval.running.null_floors import null_k
+from saeval.running.plan import dry_run
+from saeval.running.plan.first_batch_source import Stopwatch
 from saeval.running.plan.plan import plan
 from saeval.sae import SAE, traits_of
 from saeval.sae.architectures import TopK
-from saeval.task import Prepared
+from saeval.task import Member, Prepared
 
 L0 = Metric("l0", unit="latents", better="higher", formula="Latents.", floor=NULL_SAE, ceiling=20)
 FVU = Metric("fvu", unit="fraction", better="lower", formula="Error.", floor=NULL_SAE, ceiling=0)
@@ -218,8 +221,9 @@ def test_a_null_that_fails_costs_no_score(vectors: np.ndarray, error: Exception)
     assert score.anchored is None
     assert str(error) in _about(results)["reason"]
     assert _score(results, "d_sae").floor == 1
-    has_warned = any(str(error) in text for text in results[0].provenance["warnings"])
-    assert has_warned == isinstance(error, RuntimeError)
+    warnings = [text for text in results[0].provenance["warnings"] if str(error) in text]
+    assert bool(warnings) == isinstance(error, RuntimeError)
+    assert all(text.endswith("run again with --force.") for text in warnings)
 
 
 def test_an_interrupt_is_no_failure(vectors: np.ndarray) -> None:
@@ -291,14 +295,82 @@ def test_saes_that_need_tokens_have_a_null(gpt2: str) -> None:
     assert _score(results, "norm").floor == pytest.approx(1)
 
 
-def test_a_plan_scores_no_null(vectors: np.ndarray, tmp_path: Path) -> None:
-    """A plan forecasts the SAE alone, and a null in the cache is no result that exists."""
+def _planned_costs(count: int, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds of so many SAEs of one shape, in a plan whose every rehearsal takes one second."""
+
+    def timed(_: Stopwatch, work: Any) -> tuple[Any, float]:
+        return work(), 1.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stopwatch, "timed", timed)
+        patch.setattr(dry_run, "_summarise", lambda *_: (0.0, 0))
+        saes = {f"p{seed}": _trained(seed) for seed in range(count)}
+        planned = plan(saes, Measures(), data="x.npy", output_path="plans").results
+    return [round(float(each.seconds or 0)) for each in planned]
+
+
+def test_a_plan_keeps_no_null_but_counts_it(
+    vectors: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two draws more for the first SAE of a shape, unless the cache has its floors by then."""
     np.save(tmp_path / "x.npy", vectors)
-    before = plan({"a": _trained()}, Measures(), data="x.npy")
+    # preparing, checking and scoring take a second each, and each draw another
+    assert _planned_costs(2, monkeypatch) == [3 + null_floors.DRAWS, 2]
     assert not _nulls()
+    assert not list(tmp_path.glob("cache/**/*.json"))
     saeval.evaluate({"b": _trained(1)}, Measures(), data="x.npy")
-    after = plan({"a": _trained()}, Measures(), data="x.npy")
-    assert [each.state for each in after.results] == [each.state for each in before.results]
+    assert _planned_costs(2, monkeypatch) == [2, 2]
+
+
+def test_records_count_nulls_that_the_cache_lacks(vectors: np.ndarray, tmp_path: Path) -> None:
+    """Equal work finds its floors in the cache; where that is gone, it takes a null's time."""
+    np.save(tmp_path / "x.npy", vectors)
+    results = saeval.evaluate({"b": _trained(1), "c": _trained(2)}, Measures(), data="x.npy")
+    path = next(tmp_path.glob(f"results/*/*{results[0].result_id}*/result.json"))
+    record = json.loads(path.read_text())
+    record["provenance"]["phases"]["null"]["seconds"] = 1000.0
+    path.write_text(json.dumps(record))
+    for is_kept in (True, False):
+        if not is_kept:
+            shutil.rmtree(tmp_path / "cache")
+        saes = {"a": _trained(), "d": _trained(3)}
+        first, second = plan(saes, Measures(), data="x.npy").results
+        assert (first.basis, second.basis) == ("recorded", "recorded")
+        assert ((first.seconds or 0) > 900) == (not is_kept)
+        assert (second.seconds or 0) < 900
+
+
+@dataclass(frozen=True)
+class OfGroup:
+    """The length of decoder rows of all members, with a floor that the task gives itself."""
+
+    name: ClassVar[str] = "of_group"
+    version: ClassVar[int] = 1
+
+    def inputs(self, model: str | None) -> None:
+        """Nothing that no field names."""
+
+    def prepare(self, source: ActivationSource, seed: int) -> Prepared:
+        """Nothing."""
+        return Prepared(rows=source.stored_rows)
+
+    def score_group(self, members: Sequence[Member], seed: int) -> Iterator[Evidence]:
+        """One unit a member."""
+        norms = [float(member.sae.W_dec.norm(dim=1).mean()) for member in members]
+        yield NORM.evidence(units("members", "member", {"norm": norms}), {"num": "norm"}, floor=0.2)
+
+
+def test_groups_have_no_floor(vectors: np.ndarray, tmp_path: Path) -> None:
+    """There is no null of a set, and what the task gives is no floor there either."""
+    text = "saes:\n"
+    for i in range(2):
+        sae_folder(tmp_path / f"s{i}", i)
+        text += f"  - {{id: t/s{i}, source: 'file://s{i}'}}\n"
+    text += "sets:\n  t/seeds: {kind: seeds, members: ['t/s*']}\n"
+    (tmp_path / "registry.yaml").write_text(text)
+    (score,) = saeval.evaluate("t/seeds", OfGroup(), data=vectors).scores
+    assert score.status == "scored"
+    assert score.floor is None
 
 
 def test_what_a_task_gives_is_no_floor(vectors: np.ndarray) -> None:

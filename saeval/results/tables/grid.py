@@ -1,7 +1,7 @@
 """Tables of columns, laid out for a terminal of some width or for a notebook."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
@@ -63,15 +63,27 @@ def grid_text(grid: Grid, width: int) -> str:
     """A title and one table, or several below each other if one is too wide."""
     label_widths, sizes = _sizes(grid, width)
     label_width = sum(label_widths) + GAP * len(label_widths)
-    tables = [
-        _table(
-            [*grid.label_columns, *(grid.columns[number] for number in numbers)],
-            [*label_widths, *(sizes[number] for number in numbers)],
-            len(label_widths),
-        )
-        for numbers in _pack_columns(sizes, width - label_width)
-    ]
+    tables = []
+    for place, numbers in enumerate(_pack_columns(sizes, width - label_width)):
+        labels, columns = grid.label_columns, [grid.columns[number] for number in numbers]
+        if place:
+            labels, columns = _filled(labels, columns)
+        table_widths = [*label_widths, *(sizes[number] for number in numbers)]
+        tables.append(_table([*labels, *columns], table_widths, len(labels)))
     return "\n".join([*wrapped(grid.title, width, hanging=2), "\n\n".join(tables)])
+
+
+def _filled(
+    labels: Sequence[Column], columns: Sequence[Column]
+) -> tuple[Sequence[Column], Sequence[Column]]:
+    """The columns without rows in which all figures are blank, for the continuation of a table."""
+    rows = zip(*(column.cells for column in columns), strict=True)
+    kept = [number for number, cells in enumerate(rows) if any(cells)]
+
+    def taken(column: Column) -> Column:
+        return replace(column, cells=tuple(column.cells[number] for number in kept))
+
+    return [taken(column) for column in labels], [taken(column) for column in columns]
 
 
 def _sizes(grid: Grid, width: int) -> tuple[list[int], list[int]]:

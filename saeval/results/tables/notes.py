@@ -1,9 +1,11 @@
 """The notes below a table: what its numbers mean, what it leaves out, and why."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from saeval.results.score import Score
 from saeval.results.tables.cells import count_text
+from saeval.results.tables.view import Subject, View, label_of, subject_of
 from saeval.results.text import one_line
 from saeval.results.training_seeds import SeedSpread
 
@@ -11,29 +13,37 @@ MOST_NAMES = 3
 """Most names that a line lists; of more it gives the number."""
 
 
-def interval_note(scores: Sequence[Score]) -> list[str]:
-    """The meaning of ±, and over how many units."""
+def interval_note(scores: Sequence[Score], means: Collection[Subject] = ()) -> list[str]:
+    """The meaning of ±, and over how many units.
+
+    Args:
+        scores: Those in tables of several rows.
+        means: What is a mean over seeds.
+    """
     with_ends = [score for score in scores if score.ci_low is not None]
     if not with_ends:
         return []
-    over = _grouped(with_ends, _units_behind)
+    over = _grouped(with_ends, partial(_units_behind, means=means))
     return [f"± reaches the farther end of the 95 % interval, over {over}."]
 
 
-def _units_behind(scores: Sequence[Score]) -> str:
-    """`1024 rows`, or `900 to 1024 rows` if the SAEs differ."""
+def _units_behind(scores: Sequence[Score], means: Collection[Subject]) -> str:
+    """`1024 rows`, or `900 to 1024 rows` if the SAEs differ; `1024 rows a seed` of means."""
     ordered = sorted((score for score in scores if score.n is not None), key=lambda s: s.n or 0)
     if not ordered:
         return "units that were not counted"
     low, high = ordered[0], ordered[-1]
     most = one_line(count_text(high.n, high.unit_of_n))
+    most += " a seed" * any(subject_of(score) in means for score in ordered)
     return most if low.n == high.n else f"{low.n} to {most}"
 
 
-def counts_note(scores: Sequence[Score]) -> list[str]:
-    """What n counts, for each metric."""
+def counts_note(scores: Sequence[Score], means: Collection[Subject] = ()) -> list[str]:
+    """What n counts, for each metric; `means` as in `interval_note`."""
     counted = [score for score in scores if score.n is not None]
-    return [f"n counts {_grouped(counted, _units_behind)}."] if counted else []
+    if not counted:
+        return []
+    return [f"n counts {_grouped(counted, partial(_units_behind, means=means))}."]
 
 
 def seeds_note(spreads: Sequence[SeedSpread]) -> list[str]:
@@ -48,21 +58,21 @@ def seeds_note(spreads: Sequence[SeedSpread]) -> list[str]:
     ]
 
 
-def task_seeds_note(
-    scores: Sequence[Score], seeds: Mapping[str, Sequence[int]], chosen: Collection[str]
-) -> list[str]:
+def task_seeds_note(scores: Sequence[Score], view: View) -> list[str]:
     """Whether intervals include what another seed would draw and choose.
+
+    Nothing is said of means where no seed chose or changed anything.
 
     Args:
         scores: Those that are shown.
-        seeds: SAE or set -> seeds of which its scores are means.
-        chosen: Metrics whose latents or probes were chosen on texts, words or splits of a seed.
+        view: Says which of them are means over seeds, and which metrics a seed's data chose.
     """
     with_ends = [score for score in scores if score.ci_low is not None]
+    means = [score for score in with_ends if subject_of(score) in view.seeds]
     lines = []
-    if any((score.sae or score.set) in seeds for score in with_ends):
+    if any(s.metric in view.chosen or subject_of(s) in view.moved for s in means):
         lines.append("Means over seeds; intervals include what other seeds draw and choose.")
-    given = [s for s in with_ends if s.metric in chosen and (s.sae or s.set) not in seeds]
+    given = [s for s in with_ends if s.metric in view.chosen and s not in means]
     if given:
         names = _join_figures(str(score.metric) for score in given)
         lines.append(
@@ -104,19 +114,24 @@ def _grouped(scores: Sequence[Score], say: Callable[[Sequence[Score]], str]) -> 
 
 
 def no_interval_note(scores: Sequence[Score], names: Mapping[str, str]) -> list[str]:
-    """Why some metrics have no interval, each reason once.
+    """Why some figures have no interval, each reason once.
 
     Args:
         scores: All scores that are shown.
-        names: Short names of SAEs and sets, for metrics that have an interval for others.
+        names: Short names of SAEs and sets, for metrics that have an interval for others. Where
+            other parts of the same SAE have one, the part is named, too.
     """
-    with_interval = {score.metric for score in scores if score.ci_low is not None}
+    with_ends = [score for score in scores if score.ci_low is not None]
+    metrics, figures = {s.metric for s in with_ends}, {(s.metric, s.part) for s in with_ends}
+    of_subject = {(subject_of(score), score.metric) for score in with_ends}
     reasons: dict[str, dict[str, list[str]]] = {}
     for score in scores:
         if score.status == "scored" and score.ci_low is None and score.reason:
-            labels = reasons.setdefault(score.reason, {}).setdefault(str(score.metric), [])
-            if score.metric in with_interval:
-                labels.append(names.get(score.sae or score.set or "", ""))
+            by_part = (subject_of(score), score.metric) in of_subject
+            name = _figure_name(score) if by_part else str(score.metric)
+            labels = reasons.setdefault(score.reason, {}).setdefault(name, [])
+            if (score.metric, score.part) in figures if by_part else score.metric in metrics:
+                labels.append(names.get(label_of(score), ""))
     return [
         one_line(f"No interval for {', '.join(_with_labels(metrics))}: {reason}")
         for reason, metrics in reasons.items()

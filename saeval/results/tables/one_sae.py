@@ -16,6 +16,7 @@ from saeval.results.tables.view import TaskScores, View, seed_title
 from saeval.results.text import NO_BREAK, one_line
 
 COUNT, UNIT = "n", "unit"
+COUNT_OF_MEAN = "n a seed"
 
 
 def one_sae(task: TaskScores, view: View) -> Grid:
@@ -28,24 +29,23 @@ def one_sae(task: TaskScores, view: View) -> Grid:
         labels.append(
             Column("part", tuple(one_line(s.part or "") for s in rows), (), breaks="anywhere")
         )
+    count = COUNT_OF_MEAN if task.seeds else COUNT
     texts = {
         "value": [value_text(score) for score in rows],
         "95 % interval".replace(" ", NO_BREAK): [interval_text(score) for score in rows],
-        COUNT: [one_line(count_text(score.n, score.unit_of_n)) for score in rows],
+        count: [one_line(count_text(score.n, score.unit_of_n)) for score in rows],
         "floor": [brief(number(score.floor)) for score in rows],
         "ceiling": [brief(number(score.ceiling)) for score in rows],
         "anchored": [brief(number(score.anchored)) for score in rows if view.columns],
         UNIT: [one_line(score.unit or "") for score in rows],
     }
     columns = [
-        Column(head, tuple(cells), (), breaks="at spaces" if head in (COUNT, UNIT) else "never")
+        Column(head, tuple(cells), (), breaks="at spaces" if head in (count, UNIT) else "never")
         for head, cells in texts.items()
         if any(cells)
     ]
     name = one_line(label) + NULL * (label in view.nulls)
-    return Grid(
-        f"{task.title} · {name} · {seed_title(view, task.rows)}", tuple(labels), tuple(columns)
-    )
+    return Grid(f"{task.title} · {name} · {seed_title(task)}", tuple(labels), tuple(columns))
 
 
 def has_unit(grid: Grid) -> bool:
@@ -58,7 +58,9 @@ def counts_as_numbers(grid: Grid, task: TaskScores) -> Grid:
     by_figure = {(score.metric, score.part): score for score in task.shown_scores}
     numbers = tuple(number(by_figure[figure].n) for figure in task.figures)
     columns = [
-        replace(column, cells=numbers, breaks="never") if column.head == COUNT else column
+        replace(column, cells=numbers, breaks="never")
+        if column.head in (COUNT, COUNT_OF_MEAN)
+        else column
         for column in grid.columns
     ]
     return replace(grid, columns=tuple(columns))

@@ -59,8 +59,11 @@ def _tables_and_notes(
     tasks = tasks_of(scores, view)
     if view.evidence_of:
         joined = join_seeds(scores, _shown_names(tasks), view.evidence_of)
-        seeds = {sae or group or "": own for (sae, group), own in joined.seeds.items()}
-        scores, view = joined.scores, replace(view, seeds=seeds)
+        seeds = {
+            (sae or group or "", task): own for (sae, group, task), own in joined.seeds.items()
+        }
+        moved = {(sae or group or "", task) for sae, group, task in joined.moved}
+        scores, view = joined.scores, replace(view, seeds=seeds, moved=moved)
         tasks = tasks_of(scores, view)
     labels = list(dict.fromkeys(map(label_of, scores)))
     names = short_names(labels, max(width // NAME_SHARE, SHORTEST_NAME), view.nulls)
@@ -81,7 +84,7 @@ def _tables_and_notes(
             for grid, task in zip(grids, of_grids, strict=True)
         ]
         counts = counts_note(
-            [s for task in of_grids if len(task.rows) == 1 for s in task.shown_scores]
+            [s for task in of_grids if len(task.rows) == 1 for s in task.shown_scores], view.seeds
         )
     return grids, [*legend, *counts, *_notes(tasks, scores, view, names.short, grids)]
 
@@ -92,7 +95,9 @@ def _shown_names(tasks: Sequence[TaskScores]) -> set[Name]:
 
 def _joint_table(tasks: Sequence[TaskScores], view: View, names: Names, width: int) -> Grid | None:
     """All tasks in one table, if they have the same rows and the table fits."""
-    if len(tasks) < 2 or len({task.rows for task in tasks}) > 1 or len(tasks[0].rows) < 2:
+    if len(tasks) < 2 or len(tasks[0].rows) < 2:
+        return None
+    if any((task.rows, task.seeds) != (tasks[0].rows, tasks[0].seeds) for task in tasks):
         return None
     together = several_saes(tasks, view, names)
     return together if natural_width(together) <= width else None
@@ -118,8 +123,8 @@ def _notes(
         s for s in scores if s.metric is None or s.status == "failed" or s in shown_set
     ]
     return [
-        *interval_note(side_by_side),
-        *task_seeds_note(scored, view.seeds, view.chosen),
+        *interval_note(side_by_side, view.seeds),
+        *task_seeds_note(scored, view),
         *seeds_note(over_training_seeds(side_by_side, view.seed_sets)),
         *([] if all(map(has_unit, grids)) else units_note(scored)),
         *no_interval_note(scored, names),

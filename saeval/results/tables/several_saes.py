@@ -64,8 +64,8 @@ def several_saes(tasks: Sequence[TaskScores], view: View, names: Names) -> Grid:
             ]
             head = _head(task, figure, scores, len(tasks) > 1)
             columns.append(Column(head, tuple(map(value_and_half, scores)), tuple(foot)))
-    labels = _label_columns(rows, spread_rows, anchors, names.short, view)
-    return Grid(_title(tasks, rows, names.common, view), labels, tuple(columns))
+    labels = _label_columns(tasks[0], rows, spread_rows, anchors, names.short, view)
+    return Grid(_title(tasks, rows, names.common), labels, tuple(columns))
 
 
 def _rows(tasks: Sequence[TaskScores], view: View) -> list[TableRow]:
@@ -118,16 +118,17 @@ def _head(
     return " ".join([*words, *([one_line(part)] if part is not None else [])])
 
 
-def _title(tasks: Sequence[TaskScores], rows: Sequence[TableRow], common: str, view: View) -> str:
+def _title(tasks: Sequence[TaskScores], rows: Sequence[TableRow], common: str) -> str:
     labels = {row.label for row in rows}
     words = [", ".join(task.title for task in tasks)]
-    seeds = seed_title(view, [(row.label, row.seed) for row in rows])
+    seeds = seed_title(tasks[0])
     words += [seeds] if seeds else []
     words.append(f"{len(labels)} SAE{'s' * (len(labels) != 1)}{f' of {common}' if common else ''}")
     return " · ".join(words)
 
 
 def _label_columns(
+    task: TaskScores,
     rows: Sequence[TableRow],
     spread_rows: Sequence[SpreadRow],
     anchors: Sequence[str],
@@ -139,8 +140,8 @@ def _label_columns(
     foot = [*(_spread_name(row, len(sets)) for row in spread_rows), *anchors]
     columns = [Column("SAE", tuple(saes), tuple(foot))]
     blanks = [""] * len(anchors)
-    if not seed_title(view, [(row.label, row.seed) for row in rows]):
-        seeds = [seed_text(view, row.label, row.seed) for row in rows]
+    if not seed_title(task):
+        seeds = [seed_text(task, row.label, row.seed) for row in rows]
         columns.append(
             Column("seed", tuple(seeds), (*(str(row.seed) for row in spread_rows), *blanks))
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from saeval.errors import UsageError, suggestion
 from saeval.results.score import Score
-from saeval.results.task_seeds import EvidenceOf, seeds_text
+from saeval.results.task_seeds import EvidenceOf, seeds_number, seeds_text
 from saeval.results.text import one_line
 
 HEADLINE = 8
@@ -16,6 +16,8 @@ FEWEST = 2
 PARTS_SHOWN = 6
 """Most parts shown of a metric that has no figure over all parts."""
 
+Subject = tuple[str, str]
+"""SAE (or set) and task."""
 Figure = tuple[str, str | None]
 """A metric, and the part of the data that its figure is about; None for all data."""
 
@@ -28,6 +30,8 @@ class TaskScores:
     version: int
     scores: tuple[Score, ...]
     figures: tuple[Figure, ...]
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """SAE or set -> the seeds of which its figures are means."""
 
     @property
     def title(self) -> str:
@@ -66,24 +70,28 @@ class View:
     """Reads the evidence of a result, for means over seeds; None: seeds stay apart."""
     chosen: Collection[str] = ()
     """Metrics whose intervals are about units given what texts, words or splits of a seed chose."""
-    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """SAE or set -> the seeds of which its figures are means."""
+    seeds: Mapping[Subject, tuple[int, ...]] = field(default_factory=dict)
+    """The seeds of which figures are means."""
+    moved: Collection[Subject] = ()
+    """Those of `seeds` whose figures differ between seeds."""
     how: str = "--columns all, --parts, --json"
     """Text that says how to see what is not shown."""
 
 
-def seed_text(view: View, label: str, seed: int) -> str:
+def seed_text(task: TaskScores, label: str, seed: int) -> str:
     """The seed of a row, or those of which it is the mean."""
-    return seeds_text(view.seeds[label]) if label in view.seeds else str(seed)
+    return seeds_text(task.seeds[label]) if label in task.seeds else str(seed)
 
 
-def seed_title(view: View, rows: Collection[tuple[str, int]]) -> str:
+def seed_title(task: TaskScores) -> str:
     """The seed that all rows have, `seed 0`, or `mean of seeds 0 to 2`; empty if they differ."""
-    texts = {(seed_text(view, label, seed), label in view.seeds) for label, seed in rows}
+    texts = {(seed_text(task, label, seed), task.seeds.get(label)) for label, seed in task.rows}
     if len(texts) != 1:
         return ""
-    ((text, is_mean),) = texts
-    return f"mean of seeds {text}" if is_mean else f"seed {text}"
+    ((text, seeds),) = texts
+    if seeds is None:
+        return f"seed {text}"
+    return f"mean of {text}" if text == seeds_number(seeds) else f"mean of seeds {text}"
 
 
 def check_columns(columns: Sequence[str], scores: Iterable[Score]) -> None:
@@ -106,6 +114,11 @@ def label_of(score: Score) -> str:
     return score.sae or score.set or ""
 
 
+def subject_of(score: Score) -> Subject:
+    """The SAE (or set) and the task of a score."""
+    return label_of(score), score.task
+
+
 def tasks_of(scores: Sequence[Score], view: View) -> list[TaskScores]:
     """Scores by task, with the figures to show of each."""
     grouped: dict[tuple[str, int], list[Score]] = {}
@@ -117,7 +130,11 @@ def tasks_of(scores: Sequence[Score], view: View) -> list[TaskScores]:
         metrics = [names[:count] for names, count in zip(metrics, room, strict=True)]
     return [
         TaskScores(
-            name, version, tuple(group), tuple(figures(group, names_shown, parts=view.parts))
+            name,
+            version,
+            tuple(group),
+            tuple(figures(group, names_shown, parts=view.parts)),
+            {label: seeds for (label, task), seeds in view.seeds.items() if task == name},
         )
         for ((name, version), group), names_shown in zip(grouped.items(), metrics, strict=True)
     ]

@@ -17,6 +17,7 @@ from saeval.results.score import Labels, Score
 from saeval.running.job_keys import prepared_key
 from saeval.running.jobs import Job
 from saeval.running.loading import LoadedSAE, LoadedSAEs
+from saeval.running.null_floors import DRAWS, NoNull, floors_key, needs_null, null_shape
 from saeval.running.places import SiteSpec
 from saeval.running.plan.first_batch_source import FirstBatchSource, OutOfTime, Stopwatch
 from saeval.running.preflight.checks import refuse
@@ -47,9 +48,21 @@ class Costs:
     preflight: float = 0.0
     """Seconds, likewise."""
     score: float = 0.0
-    """Seconds, intervals included."""
+    """Seconds, intervals included, and null SAEs where their floors are in no cache yet."""
     prepared_bytes: int = 0
     results_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What scoring takes, and whether null SAEs are scored besides."""
+
+    score: float
+    """Seconds."""
+    summarise: float
+    """Seconds."""
+    results_bytes: int
+    needs_null: bool
 
 
 @dataclass
@@ -64,7 +77,9 @@ class DryRun:
     """Tokens that this batch stood for."""
     _first_batches: dict[SiteSpec | None, FirstBatchSource] = field(default_factory=dict)
     _prepared: dict[str, Prepared] = field(default_factory=dict)
-    _scored: dict[Any, tuple[float, int]] = field(default_factory=dict)
+    _scored: dict[Any, _Scored] = field(default_factory=dict)
+    _floors: set[str] = field(default_factory=set)
+    """Keys of floors that an earlier job of the plan measures."""
 
     def costs(self, saes: LoadedSAEs, job: Job, checks: Checks) -> tuple[Costs, Checks]:
         """Costs of a job, given that the jobs of earlier calls run before it.
@@ -90,14 +105,16 @@ class DryRun:
             work = (*dict.fromkeys(keys), shape(saes))
             if work not in self._scored:
                 self._scored[work] = self._run_score(members, job)
+            scored = self._scored[work]
+            draws = DRAWS if scored.needs_null and self._lacks_floors(saes, members, job) else 0
         except OutOfTime as error:
             raise Unpredictable(f"unknown: rehearsals took {error}") from error
         except NotApplicable as error:
             raise Unpredictable(f"not applicable: {error}") from error
         except PreflightError as error:
             raise Unpredictable(f"will fail: {error}") from error
-        seconds, size = self._scored[work]
-        return replace(costs, score=seconds, results_bytes=size), checks
+        seconds = scored.score * (1 + draws) + scored.summarise
+        return replace(costs, score=seconds, results_bytes=scored.results_bytes), checks
 
     def is_prepared(self, saes: LoadedSAEs, job: Job) -> bool:
         """Whether the cache, or an earlier job of the plan, holds what the task prepares."""
@@ -176,8 +193,26 @@ class DryRun:
         refuse(checks)
         return checks, spent
 
-    def _run_score(self, members: Sequence[Member], job: Job) -> tuple[float, int]:
-        """Seconds of scoring, and bytes of the result. The evidence is thrown away."""
+    def _lacks_floors(self, saes: LoadedSAEs, members: Sequence[Member], job: Job) -> bool:
+        """Whether this job is the first to need the floors of its SAE's shape.
+
+        The SAE's L0, which decides about the shape, is that of one batch.
+        """
+        (member,) = members
+        try:
+            shape, _ = self.stopwatch.timed(lambda: null_shape(member))
+        except NoNull:
+            return False
+        key = floors_key(
+            job, shape, lambda job: prepared_key(saes, saes.members[0], job, self.session)
+        )
+        if digest(key) in self._floors or has_prepared(self.session.opening.store, key):
+            return False
+        self._floors.add(digest(key))
+        return True
+
+    def _run_score(self, members: Sequence[Member], job: Job) -> _Scored:
+        """What scoring takes. The evidence is thrown away."""
 
         def score() -> list[Evidence | Missing]:
             yielded = []
@@ -196,7 +231,7 @@ class DryRun:
             self._note_tokens(members)
         task = job.task
         summarised, size = _summarise(evidence, Labels("", task.name, task.version, job.seed))
-        return spent + summarised, size
+        return _Scored(spent, summarised, size, needs_null(evidence) and not job.is_group)
 
     def _note_tokens(self, members: Sequence[Member]) -> None:
         for member in members:

@@ -1,23 +1,26 @@
 """Time, memory and disk of a run: from recorded costs of equal work, and from dry runs."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from saeval.activations.store import digest
 from saeval.results.provenance import device_name
 from saeval.results.reading import find_folder, read_results
 from saeval.results.score import Result
-from saeval.running.job_keys import key_inputs
+from saeval.running.job_keys import key_inputs, prepared_key
 from saeval.running.jobs import Job
 from saeval.running.loading import LoadedSAEs
+from saeval.running.null_floors import NullShape, floors_key
 from saeval.running.plan.dry_run import Costs, shape
+from saeval.running.prepared_cache import has_prepared
 from saeval.running.session import Session
 
 PHASES = ("load", "model", "prepare", "preflight", "score")
-"""In the order of a run; `score` includes computing intervals."""
+"""In the order of a run; `score` includes null SAEs and computing intervals."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class RecordedCosts:
     """Costs of equal work: the same task, the same activations, an SAE of the same shape."""
 
     score: float
-    """Seconds, intervals included."""
+    """Seconds, intervals included, and null SAEs where their floors are in no cache yet."""
     prepare: float | None
     """Seconds; None if every recorded result used prepared content from the cache."""
     preflight: float
@@ -52,6 +55,8 @@ class History:
     """Results in the folder of results, as records of past costs."""
 
     session: Session
+    _floors: set[str] = field(default_factory=set)
+    """Keys of floors that an earlier job of the plan measures."""
 
     def match(self, saes: LoadedSAEs, job: Job) -> RecordedCosts | None:
         """Costs of equal work on this machine; None if it was never done here.
@@ -69,13 +74,33 @@ class History:
         phases = [result.provenance["phases"] for result in equal]
         fresh = [record for record in phases if record.get("prepare", {}).get("tokens")]
         return RecordedCosts(
-            score=median(_sum_seconds(record, "score", "summarise") for record in phases),
+            score=median(_sum_seconds(record, "score", "summarise") for record in phases)
+            + self._null_seconds(equal, saes, job),
             prepare=median(_sum_seconds(record, "prepare") for record in fresh) if fresh else None,
             preflight=min(_sum_seconds(record, "preflight") for record in phases),
             model=max(_sum_seconds(record, "model") for record in phases),
             peak_bytes=1e6 * max(p["peak_rss_mb"] for record in phases for p in record.values()),
             results_bytes=int(median(_folder_bytes(self.session.root, result) for result in equal)),
         )
+
+    def _null_seconds(self, equal: Sequence[Result], saes: LoadedSAEs, job: Job) -> float:
+        """What null SAEs add: as much as ever, or what finding their floors took at least.
+
+        The SAE is taken to be as sparse as those of the records, so that no model is loaded here.
+        """
+        seconds = [_sum_seconds(result.provenance["phases"], "null") for result in equal]
+        abouts = [result.provenance.get("null_floors", {}) for result in equal]
+        shapes = {NullShape(about["d_sae"], about["k"]) for about in abouts if "k" in about}
+        keys = [
+            floors_key(
+                job, shape, lambda job: prepared_key(saes, saes.members[0], job, self.session)
+            )
+            for shape in shapes
+        ]
+        store, names = self.session.opening.store, {digest(key) for key in keys}
+        is_kept = bool(names & self._floors) or any(has_prepared(store, key) for key in keys)
+        self._floors |= names
+        return min(seconds) if is_kept else max(seconds)
 
     @cached_property
     def _results(self) -> list[Result]:
