@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ def parse(module: str) -> ast.Module:
         UsageError: if there is no such module, or it has no Python source.
     """
     path = source_file(module)
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return _tree(path.read_text(encoding="utf-8"), str(path))
+
+
+@lru_cache(maxsize=256)
+def _tree(source: str, path: str) -> ast.Module:
+    """A source as a tree, which must not be changed: to read one takes far longer than its file."""
+    return ast.parse(source, path)
 
 
 def source_file(module: str) -> Path:

@@ -134,7 +134,7 @@ def test_a_run_prints_a_table_that_explains_itself(
     assert "documents" in done.stdout
     assert "fraction" in done.stdout
     assert "Results in results: 1 computed, 0 found." in done.stdout
-    assert "core v2" in done.stdout
+    assert "core v3" in done.stdout
 
 
 def test_a_run_shows_what_is_asked_for(gpt2: Path, tmp_path: Path) -> None:
