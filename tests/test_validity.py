@@ -115,7 +115,7 @@ def test_table_over_seeds_reads_what_a_run_wrote(
     seeds = [0, 1, 2, 3]
     saeval.evaluate([SAES[0]], ["core"], config=config, seeds=seeds, output_path=tmp_path)
     folder = next(path for path in tmp_path.iterdir() if path.name != "inputs")
-    head, *lines = reseeds.report([folder], folder, ["fvu", "l0"])
+    head, *lines = reseeds.report([folder], folder, ["fvu", "cosine_similarity"])
     assert head.split()[-3:] == ["CV", "%", "adj.", "%"][-3:]
     assert len(lines) == 2
     for line in lines:

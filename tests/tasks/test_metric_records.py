@@ -45,7 +45,8 @@ def record_of(run: Run, name: str) -> MetricDescription:
         for pattern, metric in PATTERNS
         if metric.task == run.task.name and pattern.fullmatch(name)
     ]
-    return record
+    number = re.search(r"_(\d+)(_|$)", name)
+    return record.numbered(number[1]) if number and "{k}" in record.name else record
 
 
 @pytest.fixture(scope="module")

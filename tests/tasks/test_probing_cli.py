@@ -44,9 +44,9 @@ def test_a_list_of_data_sets(folder: Path) -> None:
     """Each of the list has a name, files and columns of its own, and labels of its own number."""
     odd = f"train: {folder}/odd_train.csv, test: {folder}/odd_test.csv, text: body, label: topic"
     parts = _parts(folder, f"[{{name: odd, {odd}}}, {folder}/texts.parquet]")
-    assert parts == {*(f"odd/{label}" for label in "xyzw"), "texts/a", "texts/b"}
+    assert parts == {*(f"odd/{label}" for label in "xyzw"), "texts/b"}
 
 
 def test_a_file(folder: Path) -> None:
     """A file with columns text and label is enough."""
-    assert _parts(folder, f"{folder}/texts.parquet") == {"texts/a", "texts/b"}
+    assert _parts(folder, f"{folder}/texts.parquet") == {"texts/b"}

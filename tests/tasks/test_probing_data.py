@@ -63,7 +63,7 @@ def test_one_useless_data_set_does_not_lose_the_others(folder: Path, source: Mod
     """Beside one of use it is reported as missing, with the reason."""
     task = Probing((f"{folder}/alpha.csv", f"{folder}/few.csv"), top_k=(1,))
     found = list(task.score(random_topk(), task.prepare(source, 0), source, 0))
-    assert any(isinstance(one, Evidence) and one.part == "alpha/x" for one in found)
+    assert any(isinstance(one, Evidence) and one.part == "alpha/y" for one in found)
     told = [one for one in found if isinstance(one, Missing)]
     assert {one.part for one in told} == {"few"}
     assert all("4 distinct texts" in one.reason for one in told)
@@ -86,13 +86,15 @@ def test_games_have_no_labelled_texts() -> None:
 
 
 def test_saebench_form_of_a_synthetic_world_is_missing() -> None:
-    """Its four scores of an SAE are declared absent, with the reason."""
+    """Its scores of an SAE are declared absent, with the reason, beside probes on all latents."""
     source = world_source("base")
     task = Probing(compat="saebench", top_k=(1,), limit=400)
     sae = load_sae("lab/synthetic/base/random")
     found = list(task.score(sae, task.prepare(source, 0), source, 0))
     told = {one.metric: one.reason for one in found if isinstance(one, Missing)}
-    assert set(told) == {metric.name for metric in SCORES}
+    probes = ("full_width", "dense")
+    wide = {f"{score}_{probe}" for score in ("auc", "accuracy") for probe in probes}
+    assert set(told) == {metric.name for metric in SCORES} | wide
     assert "synthetic world has none" in told[SCORES[0].name]
 
 
