@@ -53,21 +53,21 @@ def _trade() -> Iterable[Problem]:
 
 
 def _people() -> Iterable[Problem]:
-    jobs = [f"role_{job}" for job in JOBS]
-    yield from _each("giver_or_taker", "deal", jobs, values=("giver", "taker"), until="owner")
-    yield from _each("who_acts", "deed", ("agent_gender", "patient_gender"), until="so")
+    jobs = [f"role_{job}" for job in JOBS]  # just before the answer a role is all too plain
+    yield from _each("giver_or_taker", "deal", jobs, values=("giver", "taker"), sentences=1)
+    yield from _each("who_acts", "deed", ("agent_gender", "patient_gender"), sentences=1)
     yield from _each(
-        "who_acts", "deed", ("woman_and_man",), values=("woman acts", "man acts"), until="so"
+        "who_acts", "deed", ("woman_and_man",), values=("woman acts", "man acts"), sentences=1
     )
     yield from _each("who_does_what", "deed", ("kind_xor_woman", "kind_woman_to_man"), until="so")
     yield from _each("both_the_same", "deed", ("same_gender",), until="pair")
     yield from _each("both_the_same", "couple", ("same_job",), until="pair")
     yield from _each("both_the_same", "couple", ("same_land", "same_job_or_land"), sentences=1)
-    yield from _each("who_is_what", "couple", jobs, values=("woman_job", "man_job"), until="she")
+    yield from _each("who_is_what", "couple", jobs, values=("woman_job", "man_job"), sentences=1)
     topics = [f"role_{topic}" for topic in TOPICS]
-    yield from _each("what_came_first", "order", topics, values=("early", "late"), until="with")
+    yield from _each("what_came_first", "order", topics, values=("early", "late"), sentences=1)
     pastimes = [f"role_{kind}" for kind in words.PASTIMES]
-    yield from _each("liked_or_not", "liking", pastimes, values=("liked", "disliked"), until="the")
+    yield from _each("liked_or_not", "liking", pastimes, values=("liked", "disliked"), sentences=1)
     yield from _each("majority", "roll", ("crowd",), until="of")
     yield from _each("count", "roll", ("all_alike", "one_odd", "ends_alike"), until="of")
 
@@ -125,7 +125,7 @@ def _places(truth: Truth) -> Iterable[Problem]:
     yield from _each("trip_goal", "trip", ("goal",), sentences=2)
     yield from _each("trip_within", "trip", ("same_end",), sentences=2)
     roles = [f"role_{land}" for land in lands]
-    yield from _each("start_or_goal", "trip", roles, values=("start", "goal"), sentences=2)
+    yield from _each("start_or_goal", "trip", roles, values=("start", "goal"), sentences=1)
 
 
 def _reports(truth: Truth) -> Iterable[Problem]:
