@@ -32,6 +32,7 @@ STAND_INS = {
     "EleutherAI/pythia-160m": "lab/world",
     "layers.8": "layers.1",
     "SAE": "lab/world/topk-16",
+    "their_sae": "lab/world/relu-16",
     "METRIC": "fvu",
     "TASK": "core",
     "lab/world/*": "lab/world/topk-16-s?",

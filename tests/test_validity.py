@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reseeds
 import validity
+from scipy.stats import binom
 from validity import Clustered
 
 import saeval
@@ -49,13 +50,17 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Evidence, Evid
 def test_metrics_of_the_lab_rarely_tell_equals_apart(
     pairs: list[tuple[Evidence, Evidence]],
 ) -> None:
-    """Over 24 random halves, and 24 random swaps, no metric rejects more than five times."""
+    """Over 24 random halves, and 24 random swaps, no metric rejects more often than 7 % may.
+
+    All metrics together fail by chance once in a thousand runs.
+    """
     assert {entry.metric for entry, _ in pairs} >= {
         "fvu",
         "auc_top_4",
         "lost_rate",
         "split_latents",
     }
+    most = binom.ppf(1 - 0.001 / (2 * len(pairs)), 24, 0.07)
     for a, b in pairs:
         sides = Clustered(a), Clustered(b)
         for rate in (
@@ -63,7 +68,7 @@ def test_metrics_of_the_lab_rarely_tell_equals_apart(
             validity.swaps_rate(*sides, 24, replicates=60),
         ):
             assert rate.contradictions == 0, a.metric
-            assert rate.events <= 5, (a.metric, str(rate))
+            assert rate.events <= most, (a.metric, str(rate))
 
 
 def test_evidence_of_the_lab_says_its_data_and_keeps_to_bounds(
