@@ -99,6 +99,11 @@ for group in text_world("town").label_sets(train=10, test=5, seed=0):
     print(group.family, group.name, group.train.texts[0], group.train.labels[0])
 biased = World(biases=Biases(gender=0.9, mood=0.5), material=TOWN).documents(1000, seed=1)
 ```
+
+Its model is there (`saeval describe lab/town` says how well it reads, problem by problem); SAEs are
+not yet. This makes one:
+
+    saeval train --arch topk --model lab/town --site layers.1 --d-sae 1024 --k 16 --out town_topk
 """
 
 
