@@ -54,8 +54,14 @@ def reseed_cv(panel: Sequence[Seeds], floor: float = 0.0) -> float:
     With the score of a null as floor the figure does not flatter a metric on which nulls score far
     from 0. SAEs exactly at the floor are left out.
     """
-    ratios = [s.deviation / abs(s.mean - floor) for s in panel if s.mean != floor]
+    ratios = [variation(seeds.values, floor) for seeds in panel if seeds.mean != floor]
     return median(ratios) if ratios else float("nan")
+
+
+def variation(values: Sequence[float], floor: float = 0.0) -> float:
+    """Standard deviation of values by the distance of their mean from `floor`; NaN without any."""
+    distance = abs(fmean(values) - floor)
+    return stdev(values) / distance if distance and len(values) > 1 else float("nan")
 
 
 def signal_to_noise(panel: Sequence[Seeds]) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from panels import variation
 
 from saeval.config.plugin_docs import declared_headline
 from saeval.evidence import Evidence
@@ -43,8 +44,7 @@ class Reseeds:
 
     def variation(self, null: float = 0.0) -> float:
         """Coefficient of variation, sd / |mean - null|, of the distance from what a null scores."""
-        distance = abs(float(np.mean(self.values)) - null)
-        return self.sd / distance if distance else float("nan")
+        return variation(self.values.tolist(), null)
 
 
 def runs_of(folder: Path) -> Runs:

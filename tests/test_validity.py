@@ -1,6 +1,7 @@
 """A/A over the lab's real evidence: equals rarely differ, and intervals never contradict p."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Evidence, Evid
 def test_metrics_of_the_lab_rarely_tell_equals_apart(
     pairs: list[tuple[Evidence, Evidence]],
 ) -> None:
-    """Over 24 random halves, and 24 random swaps, no metric rejects more often than 7 % may.
+    """Over 24 random halves, and 24 random swaps, no metric rejects more than five times.
 
-    All metrics together fail by chance once in a thousand runs.
+    Among so many metrics one may by chance; it is then asked again, over 200, and held to 7 % but
+    for chance (13 %).
     """
     assert {entry.metric for entry, _ in pairs} >= {
         "fvu",
@@ -60,15 +62,18 @@ def test_metrics_of_the_lab_rarely_tell_equals_apart(
         "lost_rate",
         "split_latents",
     }
-    most = binom.ppf(1 - 0.001 / (2 * len(pairs)), 24, 0.07)
+    most = int(binom.ppf(0.999, 200, 0.07))
     for a, b in pairs:
         sides = Clustered(a), Clustered(b)
-        for rate in (
-            validity.halves_rate(sides[0], 24, replicates=60),
-            validity.swaps_rate(*sides, 24, replicates=60),
+        for rate_of in (
+            partial(validity.halves_rate, sides[0]),
+            partial(validity.swaps_rate, *sides),
         ):
+            rate = rate_of(24, replicates=60)
+            if rate.events > 5:
+                rate = rate_of(200, replicates=200)
+                assert rate.events <= most, (a.metric, str(rate))
             assert rate.contradictions == 0, a.metric
-            assert rate.events <= most, (a.metric, str(rate))
 
 
 def test_evidence_of_the_lab_says_its_data_and_keeps_to_bounds(

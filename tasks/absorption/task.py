@@ -65,7 +65,6 @@ class Absorption:
     version: ClassVar[int] = 5
     headline: ClassVar[tuple[str, ...]] = (
         "kept_letter_f1",
-        "kept_parent_f1",
         "mean_absorption_fraction",
         "full_absorption_rate",
         "lost_rate",

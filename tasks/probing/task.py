@@ -1,14 +1,13 @@
 """Probing: what labels a few latents of an SAE give away, and what all of them do."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.sparse import csr_matrix
 
 from saeval.activations import ActivationSource, Pooled, TokenRows, read_acts, read_x
 from saeval.activations.memory import hand_back
@@ -20,13 +19,10 @@ from saeval.lab.synthetic import world_of
 from saeval.sae import SAE
 from saeval.task import NONE_IN_KEYS, Prepared
 
-from .._draws import generator
 from .._texts.labelled import (
     LAB,
     SAEBENCH,
-    TEST_SHARE,
     DataSet,
-    LabelledTexts,
     data_identity,
     lab_sets,
     list_data_sets,
@@ -49,6 +45,7 @@ from .rows import (
     with_usable_labels,
     world_set,
 )
+from .stored_labels import labelled_rows
 
 LAB_TRAIN, LAB_TEST = 50, 30
 """Texts per label from lab/world."""
@@ -224,22 +221,28 @@ class Probing:
         if on_tokens:
             lab_concepts = concepts.Concepts.of(prepared)
             yield from concepts.score(sae, source, lab_concepts)
-        if self.compat and "saebench" in prepared.tables:
-            means = z if self.pooling == "mean" else read_acts(source, sae, tokens, Pooled("mean"))
-            pairs = saebench.read_pairs(prepared.tables["saebench"])
-            verdicts = saebench.verdicts(saebench.Features(means, sae.d_sae), pairs, seed, "sae")
-            yield from saebench.accuracy_evidence(pairs, verdicts, prepared.tables["saebench_llm"])
-            refusal_table = prepared.tables["saebench_refused"]
-            for part, reason in zip(refusal_table["part"], refusal_table["reason"], strict=True):
-                yield from missing_metrics(saebench.SCORES, reason, part)
-            too_many = [metric for k, metric in saebench.SPARSE.items() if k > sae.d_sae]
-            reason = (
-                f"It asks for more latents than there are: the SAE has only {sae.d_sae} latents."
-            )
-            yield from missing_metrics(too_many, reason)
-        elif self.compat:
+        if self.compat:
+            yield from self._saebench_evidence(sae, prepared, source, z, seed)
+
+    def _saebench_evidence(
+        self, sae: SAE, prepared: Prepared, source: ActivationSource, z: csr_matrix, seed: int
+    ) -> Iterator[Evidence | Missing]:
+        """SAEBench's figures; `z` are the pooled latents of all texts, [texts, d_sae]."""
+        if "saebench" not in prepared.tables:
             reason = "SAEBench's form needs texts of several labels; a synthetic world has none."
             yield from missing_metrics(saebench.SCORES, reason)
+            return
+        rows = prepared.required_rows
+        means = z if self.pooling == "mean" else read_acts(source, sae, rows, Pooled("mean"))
+        pairs = saebench.read_pairs(prepared.tables["saebench"])
+        verdicts = saebench.verdicts(saebench.Features(means, sae.d_sae), pairs, seed, "sae")
+        yield from saebench.accuracy_evidence(pairs, verdicts, prepared.tables["saebench_llm"])
+        refusal_table = prepared.tables["saebench_refused"]
+        for part, reason in zip(refusal_table["part"], refusal_table["reason"], strict=True):
+            yield from missing_metrics(saebench.SCORES, reason, part)
+        too_many = [metric for k, metric in saebench.SPARSE.items() if k > sae.d_sae]
+        reason = f"It asks for more latents than there are: the SAE has only {sae.d_sae} latents."
+        yield from missing_metrics(too_many, reason)
 
     def inputs(self, model: str | None) -> Any:
         """Data that no field names as a file, by content or revision; the lab's has neither."""
@@ -300,7 +303,7 @@ class Probing:
             DataError: if none of them is of use.
         """
         if source.stored_rows is not None:
-            return select_by_name([_labelled_rows(source.stored_rows, seed)], self.sets)
+            return select_by_name([labelled_rows(source.stored_rows, seed)], self.sets)
         if self._reads_lab(source):
             return select_by_name(
                 lab_sets(source.name, LAB_TRAIN, LAB_TEST, seed),
@@ -361,32 +364,6 @@ def _data_of(prepared: Prepared, source: ActivationSource, seed: int) -> dict[st
         "seed": str(seed),
     }
     return data if source.stored_rows is None else {**data, "activations": source.identity}
-
-
-def _labelled_rows(rows: TokenRows, seed: int) -> DataSet:
-    """Units of stored activations as a data set; a quarter of each label's are test rows.
-
-    Raises:
-        NotApplicable: if they came without labels.
-    """
-    if rows.labels is None:
-        raise NotApplicable(
-            f"'{rows.name}' holds activations without texts or labels, so there is nothing to "
-            "probe for. Put whole numbers `labels`, one for each row, beside `activations` in a "
-            ".safetensors file; or give a model, and labelled texts with probing.data."
-        )
-    labels = rows.labels.tolist()
-    units = LabelledTexts(tuple(range(len(rows))), tuple((str(label),) for label in labels))
-    key = hashlib.sha256(repr(labels).encode()).hexdigest()
-    order = generator(seed, f"split/{key}").permutation(len(rows))
-    labels_in_order = pd.Series(rows.labels[order])
-    rank = labels_in_order.groupby(labels_in_order).cumcount().to_numpy()
-    size = labels_in_order.groupby(labels_in_order).transform("size").to_numpy()
-    is_test = rank < np.round(size * TEST_SHARE)
-    parts = (units.take(order[~is_test]), units.take(order[is_test]))
-    data_set = DataSet(Path(rows.name).stem, *parts, key=key)
-    check_has_tests(data_set)
-    return data_set
 
 
 def _dense_scores(

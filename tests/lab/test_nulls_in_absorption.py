@@ -77,7 +77,8 @@ def test_only_what_is_higher_where_more_is_known_has_an_arrow() -> None:
     """The task claims a direction for two numbers, which the tests below hold to it."""
     assert ARROWED == ["kept_letter_f1", "kept_parent_f1"]
     assert {vars(metrics)[name.upper()].better for name in ARROWED} == {"higher"}
-    assert set(ARROWED) == set(Absorption.headline[: len(ARROWED)])
+    shown = [name for name in Absorption.headline if name in ARROWED]
+    assert shown == ["kept_letter_f1"] == list(Absorption.headline[:1])
 
 
 @pytest.mark.parametrize("metric", ARROWED)
