@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 
 # A room imports only what stands above it.
 ORDER = (
-    *("errors", "config", "registry", "evidence", "results"),
+    *("errors", "config", "registry", "evidence", "results", "leaderboard"),
     *("sae", "models", "activations", "metrics", "task", "training", "lab"),
     *("running", "testing", "cli"),
 )
-LIGHT = ("errors", "config", "registry", "evidence", "results", "cli")
+LIGHT = ("errors", "config", "registry", "evidence", "results", "leaderboard", "cli")
 """Rooms that never import torch, in none of their modules."""
 VAGUE = {"utils", "util", "common", "helpers", "helper", "base", "misc", "manager"}
 

@@ -1,0 +1,1 @@
+"""Results in the forms of other tools: read, written, marked as what they are. Never torch."""
