@@ -21,6 +21,7 @@ from saeval.sae.architectures.checks import tensor_fields
 from saeval.sae.architectures.random import random_topk
 from saeval.sae.architectures.topk import TopK
 from saeval.sae.architectures.transforms import TRANSFORMS, Transform
+from saeval.sae.loaders.eight_bits import packed, unpacked
 from saeval.sae.loaders.files import read_json, read_safetensors
 from saeval.sae.loaders.tensors import check_width, exactly
 from saeval.sae.site import joined, site_names
@@ -72,7 +73,7 @@ def load(folder: Path, entry: Entry | None = None) -> SAE:  # noqa: ARG001, all 
         )
     _check_keys(config, {"format", "version", "d_in", "d_sae", "sae", "origin"}, path)
     weights = folder / WEIGHTS
-    tensors = read_safetensors(weights)
+    tensors = unpacked(read_safetensors(weights), weights)
     sae_config = _object(config, "sae", path)
     if sae_config.get("architecture") == RANDOM:
         return _random(config, exactly(tensors, weights, ["b_dec"], []), path)
@@ -133,7 +134,9 @@ def _check_random(
 
 
 def save(sae: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write an SAE of a built-in architecture, its tensors in float32 or float16.
+    """Write an SAE of a built-in architecture, its tensors in float32, float16 or int8.
+
+    In int8 matrices are stored with one scale a latent (`eight_bits.py`), and vectors in float16.
 
     Raises:
         UsageError: if its architecture is not saeval's own, or a tensor does not fit the dtype.
@@ -174,7 +177,7 @@ def _random_json(
             f"{', '.join(differences)} would be lost. {cure} to save it as it is."
         )
     config = {"d_sae": sae.d_sae, "k": sae.k, "seed": seed}
-    tensors[prefix + "b_dec"] = _to_storage(sae.b_dec, "b_dec", dtype)
+    tensors |= _stored(sae.b_dec, prefix + "b_dec", dtype, sae.d_sae)
     return {"architecture": RANDOM, **config}
 
 
@@ -208,12 +211,22 @@ def _architecture_json(
         if item.name == "origin" or value is None:
             continue
         if isinstance(value, Tensor):
-            tensors[prefix + item.name] = _to_storage(value, prefix + item.name, dtype)
+            tensors |= _stored(value, prefix + item.name, dtype, sae.d_sae)
         elif item.name == INNER:
             config[INNER] = _architecture_json(value, f"{prefix}{INNER}.", tensors, dtype)
         else:
             config[item.name] = _transform_json(value) if item.name == "transform" else value
     return config
+
+
+def _stored(tensor: Tensor, name: str, dtype: torch.dtype, d_sae: int) -> dict[str, Tensor]:
+    """A tensor by its name in the file, and its scales where it has some."""
+    if dtype != torch.int8:
+        return {name: _to_storage(tensor, name, dtype)}
+    is_matrix = tensor.ndim == 2 and d_sae in tensor.shape  # noqa: PLR2004  rows, columns
+    if not is_matrix:
+        return {name: _to_storage(tensor, name, torch.float16)}
+    return packed(name, _to_storage(tensor, name, torch.float32), d_sae)
 
 
 def _to_storage(tensor: Tensor, name: str, dtype: torch.dtype) -> Tensor:

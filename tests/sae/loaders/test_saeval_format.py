@@ -114,6 +114,43 @@ def test_half_precision(tmp_path: Path) -> None:
     assert torch.equal(loaded.W_enc, sae.W_enc.half().float())
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_eight_bits(tmp_path: Path, name: str) -> None:
+    """In int8 each number of a matrix is off by at most half its latent's scale; saved twice, none.
+
+    Vectors are those of float16, bit for bit.
+    """
+    sae = example(name)
+    save(sae, tmp_path, torch.int8)
+    loaded: Any = load_folder(tmp_path)
+    for item in (item for item in fields(sae) if isinstance(getattr(sae, item.name), torch.Tensor)):
+        before, after = getattr(sae, item.name), getattr(loaded, item.name)
+        if before.ndim == 1 or item.name == "W_skip":
+            assert torch.equal(after, before.half().float()), item.name
+            continue
+        over = 0 if item.name == "W_enc" else 1
+        half_scale = before.abs().amax(over, keepdim=True) / 127 / 2
+        assert ((after - before).abs() <= half_scale * 1.0001).all(), item.name
+    save(loaded, tmp_path / "again", torch.int8)
+    assert content_hash(load_folder(tmp_path / "again")) == content_hash(loaded)
+
+
+def test_scales_that_fit_no_matrix_are_refused(tmp_path: Path) -> None:
+    """Scales without their matrix, beside one that is no int8, or of another shape."""
+    save(example("topk"), tmp_path, torch.int8)
+    path = tmp_path / "saeval.safetensors"
+    tensors = load_file(path)
+    wrong = {
+        "no matrix of 8-bit": {"W_other.scale": tensors["W_dec.scale"].clone()},
+        "8-bit integers beside": {"W_dec": tensors["W_dec"].float()},
+        "not one scale for each": {"W_dec.scale": tensors["W_dec.scale"][:3].contiguous()},
+    }
+    for reason, change in wrong.items():
+        save_file({**tensors, **change}, path)
+        with pytest.raises(LoadError, match=reason):
+            load_folder(tmp_path)
+
+
 def test_what_does_not_fit_is_not_saved(tmp_path: Path) -> None:
     """Weights beyond float16, and architectures of others, are errors and leave no files."""
     sae = example("topk")
