@@ -45,9 +45,9 @@ def unpacked(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
                 f"{path} holds '{name}', but no matrix of 8-bit integers beside it. The file is "
                 "incomplete or was edited: save the SAE again."
             )
-        if matrix.ndim != 2 or scale.shape not in [(1, matrix.shape[1]), (matrix.shape[0], 1)]:  # noqa: PLR2004  rows, columns
+        if matrix.ndim != 2 or scale.shape not in [(1, matrix.shape[1]), (matrix.shape[0], 1)]:
             raise LoadError(
-                f"'{name}' in {path} has shape {list(scale.shape)}, which is not one scale for each "
+                f"'{name}' in {path} has shape {list(scale.shape)}, not one scale for each "
                 f"row or column of a matrix of shape {list(matrix.shape)}. Save the SAE again."
             )
         plain[name.removesuffix(SCALE)] = matrix.float() * scale.float()

@@ -223,7 +223,7 @@ def _stored(tensor: Tensor, name: str, dtype: torch.dtype, d_sae: int) -> dict[s
     """A tensor by its name in the file, and its scales where it has some."""
     if dtype != torch.int8:
         return {name: _to_storage(tensor, name, dtype)}
-    is_matrix = tensor.ndim == 2 and d_sae in tensor.shape  # noqa: PLR2004  rows, columns
+    is_matrix = tensor.ndim == 2 and d_sae in tensor.shape
     if not is_matrix:
         return {name: _to_storage(tensor, name, torch.float16)}
     return packed(name, _to_storage(tensor, name, torch.float32), d_sae)
