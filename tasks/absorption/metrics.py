@@ -191,7 +191,7 @@ KEPT_PARENT_F1 = Metric(
     "parents from those that do not. 18 families of one small world are few.",
     floor=NULL_SAE,
     ceiling=1,
-    where="on lab/world",
+    where="on the lab's worlds of text",
     population=FAMILIES,
 )
 HIERARCHY_ABSORPTION = Metric(
@@ -209,7 +209,7 @@ HIERARCHY_ABSORPTION = Metric(
     distrust="where its interval reaches that of `hierarchy_false_alarm`, nor without "
     "`kept_parent_f1`. 18 families of one small world are few.",
     floor=NULL_SAE,
-    where="on lab/world",
+    where="on the lab's worlds of text",
     population=FAMILIES,
 )
 HIERARCHY_SILENCE = Metric(
@@ -223,7 +223,7 @@ HIERARCHY_SILENCE = Metric(
     distrust="without `companion_silence` and `kept_parent_f1` beside it: silence at a child "
     "that the model does not take for its parent counts too.",
     floor=NULL_SAE,
-    where="on lab/world",
+    where="on the lab's worlds of text",
     population=FAMILIES,
 )
 HIERARCHY_FALSE_ALARM = Metric(
@@ -240,7 +240,7 @@ HIERARCHY_FALSE_ALARM = Metric(
     distrust="as a score: the model hardly ever mistakes one word for the other, so that no SAE "
     "gets more than some 0.03.",
     floor=NULL_SAE,
-    where="on lab/world",
+    where="on the lab's worlds of text",
     population=FAMILIES,
 )
 COMPANION_SILENCE = Metric(
@@ -253,7 +253,7 @@ COMPANION_SILENCE = Metric(
     functions=("saeval_tasks.absorption.pairs:silent_at",),
     distrust="as a false-alarm rate: clean latents bring it near 1.",
     floor=NULL_SAE,
-    where="on lab/world",
+    where="on the lab's worlds of text",
     population=FAMILIES,
 )
 CHILD_SEEN_AS_PARENT = Metric(
@@ -265,7 +265,7 @@ CHILD_SEEN_AS_PARENT = Metric(
     "linear discriminant decides whose two means leave this child out.",
     functions=("saeval_tasks.absorption.discriminants:seen_as_parent",),
     distrust="as a score: it does not depend on the SAE.",
-    where="on lab/world",
+    where="on the lab's worlds of text",
     population=FAMILIES,
 )
 PARENT_LATENT_F1 = Metric(
@@ -280,7 +280,7 @@ PARENT_LATENT_F1 = Metric(
     distrust="as a score: random directions reach 0.83 on the lab, more than most trained SAEs.",
     floor=NULL_SAE,
     ceiling=1,
-    where="on lab/world",
+    where="on the lab's worlds of text",
     population=FAMILIES,
 )
 LEFT_OUT_FAMILIES = Metric(
@@ -292,6 +292,6 @@ LEFT_OUT_FAMILIES = Metric(
     "theirs, or of a child of theirs, was drawn in one of the two sets of documents.",
     functions=("saeval_tasks.absorption.pairs:can_be_judged",),
     distrust="as a score: it does not depend on the SAE.",
-    where="on lab/world, where some are left out",
+    where="on the lab's worlds of text, where some are left out",
     population=ALL_WORDS,
 )

@@ -123,8 +123,8 @@ BEST_LATENT_F1 = Metric(
     "FN), each summed over rows before the division. Of the 16 latents that correlate best with "
     "the label and the one of `best_latent_f1_untuned`, the latent and threshold with the highest "
     "F1 on train rows. A latent that can be negative has two sides, acts above 0 and acts below 0, "
-    "which count as two latents. Rows are tokens on lab/world, activations in a synthetic world, "
-    "texts elsewhere.",
+    "which count as two latents. Rows are tokens on the lab's texts, activations of a synthetic "
+    "world, texts elsewhere.",
     functions=(
         "saeval_tasks._f1:f1_hits",
         "saeval_tasks._f1:f1_total",
@@ -143,8 +143,8 @@ BEST_LATENT_F1_UNTUNED = Metric(
     formula="F1 of one latent's mere activity as a detector of the label: 2 TP / (2 TP + FP + FN), "
     "each summed over rows before the division. Of all latents, the one with the highest F1 on "
     "train rows. Active means above 0; a latent that can be negative is asked twice, about acts "
-    "above 0 and about acts below 0, and the better of the two counts. Rows are tokens on "
-    "lab/world, activations in a synthetic world, texts elsewhere; labels have their natural "
+    "above 0 and about acts below 0, and the better of the two counts. Rows are tokens on the "
+    "lab's texts, activations of a synthetic world, texts elsewhere; labels have their natural "
     "rate.",
     functions=(
         "saeval_tasks._f1:f1_hits",

@@ -48,7 +48,7 @@ from .rows import (
 from .stored_labels import labelled_rows
 
 LAB_TRAIN, LAB_TEST = 50, 30
-"""Texts per label from lab/world."""
+"""Texts per label from a world of text of the lab."""
 LEAST_UNITS = 20
 """Fewest test texts that a limit may leave of a data set that has so many."""
 WORLD_TRAIN, WORLD_TEST = 4000, 4000
@@ -74,8 +74,6 @@ class Probing:
     headline: ClassVar[tuple[str, ...]] = (
         "best_latent_f1_untuned",
         "best_latent_f1",
-        "accuracy_top_1",
-        "accuracy_top_4",
     )
 
     data: str | Mapping[str, Any] | tuple[str | Mapping[str, Any], ...] | None = None

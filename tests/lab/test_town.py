@@ -14,7 +14,7 @@ from saeval import lab
 from saeval.lab import build, parts
 from saeval.lab.text_worlds import TEXT_WORLDS, text_world, world_read_by
 from saeval.lab.town import TOWN, templates, words
-from saeval.lab.town.problems import problems
+from saeval.lab.town.problems import NEVER_LEARNED, problems
 from saeval.lab.world import World, measure, part
 from saeval.lab.world import words as first_words
 from saeval.lab.world.biases import Biases
@@ -479,14 +479,19 @@ def test_texts_for_the_towns_model_are_held_out() -> None:
     assert lab.text("town", documents=30, seed=4) == tuple(made.text(i) for i in range(30))
 
 
-def test_the_full_zoo_is_the_first_and_more() -> None:
-    """What is built now keeps its names when the full list is switched on."""
-    first, full = (
-        {name for member in town_members(full=on) for name in member.names} for on in (False, True)
-    )
-    assert len(first) == 12
-    assert first < full
-    assert len(full) == 3 * 8 + 2 * 8 + 3 * 4 + 4
+def test_the_towns_zoo() -> None:
+    """Eight architectures at three sparsities, three seeds of each, checkpoints of three, nulls."""
+    names = {name for member in town_members() for name in member.names}
+    assert len(names) == 3 * 8 + 2 * 8 + 3 * 4 + 4
+
+
+def test_problems_that_the_model_never_learned_are_not_asked() -> None:
+    """Each label set that is asked is read by a dense probe after some block of the model."""
+    auc = lab_manifest.read_rows()["town/model"].figures["probe_auc"]
+    asked = {problem.name for problem in PROBLEMS}
+    assert asked <= auc.keys()
+    assert min(max(auc[name].values()) for name in asked) >= 0.6
+    assert not asked & NEVER_LEARNED
 
 
 def test_saes_of_the_town_are_built_at_its_models_site(tmp_path: Path) -> None:

@@ -55,18 +55,24 @@ def test_names_are_what_users_type() -> None:
     names = {member.name for member in MEMBERS}
     assert len(names) == len(MEMBERS)
     assert {
-        "world/topk-16", "world/topk-16-s1", "world/matryoshka-32", "world/random", "world/pca",
+        "world/topk-16", "world/topk-16-s1", "town/matryoshka-32", "world/random", "world/pca",
         "othello/topk-16", "synthetic/base/topk-8", "synthetic/base/frozen-decoder",
     } <= names  # fmt: skip
 
 
 def test_sets_hold_what_differs_in_one_respect() -> None:
     """Seeds share all but the seed, sparsities all but the target, checkpoints all but the time."""
-    found = {group.name: group for group in zoo_sets([m for m in MEMBERS if m.ground == "world"])}
+    found = {
+        group.name: group
+        for ground in ("world", "town")
+        for group in zoo_sets([m for m in MEMBERS if m.ground == ground])
+    }
     assert found["world/topk-seeds"].members == (
         "world/topk-16", "world/topk-16-s1", "world/topk-16-s2",
     )  # fmt: skip
-    assert found["world/relu-sparsities"].members == ("world/relu-16", "world/relu-32")
+    assert found["town/relu-sparsities"].members == (
+        "town/relu-16", "town/relu-8", "town/relu-32",
+    )  # fmt: skip
     assert len(found["world/topk-checkpoints"].members) == 5
     assert found["world/topk-checkpoints"].members[-1] == "world/topk-16"
     assert not any(null in name for name in found for null in NULLS)

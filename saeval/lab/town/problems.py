@@ -1,4 +1,4 @@
-"""What is asked about the town's documents: 54 families of yes/no questions."""
+"""What is asked about the town's documents: 50 families of yes/no questions."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,23 @@ from saeval.lab.town.templates import CLAIMS
 from saeval.lab.world.problems import Problem
 from saeval.lab.world.truth import Truth
 
+NEVER_LEARNED = frozenset({
+    "market_rise_xor_glad", "market_rise_xor_fine", "market_glad_xor_fine",
+    "market_odd_number_of_three", "market_just_one_of_three", "couple_same_land",
+    "couple_same_job_or_land", "roll_ends_alike", "crate_holds_vehicle_xor_food",
+    "crate_two_alike", "trip_same_end", "minutes_topic_changes",
+})  # fmt: skip
+"""Problems that are not asked: after no block of the town's model does a dense probe reach an AUC
+of 0.6, so that no SAE of it could, and their scores would be noise."""
+
 
 def problems(truth: Truth) -> tuple[Problem, ...]:
     """All problems, which depend on no seed."""
+    everything = _everything(truth)
+    return tuple(problem for problem in everything if problem.name not in NEVER_LEARNED)
+
+
+def _everything(truth: Truth) -> tuple[Problem, ...]:
     return (
         *_trade(),
         *_people(),

@@ -26,6 +26,14 @@ ABOUT = {
     "comparisons, claims, booleans, rare events.",
 }
 
+CHOSEN_SITES = {"town": "layers.1"}
+"""Where SAEs read a part's model, if not at the deepest block that keeps facts in one place.
+
+After block 0 of the town's model a dense probe reads 50 of its label sets with an AUC of 0.99 and
+leaves 43 below 0.6; after block 1 it is 55 and 18, with who did what to whom among them. From block
+2 on it gains little more, and SAEs of one size reconstruct less.
+"""
+
 
 def build_model(part: str, settings: BuildSettings) -> Iterable[ManifestRow]:
     """Train the model, write its files in half precision, read them back, and measure those."""
@@ -45,7 +53,8 @@ def build_model(part: str, settings: BuildSettings) -> Iterable[ManifestRow]:
         "tokens": round(m.RECIPE.steps * settings.share) * m.ROWS * m.LENGTH,
         **asdict(m.ModelShape()), **asdict(m.RECIPE),
     }  # fmt: skip
-    figures = measure_model(world, load_model(folder), share=settings.share)
+    figures = dict(measure_model(world, load_model(folder), share=settings.share))
+    figures["site"] = CHOSEN_SITES.get(part, figures["site"])
     return [make_row(name, ABOUT[part], recipe, figures, weights=settings.weights)]
 
 

@@ -26,6 +26,9 @@ TRAINING_ROWS = 8192
 """Rows of a model that SAEs are trained on."""
 MODEL_TOKENS = 3_000_000
 """Activations of a model seen in training, repetitions included."""
+MODEL_D_SAE = 1024
+TOWN_D_SAE = 512
+"""Latents of the town's SAEs, which are many: their weights must fit."""
 MODEL_LR = 3e-3
 """Faster than the default for this width. TopK of 32 latents on `lab/world` ends at an FVU of
 0.027 with it, of 0.049 with the default."""
@@ -67,7 +70,7 @@ class ModelGround:
     """Returns a number of token rows of a split (train or test)."""
     context: int
     """Tokens per row, BOS included."""
-    d_sae: int = 1024
+    d_sae: int = MODEL_D_SAE
     tokens: int = MODEL_TOKENS
     """Activations seen in training, repetitions included."""
     lr: float = MODEL_LR
@@ -209,8 +212,12 @@ def world_ground(weights: Path, row: ManifestRow, *, mlp: bool, share: float) ->
     """A model that reads documents at its SAE site, or its MLP in that block, input to output."""
     block = _sae_site(row)
     read, write = (f"{block}.mlp:in", f"{block}.mlp:out") if mlp else (block, None)
-    rows = partial(world_rows, row.name.partition("/")[0])
-    return ModelGround(f"lab://{row.name}", weights / row.name, read, write, rows, 128, share=share)
+    part = row.name.partition("/")[0]
+    d_sae = TOWN_D_SAE if part == "town" else MODEL_D_SAE
+    rows, folder = partial(world_rows, part), weights / row.name
+    return ModelGround(
+        f"lab://{row.name}", folder, read, write, rows, 128, d_sae=d_sae, share=share
+    )
 
 
 def othello_ground(weights: Path, row: ManifestRow, *, share: float) -> ModelGround:

@@ -9,8 +9,8 @@ GRADIENT = (
     "relu", "topk", "batchtopk", "jumprelu", "gated", "p-anneal", "matryoshka", "abstopk",
 )  # fmt: skip
 """Architectures trained at every sparsity on every ground."""
-SEEDED = ("relu", "topk", "matryoshka")
-"""Those trained with three seeds on text."""
+TRACKED = ("relu", "topk", "matryoshka")
+"""Those of whose training on the town checkpoints are kept."""
 NULLS = ("random", "pca", "neurons", "frozen-decoder")
 """Methods that every trained SAE should beat."""
 ORACLE = "oracle"
@@ -73,33 +73,26 @@ class ZooSet:
 
 
 def world_members() -> tuple[ZooMember, ...]:
-    """On the text of the world: two sparsities, three seeds of some, checkpoints of one."""
-    grid = [
-        ZooMember(
-            "world", method, k, checkpoints=CHECKPOINTS if (method, k) == ("topk", 16) else ()
-        )
-        for k in (16, 32)
+    """On the text of the world: every architecture, three seeds and checkpoints of one."""
+    architectures = [
+        ZooMember("world", method, 16, checkpoints=CHECKPOINTS if method == "topk" else ())
         for method in GRADIENT
     ]
-    seeds = [ZooMember("world", method, 16, seed) for method in SEEDED for seed in SEEDS[1:]]
+    seeds = [ZooMember("world", "topk", 16, seed) for seed in SEEDS[1:]]
     others = [
         ZooMember("world", method, 16) for method in ("hierarchical-topk", "itda", "transcoder")
     ]
-    return (*grid, *seeds, *others, *_nulls("world", 16))
+    return (*architectures, *seeds, *others, *_nulls("world", 16))
 
 
-def town_members(*, full: bool) -> tuple[ZooMember, ...]:
-    """On the documents of the town: one sparsity, or all that is wanted.
+def town_members() -> tuple[ZooMember, ...]:
+    """On the documents of the town: three sparsities, three seeds of all at the middle one.
 
-    Args:
-        full: Three sparsities, three seeds of every architecture at the middle one, checkpoints
-            of three: 23 MB, for which there is room once the weights of `world` are gone.
+    Checkpoints of three architectures.
     """
-    if not full:
-        return (*(ZooMember("town", method, 16) for method in GRADIENT), *_nulls("town", 16))
     grid = [
         ZooMember(
-            "town", method, k, checkpoints=CHECKPOINTS if method in SEEDED and k == 16 else ()
+            "town", method, k, checkpoints=CHECKPOINTS if method in TRACKED and k == 16 else ()
         )
         for k in (16, 8, 32)
         for method in GRADIENT
@@ -164,6 +157,6 @@ MEMBERS = (
     *world_members(),
     *othello_members(),
     *synthetic_members("base", (8, 16)),
-    *town_members(full=False),
+    *town_members(),
 )
 """The zoo. None needs another; those on text and games need the model there."""

@@ -1,4 +1,4 @@
-"""One SAE of the zoo as a part of the lab: trained, rounded to half precision, measured."""
+"""One SAE of the zoo as a part of the lab: trained, rounded to how it is stored, measured."""
 
 import logging
 import shutil
@@ -22,6 +22,8 @@ SYNTHETIC_MINUTES = 0.5
 NULL_MINUTES = 0.1
 SIMPLE = ("random", "pca", "neurons", ORACLE)
 """Methods without gradient descent."""
+STORED = {"town": "int8"}
+"""How weights are stored, if not in float16: the first part of a member's name -> dtype."""
 RANDOM_SEED = 770_001
 """Seed of the random nulls' directions."""
 BOUNDS = {
@@ -44,7 +46,7 @@ def part_of(member: ZooMember) -> Part:
 
 
 def build_member(member: ZooMember, settings: BuildSettings) -> Iterable[ManifestRow]:
-    """Make one member on one thread, write it in half precision, measure what was written."""
+    """Make one member on one thread, write it, measure what was written."""
     from saeval.lab.oracles import one_thread
 
     ground = _member_ground(member, settings)
@@ -121,7 +123,7 @@ def _fit_saes(
 def _write_sae(
     sae: Any, name: str, ground: "Ground", settings: BuildSettings
 ) -> Mapping[str, float]:
-    """Write an SAE in half precision (a random one as its seed), and measure what was written."""
+    """Write an SAE (a random one as its seed) as `STORED` says, and measure what was written."""
     import torch
 
     from saeval.sae.loaders.saeval_format import load, save
@@ -136,7 +138,8 @@ def _write_sae(
     )
     folder = settings.weights / name
     shutil.rmtree(folder, ignore_errors=True)
-    save(replace(sae, origin=origin), folder, torch.float16)
+    dtype = getattr(torch, STORED.get(name.partition("/")[0], "float16"))
+    save(replace(sae, origin=origin), folder, dtype)
     return ground.figures(load(folder))
 
 
