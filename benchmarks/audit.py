@@ -272,7 +272,7 @@ def _mean(shares: Sequence[float]) -> float:
 def main() -> None:
     """Print the record of every metric of the text panel, with truths of the synthetic one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--world", default="world", help="world of text: world")
+    parser.add_argument("--world", default="world", help="world of text: world or town")
     parser.add_argument("--synthetic", default="base", help="synthetic world")
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--splits", type=int, default=SPLITS)
