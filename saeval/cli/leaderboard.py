@@ -37,7 +37,9 @@ def leaderboard() -> None:
     metavar="FOLDER",
     help="Tables as Markdown, CSV and JSON; default: leaderboards/tables for declared boards.",
 )
-@click.option("--site", metavar="OUT", help="Also write a site to this folder: open its index.html.")
+@click.option(
+    "--site", metavar="OUT", help="Also write a site to this folder: open its index.html."
+)
 @click.option("--json", "as_json", is_flag=True, help="Cells as JSON lines on stdout.")
 @report_errors
 def build(

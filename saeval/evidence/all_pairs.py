@@ -1,4 +1,4 @@
-"""Every pair of several SAEs compared on one metric: replicates are drawn once, not for each pair."""
+"""Every pair of several SAEs compared on one metric, with replicates drawn once and for all."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace

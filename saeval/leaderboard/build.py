@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -63,6 +64,17 @@ class BuiltBoard:
     methods: tuple[Method, ...]
     checkpoints: Mapping[str, tuple[str, ...]]
     """Name of a set of kind `checkpoints` -> its members on the board, in order of training."""
+
+    @property
+    def prefix(self) -> str:
+        """What all names begin with, up to a slash: `lab/world/`; empty if there is none."""
+        parts = [row.place.label.split("/")[:-1] for row in self.rows]
+        same = takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))
+        return "".join(f"{names[0]}/" for names in same) if len(parts) > 1 else ""
+
+    def short(self, label: str) -> str:
+        """A name without what all names begin with."""
+        return label.removeprefix(self.prefix)
 
     def row(self, label: str) -> Row:
         """The row of a label."""
@@ -181,10 +193,8 @@ def _headline(task: str, metrics: Mapping[str, bool]) -> list[tuple[str, str]]:
     return [(task, name) for name in declared or known if (task, name) != ("core", "l0")]
 
 
-def _column(
-    name: str, board: Board, metrics: Mapping[str, Mapping[str, bool]]
-) -> tuple[str, str]:
-    task, slash, metric = name.rpartition("/")
+def _column(name: str, board: Board, metrics: Mapping[str, Mapping[str, bool]]) -> tuple[str, str]:
+    task, _, metric = name.rpartition("/")
     tasks = [own for own in metrics if metric in metrics[own] and task in ("", own)]
     if len(tasks) == 1:
         return tasks[0], metric

@@ -39,10 +39,10 @@ def anchored_text(cell: Cell) -> str:
 
 
 def rank_text(rank: RankSet | None) -> str:
-    """`2–5 of 8`, or `1 of 8` where only one rank is possible."""
+    """`2 to 5 of 8`, or `1 of 8` where only one rank is possible."""
     if rank is None:
         return ""
-    span = f"{rank.best}" if rank.best == rank.worst else f"{rank.best}–{rank.worst}"
+    span = f"{rank.best}" if rank.best == rank.worst else f"{rank.best} to {rank.worst}"
     return f"{span} of {rank.of}"
 
 

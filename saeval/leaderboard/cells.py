@@ -1,12 +1,10 @@
-"""Cells of a board: one SAE in one column, as a value with its evidence or as what it is instead."""
+"""Cells of a board: one SAE in one column, as a value with its evidence, or as what it is."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
-
-import pandas as pd
 
 from saeval.errors import ResultError
 from saeval.evidence import Evidence, content_digest, over_seeds, point_values
@@ -116,20 +114,20 @@ def _of_seeds(filed: Sequence[Filed], asked: Asked, evidence_of: EvidenceOf) -> 
     ids = tuple(one.result.result_id for one in filed)
     scores = [scores_named(one, asked.metric) for one in filed]
     found = [score for score in scores if score is not None]
-    if len(found) < len(scores):
-        return Cell("missing", f"this result has no {asked.metric}", None, ids)
-    for status, shown in (("failed", "failed"), ("not_applicable", "not applicable")):
-        reasons = [score.reason for score in found if score.status == status]
-        if reasons:
-            return Cell(shown, reasons[0], None, ids)
-    if any(score.metric is None for score in found):
+    for score in sorted(found, key=lambda score: score.status != "failed"):
+        if score.status != "scored":
+            status = "failed" if score.status == "failed" else "not applicable"
+            return Cell(status, score.reason, None, ids)
+    if len(found) < len(scores) or any(score.metric is None for score in found):
         return Cell("missing", f"this result has no {asked.metric}", None, ids)
     harness = next((one.imported for one in filed if one.imported), None)
     if harness:
         reason = f"published by {harness} as a number, without evidence"
         return Cell("imported", reason, _mean_of_values(found), ids)
     try:
-        evidence = [_evidence(one, score, evidence_of) for one, score in zip(filed, found, strict=True)]
+        evidence = [
+            _evidence(one, score, evidence_of) for one, score in zip(filed, found, strict=True)
+        ]
         score = _joined(found, evidence)
     except ResultError as error:
         return Cell("unverified", str(error), None, ids)
@@ -201,8 +199,10 @@ def data_key(cell: Cell) -> str:
         ordered = table.iloc[entry.units.rows(entry.part)].sort_values(
             ["part", "unit_id"], kind="stable"
         )
-        labels = pd.util.hash_pandas_object(ordered, index=False).to_numpy()
+        labels = [ordered[name].astype(str).tolist() for name in ("part", "unit_id", "cluster")]
         question = (entry.metric, entry.unit, entry.aggregator, sorted(entry.settings.items()))
         data = sorted((entry.units.data or {}).items())
-        digests.append(content_digest(labels, repr(question), repr(data)))
+        digests.append(
+            content_digest(*labels, ordered["weight"].to_numpy(), repr(question), repr(data))
+        )
     return content_digest(digests)

@@ -8,7 +8,7 @@ from saeval.errors import ResultError
 from saeval.evidence.all_pairs import PairDifference, compare_all
 from saeval.leaderboard.cells import Asked, Cell, NullTest, data_key
 from saeval.leaderboard.entrants import Kind
-from saeval.leaderboard.rank_sets import Tested, rank_sets, verdicts
+from saeval.leaderboard.rank_sets import Contest, rank_sets, verdicts
 
 Pairs = Mapping[tuple[str, str], PairDifference]
 """Labels of two SAEs -> value of the first minus value of the second; each pair once."""
@@ -100,7 +100,9 @@ def _compared(cells: Mapping[str, Cell], labels: Sequence[str]) -> Pairs:
     try:
         found = compare_all([cells[label].evidence for label in labels])
     except ResultError as error:
-        raise ResultError(f"The evidence of {', '.join(labels)} cannot be compared: {error}") from error
+        raise ResultError(
+            f"The evidence of {', '.join(labels)} cannot be compared: {error}"
+        ) from error
     return {(labels[first], labels[second]): one for (first, second), one in found.items()}
 
 
@@ -108,7 +110,7 @@ def _ranked(column: Column, scored: Sequence[Place]) -> dict[str, Cell]:
     """Rank sets of entries within their ranges of L0, corrected over all ranked pairs."""
     groups = {place.label: place.group for place in scored if place.kind == "entry"}
     tests = {
-        pair: Tested(column.direction * one.delta, one.p)
+        pair: Contest(column.direction * one.delta, one.p)
         for pair, one in column.pairs.items()
         if set(pair) <= groups.keys() and groups[pair[0]] == groups[pair[1]]
     }
@@ -138,7 +140,7 @@ def _held_against_nulls(column: Column, scored: Sequence[Place]) -> dict[str, Ce
     others = [place.label for place in scored if place.kind != "null"]
     differences = {label: difference(column.pairs, label, best) for label in others}
     tests = {
-        (label, best): Tested(column.direction * one.delta, one.p)
+        (label, best): Contest(column.direction * one.delta, one.p)
         for label, one in differences.items()
         if one is not None
     }

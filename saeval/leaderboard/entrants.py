@@ -3,6 +3,7 @@
 import fnmatch
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,6 @@ Kind = Literal["entry", "null", "anchor"]
 """An entry is ranked; a null is what entries should beat, an anchor knows the truth."""
 _TRUST: tuple[Badge, ...] = ("ours", "re-run", "recomputed", "self-reported", "imported")
 """Badges, the most confirmed first."""
-_OURS = "ours"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Entrant:
     """One SAE of a board."""
 
     label: str
-    """Its name; with the beginning of its content hash where another has the same name."""
+    """Its name; with owner and beginning of its content hash where another has the same name."""
     sae: str
     """Its name."""
     content: str
@@ -59,14 +59,13 @@ class Entrant:
 
     @property
     def badge(self) -> Badge:
-        """How far the most confirmed of its results is confirmed."""
-        return min((one.source.badge for one in self.filed), key=_TRUST.index)
+        """How far the least confirmed of its results is confirmed."""
+        return max((one.source.badge for one in self.filed), key=_TRUST.index)
 
     @property
     def owner(self) -> str | None:
-        """Who submitted it; None if the maintainers scored it themselves."""
-        first = min(self.filed, key=lambda one: _TRUST.index(one.source.badge))
-        return first.source.owner
+        """Who submitted its results; None if the maintainers scored it themselves."""
+        return self.filed[0].source.owner
 
     def of(self, task: str) -> list[Filed]:
         """Its results of a task, the most confirmed first."""
@@ -78,44 +77,49 @@ class Entrant:
 def read_entrants(board: Board, sources: Sequence[Source]) -> list[Entrant]:
     """The SAEs of some folders of results that belong on a board, in order of label.
 
-    One SAE under one name is one entrant, whoever scored it. Where another SAE has the same name,
-    the maintainers' own keeps it, and others have the beginning of their content hash after it.
+    One SAE under one name is one entrant of each who scored it, so that nothing is believed of one
+    because of what another computed. The maintainers' own keep their names.
     """
-    grouped: dict[tuple[str, str], list[Filed]] = {}
+    grouped: dict[tuple[str, str, str], list[Filed]] = {}
     for filed in _read(sources):
         if belongs(board, filed.result):
-            key = (filed.result.sae or filed.result.set or "", _content(filed.result))
+            name = filed.result.sae or filed.result.set or ""
+            key = (name, _content(filed.result), filed.source.owner or "")
             grouped.setdefault(key, []).append(filed)
-    by_name: dict[str, list[str]] = {}
-    for name, content in grouped:
-        by_name.setdefault(name, []).append(content)
-    return sorted(
-        (
-            _entrant(board, name, content, filed, alone=len(by_name[name]) == 1)
-            for (name, content), filed in grouped.items()
-        ),
-        key=lambda entrant: (entrant.label, entrant.content),
-    )
+    names = Counter(name for name, _, _ in grouped)
+    of_owner = Counter((name, owner) for name, _, owner in grouped)
+    entrants = [
+        _entrant(board, key, filed, _label(key, names[key[0]], of_owner[key[0], key[2]]))
+        for key, filed in grouped.items()
+    ]
+    return sorted(entrants, key=lambda entrant: (entrant.label, entrant.content))
+
+
+def _label(key: tuple[str, str, str], of_name: int, of_owner: int) -> str:
+    """A name that no two entrants share."""
+    name, content, owner = key
+    if of_name == 1:
+        return name
+    hashed = f"{name}-{content[:8]}" if of_owner > 1 and content else name
+    return f"{hashed} by {owner}" if owner else hashed
 
 
 def _entrant(
-    board: Board, name: str, content: str, filed: Sequence[Filed], *, alone: bool
+    board: Board, key: tuple[str, str, str], filed: Sequence[Filed], label: str
 ) -> Entrant:
-    ours = any(one.source.badge == _OURS for one in filed)
-    label = name if alone or ours or not content else f"{name}-{content[:8]}"
+    name, content, owner = key
     first = min(filed, key=lambda one: (_TRUST.index(one.source.badge), one.result.result_id))
     about = next(iter(first.result.provenance.get("saes") or ()), {})
-    kind = _kind(board, name, about, ours=ours)
+    kind = "entry" if owner else _kind(board, name, about)
     return Entrant(label, name, content, kind, tuple(filed), about)
 
 
-def _kind(board: Board, name: str, about: Mapping[str, Any], *, ours: bool) -> Kind:
-    """Named nulls and anchors of the maintainers are such; else an SAE is what it says it is."""
-    if ours and name in board.anchors:
+def _kind(board: Board, name: str, about: Mapping[str, Any]) -> Kind:
+    """Nulls and anchors are the maintainers' own: a submission cannot set what others must beat."""
+    if name in board.anchors:
         return "anchor"
-    if ours and name in board.nulls:
-        return "null"
-    return "null" if about.get("null") or about.get("architecture") in NULLS else "entry"
+    is_null = about.get("null") or about.get("architecture") in NULLS
+    return "null" if is_null or name in board.nulls else "entry"
 
 
 def belongs(board: Board, result: Result) -> bool:

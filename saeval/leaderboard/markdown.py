@@ -23,12 +23,12 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
 
 
 LEGEND = """\
-Each cell: the value, and the ranks that the SAE may have among the entries of its range of L0. Ranks
-follow from paired tests of all pairs in a column, with Holm's correction: an SAE has rank
-1 + (how many are significantly better) to p - (how many are significantly worse). Where sets overlap,
-the order is not known. ◆ no other entry is as sparse and better. † cannot be told from the best
-null, or is worse. Nulls and anchors are not ranked. A claim about a method needs three trainings;
-ranks are about these SAEs alone.
+Each cell: the value, and the ranks that the SAE may have among the entries of its range of L0.
+Ranks follow from paired tests of all pairs in a column, with Holm's correction: an SAE has rank
+1 + (how many are significantly better) to p - (how many are significantly worse). Where ranks
+overlap, the order is not known. ◆ no other entry is as sparse and better. † cannot be told from
+the best null, or is worse. Nulls and anchors are not ranked. A claim about a method needs three
+trainings; ranks are about these SAEs alone.
 """
 
 
@@ -38,11 +38,13 @@ def markdown(built: BuiltBoard) -> str:
     lines = [f"# {_escaped(board.title)}", ""]
     if board.about:
         lines += [_escaped(board.about), ""]
+    if built.prefix:
+        lines += [f"Names begin with {_escaped(built.prefix)}, which is left out.", ""]
     lines += [LEGEND]
     for title, rows in _sections(built):
-        lines += [f"## {title}", "", _table(rows, built.columns), ""]
+        lines += [f"## {title}", "", _table(built, rows), ""]
     for column in built.columns:
-        lines += [f"## {_head(column)}", "", _about(column), "", _in_full(column, built.rows), ""]
+        lines += [f"## {_head(column)}", "", _about(column), "", _in_full(built, column), ""]
     if built.methods:
         lines += ["## Methods: mean and standard deviation over trainings", ""]
         lines += [_methods_table(built), ""]
@@ -60,14 +62,14 @@ def _sections(built: BuiltBoard) -> Iterator[tuple[str, list[Row]]]:
         yield "Nulls and anchors", others
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    heads = ["SAE", "badge", "L0", *(_head(column) for column in columns), "seconds", "MB"]
+def _table(built: BuiltBoard, rows: Sequence[Row]) -> str:
+    heads = ["SAE", "badge", "L0", *map(_head, built.columns), "seconds", "MB"]
     body = [
         [
-            _name(row),
+            _name(built, row),
             row.entrant.badge,
             number(row.place.l0, 0.1) if row.place.l0 is not None else "",
-            *(_cell(column.cells[row.place.label]) for column in columns),
+            *(_cell(column.cells[row.place.label]) for column in built.columns),
             number(row.seconds, 0.1),
             number(row.peak_mb, 10.0),
         ]
@@ -80,9 +82,9 @@ def _head(column: Column) -> str:
     return _escaped(column.asked.metric) + ARROWS.get(column.better, "")
 
 
-def _name(row: Row) -> str:
+def _name(built: BuiltBoard, row: Row) -> str:
     mark = {"entry": "", "null": " (null)", "anchor": " (anchor)"}[row.place.kind]
-    return _escaped(row.place.label) + mark
+    return _escaped(built.short(row.place.label)) + mark
 
 
 def _cell(cell: Cell) -> str:
@@ -102,16 +104,16 @@ def _about(column: Column) -> str:
     return _escaped(f"{task}, {column.unit or 'no unit'}, {direction[column.direction]}")
 
 
-def _in_full(column: Column, rows: Sequence[Row]) -> str:
+def _in_full(built: BuiltBoard, column: Column) -> str:
     """Every SAE in a column: value, interval, anchored, ranks, nulls."""
     heads = ["SAE", "L0", "value", "95 % interval", "anchored", "ranks", "nulls"]
     body = []
-    for row in rows:
+    for row in built.rows:
         cell = column.cells[row.place.label]
         value = value_text(cell)
         body.append(
             [
-                _name(row),
+                _name(built, row),
                 row.place.group,
                 value if cell.status == "scored" else f"{value} ({MARKS[cell.status]})".strip(),
                 interval_text(cell),
@@ -128,7 +130,7 @@ def _methods_table(built: BuiltBoard) -> str:
     heads = ["SAEs", "trainings", "L0", *map(_head, columns)]
     body = [
         [
-            _escaped(method.name),
+            _escaped(built.short(method.name)),
             str(len(method.members)),
             number(method.l0, 0.1),
             *(figure_text(method.figures, column.name) for column in columns),

@@ -28,7 +28,7 @@ class RankSet:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Contest:
     """One comparison: by how much the first is better, and the p-value of its test."""
 
     advantage: float
@@ -37,7 +37,7 @@ class Tested:
     """Not corrected; None where no test is valid, so that nothing can be told."""
 
 
-def verdicts(tests: Mapping[Pair, Tested]) -> dict[Pair, int]:
+def verdicts(tests: Mapping[Pair, Contest]) -> dict[Pair, int]:
     """1 where the first of a pair is significantly better, -1 where it is worse, else 0.
 
     Args:

@@ -1,4 +1,4 @@
-"""Files that pages load: ours, and the bundles of plotly and DataTables as installed packages ship them.
+"""Files that pages load: ours, and the bundles of plotly and DataTables from installed packages.
 
 Nothing of third parties lies in this repository; their files are copied when a site is built.
 """

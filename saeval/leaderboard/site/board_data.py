@@ -22,7 +22,7 @@ def board_data(built: BuiltBoard, pages: Mapping[str, str]) -> dict[str, Any]:
     return {
         "saes": [
             {
-                "label": row.place.label,
+                "label": built.short(row.place.label),
                 "kind": row.place.kind,
                 "architecture": str(row.entrant.about.get("architecture") or "unknown"),
                 "l0": rounded(row.place.l0),
