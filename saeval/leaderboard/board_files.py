@@ -70,13 +70,13 @@ def _checked(values: Mapping[str, Any], hints: Mapping[str, Any], path: Path) ->
             checked[key] = conform(value, hints[key])
         except ValueError as error:
             raise UsageError(f"{path}: '{key}' must be {error}, not {value!r}.") from error
+    for task, version in checked["tasks"].items():
+        if not isinstance(task, str) or not isinstance(version, int) or isinstance(version, bool):
+            raise UsageError(f"{path}: 'tasks' maps a task to its version, as in {{core: 3}}.")
     return checked
 
 
 def _check(board: Board, path: Path) -> None:
-    for task, version in board.tasks.items():
-        if not isinstance(task, str) or not isinstance(version, int) or isinstance(version, bool):
-            raise UsageError(f"{path}: 'tasks' maps a task to its version, as in {{core: 3}}.")
     if not board.seeds or len(set(board.seeds)) < len(board.seeds):
         raise UsageError(f"{path}: 'seeds' must name at least one seed, and each once.")
     previous = float("-inf")

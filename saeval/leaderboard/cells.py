@@ -199,7 +199,10 @@ def data_key(cell: Cell) -> str:
         ordered = table.iloc[entry.units.rows(entry.part)].sort_values(
             ["part", "unit_id"], kind="stable"
         )
-        labels = [ordered[name].astype(str).tolist() for name in ("part", "unit_id", "cluster")]
+        labels = [
+            [str(label) for label in ordered[name].to_numpy(object)]
+            for name in ("part", "unit_id", "cluster")
+        ]
         question = (entry.metric, entry.unit, entry.aggregator, sorted(entry.settings.items()))
         data = sorted((entry.units.data or {}).items())
         digests.append(
