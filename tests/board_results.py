@@ -23,11 +23,17 @@ def evidence(
     """A mean over units."""
     table = units(metric, "question", {"x": np.asarray(values, float)}, data={"questions": data})
     return Evidence(
-        metric, table, {"num": "x"}, "points", better, floor=0.0, ceiling=1.0  # type: ignore[arg-type]
+        metric,
+        table,
+        {"num": "x"},
+        "points",
+        better,
+        floor=0.0,
+        ceiling=1.0,  # type: ignore[arg-type]
     )
 
 
-def plant(
+def plant(  # noqa: PLR0913  the labels of a result
     root: Path,
     sae: str,
     metrics: Mapping[str, Sequence[float]],

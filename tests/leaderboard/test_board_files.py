@@ -31,7 +31,7 @@ def test_a_board_has_the_fields_of_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    "text, fault",
     [
         (WHOLE + "colums: [right]\n", "unknown field 'colums'.*'columns'"),
         (WHOLE + "name: other\n", "unknown field 'name'"),
@@ -71,12 +71,12 @@ def test_boards_are_found_by_name_and_by_path(
     assert own.sources == [tmp_path / "leaderboards" / "results" / "lab-world"]
     (named,) = find_boards([str(_file(tmp_path, WHOLE))])
     assert named.board.name == "quizzes"
-    with pytest.raises(UsageError, match="no board 'lab-wrld'.*lab-world"):
+    with pytest.raises(UsageError, match=r"no board 'lab-wrld'.*lab-world"):
         find_boards(["lab-wrld"])
 
 
 def test_shipped_boards_fit_what_is_installed() -> None:
-    """Their tasks have the installed versions, their columns are metrics, their nulls are listed."""
+    """Tasks have the installed versions, columns are metrics, and nulls are listed."""
     installed = {task.plugin.name: task for task in describe_tasks()}
     entries = load_registry().entries
     for file in find_boards([]):

@@ -26,10 +26,10 @@ def _cells(built: BuiltBoard, metric: str = "right") -> dict[str, Cell]:
     return dict(column.cells)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three SAEs of L0 8, the two best of which cannot be told apart, and two nulls."""
-    folder = tmp_path / "results"
+    folder = tmp_path_factory.mktemp("planted")
     plant(folder, "a", {"right": answers(0.9, seed=1)})
     plant(folder, "b", {"right": answers(0.89, seed=2)})
     plant(folder, "c", {"right": answers(0.5, seed=3)})
@@ -38,6 +38,12 @@ def root(tmp_path: Path) -> Path:
     for sae in "abc":
         plant_l0(folder, sae, 8)
     return folder
+
+
+@pytest.fixture
+def root(planted: Path, tmp_path: Path) -> Path:
+    """A copy of it, to which a test may add."""
+    return shutil.copytree(planted, tmp_path / "results")
 
 
 def test_ranks_are_sets_and_nulls_have_none(root: Path) -> None:
@@ -52,7 +58,7 @@ def test_ranks_are_sets_and_nulls_have_none(root: Path) -> None:
 
 
 def test_a_cell_says_how_it_stands_to_the_nulls(root: Path) -> None:
-    """c beats both nulls, and cannot be told from the better one; a can."""
+    """The last entry beats both nulls, and cannot be told from the better one; the first can."""
     cells = _cells(_build(root))
     assert (cells["c"].beaten_nulls, cells["c"].nulls, cells["c"].percentile) == (2, 2, 100)
     assert cells["c"].against_null is not None
@@ -133,12 +139,10 @@ def test_other_data_is_never_mixed_in(root: Path) -> None:
 
 def test_a_number_that_evidence_does_not_give_is_not_ranked(root: Path) -> None:
     """An edited score, and edited evidence, are told and have no rank."""
-    for sae, old, new in (("a", '"value": 0.9', '"value": 0.99'),):
-        (path,) = root.glob(f"{sae}/quiz-*/result.json")
-        record = json.loads(path.read_text())
-        record["scores"][0]["value"] = 0.99
-        path.write_text(json.dumps(record))
-        assert old != new
+    (path,) = root.glob("a/quiz-*/result.json")
+    record = json.loads(path.read_text())
+    record["scores"][0]["value"] = 0.99
+    path.write_text(json.dumps(record))
     (table,) = root.glob("b/quiz-*/right.parquet")
     table.write_bytes(table.read_bytes()[:-1] + b"x")
     cells = _cells(_build(root))
@@ -202,7 +206,7 @@ def test_without_its_nulls_a_board_is_not_built(root: Path) -> None:
 
 def test_columns_are_named_once_and_for_all(root: Path) -> None:
     """An unknown column is an error with the nearest name; one of two tasks must say which."""
-    with pytest.raises(UsageError, match="'rihgt'.*'right'"):
+    with pytest.raises(UsageError, match=r"'rihgt'.*'right'"):
         _build(root, replace(BOARD, columns=("rihgt",)))
     plant(root, "a", {"right": answers(0.4)}, task="exam")
     both = replace(BOARD, tasks={"quiz": 1, "exam": 1})

@@ -8,7 +8,7 @@ from board_results import evidence
 from scipy.stats import rankdata
 
 from saeval.evidence.all_pairs import compare_all
-from saeval.leaderboard.rank_sets import RankSet, Contest, rank_sets, verdicts
+from saeval.leaderboard.rank_sets import Contest, RankSet, rank_sets, verdicts
 
 UNITS, SAES = 60, 6
 
