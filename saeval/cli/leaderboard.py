@@ -101,17 +101,21 @@ def _requested(
 ) -> Iterator[tuple[Any, list[Any]]]:
     """Boards, each with its sources."""
     from saeval.leaderboard.board_files import FOLDER, find_boards
-    from saeval.leaderboard.folder_board import board_of_folders, sources_of
+    from saeval.leaderboard.folder_board import (
+        board_of_folders,
+        check_folders,
+        sources_of,
+    )
 
     folders = [Path(folder).expanduser() for folder in results]
+    check_folders(folders)
     if folders and not names:
         sources = sources_of(folders, Path(submissions) if submissions else None)
         yield board_of_folders(folders), sources
         return
     submitted = Path(submissions) if submissions else Path(FOLDER) / "submissions"
     for file in find_boards(names):
-        own = folders or [folder for folder in file.sources if folder.is_dir()]
-        yield file.board, sources_of(own, submitted)
+        yield file.board, sources_of(folders or file.sources, submitted)
 
 
 def _built(board: Any, sources: list[Any]) -> Any:

@@ -25,12 +25,14 @@ class BoardFile:
 
     board: Board
     path: Path
+    folder: Path
+    """Folder that its folders of results are relative to."""
 
     @property
     def sources(self) -> list[Path]:
         """Its folders of results, whether they exist or not."""
         named = self.board.sources or (f"results/{self.board.name}",)
-        return [self.path.parent / name for name in named]
+        return [self.folder / name for name in named]
 
 
 def read_board(path: Path) -> Board:
@@ -101,16 +103,16 @@ def find_boards(names: Sequence[str]) -> list[BoardFile]:
             f"There is no board in '{FOLDER}/'. Give the path of a board's file, or "
             "--results FOLDER for a board of all that a folder holds."
         )
-    paths = [_path(name, known) for name in names] if names else list(known.values())
-    return [BoardFile(read_board(path), path) for path in paths]
+    return [_file(name, known) for name in names or known]
 
 
-def _path(name: str, known: Mapping[str, Path]) -> Path:
+def _file(name: str, known: Mapping[str, Path]) -> BoardFile:
+    """The results of a board that is known by name lie in the working folder's `leaderboards/`."""
     if name in known:
-        return known[name]
+        return BoardFile(read_board(known[name]), known[name], Path(FOLDER))
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml") and path.is_file():
-        return path
+        return BoardFile(read_board(path), path, path.parent)
     raise UsageError(
         f"There is no board '{name}'.{suggestion(name, known)} Give the name of a file in "
         f"{FOLDER}/, or the path of a .yaml file."

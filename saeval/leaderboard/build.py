@@ -98,6 +98,8 @@ def build_board(
     """
     progress("reading results")
     entrants = read_entrants(board, sources)
+    if board.required:
+        _require_nulls(board, entrants, sources)
     if not entrants:
         folders = ", ".join(str(source.folder) for source in sources) or "no folder"
         raise ResultError(
@@ -105,8 +107,6 @@ def build_board(
             f"{', '.join(board.saes)}, model {board.model}, site {board.site}). Score one with "
             "`saeval run`, or name its folder with --results."
         )
-    if board.required:
-        _require_nulls(board, entrants, sources)
     rows = [_row(entrant, board) for entrant in entrants]
     evidence_of = _reader({name for _, name in board_columns(board, entrants)})
     columns = []

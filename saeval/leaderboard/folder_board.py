@@ -64,18 +64,21 @@ def _seeds(results: Sequence[Result]) -> tuple[int, ...]:
     return tuple(sorted(common)) or (max(sorted(set(counts)), key=counts.count),)
 
 
-def sources_of(folders: Sequence[Path], submissions: Path | None) -> list[Source]:
-    """Folders of the maintainers' own results, and every submission that is sound.
+def check_folders(folders: Sequence[Path]) -> None:
+    """Check that folders of results exist.
 
     Raises:
-        ResultError: if a folder does not exist.
+        ResultError: naming the first that does not.
     """
     for folder in folders:
         if not folder.is_dir():
             raise ResultError(
-                f"There is no folder '{folder}'. Give the one that `saeval run --output-path` "
-                "named, or score the board's SAEs first."
+                f"There is no folder '{folder}'. Give the one that `saeval run --output-path` named."
             )
+
+
+def sources_of(folders: Sequence[Path], submissions: Path | None) -> list[Source]:
+    """Folders of the maintainers' own results, and every submission that is sound."""
     own = [Source(folder) for folder in folders]
     if submissions is None or not submissions.is_dir():
         return own

@@ -68,9 +68,10 @@ def test_boards_are_found_by_name_and_by_path(
     _file(tmp_path / "leaderboards", WHOLE, "lab-world.yaml")
     (own,) = find_boards(["lab-world"])
     assert own.board.title == "Quizzes"
-    assert own.sources == [tmp_path / "leaderboards" / "results" / "lab-world"]
+    assert own.sources == [Path("leaderboards/results/lab-world")]
     (named,) = find_boards([str(_file(tmp_path, WHOLE))])
     assert named.board.name == "quizzes"
+    assert named.sources == [tmp_path / "results" / "quizzes"]
     with pytest.raises(UsageError, match=r"no board 'lab-wrld'.*lab-world"):
         find_boards(["lab-wrld"])
 

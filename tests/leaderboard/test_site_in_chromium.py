@@ -73,6 +73,7 @@ class _Watched:
             color_scheme=scheme,
             java_script_enabled=script,
         )
+        self.context.set_default_timeout(120_000)  # other tests may keep the machine busy
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.asked: list[str] = []
@@ -89,8 +90,8 @@ class _Watched:
         self.until(lambda: [n for n in self.names() if "<" not in n] == names.split())
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Until it holds, at most for five seconds. The policy forbids to wait within the page."""
-        for _ in range(100):
+        """Until it holds, at most for a minute. The policy forbids to wait within the page."""
+        for _ in range(1200):
             if holds():
                 return
             self.page.wait_for_timeout(50)

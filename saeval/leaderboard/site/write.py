@@ -49,6 +49,7 @@ def _make_room(folder: Path) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).write_text("A site that `saeval leaderboard build --site` wrote.\n")
+    (folder / ".nojekyll").touch()  # GitHub Pages then serves files as they are
     for name in _PARTS:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
