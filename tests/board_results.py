@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saeval.evidence import Evidence, units
+from saeval.evidence import Better, Evidence, units
 from saeval.leaderboard.board import Board
 from saeval.results.from_evidence import scores_of
 from saeval.results.score import Labels, Result
@@ -18,7 +18,11 @@ BOARD = Board("quizzes", "Quizzes", tasks={"quiz": 1, "core": 3}, columns=("righ
 
 
 def evidence(
-    metric: str, values: Sequence[float], *, data: str = "rows", better: str = "higher"
+    metric: str,
+    values: np.ndarray | Sequence[float],
+    *,
+    data: str = "rows",
+    better: Better = "higher",
 ) -> Evidence:
     """A mean over units."""
     table = units(metric, "question", {"x": np.asarray(values, float)}, data={"questions": data})
@@ -29,14 +33,14 @@ def evidence(
         "points",
         better,
         floor=0.0,
-        ceiling=1.0,  # type: ignore[arg-type]
+        ceiling=1.0,
     )
 
 
 def plant(  # noqa: PLR0913  the labels of a result
     root: Path,
     sae: str,
-    metrics: Mapping[str, Sequence[float]],
+    metrics: Mapping[str, np.ndarray],
     *,
     task: str = "quiz",
     version: int = 1,

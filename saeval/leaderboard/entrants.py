@@ -60,7 +60,9 @@ class Entrant:
     @property
     def badge(self) -> Badge:
         """How far the least confirmed of its results is confirmed."""
-        return max((one.source.badge for one in self.filed), key=_TRUST.index)
+        return max(
+            (one.source for one in self.filed), key=lambda one: _TRUST.index(one.badge)
+        ).badge
 
     @property
     def owner(self) -> str | None:

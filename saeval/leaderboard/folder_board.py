@@ -73,7 +73,8 @@ def check_folders(folders: Sequence[Path]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise ResultError(
-                f"There is no folder '{folder}'. Give the one that `saeval run --output-path` named."
+                f"There is no folder '{folder}'. Give the one that `saeval run --output-path` "
+                "named."
             )
 
 

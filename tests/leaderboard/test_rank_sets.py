@@ -1,7 +1,5 @@
 """Rank sets: by hand, and in many small worlds whose truth is known."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from board_results import evidence
@@ -29,7 +27,7 @@ def test_what_cannot_be_tested_is_no_verdict() -> None:
     assert rank_sets(["A"], {}) == {"A": RankSet(1, 1, 1)}
 
 
-def _found(truth: Sequence[float], world: int) -> dict[str, RankSet]:
+def _found(truth: np.ndarray, world: int) -> dict[str, RankSet]:
     """Rank sets of SAEs of these true values, measured once on units of unequal difficulty."""
     rng = np.random.default_rng(world)
     difficulty = rng.normal(size=UNITS)
@@ -60,7 +58,7 @@ def _share_open(worlds: int) -> float:
     return float(
         np.mean(
             [
-                all(one == RankSet(1, SAES, SAES) for one in _found([0.0] * SAES, world).values())
+                all(one == RankSet(1, SAES, SAES) for one in _found(np.zeros(SAES), world).values())
                 for world in range(worlds)
             ]
         )
