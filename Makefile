@@ -1,4 +1,4 @@
-# make demo: SAEs of the lab scored, on nothing but what is in this folder.
+# make demo: SAEs of the lab scored, on nothing but what is in this folder, and a site of the scores.
 # make test: all checks and tests.
 # Both make a virtual environment of their own when it is missing or stale.
 PYTHON ?= python3
@@ -13,6 +13,8 @@ DEMO := $(addprefix lab/world/,oracle topk-16 relu-16 frozen-decoder random)
 demo: $(READY)
 	$(BIN)/saeval run $(DEMO:%=--sae %) --tasks core,probing,absorption \
 	  --output-path results/demo
+	$(BIN)/saeval leaderboard build --results results/demo --site results/demo-site
+	@echo 'Look at it: open results/demo-site/index.html in a browser.'
 
 test: lint
 	$(BIN)/pytest -q -n $(JOBS) --dist loadfile --durations=10
@@ -43,7 +45,7 @@ bench: $(STAMP)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e .
+	$(BIN)/pip install -q -c constraints.txt -e '.[site]'
 	touch $@
 
 # The link lets pyright resolve saeval_tasks, which the editable install maps to tasks/ at run time.

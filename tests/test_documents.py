@@ -40,8 +40,12 @@ STAND_INS = {
     "results/.../result.json": "given/result.json",
 }
 """What the reader has, and what stands in for it here. `here` makes the files."""
-ELSEWHERE = {"docs/tasks/synthetic.md": {"my_sae": "lab/synthetic/base/random"}}
-"""Other stand-ins in a document: an SAE of a synthetic world has another width."""
+ELSEWHERE = {
+    "docs/tasks/synthetic.md": {"my_sae": "lab/synthetic/base/random"},
+    "docs/leaderboards.md": {"lab/synthetic/base/*": "lab/synthetic/base/*[!0-9]"},
+}
+"""Other stand-ins in a document: an SAE of a synthetic world has another width, and a board is
+built of nulls alone."""
 NOT_RUN = {
     r"make .*": "it makes an environment and runs this very test; CI runs make, and "
     "tests/test_benchmarks.py the benchmarks",
@@ -51,6 +55,7 @@ NOT_RUN = {
     r"pip install sae-probes .*": "it fetches from the network",
     r"python -m saeval\.lab (build|page)": "it writes into this checkout; tests/lab make the parts",
     r"python benchmarks/train\.py": "it trains on a million activations",
+    r"saeval leaderboard serve": "it serves until Ctrl-C, as tests/cli/test_leaderboard.py does",
     r"saeval (plan|validate)$": "a sentence names the command, without what it plans",
 }
 """Commands that are not run, and why."""

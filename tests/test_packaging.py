@@ -70,6 +70,10 @@ def test_wheel_holds_the_packages_and_their_data(built: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"saeval", "saeval_tasks"}
     data = {name for name in names if name.startswith("saeval/data/")}
     assert all(name.endswith((".yaml", ".yml")) for name in data)
+    assert "saeval/data/leaderboards/lab-world.yaml" in names
+    site = ROOT / "saeval" / "leaderboard" / "site"
+    for file in [*site.glob("templates/*"), *site.glob("static/*")]:
+        assert file.relative_to(ROOT).as_posix() in names
     weights = ROOT / "saeval" / "lab" / "weights"
     for file in weights.rglob("*.safetensors"):
         assert f"saeval/lab/weights/{file.relative_to(weights).as_posix()}" in names

@@ -157,7 +157,7 @@ def values_of_seeds(evidence: Sequence[Evidence], replicates: int, seed: int) ->
     return [
         OfSeed(
             defined_value(entry, sample),
-            _keys(name, entry.units, sample),
+            cluster_keys(name, entry.units, sample),
             *_sampling(
                 no_interval(entry, sample) or undefined_replicates(drawn),
                 defined_value(entry, sample),
@@ -181,7 +181,7 @@ def difference_of_seed(a: Evidence, b: Evidence, replicates: int, seed: int) -> 
     reason = reason or undefined_replicates(draws)
     return OfSeed(
         delta,
-        _keys(names, a.units, samples[0]),
+        cluster_keys(names, a.units, samples[0]),
         *_sampling(reason, delta, draws, samples),
         differing=differing(*samples),
     )
@@ -202,7 +202,7 @@ def _sampling(
     return Sampling(value, draws, moves, samples[0].design.clusters, informative), None
 
 
-def _keys(names: pd.DataFrame, table: Units, sample: MetricSample) -> tuple[Hashable, ...]:
+def cluster_keys(names: pd.DataFrame, table: Units, sample: MetricSample) -> tuple[Hashable, ...]:
     """What the clusters, or blocks of them, are called over seeds, in the order of the design.
 
     Clusters named in words, such as letters, are the same in every seed. A running number is the

@@ -1,0 +1,1 @@
+"""A built board as static pages: plain HTML that reads without JavaScript, and charts after it."""
