@@ -3,14 +3,13 @@
 import sys
 
 try:  # Ctrl-C must end even this part quietly: it is most of the time of a short command
-    import functools
-    import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import Any
 
     import click
 
+    from saeval.cli.bundles import BUNDLE_OPTIONS, submit, verify
     from saeval.cli.command_options import (
         DISPLAY_OPTIONS,
         JSON_OPTION,
@@ -20,6 +19,8 @@ try:  # Ctrl-C must end even this part quietly: it is most of the time of a shor
         TRAIN_OPTIONS,
         with_options,
     )
+    from saeval.cli.exits import FAILED, INTERRUPTED, report_errors
+    from saeval.cli.interchange import export_as, import_from
     from saeval.cli.printing import (
         complain,
         print_json,
@@ -30,8 +31,6 @@ try:  # Ctrl-C must end even this part quietly: it is most of the time of a shor
     )
 except KeyboardInterrupt:
     sys.exit(130)
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def _print_version(context: click.Context, _: Any, is_set: bool) -> None:
@@ -78,35 +77,9 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, which reports every deliberate error as one line on stderr and an exit code."""
-
-    @functools.wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        from saeval.errors import RegistryError, SaevalError, UsageError
-
-        try:
-            command(*args, **kwargs)
-        except SaevalError as error:
-            complain(str(error))
-            if (
-                kwargs.get("as_json") and "source" in kwargs
-            ):  # validate prints a line also on errors
-                print_json([{"source": kwargs["source"], "error": str(error)}])
-            usage = isinstance(error, UsageError | RegistryError)
-            raise click.exceptions.Exit(USAGE if usage else FAILED) from None
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(INTERRUPTED) from None
-        except BrokenPipeError:  # the reader has seen enough, as with `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise click.exceptions.Exit from None
-
-    return guarded
-
-
 @app.command()
 @with_options(*RUN_OPTIONS, *DISPLAY_OPTIONS)
-@_report_errors
+@report_errors
 def run(columns: str | None, parts: bool, quiet: bool, **typed: Any) -> None:
     """Score SAEs on tasks. What was scored before, from equal inputs, is not computed again."""
     from saeval.cli.display import Display, display_mode, show_warnings
@@ -141,7 +114,7 @@ def run(columns: str | None, parts: bool, quiet: bool, **typed: Any) -> None:
 
 @app.command()
 @with_options(*RUN_OPTIONS, QUIET_OPTION)
-@_report_errors
+@report_errors
 def plan(quiet: bool, **typed: Any) -> None:
     """Say what run would do, and what it would take.
 
@@ -168,7 +141,7 @@ def plan(quiet: bool, **typed: Any) -> None:
 
 @app.command()
 @with_options(*TRAIN_OPTIONS, QUIET_OPTION)
-@_report_errors
+@report_errors
 def train(
     out: str,
     snapshots: str | None,
@@ -206,7 +179,7 @@ def train(
 @click.argument("kind", metavar="saes|sets|tasks|loaders|results|models")
 @click.argument("pattern", required=False)
 @with_options(OPTIONS_BY_NAME["registry"], OPTIONS_BY_NAME["output_path"], JSON_OPTION)
-@_report_errors
+@report_errors
 def ls(
     kind: str, pattern: str | None, registry: str | None, output_path: str | None, as_json: bool
 ) -> None:
@@ -229,7 +202,7 @@ def ls(
 @app.command()
 @click.argument("name")
 @with_options(JSON_OPTION)
-@_report_errors
+@report_errors
 def describe(name: str, as_json: bool) -> None:
     """Show all that is known under a name.
 
@@ -249,27 +222,34 @@ def describe(name: str, as_json: bool) -> None:
 @click.argument("source")
 @with_options(
     *(OPTIONS_BY_NAME[name] for name in ("model", "site", "data", "registry", "device")),
+    *BUNDLE_OPTIONS,
     JSON_OPTION,
 )
-@_report_errors
+@report_errors
 def validate(
     source: str,
     device: str | None,
     as_json: bool,
-    **options: str | None,
+    **options: Any,
 ) -> None:
-    """Load an SAE, and check it against the model that it reads; or verify results.
+    """Load an SAE, and check it against the model that it reads; or verify results or a bundle.
 
     The model is the one of --model, else the one that the SAE names, on the texts of --data, else
     on a few that come with saeval; or activations as --data. SOURCE is what run --sae takes, or a
     registry file. A folder of results, one result's folder or its result.json is compared with its
-    digests and computed again from its evidence, a line for each that does not verify.
+    digests and computed again from its evidence, a line for each that does not verify. A bundle of
+    `saeval submit`, a folder or an archive, is checked as the data of a stranger, a line for each
+    check; --author, --against, --rerun and --record are for bundles.
     """
     if Path(source).suffix in (".yaml", ".yml"):
         from saeval.cli.catalogue import registry_counts
 
         counts = {"registry": source, **registry_counts(Path(source))}
         print_json([counts]) if as_json else print_record(counts)
+        return
+    from saeval.cli.bundles import validated_as_bundle
+
+    if validated_as_bundle(source, options, device=device, as_json=as_json):
         return
     from saeval.errors import UsageError
     from saeval.results.verification import stored_results
@@ -295,3 +275,7 @@ def validate(
             print_json([verdict.row()]) if as_json else print_verdict(verdict)
     if failed:
         raise click.exceptions.Exit(FAILED)
+
+
+for _command in (submit, verify, export_as, import_from):
+    app.add_command(_command)
