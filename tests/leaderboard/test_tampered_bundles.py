@@ -125,7 +125,7 @@ def _drop_hard_units(bundle: Path) -> None:
 
 def _clean_loss(bundle: Path) -> None:
     def change(table: pd.DataFrame) -> None:
-        table["sq_dist"] *= 2
+        table["sq_dev"] *= 2
 
     change_table(result(bundle), "rows", change)
     rescore(result(bundle))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Protocol, runtime_checkable
 
 from saeval.errors import BundleError
 from saeval.leaderboard.bundles.limits import LIMITS, Limits
@@ -51,6 +51,15 @@ def unpacked(path: Path, limits: Limits = LIMITS) -> Iterator[Path]:
         except (NotImplementedError, RuntimeError, ValueError, UnicodeError) as error:
             raise BundleError(f"'{path.name}' is packed in an unknown way: {error}.") from error
         yield root
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,7 @@ def _check_members(members: Iterable[_Member], limits: Limits) -> None:
             raise BundleError(f"The archive is refused: {fault}.")
 
 
-def _copy(source: IO[bytes], target: Path, member: _Member, most: int) -> int:
+def _copy(source: _Readable, target: Path, member: _Member, most: int) -> int:
     """Write a member, never more bytes than it states."""
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
@@ -160,7 +169,7 @@ def _copy(source: IO[bytes], target: Path, member: _Member, most: int) -> int:
 class _Counted(io.RawIOBase):
     """A stream that may give only so many bytes."""
 
-    def __init__(self, stream: IO[bytes], most: int) -> None:
+    def __init__(self, stream: _Readable, most: int) -> None:
         self._stream, self._left = stream, most
 
     def readable(self) -> bool:

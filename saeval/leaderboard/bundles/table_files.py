@@ -84,7 +84,9 @@ def _metadata_faults(file: pq.ParquetFile, rows: int, limits: Limits) -> tuple[s
         faults.append(f"it has metadata of another program: {strange[0][:40]!a}")
     for field in file.schema_arrow:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if field.metadata and any(b"extension" in key for key in field.metadata):
+        if isinstance(kind, pa.BaseExtensionType) or b"ARROW:extension:name" in (
+            field.metadata or ()
+        ):
             faults.append(f"its column {field.name[:40]!a} has an extension type")
         elif not _is_plain(kind):
             faults.append(f"its column {field.name[:40]!a} is {str(kind)[:60]}")
