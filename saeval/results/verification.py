@@ -95,7 +95,7 @@ def seal_faults(folder: Path) -> tuple[str, ...]:
     faults = [*_file_faults(folder, record), *_label_faults(result), *_key_faults(result)]
     if DIGEST in record and record[DIGEST] != record_digest(record):
         # The digest shows that something was changed; what, the evidence may tell.
-        faults += () if faults else _differences(folder, discrepancies)
+        faults += () if faults else _differences(folder, _compared)
         faults += () if faults else ("its result.json was changed after it was written",)
     return tuple(faults)
 
