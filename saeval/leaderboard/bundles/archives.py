@@ -92,7 +92,7 @@ def _zip_member(info: zipfile.ZipInfo) -> _Member:
         fault = "is encrypted"
     # zipfile cuts a name at a null character, so the stored one is looked at.
     name = info.orig_filename
-    return _Member(name.rstrip("/"), info.file_size, info.is_dir(), fault, info.compress_size)
+    return _Member(_plain(name), info.file_size, info.is_dir(), fault, info.compress_size)
 
 
 def _unpack_tar(path: Path, root: Path, limits: Limits) -> None:
@@ -121,7 +121,12 @@ def _tar_member(info: tarfile.TarInfo) -> _Member:
         fault = "is a link; only files are accepted"
     elif not (info.isreg() or info.isdir()) or info.issparse():
         fault = "is no regular file"
-    return _Member(info.name.rstrip("/"), info.size, info.isdir(), fault)
+    return _Member(_plain(info.name), info.size, info.isdir(), fault)
+
+
+def _plain(name: str) -> str:
+    """A member's name without what says nothing: `./` before it, `/` after a folder's."""
+    return name.rstrip("/").removeprefix("./") or name
 
 
 def _check_members(members: Iterable[_Member], limits: Limits) -> None:
@@ -133,6 +138,8 @@ def _check_members(members: Iterable[_Member], limits: Limits) -> None:
     seen: dict[str, str] = {}
     total = 0
     for count, member in enumerate(members, 1):
+        if member.is_folder and member.name == ".":
+            continue
         fault = path_fault(member.name) or (member.fault and f"{member.name!a} {member.fault}")
         if not fault and member.name.casefold() in seen:
             twin = seen[member.name.casefold()]
