@@ -65,11 +65,15 @@ def _fetch_bundle(url: str, root: Path, limits: Limits) -> Path:
     folder = root / "bundle"
     _fetch(url, folder / SUBMISSION, limits.json_bytes)
     rows = _read(folder / SUBMISSION, limits).get("files")
-    paths = [row.get("path") for row in rows if isinstance(row, dict)] if rows else []
-    prefix = f"{RESULTS}/"
-    for path in paths:
-        if not isinstance(path, str) or not RESULT_FILE.fullmatch(path.removeprefix(prefix)):
+    if not isinstance(rows, list):
+        raise FetchError(f"'{url}' lists no files, so it is no bundle's {SUBMISSION}.")
+    paths: list[str] = []
+    for row in rows:
+        path = row.get("path") if isinstance(row, dict) else None
+        below = path.removeprefix(f"{RESULTS}/") if isinstance(path, str) else ""
+        if not isinstance(path, str) or below == path or not RESULT_FILE.fullmatch(below):
             raise FetchError(f"'{url}' lists {path!a}, which is no file of a bundle.")
+        paths.append(path)
     _fetch_all(url, folder, paths, limits)
     return folder
 
@@ -123,15 +127,15 @@ def _is_loopback(host: str | None) -> bool:
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
     """Redirects are followed only to what may be fetched itself, and not back to this machine."""
 
-    def redirect_request(self, req: Any, *others: Any) -> Any:
-        """Look at the new address, the last of the arguments."""
-        new_url = others[-1]
-        _check_address(new_url)
-        if _is_loopback(urlsplit(new_url).hostname) and not _is_loopback(
-            urlsplit(req.full_url).hostname
-        ):
-            raise UsageError(f"'{req.full_url}' leads to this machine itself: {new_url}.")
-        return super().redirect_request(req, *others)
+    def redirect_request(
+        self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str
+    ) -> Any:
+        """Look at the new address."""
+        _check_address(newurl)
+        leads_home = _is_loopback(urlsplit(newurl).hostname)
+        if leads_home and not _is_loopback(urlsplit(req.full_url).hostname):
+            raise UsageError(f"'{req.full_url}' leads to this machine itself: {newurl}.")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _fetch(url: str, target: Path, most: int) -> int:

@@ -1,7 +1,9 @@
 """Bundles for tests, and the tools of a forger who knows how saeval seals what it writes."""
 
+import functools
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,18 +28,32 @@ WHO = Submission("ann", "try", "A first try.", "https://example.org/paper")
 
 
 def make_board(folder: Path) -> Path:
-    """A leaderboards folder with results of others and one submission. Returns the bundle."""
-    tree = folder / "leaderboards"
+    """A leaderboards folder with results of others and one submission. Returns the bundle.
+
+    The results it was made of lie in `mine` beside it.
+    """
+    shutil.copytree(_scored(), folder, dirs_exist_ok=True)
+    mine = str(folder / "mine")
+    with packed([mine], WHO, folder) as bundle:
+        return write(bundle, WHO, folder, replace=False)
+
+
+@functools.cache
+def _scored() -> Path:
+    """Results, scored once for all tests of a process."""
+    folder = Path(_scratch.name)
     saeval.evaluate(
         [f"{BASE}/{name}" for name in OTHERS],
         ["core", "synthetic"],
         limit=200,
-        output_path=tree / "results/base",
+        output_path=folder / "leaderboards/results/base",
     )
     mine = folder / "mine"
     saeval.evaluate(f"{BASE}/topk-8", ["core", "synthetic"], limit=200, output_path=mine)
-    with packed([str(mine)], WHO, folder) as bundle:
-        return write(bundle, WHO, folder, replace=False)
+    return folder
+
+
+_scratch = tempfile.TemporaryDirectory(prefix="saeval-board-")
 
 
 def result(bundle: Path, task: str = "core") -> Path:

@@ -3,13 +3,16 @@
 import os
 import shutil
 import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import forgery
 import pytest
 import yaml
+from click.testing import CliRunner
+
+from saeval.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github/workflows/submissions.yml"
@@ -69,50 +72,78 @@ def _merge(board: Path, folder: Path) -> tuple[Path, Path]:
     return checkout, bundle
 
 
-def _check(
-    checkout: Path, steps: list[dict[str, Any]], author: str
-) -> subprocess.CompletedProcess[str]:
-    """Commit the proposal, and run the script of the workflow on it."""
+@dataclass(frozen=True)
+class Outcome:
+    """What the script called, and how it ended."""
+
+    calls: list[list[str]]
+    """Arguments of `saeval`, which is a recorder here."""
+    code: int
+
+
+def _script(checkout: Path, steps: list[dict[str, Any]], author: str) -> Outcome:
+    """Commit the proposal, and run the script of the workflow on it, with a recorder for saeval."""
     _git(checkout, "add", "-A", "-f")
     _git(checkout, "commit", "-q", "-m", "Proposal")
     (step,) = (s for s in steps if s.get("working-directory") == "proposed")
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     scratch = checkout.with_name(f"{checkout.name}-scratch")
     scratch.mkdir(exist_ok=True)
-    environment = {**os.environ, "AUTHOR": author, "RUNNER_TEMP": str(scratch), "PATH": programs}
-    return subprocess.run(
-        ["bash", "-c", step["run"]],
-        cwd=checkout,
-        env=environment,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    recorder = scratch / "saeval"
+    recorder.write_text('#!/bin/sh\nprintf "%s\\0" "$@" "" >> "$RUNNER_TEMP/calls"\nexit "$CODE"\n')
+    recorder.chmod(0o755)
+    path = f"{scratch}{os.pathsep}{os.environ['PATH']}"
+    code = 0
+    for answer in ("0", "1"):
+        (scratch / "calls").unlink(missing_ok=True)
+        environment = {"AUTHOR": author, "RUNNER_TEMP": str(scratch), "PATH": path, "CODE": answer}
+        command = ["bash", "-c", step["run"]]
+        done = subprocess.run(command, cwd=checkout, env={**os.environ, **environment}, check=False)
+        # It ends as saeval does, or fails by itself.
+        assert done.returncode != 0 or answer == "0"
+        code = code or (done.returncode if answer == "0" else 0)
+    text = (scratch / "calls").read_text() if (scratch / "calls").exists() else ""
+    calls = [call.split("\0") for call in text.split("\0\0") if call]
+    return Outcome(calls, code)
 
 
-def test_its_script_accepts_an_honest_proposal(
-    board: Path, tmp_path: Path, steps: list[dict[str, Any]]
+def _accepts(outcome: Outcome, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """What saeval itself says to the calls that were recorded."""
+    monkeypatch.chdir(checkout)
+    codes = [CliRunner().invoke(app, call).exit_code for call in outcome.calls]
+    return outcome.code == 0 and bool(codes) and not any(codes)
+
+
+@pytest.mark.parametrize("author, accepted", [("ann", True), ("eve", False), ("", True)])
+def test_its_script_checks_what_changed(
+    board: Path,
+    tmp_path: Path,
+    steps: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    author: str,
+    accepted: bool,  # noqa: FBT001
 ) -> None:
-    """By its owner; by another author it is refused, by a maintainer accepted."""
+    """The changed bundle alone: accepted from its owner and from maintainers (no author)."""
     checkout, _ = _merge(board, tmp_path / "a")
-    done = _check(checkout, steps, "ann")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "is accepted: recomputed." in done.stdout
-    for number, (author, code) in enumerate((("eve", 1), ("", 0))):
-        checkout, _ = _merge(board, tmp_path / f"b{number}")
-        done = _check(checkout, steps, author)
-        assert done.returncode == code, done.stdout + done.stderr
-    assert "'eve' proposes it" not in done.stdout
+    outcome = _script(checkout, steps, author)
+    (call,) = outcome.calls
+    assert call[:2] == ["validate", "leaderboards/submissions/ann/try"]
+    assert ("--author" in call) == bool(author)
+    assert _accepts(outcome, checkout, monkeypatch) == accepted
 
 
-@pytest.mark.parametrize("kind", ["edited", "beside", "removed", "odd name", "link"])
+@pytest.mark.parametrize("author", ["ann", ""])
+@pytest.mark.parametrize("kind", ["edited", "beside", "removed", "odd name", "link", "an SAE"])
 def test_its_script_refuses(
-    board: Path, tmp_path: Path, steps: list[dict[str, Any]], kind: str
+    board: Path,
+    tmp_path: Path,
+    steps: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    author: str,
 ) -> None:
-    """An edited bundle, a file beside bundles, a bundle taken away, odd names, a link."""
+    """An edited bundle, a file beside bundles, a bundle taken away, odd names, a link, an SAE."""
     checkout, bundle = _merge(board, tmp_path / "a")
     if kind == "edited":
-        forgery.edit(bundle / "submission.json", lambda m: m.update(description="x"))
         forgery.edit(
             forgery.result(bundle) / "result.json",
             lambda r: forgery.score(r, "fvu").update(value=0.0),
@@ -127,11 +158,12 @@ def test_its_script_refuses(
         odd = bundle.parent / "a\n$(touch owned)"
         odd.mkdir()
         (odd / "submission.json").write_text("{}")
+    elif kind == "an SAE":
+        (bundle / "submission.json").unlink()
+        (bundle / "cfg.json").write_text("{}")
     else:
         shutil.rmtree(bundle)
         bundle.symlink_to("/etc")
-    for author in ("ann", ""):
-        done = _check(checkout, steps, author)
-        assert done.returncode != 0, done.stdout
-        _git(checkout, "reset", "-q", "--soft", "HEAD^")
+    outcome = _script(checkout, steps, author)
+    assert not _accepts(outcome, checkout, monkeypatch)
     assert not list(checkout.rglob("owned"))

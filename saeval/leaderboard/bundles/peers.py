@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.util import hash_pandas_object
 
 from saeval.errors import ResultError
 from saeval.evidence.unit_tables import LABELS
@@ -102,7 +103,7 @@ def _digest(table: pd.DataFrame, columns: list[str]) -> str:
         column = table[name]
         values = column if column.dtype == np.float64 else column.astype(str)
         digest.update(name.encode())
-        digest.update(pd.util.hash_pandas_object(values, index=False).to_numpy().tobytes())
+        digest.update(hash_pandas_object(values, index=False).to_numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -60,16 +60,15 @@ def submitted_results(
     sound, faults = [], []
     for folder in folders:
         try:
-            record = read_strict(folder / RESULT, limits)
-            result = Submitted(folder, record)
-            found = _form_faults(record) or tuple(_identity_faults(result))
+            result = Submitted(folder, read_strict(folder / RESULT, limits))
+            found = _form_faults(result.record) or tuple(_identity_faults(result))
+            if not found:
+                sound.append(result)
         except BundleError as error:
             found = (str(error).removesuffix("."),)
         except (TypeError, ValueError, KeyError, AttributeError, ResultError) as error:
             found = (f"result.json has a wrong form ({type(error).__name__}: {error!s:.200})",)
         faults += [f"{folder.parent.name}/{folder.name}: {fault}" for fault in found]
-        if not found:
-            sound.append(result)
     return tuple(sound), tuple(faults)
 
 

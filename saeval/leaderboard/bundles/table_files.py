@@ -107,10 +107,11 @@ def _content_faults(file: pq.ParquetFile, limits: Limits) -> tuple[str, ...]:
     for batch in file.iter_batches(batch_size=_BATCH, use_threads=False):
         for column in batch.columns:
             if pa.types.is_dictionary(column.type):
-                lengths = pc.binary_length(column.dictionary)
-                if (pc.max(lengths).as_py() or 0) > limits.label:
+                lengths = pc.call_function("binary_length", [column.dictionary])
+                if (pc.call_function("max", [lengths]).as_py() or 0) > limits.label:
                     return (f"it has a text of more than {limits.label:,} bytes",)
-                decoded += pc.sum(lengths.take(column.indices)).as_py() or 0
+                repeated = lengths.take(column.indices)
+                decoded += pc.call_function("sum", [repeated]).as_py() or 0
             else:
                 decoded += column.nbytes
         if decoded > limits.table_bytes:

@@ -74,10 +74,11 @@ class Stored:
     @cached_property
     def bounds(self) -> dict[tuple[str, str | None], tuple[float | None, float | None]]:
         """Metric and part -> smallest and largest possible value."""
-        return {
-            (metric["metric"], metric["part"]): tuple(metric.get("bounds") or (None, None))
-            for metric in self.record["metrics"]
-        }
+        found = {}
+        for metric in self.record["metrics"]:
+            low, high = metric.get("bounds") or (None, None)
+            found[metric["metric"], metric["part"]] = (low, high)
+        return found
 
 
 def stored(source: str | Path) -> list[Stored]:

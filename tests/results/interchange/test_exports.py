@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
 import saeval
 from saeval.cli.app import app
@@ -161,6 +161,7 @@ def test_model_cards_are_read_by_the_hub(results: list[Stored]) -> None:
     assert set(cards) == {"lab-synthetic-base-topk-8.md", "lab-synthetic-base-random.md"}
     for text in cards.values():
         data = ModelCard(text).data
+        assert isinstance(data, ModelCardData)
         label = data.model_name
         expected = {
             (f"saeval {s.result.task} v{s.result.task_version}", x.metric, x.value)
