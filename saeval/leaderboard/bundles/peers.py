@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pandas.util import hash_pandas_object
 
 from saeval.errors import ResultError
+from saeval.evidence.data import content_digest
 from saeval.evidence.unit_tables import LABELS
 from saeval.leaderboard.bundles.records import Submitted
 from saeval.leaderboard.bundles.table_files import table_faults
@@ -100,10 +100,9 @@ def _in_order(table: pa.Table) -> pd.DataFrame:
 def _digest(table: pd.DataFrame, columns: list[str]) -> str:
     digest = hashlib.sha256()
     for name in sorted(columns):
-        column = table[name]
-        values = column if column.dtype == np.float64 else column.astype(str)
-        digest.update(name.encode())
-        digest.update(hash_pandas_object(values, index=False).to_numpy().tobytes())
+        values = table[name].to_numpy()
+        texts = None if values.dtype == np.float64 else [str(value) for value in values]
+        digest.update(content_digest(name, values if texts is None else texts).encode())
     return digest.hexdigest()
 
 
