@@ -45,6 +45,10 @@ class ResultError(SaevalError):
     """A result folder cannot be written, or what it holds is damaged."""
 
 
+class BundleError(SaevalError):
+    """A bundle of submitted results is not what it must be, and is not accepted."""
+
+
 class NotApplicable(SaevalError):
     """A task cannot say anything about this SAE here. An outcome with a reason, not a failure."""
 

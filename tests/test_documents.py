@@ -1,8 +1,10 @@
 """Every command of README and docs works as it is written, on small stand-ins for what it names."""
 
+import json
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from saeval.sae.loaders.saeval_format import save
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")))
-PROGRAMS = ("saeval", "make", "pip", "python")
+PROGRAMS = ("saeval", "make", "pip", "python", "git")
 
 STAND_INS = {
     "EleutherAI/pythia-160m": "lab/world",
@@ -56,6 +58,8 @@ NOT_RUN = {
     r"python -m saeval\.lab (build|page)": "it writes into this checkout; tests/lab make the parts",
     r"python benchmarks/train\.py": "it trains on a million activations",
     r"saeval leaderboard serve": "it serves until Ctrl-C, as tests/cli/test_leaderboard.py does",
+    r"saeval verify https://": "tests/leaderboard/test_verify.py does it with a server of its own",
+    r"git (push|clone)": "it needs a server",
     r"saeval (plan|validate)$": "a sentence names the command, without what it plans",
 }
 """Commands that are not run, and why."""
@@ -228,6 +232,17 @@ def _make_ready(command: str, here: Path) -> None:
     """A result to repeat or to verify, where a command does."""
     if command.startswith("saeval validate results") and not (here / "results").is_dir():
         run_command("saeval run --sae lab/world/random --tasks core", command)
+    if "--repo saeval" in command and not (here / "saeval").is_dir():
+        subprocess.run(["git", "init", "-q", str(here / "saeval")], check=True)
+        for key, value in (("user.name", "Test"), ("user.email", "test@example.org")):
+            subprocess.run(["git", "-C", str(here / "saeval"), "config", key, value], check=True)
+        first = ["commit", "-q", "--allow-empty", "-m", "First"]
+        subprocess.run(["git", "-C", str(here / "saeval"), *first], check=True)
+    if "eval_results" in command and not (here / "eval_results").is_dir():
+        (here / "eval_results").mkdir()
+        about = {"sae_lens_id": "trainer_0", "sae_lens_release_id": "my_release"}
+        about |= {"eval_type_id": "core", "eval_result_metrics": {"sparsity": {"l0": 32.0}}}
+        (here / "eval_results/one.json").write_text(json.dumps(about))
     if "result.json" in command:
         found = next((here / "results").rglob("result.json"))
         (here / "given").mkdir(exist_ok=True)

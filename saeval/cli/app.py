@@ -9,6 +9,7 @@ try:  # Ctrl-C must end even this part quietly: it is most of the time of a shor
 
     import click
 
+    from saeval.cli.bundles import BUNDLE_OPTIONS, submit, verify
     from saeval.cli.command_options import (
         DISPLAY_OPTIONS,
         JSON_OPTION,
@@ -19,6 +20,7 @@ try:  # Ctrl-C must end even this part quietly: it is most of the time of a shor
         with_options,
     )
     from saeval.cli.exits import FAILED, INTERRUPTED, report_errors
+    from saeval.cli.interchange import export_as, import_from
     from saeval.cli.leaderboard import leaderboard
     from saeval.cli.printing import (
         complain,
@@ -221,6 +223,7 @@ def describe(name: str, as_json: bool) -> None:
 @click.argument("source")
 @with_options(
     *(OPTIONS_BY_NAME[name] for name in ("model", "site", "data", "registry", "device")),
+    *BUNDLE_OPTIONS,
     JSON_OPTION,
 )
 @report_errors
@@ -228,20 +231,26 @@ def validate(
     source: str,
     device: str | None,
     as_json: bool,
-    **options: str | None,
+    **options: Any,
 ) -> None:
-    """Load an SAE, and check it against the model that it reads; or verify results.
+    """Load an SAE, and check it against the model that it reads; or verify results or a bundle.
 
     The model is the one of --model, else the one that the SAE names, on the texts of --data, else
     on a few that come with saeval; or activations as --data. SOURCE is what run --sae takes, or a
     registry file. A folder of results, one result's folder or its result.json is compared with its
-    digests and computed again from its evidence, a line for each that does not verify.
+    digests and computed again from its evidence, a line for each that does not verify. A bundle of
+    `saeval submit`, a folder or an archive, is checked as the data of a stranger, a line for each
+    check; --author, --against, --rerun and --record are for bundles.
     """
     if Path(source).suffix in (".yaml", ".yml"):
         from saeval.cli.catalogue import registry_counts
 
         counts = {"registry": source, **registry_counts(Path(source))}
         print_json([counts]) if as_json else print_record(counts)
+        return
+    from saeval.cli.bundles import validated_as_bundle
+
+    if validated_as_bundle(source, options, device=device, as_json=as_json):
         return
     from saeval.errors import UsageError
     from saeval.results.verification import stored_results
@@ -269,4 +278,5 @@ def validate(
         raise click.exceptions.Exit(FAILED)
 
 
-app.add_command(leaderboard)
+for _command in (leaderboard, submit, verify, export_as, import_from):
+    app.add_command(_command)

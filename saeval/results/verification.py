@@ -9,6 +9,7 @@ from saeval.errors import ResultError
 from saeval.results.aliases import damaged_aliases
 from saeval.results.digest import DIGEST, record_digest
 from saeval.results.folder import FOLDER
+from saeval.results.interchange.imported import import_faults, is_imported
 from saeval.results.key import result_key
 from saeval.results.reading import ADVICE, read_record, read_result, result_folders
 from saeval.results.recompute import discrepancies, value_discrepancies
@@ -63,7 +64,13 @@ def faults_of(path: str | Path) -> tuple[str, ...]:
     """All that does not verify in a result's folder, everything computed again; empty if sound."""
     folder = Path(path).parent if Path(path).name == "result.json" else Path(path)
     damaged = [f"'{name}' holds no whole name" for name in damaged_aliases(folder)]
-    return (*(seal_faults(folder) or _differences(folder, discrepancies)), *damaged)
+    return (*(seal_faults(folder) or _differences(folder, _compared)), *damaged)
+
+
+def _compared(folder: Path) -> tuple[str, ...]:
+    """Differences from the evidence; of a result that was imported, what it may not have."""
+    record = read_record(folder)[1]
+    return import_faults(record) if is_imported(record) else discrepancies(folder)
 
 
 def quick_faults(folder: Path) -> tuple[str, ...]:
@@ -88,7 +95,7 @@ def seal_faults(folder: Path) -> tuple[str, ...]:
     faults = [*_file_faults(folder, record), *_label_faults(result), *_key_faults(result)]
     if DIGEST in record and record[DIGEST] != record_digest(record):
         # The digest shows that something was changed; what, the evidence may tell.
-        faults += () if faults else _differences(folder, discrepancies)
+        faults += () if faults else _differences(folder, _compared)
         faults += () if faults else ("its result.json was changed after it was written",)
     return tuple(faults)
 

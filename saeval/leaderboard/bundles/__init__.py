@@ -1,0 +1,1 @@
+"""Bundles of submitted results: packed, and checked as data that a stranger wrote."""
