@@ -1,0 +1,77 @@
+"""SAEs that belong together: trainings that differ in their seed alone, and families along L0."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from saeval.results.comparison.pool import Pool
+
+_SEED = re.compile(r"[-_/.](?:s|seed)[-_]?(\d+)(?=$|[-_/.])", re.IGNORECASE)
+"""A training seed in a name, such as `topk-16-s1` or `topk/seed_3/sae`."""
+
+
+@dataclass(frozen=True)
+class Kin:
+    """Which SAEs of a pool are trainings of one method, and which lie along one family."""
+
+    pool: Pool
+    seed_sets: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Sets whose members differ in their training seed alone -> their members."""
+    checkpoints: Collection[str] = ()
+    """SAEs kept before the end of a training."""
+
+    def trainings(self, label: str) -> tuple[str, ...]:
+        """The SAE, and all of the pool that differ from it in the training seed alone.
+
+        They share a set of kind `seeds`, or a name up to a seed in it; architecture, width, model
+        and site are the same. A copy of one SAE under another name counts once.
+        """
+        about = self.pool.about.get(label)
+        if about is None:
+            return (label,)
+        sets = [set(members) for members in self.seed_sets.values() if label in members]
+        hashes: dict[str, str] = {about.hash: label} if about.hash else {}
+        chosen = [label]
+        for other in self.pool.labels:
+            own = self.pool.about[other]
+            is_kin = any(other in members for members in sets) or stem(other) == stem(label)
+            if other == label or not is_kin or own.kind != about.kind or own.hash in hashes:
+                continue
+            if own.hash:
+                hashes[own.hash] = other
+            chosen.append(other)
+        return tuple(sorted(chosen, key=lambda name: (training_seed(name), name)))
+
+    def lines(self, labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """For each of some trainings, the SAEs of its family with the same training seed.
+
+        A family has one architecture and width and reads one place. SAEs kept before the end of
+        a training are left out, unless they are named.
+        """
+        return tuple(self._line(label) for label in labels)
+
+    def _line(self, label: str) -> tuple[str, ...]:
+        about = self.pool.about.get(label)
+        if about is None:
+            return (label,)
+        return tuple(
+            other
+            for other in self.pool.labels
+            if other == label
+            or (
+                self.pool.about[other].kind == about.kind
+                and training_seed(other) == training_seed(label)
+                and other not in self.checkpoints
+            )
+        )
+
+
+def stem(name: str) -> str:
+    """A name without the training seed in it."""
+    return _SEED.sub("", name)
+
+
+def training_seed(name: str) -> int:
+    """The training seed in a name; 0 where it names none."""
+    found = _SEED.search(name)
+    return int(found[1]) if found else 0
