@@ -20,6 +20,8 @@ try:  # Ctrl-C must end even this part quietly: it is most of the time of a shor
         TRAIN_OPTIONS,
         with_options,
     )
+    from saeval.cli.compare import compare
+    from saeval.cli.export import export
     from saeval.cli.printing import (
         complain,
         print_json,
@@ -295,3 +297,8 @@ def validate(
             print_json([verdict.row()]) if as_json else print_verdict(verdict)
     if failed:
         raise click.exceptions.Exit(FAILED)
+
+
+for command in (compare, export):
+    command.callback = _report_errors(command.callback or command)
+    app.add_command(command)

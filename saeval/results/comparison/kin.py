@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from saeval.results.comparison.pool import Pool
 
@@ -17,8 +18,13 @@ class Kin:
     pool: Pool
     seed_sets: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Sets whose members differ in their training seed alone -> their members."""
-    checkpoints: Collection[str] = ()
-    """SAEs kept before the end of a training."""
+    checkpoint_sets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Sets of SAEs kept during one training -> their members in order, the finished SAE last."""
+
+    @cached_property
+    def checkpoints(self) -> frozenset[str]:
+        """SAEs kept before the end of a training."""
+        return frozenset(one for members in self.checkpoint_sets.values() for one in members[:-1])
 
     def trainings(self, label: str) -> tuple[str, ...]:
         """The SAE, and all of the pool that differ from it in the training seed alone.

@@ -1,6 +1,7 @@
 """Stored results from which a comparison takes what it needs, by SAE, task and seed."""
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,7 +53,7 @@ class Item:
         score = self.score(metric)
         if score is None or score.value is None:
             why = score.reason if score else self.result.reason or "its task gave no such score"
-            raise ResultError(f"'{metric}' of {self.label} has no value: {why}")
+            raise ResultError(f"no value for {self.label}: {why}")
         for entry in self.evidence_of(self.result.result_id):
             if (entry.metric, entry.part) == (metric, None):
                 return entry
@@ -143,7 +144,7 @@ class Pool:
                 raise ResultError(f"{label} has no result of {task}")
         common = set.intersection(*({item.setting for item in items} for items in own))
         if not common:
-            raise ResultError(_apart(task, labels, own))
+            raise ResultError(f"{_apart(task, labels, own)}. {_again(task, labels)}")
         newest = max(common, key=lambda one: max(_created(i) for i in own[0] if i.setting == one))
         by_seed = [
             {item.result.seed: item for item in items if item.setting == newest} for items in own
@@ -151,7 +152,10 @@ class Pool:
         seeds = sorted(set.intersection(*map(set, by_seed)))
         if not seeds:
             texts = " and ".join(", ".join(map(str, sorted(side))) for side in by_seed)
-            raise ResultError(f"their results of {task} have no seed in common, but {texts}")
+            raise ResultError(
+                f"their results of {task} have no seed in common, but {texts}. "
+                + _again(task, labels)
+            )
         return {seed: [side[seed] for side in by_seed] for seed in seeds}
 
 
@@ -190,6 +194,12 @@ def _apart(task: str, labels: Sequence[str], own: Sequence[Sequence[Item]]) -> s
     return f"they were scored with other fields of {task} ({name} {texts})"
 
 
+def _again(task: str, labels: Sequence[str]) -> str:
+    """What to do about results that do not fit together."""
+    saes = " ".join(f"--sae {shlex.quote(label)}" for label in labels)
+    return f"Score them alike: saeval run {saes} --tasks {task}"
+
+
 def _distinct(
     labels: Sequence[str], own: Sequence[Sequence[Item]]
 ) -> list[tuple[str, Sequence[Item]]]:
@@ -198,3 +208,34 @@ def _distinct(
     for label, items in zip(labels, own, strict=True):
         seen.setdefault(tuple(sorted({i.setting[0] for i in items})), (label, items))
     return list(seen.values())
+
+
+def joined_pools(pools: Mapping[str, Pool]) -> tuple[Pool, dict[str, list[str]]]:
+    """Results of several folders as one, and the SAEs of each.
+
+    Where two folders hold an SAE of one name, each gets its folder's name before it.
+
+    Args:
+        pools: Folder as the user names it -> its results.
+    """
+    owners: dict[str, set[str]] = {}
+    for folder, pool in pools.items():
+        for label in pool.labels:
+            owners.setdefault(label, set()).add(folder)
+    items: list[Item] = []
+    labels: dict[str, list[str]] = {}
+    for folder, pool in pools.items():
+        names = {
+            label: f"{folder}: {label}" if folder and len(owners[label]) > 1 else label
+            for label in pool.labels
+        }
+        items += [_renamed(item, names[item.label]) for item in pool.items]
+        labels[folder] = list(names.values())
+    return Pool(tuple(items)), labels
+
+
+def _renamed(item: Item, label: str) -> Item:
+    if label == item.label:
+        return item
+    sae, group = (label, item.result.set) if item.result.sae else (None, label)
+    return Item(item.result.renamed(sae=sae, set=group), item.evidence_of)

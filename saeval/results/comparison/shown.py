@@ -1,6 +1,6 @@
 """A comparison as tables for people, and the notes that say what may be claimed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from saeval.results.comparison.findings import Findings
@@ -133,12 +133,13 @@ def _clusters(row: Row) -> str:
 
 def notes(found: Findings) -> list[str]:
     """What the numbers mean, which claims they support, and what was not compared and why."""
+    names = _names(found).short
     return [
         *_meaning(found),
-        *_claims(found),
-        *_sparsity(found),
+        *_claims(found, names),
+        *_sparsity(found, names),
         *_without_test(found.compared),
-        *_not_compared(found.rows),
+        *_not_compared(found.rows, names),
     ]
 
 
@@ -157,7 +158,7 @@ def _meaning(found: Findings) -> list[str]:
     return [meaning, power]
 
 
-def _claims(found: Findings) -> list[str]:
+def _claims(found: Findings, names: Mapping[str, str]) -> list[str]:
     """Which kind of claim the rows support, and which they do not."""
     lines = []
     methods = [row for row in found.compared if row.claim == "methods"]
@@ -165,7 +166,7 @@ def _claims(found: Findings) -> list[str]:
     for of_pair in _by_pair(methods):
         row = of_pair[0]
         lines.append(
-            f"Claim about methods: {row.first} and {row.second}, over {row.trainings_first} and "
+            f"Claim about methods: {names[row.first]} and {names[row.second]}, over {row.trainings_first} and "
             f"{row.trainings_second} training seeds; intervals include what training again changes."
         )
     if not others:
@@ -180,7 +181,7 @@ def _claims(found: Findings) -> list[str]:
     if few:
         counts = ", ".join(
             dict.fromkeys(
-                f"{name} {count}"
+                f"{names[name]} {count}"
                 for row in few
                 for name, count in (
                     (row.first, row.trainings_first),
@@ -199,7 +200,7 @@ def _by_pair(rows: Iterable[Row]) -> list[list[Row]]:
     return list(pairs.values())
 
 
-def _sparsity(found: Findings) -> list[str]:
+def _sparsity(found: Findings, names: Mapping[str, str]) -> list[str]:
     """Pairs of other L0, which are not like for like, and where they may be matched."""
     lines = []
     for of_pair in _by_pair(row for row in found.compared if row.l0_differs):
@@ -213,7 +214,7 @@ def _sparsity(found: Findings) -> list[str]:
         else:
             end = "Their families in these results have no L0 in common at which to compare them."
         lines.append(
-            f"L0 differs: {row.first} has {number(row.l0_first)}, {row.second} "
+            f"L0 differs: {names[row.first]} has {number(row.l0_first)}, {names[row.second]} "
             f"{number(row.l0_second)}, so part of each difference may be sparsity alone. {end}"
         )
     return lines
@@ -230,15 +231,21 @@ def _without_test(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _not_compared(rows: Sequence[Row]) -> list[str]:
+def _not_compared(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     """Each reason once, with the pairs and figures that it is about."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for row in rows:
         if not row.is_compared and row.reason:
-            about = f"{row.first} and {row.second}"
-            what = f"{row.task} {row.metric}" if row.metric else row.task
-            reasons.setdefault((row.reason, what), []).append(about)
+            figures, pairs = reasons.setdefault(row.reason, ({}, {}))
+            figures[row.metric or row.task] = None
+            pairs[f"{names[row.first]} and {names[row.second]}"] = None
     return [
-        one_line(f"Not compared: {what} of {'; '.join(pairs)}: {reason.removesuffix('.')}.")
-        for (reason, what), pairs in reasons.items()
+        one_line(f"Not compared: {', '.join(figures)} of {'; '.join(pairs)}: {_ended(reason)}")
+        for reason, (figures, pairs) in reasons.items()
     ]
+
+
+def _ended(reason: str) -> str:
+    """With a full stop, unless it ends in a command."""
+    is_command = "saeval run" in reason.rsplit(": ", 1)[-1]
+    return reason if is_command else f"{reason.removesuffix('.')}."
