@@ -9,6 +9,7 @@ from saeval.results.comparison.pool import Pool
 
 _SEED = re.compile(r"[-_/.](?:s|seed)[-_]?(\d+)(?=$|[-_/.])", re.IGNORECASE)
 """A training seed in a name, such as `topk-16-s1` or `topk/seed_3/sae`."""
+UNKNOWN = "unknown architecture"
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Kin:
     pool: Pool
     seed_sets: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Sets whose members differ in their training seed alone -> their members."""
+    sparsity_sets: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Sets whose members differ in their sparsity alone -> their members."""
     checkpoint_sets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Sets of SAEs kept during one training -> their members in order, the finished SAE last."""
 
@@ -51,8 +54,9 @@ class Kin:
     def lines(self, labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """For each of some trainings, the SAEs of its family with the same training seed.
 
-        A family has one architecture and width and reads one place. SAEs kept before the end of
-        a training are left out, unless they are named.
+        A family has one architecture and width and reads one place, and either shares a set of kind
+        `sparsities` or has names that differ in numbers alone: SAEs of one formula may be trained
+        in different ways. SAEs kept before the end of a training are left out, unless named.
         """
         return tuple(self._line(label) for label in labels)
 
@@ -66,10 +70,33 @@ class Kin:
             if other == label
             or (
                 self.pool.about[other].kind == about.kind
+                and self._family(other) == self._family(label)
                 and training_seed(other) == training_seed(label)
                 and other not in self.checkpoints
             )
         )
+
+    def _family(self, label: str) -> str:
+        """What all SAEs of a family share: a set, else a name without its numbers."""
+        for name, members in self.sparsity_sets.items():
+            if not {label, stem(label)}.isdisjoint(members):
+                return name
+        return skeleton(label)
+
+    def family_name(self, label: str) -> str:
+        """What a plot calls the family of an SAE: its architecture, told apart where need be."""
+        about = self.pool.about[label]
+        name = about.null or about.architecture or UNKNOWN
+        families = {
+            self._family(other)
+            for other, own in self.pool.about.items()
+            if (own.architecture, own.is_null) == (about.architecture, False)
+        }
+        if about.is_null or len(families) < 2:
+            return name
+        own = self._family(label).rsplit("/", 1)[-1]
+        end = own.removesuffix("-sparsities").removesuffix("-*")
+        return end if end == name else f"{end} ({name})"
 
 
 def stem(name: str) -> str:
@@ -81,3 +108,8 @@ def training_seed(name: str) -> int:
     """The training seed in a name; 0 where it names none."""
     found = _SEED.search(name)
     return int(found[1]) if found else 0
+
+
+def skeleton(name: str) -> str:
+    """A name without its training seed, and a star for each number."""
+    return re.sub(r"\d+", "*", stem(name))

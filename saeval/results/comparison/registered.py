@@ -30,12 +30,13 @@ def kin_of(pool: Pool, registry: Registry, seed_sets: Collection[str] = ()) -> K
         registry: All that is listed.
         seed_sets: Further sets of the results whose members differ in their training seed alone.
     """
-    seeds = {name: group.members for name, group in registry.sets.items() if group.kind == "seeds"}
-    seeds |= {name: pool.sets[name] for name in seed_sets if name in pool.sets}
-    checkpoints = {
-        name: group.members for name, group in registry.sets.items() if group.kind == "checkpoints"
+    kinds: dict[str, dict[str, Sequence[str]]] = {}
+    for name, group in registry.sets.items():
+        kinds.setdefault(group.kind, {})[name] = group.members
+    seeds = kinds.get("seeds", {}) | {
+        name: pool.sets[name] for name in seed_sets if name in pool.sets
     }
-    return Kin(pool, seeds, checkpoints)
+    return Kin(pool, seeds, kinds.get("sparsities", {}), kinds.get("checkpoints", {}))
 
 
 def all_listed(registry_file: str | Path | None = None) -> Registry:

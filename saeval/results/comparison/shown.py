@@ -166,8 +166,9 @@ def _claims(found: Findings, names: Mapping[str, str]) -> list[str]:
     for of_pair in _by_pair(methods):
         row = of_pair[0]
         lines.append(
-            f"Claim about methods: {names[row.first]} and {names[row.second]}, over {row.trainings_first} and "
-            f"{row.trainings_second} training seeds; intervals include what training again changes."
+            f"Claim about methods: {names[row.first]} and {names[row.second]}, over "
+            f"{row.trainings_first} and {row.trainings_second} training seeds; "
+            "intervals include what training again changes."
         )
     if not others:
         return lines

@@ -31,9 +31,9 @@ def against_l0(kin: Kin, metric: str, task: str | None = None) -> go.Figure:
     trained = [point for point in found if not point.is_null]
     nulls = [point for point in found if point.is_null]
     _add_nulls(figure, nulls, names)
-    for name, (colour, marker) in looks(point.architecture for point in trained).items():
+    for name, (colour, marker) in looks(point.family for point in trained).items():
         own = sorted(
-            (point for point in trained if point.architecture == name), key=lambda p: p.l0 or 0.0
+            (point for point in trained if point.family == name), key=lambda p: p.l0 or 0.0
         )
         _add_lines(figure, own, kin, colour)
         figure.add_trace(_markers(own, names, name, colour, marker))

@@ -90,7 +90,13 @@ def _write_png(figures: Mapping[str, go.Figure], folder: Path) -> list[Path]:
 
     paths = [folder / f"{name}.png" for name in figures]
     try:
-        write_images(list(figures.values()), list(paths), scale=2)
+        write_images(
+            list(figures.values()),
+            list(paths),
+            scale=2,
+            width=[figure.layout["width"] for figure in figures.values()],
+            height=[figure.layout["height"] for figure in figures.values()],
+        )
     except Exception as error:
         raise UsageError(
             f"The browser that draws PNG failed ({type(error).__name__}: {error}). Name another "

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from html import escape
 from math import ceil
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -44,13 +43,13 @@ def forest(found: Findings) -> go.Figure:
     pairs = list(dict.fromkeys((row.first, row.second) for row in found.compared))
     across = min(_ACROSS, len(panels))
     down = ceil(len(panels) / across)
-    tall = 62 + 26 * len(pairs)
+    tall = 74 + 24 * len(pairs)
     figure = make_subplots(
         rows=down,
         cols=across,
         shared_yaxes=True,
         subplot_titles=[title_of(rows[0].metric, rows[0].better, rows[0].unit) for rows in panels],
-        vertical_spacing=min(0.9 / down, 62 / (tall * down)) if down > 1 else 0,
+        vertical_spacing=min(0.9 / down, 66 / (tall * down)) if down > 1 else 0,
         horizontal_spacing=0.06,
     )
     names = short([side.name for side in found.sides])
@@ -62,18 +61,13 @@ def forest(found: Findings) -> go.Figure:
     dressed(
         figure,
         "First less second, with 95 % intervals",
-        height=140 + tall * down,
+        height=180 + tall * down,
         width=420 + 290 * across,
     )
+    figure.update_xaxes(zeroline=True, zerolinecolor="#444444", zerolinewidth=1.5)
     figure.update_layout(
-        legend={
-            "orientation": "h",
-            "y": 1 + 60 / (tall * down),
-            "x": 1,
-            "xanchor": "right",
-            "yanchor": "bottom",
-        },
-        margin={"t": 110},
+        legend={"orientation": "h", "yref": "container", "y": 0.02, "x": 0, "yanchor": "bottom"},
+        margin={"t": 90, "b": 90},
     )
     figure.update_yaxes(automargin=True)
     return figure
@@ -90,8 +84,6 @@ def _add_panel(
     told: set[str],
     place: tuple[int, int],
 ) -> None:
-    at: Any = {"row": place[0], "col": place[1]}
-    figure.add_vline(x=0, line={"color": "#444444", "width": 1}, **at)
     for row in rows:
         colour, marker = _LOOKS.get(row.verdict, (GREY, "circle"))
         name = row.verdict if row.verdict in _LOOKS else "not told apart"

@@ -11,15 +11,14 @@ from saeval.results.comparison.pool import Item
 from saeval.results.score import Score
 from saeval.results.task_seeds import join_seeds
 
-UNKNOWN = "unknown architecture"
-
 
 @dataclass(frozen=True)
 class Point:
     """One SAE in a plot."""
 
     label: str
-    architecture: str
+    family: str
+    """Its architecture, or how it was trained where several share one."""
     is_null: bool
     score: Score
     """The metric, over all data; the mean over seeds where there are three or more."""
@@ -57,7 +56,7 @@ def points(kin: Kin, metric: str, task: str | None = None) -> list[Point]:
         found.append(
             Point(
                 label,
-                about.null or about.architecture or UNKNOWN,
+                kin.family_name(label),
                 about.is_null,
                 score,
                 fmean(places) if places else None,

@@ -32,7 +32,14 @@ def dressed(figure: go.Figure, title: str, *, height: int = 480, width: int = 76
     """The figure with title, font, grid and background."""
     figure.update_layout(
         template="plotly_white",
-        title={"text": title, "font": {"size": 17}, "x": 0.01, "xanchor": "left"},
+        title={
+            "text": title,
+            "font": {"size": 17},
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 1 - 24 / height,
+            "yanchor": "top",
+        },
         font={"family": "Arial, Helvetica, sans-serif", "size": 13, "color": "#222222"},
         height=height,
         width=width,
