@@ -206,8 +206,8 @@ def _at_l0(
             found.append(on_curve([places[s] for s in line], [values[s] for s in line], l0))
         except ResultError as error:
             refusals.append(
-                f"an L0 of {error} of {', '.join(line)}, and values are never extrapolated: choose one "
-                "within, or score SAEs beyond it"
+                f"an L0 of {error} of {', '.join(line)}, and values are never extrapolated: choose "
+                "one within, or score SAEs beyond it"
             )
     if not found:
         raise ResultError(refusals[0])

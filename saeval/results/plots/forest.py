@@ -17,8 +17,10 @@ _LOOKS = {
     "worse": (COLOURS[1], "triangle-left"),
     "higher": (COLOURS[2], "diamond"),
     "lower": (COLOURS[3], "diamond-open"),
+    "no test": (GREY, "circle-open"),
 }
 """Verdict -> colour and marker; all others are grey circles."""
+_DIRECTED = ("better", "worse", "higher", "lower")
 _ACROSS = 3
 """Panels side by side."""
 _MOST = 24
@@ -103,7 +105,7 @@ def _add_panel(
                 error_x=bars,
                 mode="markers",
                 marker={"color": colour, "symbol": marker, "size": 10},
-                name=f"first is {name}" if name in _LOOKS else name,
+                name=f"first is {name}" if name in _DIRECTED else name,
                 legendgroup=name,
                 showlegend=name not in told,
                 hovertemplate=f"{escape(row.verdict)}: %{{x:.4g}}<extra></extra>",
