@@ -110,7 +110,9 @@ def _rows(kin: Kin, first: Side, second: Side, task: str, choices: Choices) -> l
             for metric in metrics
         )
     ]
-    return _one_of_equal_refusals(rows) or [replace(blank, reason=f"{task} gave no score")]
+    if not rows and not choices.columns:
+        return [replace(blank, reason=f"{task} gave no score")]
+    return _one_of_equal_refusals(rows)
 
 
 def _row(blank: Row, measure: Callable[[], Row]) -> Row:

@@ -173,11 +173,11 @@ def _claims(found: Findings, names: Mapping[str, str]) -> list[str]:
     if not others:
         return lines
     few = [row for row in others if max(row.trainings_first, row.trainings_second) > 1]
-    which = "The other rows are" if methods else "Claim"
+    which = "Other rows: claim" if methods else "Claim"
+    there = ", and these results have them: --sets" if found.enough_trainings else ""
     lines.append(
-        f"{which} about these checkpoints only, not about the methods that trained them: another "
-        "training seed may turn the verdict. That takes three training seeds of each side"
-        + (", and these results have them: --sets." if found.enough_trainings else ".")
+        f"{which} about these checkpoints only. A claim about the methods that trained them takes "
+        "three training seeds of each side, since another seed may turn the verdict" + f"{there}."
     )
     if few:
         counts = ", ".join(
