@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from saeval.config.metric_docs import chosen_by_seed
 from saeval.config.plugin_docs import declared_headline
 from saeval.errors import ResultError, UsageError
+from saeval.results.comparison.pool import NULL_ARCHITECTURES
 from saeval.results.differences import difference
 from saeval.results.reading import find_folder, result_evidence
 from saeval.results.score import DTYPES, SHOWN_COLUMNS, Result, Score
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from saeval.results.comparison.comparison import Comparison
     from saeval.results.comparison.kin import Kin
 
-NULLS = ("neurons", "pca")
-"""Architectures that are always nulls."""
 HOW = "table(columns=['all'], parts=True), to_pandas()"
 """How to see, in Python, figures that a table leaves out."""
 
@@ -294,7 +293,7 @@ class Results(Sequence[Result]):
 def _is_null(result: Result) -> bool:
     """Whether its SAE is a null: by its own metadata, or by its architecture."""
     about = result.provenance.get("saes", ())
-    return any(sae.get("null") or sae.get("architecture") in NULLS for sae in about)
+    return any(sae.get("null") or sae.get("architecture") in NULL_ARCHITECTURES for sae in about)
 
 
 def _bos_remarks(results: Iterable[Result]) -> tuple[str, ...]:

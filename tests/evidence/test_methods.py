@@ -1,6 +1,7 @@
 """The interval of a difference of methods holds the truth, whatever seeds and units explain."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_without_sampled_units_it_is_welchs_test() -> None:
     numbers = varying(entries(rows, no_interval="a constant of the weights"))
     found = compare_sides(numbers[:3], numbers[3:], (None, None)).outcome
     assert isinstance(found, Contrast)
-    known = ttest_ind(*values, equal_var=False)
+    known: Any = ttest_ind(*values, equal_var=False)
     assert found.p == pytest.approx(known.pvalue, rel=1e-6)
     assert found.ci_low == pytest.approx(known.confidence_interval().low, rel=1e-6)
 

@@ -196,7 +196,7 @@ def test_claims_about_methods_need_three_training_seeds_of_each() -> None:
             label = f"{name}-s{seed}" if seed else name
             world.add(label, {"quality": rows(0) + value}, architecture=name)
     row = only(world, "x", "y", methods=True)
-    test = stats.ttest_ind(values["x"], values["y"], equal_var=False)
+    test: Any = stats.ttest_ind(values["x"], values["y"], equal_var=False)
     ends = test.confidence_interval()
     assert (row.claim, row.trainings_first, row.trainings_second) == ("methods", 3, 3)
     assert (row.ci_low, row.ci_high) == pytest.approx((ends.low, ends.high), rel=1e-6)
