@@ -1,5 +1,7 @@
 """What plots show: points, the Pareto frontier, nulls, checkpoints in order, verdicts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from simulated import World
@@ -40,7 +42,7 @@ def test_frontier_is_what_no_other_beats_in_both(better: str) -> None:
 
 def test_every_sae_is_a_point_and_nulls_are_grey() -> None:
     """Twelve SAEs of three architectures, and the null apart in grey."""
-    figure = against_l0(world().kin(), "quality")
+    figure: Any = against_l0(world().kin(), "quality")
     drawn = {trace.name: trace for trace in figure.data if trace.mode == "markers"}
     assert sum(len(trace.x) for trace in drawn.values()) == 13
     (null,) = [trace for name, trace in drawn.items() if name.startswith("nulls")]
@@ -51,8 +53,9 @@ def test_every_sae_is_a_point_and_nulls_are_grey() -> None:
 
 def test_checkpoints_stand_in_the_order_of_their_set() -> None:
     """The last is the end of the training, whatever the order of the results."""
-    sets = {"checkpoint_sets": {"s": ("x-0", "x-2", "x-1")}}
-    (trace,) = along_training(world().kin(**sets), "quality").data
+    sets: Any = {"checkpoint_sets": {"s": ("x-0", "x-2", "x-1")}}
+    figure: Any = along_training(world().kin(**sets), "quality")
+    (trace,) = figure.data
     assert list(trace.x) == ["x-0", "x-2", "end"]
     with pytest.raises(UsageError, match="No set of kind checkpoints"):
         along_training(world().kin(), "quality")
@@ -63,7 +66,8 @@ def test_forest_shows_each_difference_with_its_interval() -> None:
     found = find_differences(
         world().kin(), ["x-0", "x-1", "x-2"], Choices(tasks=("t",), columns=("quality",))
     )
-    traces = forest(found).data
+    figure: Any = forest(found)
+    traces = figure.data
     assert [trace.x[0] for trace in traces] == [row.difference for row in found.rows]
     for trace, row in zip(traces, found.rows, strict=True):
         assert row.ci_high is not None
