@@ -19,7 +19,9 @@ try:  # Ctrl-C must end even this part quietly: it is most of the time of a shor
         TRAIN_OPTIONS,
         with_options,
     )
+    from saeval.cli.compare import compare
     from saeval.cli.exits import FAILED, INTERRUPTED, report_errors
+    from saeval.cli.export import export
     from saeval.cli.interchange import export_as, import_from
     from saeval.cli.leaderboard import leaderboard
     from saeval.cli.printing import (
@@ -278,5 +280,5 @@ def validate(
         raise click.exceptions.Exit(FAILED)
 
 
-for _command in (leaderboard, submit, verify, export_as, import_from):
+for _command in (compare, export, leaderboard, submit, verify, export_as, import_from):
     app.add_command(_command)

@@ -1,10 +1,13 @@
-"""From the typed options of `run` and `plan` to a configuration."""
+"""From the typed options of `run` and `plan` to a configuration, and back."""
 
+import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from saeval.config.configuration import (
     from_mapping,
+    json_value,
     overridden,
     parse_setting,
     read_configuration,
@@ -71,3 +74,26 @@ def _check_names(mapping: Mapping[str, Any]) -> None:
     for name in mapping["tasks"]:
         if name not in tasks:
             raise UsageError(f"No task is called '{name}'.{suggestion(name, tasks)}")
+
+
+def command_of(configuration: Configuration) -> str:
+    """The `saeval run` command that says this configuration; defaults are left out."""
+    blank = Configuration()
+    words = ["saeval", "run"]
+    for sae in configuration.saes:
+        words += ["--sae", sae]
+    if configuration.tasks:
+        words += ["--tasks", ",".join(configuration.tasks)]
+    for option in options():
+        value = getattr(configuration, option.name)
+        if option.name in ("saes", "tasks") or value == getattr(blank, option.name):
+            continue
+        if option.is_flag:
+            words.append(option.flags[0])
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [option.flags[0], text]
+    for task, fields in configuration.tasks.items():
+        for name, value in fields.items():
+            words += ["--set", f"{task}.{name}={json.dumps(json_value(value))}"]
+    return shlex.join(words)

@@ -65,10 +65,11 @@ class SeedTerm:
         total = drawn + self.shared
         spread = drawn**2 / (self.seeds - 1) + self.shared**2 / degrees
         of_seeds = float(np.sqrt(total)), max(1.0, total**2 / spread)
-        return max(of_seeds, (stderr, degrees), key=lambda pair: _half_width(*pair))
+        return max(of_seeds, (stderr, degrees), key=lambda pair: half_width(*pair))
 
 
-def _half_width(stderr: float, degrees: float) -> float:
+def half_width(stderr: float, degrees: float) -> float:
+    """Half the 95 % interval of a Student's t."""
     return float(stdtrit(degrees, LEVEL)) * stderr
 
 
@@ -119,7 +120,7 @@ def contrast(
 
 def tested(value: float, stderr: float, degrees: float, bounds: Bounds) -> Contrast:
     """Interval and p-value of a difference from its standard error and degrees of freedom."""
-    half = _half_width(stderr, degrees)
+    half = half_width(stderr, degrees)
     low, high = bounds
     span = None if low is None or high is None else high - low
     ends = value - half, value + half

@@ -77,6 +77,10 @@ class SeedDifference:
     """Why there is no interval; None where there is one."""
     note: str | None = None
     """What the interval leaves out: with fewer than three seeds, the seed."""
+    clusters: int = 0
+    """Independent clusters of the units of all seeds, those that seeds share counted once."""
+    differing: int = 0
+    """How many of these differ between the two."""
 
 
 def over_seeds(
@@ -177,9 +181,10 @@ def compare_seeds(
     if isinstance(outcome, str):
         return SeedDifference(
             pooled.mean, None, None, None, pooled.values, seed_sd, None, None, None,
-            outcome, pooled.note,
+            outcome, pooled.note, len(pooled.distinct_keys), pooled.differing,
         )  # fmt: skip
     return SeedDifference(
         pooled.mean, outcome.stderr, outcome.ci_low, outcome.ci_high, pooled.values, seed_sd,
-        outcome.degrees, outcome.mde, outcome.p, None, pooled.note,
+        outcome.degrees, outcome.mde, outcome.p, None, pooled.note, len(pooled.distinct_keys),
+        pooled.differing,
     )  # fmt: skip

@@ -40,22 +40,26 @@ def score_tables(scores: Iterable[Score], view: View = ALL, *, width: int = 80) 
         view: What to show of the scores.
         width: Columns of the terminal, at least 40.
     """
-    grids, notes = _tables_and_notes(list(scores), view, width)
+    grids, notes = score_grids(list(scores), view, width)
     lines = [line for note in notes for line in wrapped(note, width, hanging=4)]
     return "\n\n".join([*(grid_text(grid, width) for grid in grids), "\n".join(lines)]).strip("\n")
 
 
 def score_html(scores: Iterable[Score], view: View = ALL) -> str:
     """Tables and notes as HTML for a notebook; every text is escaped."""
-    grids, notes = _tables_and_notes(list(scores), view, PAGE)
+    grids, notes = score_grids(list(scores), view, PAGE)
     paragraphs = "".join(f"<p>{escape(note)}</p>" for note in notes)
     return f"<div>{''.join(map(grid_html, grids))}{paragraphs}</div>"
 
 
-def _tables_and_notes(
-    scores: Sequence[Score], view: View, width: int
-) -> tuple[list[Grid], list[str]]:
-    """The tables, and the notes below them."""
+def score_grids(scores: Sequence[Score], view: View, width: int) -> tuple[list[Grid], list[str]]:
+    """The tables, and the notes below them.
+
+    Args:
+        scores: In the order of the request.
+        view: What to show of the scores.
+        width: Columns of the terminal, which names and units are made to fit.
+    """
     tasks = tasks_of(scores, view)
     if view.evidence_of:
         joined = join_seeds(scores, _shown_names(tasks), view.evidence_of)
