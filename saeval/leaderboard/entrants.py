@@ -12,9 +12,9 @@ from typing import Any, Literal
 from saeval.errors import ResultError
 from saeval.leaderboard.board import Board
 from saeval.leaderboard.sources import Badge, Source
+from saeval.results.comparison.pool import NULL_ARCHITECTURES
 from saeval.results.folder import FOLDER
 from saeval.results.reading import read_result, read_results, result_folders
-from saeval.results.results import NULLS
 from saeval.results.score import Result, Score
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _kind(board: Board, name: str, about: Mapping[str, Any]) -> Kind:
     """Nulls and anchors are the maintainers' own: a submission cannot set what others must beat."""
     if name in board.anchors:
         return "anchor"
-    is_null = about.get("null") or about.get("architecture") in NULLS
+    is_null = about.get("null") or about.get("architecture") in NULL_ARCHITECTURES
     return "null" if is_null or name in board.nulls else "entry"
 
 
