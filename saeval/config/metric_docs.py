@@ -46,7 +46,6 @@ class MetricDescription:
     where: str = ""
     source: str = ""
     groups: str = ""
-    arrow_up_to: int | None = None
     task: str = ""
     """Name of the task that reports it."""
     declared_in: str = ""
@@ -59,14 +58,7 @@ class MetricDescription:
             for item in fields(self)
             if isinstance(getattr(self, item.name), str)
         }
-        if self.arrow_up_to is not None and int(number) > self.arrow_up_to:
-            texts["better"] = "none"
-        return replace(self, **texts, arrow_up_to=None)
-
-    @property
-    def direction(self) -> str:
-        """Which way is better, and up to which number in the name where it depends on that."""
-        return f"{self.better} up to {self.arrow_up_to}" if self.arrow_up_to else self.better
+        return replace(self, **texts)
 
 
 _RECORD = tuple(item.name for item in fields(MetricDescription))[:-2]
@@ -265,10 +257,7 @@ def _display_path(path: Path) -> str:
 def rows_of_metrics(metrics: Sequence[MetricDescription]) -> list[dict[str, Any]]:
     """Rows of metrics for `describe TASK`."""
     columns = ("name", "unit", "better", "floor", "ceiling", "formula", "where")
-    return [
-        {name: getattr(metric, name) for name in columns} | {"better": metric.direction}
-        for metric in metrics
-    ]
+    return [{name: getattr(metric, name) for name in columns} for metric in metrics]
 
 
 def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
@@ -277,7 +266,7 @@ def row_of_metric(metric: MetricDescription) -> dict[str, Any]:
         "metric": metric.name,
         "task": metric.task,
         "unit": metric.unit,
-        "better": metric.direction,
+        "better": metric.better,
         "floor": metric.floor,
         "ceiling": metric.ceiling,
         "bounds": _bounds_text(metric.bounds),

@@ -57,19 +57,10 @@ class Metric:
     """Paper or code that the definition is taken from."""
     groups: str = ""
     """The groups that it is a mean over, and that they count the same; empty where all rows do."""
-    arrow_up_to: int | None = None
-    """Largest number in the name with which the direction holds; with a larger one neither is
-    better. None: it holds with any."""
 
     def numbered(self, number: int) -> "Metric":
         """The metric with a number in its name."""
-        directed = self.arrow_up_to is None or number <= self.arrow_up_to
-        return replace(
-            self,
-            name=self.name.replace(OPEN, str(number)),
-            better=self.better if directed else "none",
-            arrow_up_to=None,
-        )
+        return replace(self, name=self.name.replace(OPEN, str(number)))
 
     def evidence(  # noqa: PLR0913  they are the columns of one record, Evidence
         self,

@@ -25,8 +25,8 @@ runs on them in seconds, with nothing to download, and so every score can be che
 true.
 
 This page is written from `saeval/lab/manifest.json` by `python -m saeval.lab page`. All figures
-were measured on held-out data, after the weights were rounded to how they are stored: float16, and
-int8 with one scale a latent for SAEs of the town.
+were measured on held-out data, after the weights were rounded to how they are stored: float16, or
+int8 with one scale a latent.
 
 | part | what it is | model | SAEs read |
 |---|---|---|---|
@@ -47,6 +47,9 @@ PARTS = {
         "activations from a planted dictionary of 256 features: Zipf rates, correlations, a "
         "hierarchy with exclusion, noise"
     ),
+    "synthetic/overlapping": "the same, where a child's direction is half its parent's",
+    "synthetic/superposed": "the same in half as many dimensions, directions closer together",
+    "synthetic/noisy": "the same, where a tenth of the variance is noise",
 }
 AFTER_PARTS = """
 Names: `lab/world/topk-16` is the TopK SAE of 16 latents per token, `-s1` a further training seed,

@@ -32,17 +32,16 @@ AUC_TOP = Metric(
 ACCURACY_TOP = Metric(
     "accuracy_top_{k}",
     unit="fraction",
-    better="higher",
+    better="none",
     bounds=(0, 1),
     formula="Share of rows on which a logistic probe on the k latents that correlate best with "
     "the label is right: log-odds above 0 mean yes.",
     functions=("saeval_tasks.probing.scoring:is_right",),
-    distrust="where the label is rare: always saying no is then right most of the time. Nor with 8 "
-    "latents or more, where random directions know as much.",
+    distrust="as a score of SAEs: on lab/town half of the trained ones know no more than random "
+    "directions. Nor where the label is rare: always saying no is then right most of the time.",
     floor=NULL_SAE,
     ceiling=1,
     groups="labels, each counting the same however many rows it has",
-    arrow_up_to=4,
 )
 AUC_FULL_WIDTH = Metric(
     "auc_full_width",

@@ -70,7 +70,7 @@ class Probing:
     """
 
     name: ClassVar[str] = "probing"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     headline: ClassVar[tuple[str, ...]] = (
         "best_latent_f1_untuned",
         "best_latent_f1",

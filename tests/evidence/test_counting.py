@@ -1,7 +1,5 @@
 """What n counts is said in words, and of crossed and nested units with their numbers."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -91,13 +89,6 @@ def test_evidence_has_what_its_record_declares() -> None:
     assert METRIC.evidence(table, {"num": "x"}).ceiling is None
     gone = METRIC.numbered(2).missing("No row.", "a")
     assert (gone.metric, gone.unit, gone.better, gone.part) == ("m_2", "fraction", "higher", "a")
-
-
-def test_a_direction_may_hold_up_to_a_number() -> None:
-    """With a larger number in the name neither direction is better."""
-    few = replace(METRIC, arrow_up_to=4)
-    assert [few.numbered(k).better for k in (1, 4, 5, 16)] == ["higher", "higher", "none", "none"]
-    assert few.numbered(16).missing("No row.").better == "none"
 
 
 def test_an_anchor_that_is_not_declared_is_refused() -> None:

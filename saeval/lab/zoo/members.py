@@ -106,15 +106,17 @@ def othello_members() -> tuple[ZooMember, ...]:
     return (*(ZooMember("othello", method, 16) for method in GRADIENT), *_nulls("othello", 16))
 
 
-def synthetic_members(world: str, sparsities: tuple[int, ...]) -> tuple[ZooMember, ...]:
-    """On a synthetic world: every sparsity with three seeds, and the planted dictionary itself.
+def synthetic_members(
+    world: str, sparsities: tuple[int, ...], seeds: tuple[int, ...] = SEEDS
+) -> tuple[ZooMember, ...]:
+    """On a synthetic world: every sparsity with every seed, and the planted dictionary itself.
 
     The first sparsity is the world's own.
     """
     ground = f"synthetic/{world}"
     grid = [
         ZooMember(ground, method, k, seed)
-        for seed in SEEDS
+        for seed in seeds
         for k in sparsities
         for method in GRADIENT
     ]
@@ -157,6 +159,9 @@ MEMBERS = (
     *world_members(),
     *othello_members(),
     *synthetic_members("base", (8, 16)),
+    *synthetic_members("overlapping", (8,), (0,)),
+    *synthetic_members("superposed", (10,), (0,)),
+    *synthetic_members("noisy", (8,), (0,)),
     *town_members(),
 )
 """The zoo. None needs another; those on text and games need the model there."""

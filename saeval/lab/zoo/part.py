@@ -22,8 +22,8 @@ SYNTHETIC_MINUTES = 0.5
 NULL_MINUTES = 0.1
 SIMPLE = ("random", "pca", "neurons", ORACLE)
 """Methods without gradient descent."""
-STORED = {"town": "int8"}
-"""How weights are stored, if not in float16: the first part of a member's name -> dtype."""
+FLOAT16 = ("world", "othello", "synthetic/base")
+"""Grounds whose SAEs are stored in float16; those of all others are in int8, half of it."""
 RANDOM_SEED = 770_001
 """Seed of the random nulls' directions."""
 BOUNDS = {
@@ -123,7 +123,7 @@ def _fit_saes(
 def _write_sae(
     sae: Any, name: str, ground: "Ground", settings: BuildSettings
 ) -> Mapping[str, float]:
-    """Write an SAE (a random one as its seed) as `STORED` says, and measure what was written."""
+    """Write an SAE (a random one as its seed), and measure what was written."""
     import torch
 
     from saeval.sae.loaders.saeval_format import load, save
@@ -138,7 +138,7 @@ def _write_sae(
     )
     folder = settings.weights / name
     shutil.rmtree(folder, ignore_errors=True)
-    dtype = getattr(torch, STORED.get(name.partition("/")[0], "float16"))
+    dtype = torch.float16 if name.rpartition("/")[0] in FLOAT16 else torch.int8
     save(replace(sae, origin=origin), folder, dtype)
     return ground.figures(load(folder))
 
