@@ -57,6 +57,7 @@ NOT_RUN = {
     r"saeval (describe|run) .*\bstrongest": "tests/test_plugin_example.py runs the installed task",
     r"pip install sae-probes .*": "it fetches from the network",
     r"python -m saeval\.lab (build|page)": "it writes into this checkout; tests/lab make the parts",
+    r"python benchmarks/audit\.py .*": "it takes an hour; tests/test_audit.py runs its parts",
     r"python benchmarks/train\.py": "it trains on a million activations",
     r"saeval leaderboard serve": "it serves until Ctrl-C, as tests/cli/test_leaderboard.py does",
     r"saeval verify https://": "tests/leaderboard/test_verify.py does it with a server of its own",
