@@ -137,8 +137,12 @@ def serve(folder: str, port: int) -> None:
     OUT is the folder that `build --site` wrote; default: leaderboards/site. The site needs no
     server: its index.html opens from the folder just as well.
     """
+    import signal
+
     from saeval.leaderboard.site.serve import serving
 
+    # A shell starts its background jobs deaf to Ctrl-C, and a server must end by `kill -INT`.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with serving(Path(folder), port) as server:
         click.echo(f"Serving {folder} at {server.address} (Ctrl-C ends it)")
         server.wait()

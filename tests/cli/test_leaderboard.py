@@ -122,13 +122,16 @@ def test_serve_ends_by_ctrl_c(here: Path) -> None:
         env=environment,
         cwd=here,
     ) as server:
-        assert server.stdout is not None
-        line = server.stdout.readline()
-        address = line.split(" at ")[1].split()[0]
-        assert address.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(address) as answer:
-            assert b"Quizzes" in answer.read()
-        server.send_signal(signal.SIGINT)
-        _, complaints = server.communicate(timeout=60)
-        assert server.returncode == 130
-        assert complaints == ""
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            address = line.split(" at ")[1].split()[0]
+            assert address.startswith("http://127.0.0.1:")
+            with urllib.request.urlopen(address) as answer:
+                assert b"Quizzes" in answer.read()
+            server.send_signal(signal.SIGINT)
+            _, complaints = server.communicate(timeout=60)
+            assert server.returncode == 130
+            assert complaints == ""
+        finally:
+            server.kill()  # else a server that does not end would keep the tests waiting
