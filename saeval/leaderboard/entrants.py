@@ -125,7 +125,11 @@ def _kind(board: Board, name: str, about: Mapping[str, Any]) -> Kind:
 
 
 def belongs(board: Board, result: Result) -> bool:
-    """Whether a result is of an SAE, model and site of a board."""
+    """Whether a result is of an SAE, model and site of a board.
+
+    A board's site is the module path at which results say that they were measured, since one site
+    has many names (`layers.1`, `blocks.1.hook_resid_post`), or the name that the SAE itself gives.
+    """
     name = result.sae or result.set or ""
     if not any(fnmatch.fnmatchcase(name, pattern) for pattern in board.saes):
         return False

@@ -1,5 +1,6 @@
 """Board files are read strictly, and those that ship fit what is installed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from saeval.config.plugin_docs import declared_headline, describe_tasks
 from saeval.config.plugins import TASKS, find
 from saeval.errors import UsageError
 from saeval.leaderboard.board_files import find_boards, read_board
+from saeval.leaderboard.entrants import belongs
 from saeval.registry.lookup import load_registry
+from saeval.results.reading import read_results
 
 WHOLE = "title: Quizzes\ntasks: {quiz: 1}\nnulls: [random]\n"
 
@@ -88,5 +91,20 @@ def test_shipped_boards_fit_what_is_installed() -> None:
             assert declared_headline(task)
         metrics = {m.name.replace("{k}", "1") for t in board.tasks for m in installed[t].metrics}
         assert {name.rpartition("/")[2] for name in board.columns} <= metrics
-        if board.name != "lab-town":  # its SAEs may not be trained yet
-            assert {*board.nulls, *board.anchors} <= entries.keys()
+        assert {*board.nulls, *board.anchors} <= entries.keys()
+
+
+def test_what_a_stranger_measures_at_the_same_site_belongs() -> None:
+    """A shipped board takes results by where they say they were measured, whatever the SAE says.
+
+    One site has many names, and an SAE of a stranger may give another of them, or none.
+    """
+    for file in find_boards([]):
+        board = replace(file.board, saes=("*",))
+        results = [result for folder in file.sources for result in read_results(folder)]
+        strangers = [
+            replace(one, sae="mine", provenance={"source": one.provenance["source"]})
+            for one in results
+        ]
+        taken = sum(belongs(board, one) for one in results)
+        assert 8 < sum(belongs(board, one) for one in strangers) == taken, board.name
