@@ -248,12 +248,17 @@ def verify(source: str, as_json: bool) -> None:
 
     all_verify = True
     with opened(source) as folder:
-        places = places_in(folder)
+
+        def name(path: Path) -> str:
+            """What was unpacked or fetched is named by where it came from."""
+            return str(path).replace(str(folder), source, 1)
+
+        places = places_in(folder, source)
         for bundle in places.bundles:
             report = _report(bundle, None, None)
             all_verify &= not report.faults
-            show_report(report, as_json=as_json)
+            show_report(dataclasses.replace(report, place=name(bundle)), as_json=as_json)
         if places.results:
-            all_verify &= print_verification(places.results, as_json=as_json)
+            all_verify &= print_verification(places.results, as_json=as_json, name=name)
     if not all_verify:
         raise click.exceptions.Exit(FAILED)

@@ -48,8 +48,12 @@ def opened(source: str) -> Iterator[Path]:
         )
 
 
-def places_in(folder: Path) -> Places:
+def places_in(folder: Path, source: str) -> Places:
     """The bundles and results that lie below a folder.
+
+    Args:
+        folder: The folder.
+        source: What it was unpacked or fetched from, for messages.
 
     Raises:
         UsageError: if there are none.
@@ -71,7 +75,7 @@ def places_in(folder: Path) -> Places:
     ]
     if not bundles and not outside:
         raise UsageError(
-            f"'{folder}' has no results with evidence: no result.json, and no {SUBMISSION}."
+            f"'{source}' has no results with evidence: no result.json, and no {SUBMISSION}."
         )
     return Places(bundles, outside)
 

@@ -1,5 +1,6 @@
 """What is too large is refused before it is read, by what it states and by what it is."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from saeval.errors import BundleError
 from saeval.leaderboard.bundles.check import Circumstances, check_bundle
 from saeval.leaderboard.bundles.limits import LIMITS
+from saeval.leaderboard.bundles.strict_json import read_strict
 from saeval.leaderboard.bundles.table_files import table_faults
 
 
@@ -69,3 +72,14 @@ def test_the_usual_limits_have_room(honest: Path) -> None:
     sizes = [path.stat().st_size for path in honest.rglob("*") if path.is_file()]
     assert 10 * sum(sizes) < LIMITS.total_bytes
     assert 10 * max(sizes) < min(LIMITS.file_bytes, LIMITS.json_bytes)
+
+
+def test_very_many_keys_take_no_longer_than_they_are_long(tmp_path: Path) -> None:
+    """A doubled key among hundreds of thousands is found in a second, not in an hour."""
+    path = tmp_path / "result.json"
+    keys = ",".join(f'"k{number}":1' for number in range(400_000))
+    path.write_text(f'{{{keys},"k399999":2}}', encoding="utf-8")
+    start = time.process_time()
+    with pytest.raises(BundleError, match="'k399999' is doubled"):
+        read_strict(path)
+    assert time.process_time() - start < 30

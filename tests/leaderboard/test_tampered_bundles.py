@@ -262,6 +262,29 @@ def _negative(table: pd.DataFrame) -> None:
     table["sq_err"] = -table["sq_err"]
 
 
+def _without_scores(bundle: Path) -> None:
+    """A result that scored nothing, and has no evidence of it."""
+    edit(result(bundle) / "result.json", lambda r: r.update(scores=[], metrics=[], tables={}))
+    for path in result(bundle).glob("*.parquet"):
+        path.unlink()
+
+
+def _hidden_interval(bundle: Path) -> None:
+    edit(
+        result(bundle) / "result.json",
+        lambda record: recipe(record, "fvu").update(no_interval="nothing was sampled"),
+    )
+    rescore(result(bundle))
+
+
+def _in_provenance(**fields: Any) -> Callable[[Path], Any]:
+    return _in_result(lambda record: record["provenance"].update(fields))
+
+
+def _of_sae(**fields: Any) -> Callable[[Path], Any]:
+    return _in_result(lambda record: record["provenance"]["saes"][0].update(fields))
+
+
 DEEP = "[" * 40 + "]" * 40
 PATH = "results/../../../../escaped.parquet"
 FORGERIES = {
@@ -385,7 +408,7 @@ FORGERIES = {
         _as_imported("saebench"), "scores", "must begin with 'saebench_'"
     ),
     "said to be of a harness unheard of": Forgery(
-        _as_imported("mine"), "scores", "has no evidence"
+        _as_imported("mine"), "results", "no harness that results are imported from"
     ),
     # Task and form.
     "unknown task": Forgery(
@@ -444,6 +467,78 @@ FORGERIES = {
     ),
     "list for an object": Forgery(
         _in_result(lambda r: r.update(scores={"a": 1})), "results", "wrong form"
+    ),
+    "whole number without end": Forgery(
+        _on_score(value=10**400), "results", "takes more than 64 bits"
+    ),
+    "n without end": Forgery(_on_score(n=10**400), "results", "takes more than 64 bits"),
+    "n as a fraction": Forgery(_on_score(n=67.0), "results", "n is 67.0"),
+    "truth for a number": Forgery(_on_score(value=True), "scores", "value is True"),
+    "score listed twice": Forgery(
+        _in_result(lambda r: r["scores"].append(dict(score(r, "fvu")))), "scores", "no evidence"
+    ),
+    "mark before the JSON": Forgery(
+        lambda b: (result(b) / "result.json").write_bytes(
+            b"\xef\xbb\xbf" + (result(b) / "result.json").read_bytes()
+        ),
+        "results",
+        "Unexpected UTF-8 BOM",
+        forgery.seal,
+    ),
+    "schema that is no number": Forgery(
+        _in_manifest(lambda m: m.update(schema=True)), "submission", "has schema True"
+    ),
+    "nothing scored": Forgery(_without_scores, "results", "it has no score"),
+    "status of no score": Forgery(
+        _in_result(lambda r: r.update(status="not_applicable", reason="x")),
+        "results",
+        "its status is 'not_applicable', and its scores say 'scored'",
+    ),
+    "status of another kind": Forgery(
+        _in_result(lambda r: r.update(status=[])), "results", "its status is []"
+    ),
+    "interval left out": Forgery(_hidden_interval, "others", "is said to have no interval"),
+    "interval of another method": Forgery(
+        _in_result(lambda r: r["interval"].update(replicates=3)), "scores", "were computed with"
+    ),
+    "aggregator unknown": Forgery(
+        _in_result(lambda r: recipe(r, "fvu").update(aggregator="os.system")),
+        "scores",
+        "there is no aggregator 'os.system'",
+    ),
+    # What boards read of provenance and run.
+    "name that is a list": Forgery(_of_sae(label=[5]), "results", "the name [5] has characters"),
+    "architecture that is an object": Forgery(
+        _of_sae(architecture={"a": 1}), "results", "architecture {'a': 1}, which is no text"
+    ),
+    "width that is a text": Forgery(_of_sae(d_sae="<b>"), "results", "no whole number"),
+    "source that is a text": Forgery(
+        _in_provenance(source="x"), "results", "provenance.source is no object"
+    ),
+    "model that is a list": Forgery(
+        _in_result(lambda r: r["provenance"]["source"].update(model=[])), "results", "model []"
+    ),
+    "claims that are a number": Forgery(_in_provenance(claims=5), "results", "no list of objects"),
+    "claim of no model": Forgery(
+        _in_provenance(claims=[{"model": {}}]), "results", "model {}, which is no text"
+    ),
+    "seconds that are a text": Forgery(
+        _in_provenance(phases={"load": {"seconds": "x"}}), "results", "phase 'load' cost 'x'"
+    ),
+    "seconds below nothing": Forgery(
+        _in_provenance(phases={"load": {"seconds": -1e300}}), "results", "cost -1e+300"
+    ),
+    "phase that is a number": Forgery(
+        _in_provenance(phases={"load": 5}), "results", "phase 'load' is no object"
+    ),
+    "origin unheard of": Forgery(
+        _in_provenance(origin={"harness": "mine"}), "results", "its origin is 'mine'"
+    ),
+    "tasks of a run that are a list": Forgery(
+        _in_result(lambda r: r["run"].update(tasks=[])), "results", "no object of objects"
+    ),
+    "working folder": Forgery(
+        _in_result(lambda r: r.update(working_folder="/srv")), "results", "its working folder is"
     ),
     # Names and texts.
     "script in a name": Forgery(

@@ -159,3 +159,27 @@ def test_nothing_to_verify_is_told(tmp_path: Path) -> None:
     """An empty folder, and none at all."""
     assert "has no results with evidence" in verify(tmp_path).output
     assert verify(tmp_path / "none").exit_code == 2
+
+
+def test_an_archive_is_named_as_it_was_given(board: Path, tmp_path: Path) -> None:
+    """Nothing that is said of an archive names the temporary folder it was unpacked into."""
+    archive = shutil.make_archive(str(tmp_path / "bundle"), "zip", board)
+    done = verify(archive)
+    assert f"{archive} is accepted: recomputed." in done.stdout
+    folder = tmp_path / "edited"
+    shutil.copytree(forgery.result(board), folder / "sae" / forgery.result(board).name)
+    edited = next(folder.glob("*/*/result.json"))
+    forgery.edit(edited, lambda record: forgery.score(record, "fvu").update(value=0.0))
+    loose = shutil.make_archive(str(tmp_path / "loose"), "gztar", folder)
+    assert f"{loose}/sae/core-" in verify(loose).stdout
+    (tmp_path / "nothing").mkdir()
+    empty = shutil.make_archive(str(tmp_path / "empty"), "zip", tmp_path / "nothing")
+    assert f"'{empty}' has no results with evidence" in verify(empty).output
+
+
+def test_a_link_to_a_bundle_is_called_one(board: Path, tmp_path: Path) -> None:
+    """It is not followed, and the message does not say that there is no bundle."""
+    (tmp_path / "link").symlink_to(board)
+    done = verify(tmp_path / "link")
+    assert done.exit_code == 1
+    assert "is a link; give the folder or file that it leads to" in done.output

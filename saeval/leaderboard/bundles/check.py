@@ -51,7 +51,9 @@ def opened_bundle(path: Path, limits: Limits = LIMITS) -> Iterator[Path]:
                 stray = strays[0].relative_to(folder).as_posix()
                 raise BundleError(f"'{stray}' lies beside the bundle; pack its folder alone.")
             yield root
-    elif path.is_dir() and not path.is_symlink():
+    elif path.is_symlink():
+        raise BundleError(f"'{path}' is a link; give the folder or file that it leads to.")
+    elif path.is_dir():
         yield path
     else:
         raise BundleError(f"'{path}' is neither the folder of a bundle nor a .zip or .tar.gz.")

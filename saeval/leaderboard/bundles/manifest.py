@@ -87,7 +87,7 @@ def read_manifest(folder: Path, limits: Limits = LIMITS) -> Manifest:
         BundleError: if it is not as `saeval submit` writes it.
     """
     record = read_strict(folder / SUBMISSION, limits)
-    if record.get("schema") != SCHEMA:
+    if type(record.get("schema")) is not int or record["schema"] != SCHEMA:
         raise BundleError(
             f"{SUBMISSION} has schema {record.get('schema')!a}; this version reads {SCHEMA}."
         )

@@ -4,7 +4,7 @@ It takes results of others to see what must be equal: which tables follow from t
 what the data was. Where there are none, nothing is found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,11 +95,30 @@ def _recipe_faults(result: Peer, known: Sequence[Peer]) -> Iterator[str]:
     for metric in result.record["metrics"]:
         expected = usual.get((metric["metric"], metric["part"]), [])
         stated = {name: metric[name] for name in _RECIPE}
+        if _hides_its_interval(metric, known):
+            yield (
+                f"{_name(result)}: {metric['metric']} is said to have no interval "
+                f"({metric['no_interval']!a:.80}), and has one everywhere else"
+            )
         if expected and stated not in expected:
             yield (
                 f"{_name(result)}: {metric['metric']} is computed from {stated}, elsewhere from "
                 f"{expected[0]}"
             )
+
+
+def _hides_its_interval(metric: Mapping[str, Any], known: Sequence[Peer]) -> bool:
+    """Whether a metric that ranks has no interval here alone: without one it cannot be ranked low.
+
+    What neither direction is better of may lack one for a reason of the SAE's, such as its width.
+    """
+    if not metric["no_interval"] or metric["better"] not in ("higher", "lower"):
+        return False
+    name = metric["metric"], metric["part"]
+    theirs = [
+        m for peer in known for m in peer.record["metrics"] if (m["metric"], m["part"]) == name
+    ]
+    return bool(theirs) and not any(other["no_interval"] for other in theirs)
 
 
 def _data_faults(result: Peer, alike: Sequence[Peer]) -> Iterator[str]:

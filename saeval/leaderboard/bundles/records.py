@@ -15,6 +15,7 @@ from saeval.leaderboard.bundles.names import (
     label_fault,
     private_fault,
 )
+from saeval.leaderboard.bundles.provenance import provenance_faults
 from saeval.leaderboard.bundles.strict_json import read_strict, texts_in
 from saeval.results.digest import DIGEST
 from saeval.results.folder import HEAD, SCHEMA
@@ -32,6 +33,8 @@ _METRIC_KEYS = {
 _TABLE_KEYS = {"file", "unit", "rows", "sha256", "data"}
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MOST_METRICS = 20_000
+_ODD = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+"""What reading a record of any wrong shape may raise."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def submitted_results(
                 sound.append(result)
         except BundleError as error:
             found = (str(error).removesuffix("."),)
-        except (TypeError, ValueError, KeyError, AttributeError, ResultError) as error:
+        except (*_ODD, ResultError) as error:
             found = (f"result.json has a wrong form ({type(error).__name__}: {error!s:.200})",)
         faults += [f"{folder.parent.name}/{folder.name}: {fault}" for fault in found]
     return tuple(sound), tuple(faults)
@@ -80,15 +83,19 @@ def _form_faults(record: Mapping[str, Any]) -> tuple[str, ...]:
     if set(record) != _KEYS:
         strange = sorted(set(record) ^ _KEYS)
         return (f"result.json has other keys than it should: {', '.join(strange)[:200]!a}",)
-    return (*_head_faults(record), *_table_form_faults(record), *_score_faults(record))
+    return (
+        *(_head_faults(record) or provenance_faults(record)),
+        *_table_form_faults(record),
+        *_score_faults(record),
+    )
 
 
-def _head_faults(record: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("sae", "set"):
-        if record[name] is not None and (fault := label_fault(record[name])):
-            yield fault
-    if record["sae"] is None and record["set"] is None:
-        yield "it names neither an SAE nor a set"
+def _head_faults(record: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(_found_in_head(record))
+
+
+def _found_in_head(record: Mapping[str, Any]) -> Iterator[str]:
+    yield from _label_faults(record)
     if not (isinstance(record["task"], str) and IDENTIFIER.fullmatch(record["task"])):
         yield f"its task is {record['task']!a}"
     for name in ("task_version", "seed"):
@@ -98,9 +105,19 @@ def _head_faults(record: Mapping[str, Any]) -> Iterator[str]:
         yield "it failed, so there is nothing to show; leave it out"
     if not isinstance(record["provenance"], dict) or not isinstance(record["run"], dict):
         yield "its provenance or its run is no object"
+    if record["working_folder"] is not None:
+        yield f"its working folder is {record['working_folder']!a:.80}, which nobody need know"
     private = next(filter(None, map(private_fault, texts_in(record))), None)
     if private:
         yield private
+
+
+def _label_faults(record: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("sae", "set"):
+        if record[name] is not None and (fault := label_fault(record[name])):
+            yield fault
+    if record["sae"] is None and record["set"] is None:
+        yield "it names neither an SAE nor a set"
 
 
 def _table_form_faults(record: Mapping[str, Any]) -> Iterator[str]:
@@ -121,6 +138,13 @@ def _table_form_faults(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _score_faults(record: Mapping[str, Any]) -> Iterator[str]:
+    if not record["scores"]:
+        yield "it has no score; leave it out"
+    # A score without a metric speaks for the whole task, and nothing else gives it a status.
+    whole = next((score for score in record["scores"] if score["metric"] is None), None)
+    stated = (whole["status"], whole["reason"]) if whole else ("scored", None)
+    if (record["status"], record["reason"]) != stated:
+        yield f"its status is {record['status']!a:.80}, and its scores say {stated[0]!a:.80}"
     for score in record["scores"]:
         metric, n = score["metric"], score["n"]
         if metric is not None and not METRIC.fullmatch(metric):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from saeval.errors import BundleError
 from saeval.leaderboard.bundles.limits import LIMITS, Limits
 from saeval.leaderboard.bundles.names import text_fault
+
+_DIGITS = 20
+"""Characters of a whole number of 64 bits with its sign; longer texts are not even read."""
 
 
 def read_strict(path: Path, limits: Limits = LIMITS) -> dict[str, Any]:
@@ -24,7 +28,11 @@ def read_strict(path: Path, limits: Limits = LIMITS) -> dict[str, Any]:
         text = path.read_bytes().decode("utf-8")
         _check_depth(text, limits.json_depth)
         content = json.loads(
-            text, object_pairs_hook=_once, parse_float=_finite, parse_constant=_refuse
+            text,
+            object_pairs_hook=_once,
+            parse_float=_finite,
+            parse_int=_whole,
+            parse_constant=_refuse,
         )
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path.name} cannot be read as JSON: {error}.") from error
@@ -75,8 +83,8 @@ def _check_depth(text: str, most: int) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!a} is doubled")
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {counts.most_common(1)[0][0]!a:.80} is doubled")
     return content
 
 
@@ -85,6 +93,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text[:20]} is not finite")
     return number
+
+
+def _whole(text: str) -> int:
+    """A whole number that every program can hold; none of saeval's is larger."""
+    if len(text) > _DIGITS or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"the whole number {text[:_DIGITS]}... takes more than 64 bits")
+    return int(text)
 
 
 def _refuse(name: str) -> None:
