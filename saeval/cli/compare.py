@@ -8,6 +8,7 @@ import click
 
 from saeval.cli.command_options import JSON_OPTION, OPTIONS_BY_NAME, QUIET_OPTION, with_options
 from saeval.cli.exits import report_errors
+from saeval.cli.printing import can_draw_png
 
 if TYPE_CHECKING:
     from saeval.results.comparison.comparison import Comparison
@@ -53,7 +54,11 @@ RUN = ("tasks", "seeds", "limit", "device", "registry", "output_path")
     click.option("--format", "kind", type=FORMAT, help="Default: text."),
     JSON_OPTION,
     click.option("--out", metavar="FILE|FOLDER", help="Write there; a folder gets all formats."),
-    click.option("--plots", metavar="FOLDER", help="Plots as HTML and PNG."),
+    click.option(
+        "--plots",
+        metavar="FOLDER",
+        help="Plots: HTML, and PNG where a browser is there.",
+    ),
     QUIET_OPTION,
 )
 @report_errors
@@ -85,13 +90,14 @@ def compare(
     choices = Choices(
         _texts(typed["tasks"]), _texts(columns), _l0(at_l0), methods, pairs, _run_options(typed)
     )
-    _check_output(kind, out, plots)
+    _check_output(kind, out)
+    png = bool(plots) and can_draw_png()
     comparison = _compared(names, choices, typed, is_run=is_run, quiet=quiet)
     _write(comparison, kind, out)
     if plots:
         from saeval.results.plots.files import write_figure
 
-        for path in write_figure(comparison.plot(), Path(plots), "differences"):
+        for path in write_figure(comparison.plot(), Path(plots), "differences", png=png):
             click.echo(f"Written: {path}", err=True)
 
 
@@ -123,7 +129,7 @@ def _run_options(typed: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value_of(find_option(name), value) for name, value in values.items()}
 
 
-def _check_output(kind: str | None, out: str | None, plots: str | None) -> None:
+def _check_output(kind: str | None, out: str | None) -> None:
     """Refuse, before anything is computed, what could not be written."""
     from saeval.errors import UsageError
     from saeval.results.comparison.files import format_of
@@ -132,10 +138,6 @@ def _check_output(kind: str | None, out: str | None, plots: str | None) -> None:
         format_of(Path(out), kind)
     elif kind == "parquet":
         raise UsageError("--format parquet is no text: name a file with --out.")
-    if plots:
-        from saeval.results.plots.files import check_png
-
-        check_png()
 
 
 def _compared(

@@ -6,6 +6,7 @@ import click
 
 from saeval.cli.command_options import OPTIONS_BY_NAME, with_options
 from saeval.cli.exits import report_errors
+from saeval.cli.printing import can_draw_png
 
 
 @click.command()
@@ -43,23 +44,19 @@ def export(
     """Write tables and plots of the results in a folder.
 
     Plots: each headline metric against L0 by architecture, and along the training where checkpoints
-    were scored; as HTML that needs nothing from elsewhere, and as PNG.
+    were scored; as HTML that needs nothing from elsewhere, and as PNG where Chrome or
+    Chromium is there.
     """
     from saeval.results.exporting import KINDS, export_plots, export_tables
     from saeval.results.loading import load_results
 
-    if not no_plots and not no_png:
-        from saeval.results.plots.files import check_png
-
-        check_png()
+    png = not no_plots and not no_png and can_draw_png()
     loaded = load_results(results)
     kinds = [each.strip() for each in (formats or ",".join(KINDS)).split(",") if each.strip()]
     names = [each.strip() for each in (columns or "").split(",") if each.strip()]
     written = export_tables(loaded, Path(out), kinds=kinds, columns=names, parts=parts)
     if not no_plots:
         kin = loaded.kin(registry)
-        written += export_plots(
-            kin, Path(out) / "plots", headlines=loaded.headlines, png=not no_png
-        )
+        written += export_plots(kin, Path(out) / "plots", headlines=loaded.headlines, png=png)
     for path in written:
         click.echo(path)

@@ -13,6 +13,16 @@ def complain(message: str) -> None:
     sys.stderr.write(f"error: {message}\n")
 
 
+def can_draw_png() -> bool:
+    """Whether plots can be written as PNG; if not, stderr says why, and HTML must do."""
+    from saeval.results.plots.files import png_hindrance
+
+    hindrance = png_hindrance()
+    if hindrance:
+        sys.stderr.write(f"Plots are HTML alone. {hindrance}\n")
+    return hindrance is None
+
+
 def print_verdict(verdict: Any) -> None:
     """The facts of a validated SAE, and its checks as a table."""
     row = verdict.row()

@@ -8,7 +8,16 @@ import plotly.graph_objects as go
 
 from saeval.errors import UsageError
 
-_HOW = "Or take the HTML, which needs neither."
+_HOW = "The HTML needs neither."
+
+
+def png_hindrance() -> str | None:
+    """What is missing for PNG, in one line; None if it can be written."""
+    try:
+        check_png()
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def check_png() -> None:
