@@ -62,6 +62,7 @@ NOT_RUN = {
     r"saeval leaderboard serve": "it serves until Ctrl-C, as tests/cli/test_leaderboard.py does",
     r"saeval verify https://": "tests/leaderboard/test_verify.py does it with a server of its own",
     r"git (push|clone)": "it needs a server",
+    r"saeval leaderboard build$": "it builds this checkout's boards; tests/cli/test_leaderboard.py",
     r"saeval (plan|validate)$": "a sentence names the command, without what it plans",
 }
 """Commands that are not run, and why."""

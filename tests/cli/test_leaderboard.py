@@ -36,6 +36,16 @@ def _call(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["leaderboard", *arguments])
 
 
+def test_the_committed_tables_are_built_from_the_results_beside_them(tmp_path: Path) -> None:
+    """The smallest board of this checkout, built anew, gives the bytes that are committed."""
+    own = Path(__file__).parents[2] / "leaderboards"
+    done = _call("build", str(own / "lab-othello.yaml"), "--out", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    for kind in ("md", "csv", "json"):
+        name = f"lab-othello.{kind}"
+        assert (tmp_path / name).read_bytes() == (own / "tables" / name).read_bytes(), name
+
+
 def test_a_named_board_is_written_where_boards_lie(here: Path) -> None:
     """Three tables, and on demand a site; the output says where."""
     done = _call("build", "quizzes", "--site", "site")
