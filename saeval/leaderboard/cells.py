@@ -88,6 +88,8 @@ def read_cell(entrant: Entrant, asked: Asked, evidence_of: EvidenceOf) -> Cell:
     current = [one for one in filed if one.result.task_version == asked.version]
     if not filed:
         return Cell("missing", f"not scored on {asked.task}")
+    if all(one.imported for one in filed):
+        return _of_imported(filed, asked)
     if not current:
         return _of_other_version(filed, asked)
     by_seed: dict[int, Filed] = {}
@@ -110,6 +112,20 @@ def _of_other_version(filed: Sequence[Filed], asked: Asked) -> Cell:
     return Cell("other version", reason, score, (newest.result.result_id,))
 
 
+def _of_imported(filed: Sequence[Filed], asked: Asked) -> Cell:
+    """A number that another harness published, whose versions and seeds are its own."""
+    for one in filed:
+        score = scores_named(one, asked.metric)
+        if score is None or score.metric is None:
+            continue
+        ids = (one.result.result_id,)
+        if score.status != "scored":
+            return Cell("not applicable", score.reason, None, ids)
+        reason = f"published by {one.imported} as a number, without evidence"
+        return Cell("imported", reason, score, ids)
+    return Cell("missing", f"{filed[0].imported} published no {asked.metric}")
+
+
 def _of_seeds(filed: Sequence[Filed], asked: Asked, evidence_of: EvidenceOf) -> Cell:
     ids = tuple(one.result.result_id for one in filed)
     scores = [scores_named(one, asked.metric) for one in filed]
@@ -120,10 +136,6 @@ def _of_seeds(filed: Sequence[Filed], asked: Asked, evidence_of: EvidenceOf) -> 
             return Cell(status, score.reason, None, ids)
     if len(found) < len(scores) or any(score.metric is None for score in found):
         return Cell("missing", f"this result has no {asked.metric}", None, ids)
-    harness = next((one.imported for one in filed if one.imported), None)
-    if harness:
-        reason = f"published by {harness} as a number, without evidence"
-        return Cell("imported", reason, _mean_of_values(found), ids)
     try:
         evidence = [
             _evidence(one, score, evidence_of) for one, score in zip(filed, found, strict=True)

@@ -41,6 +41,11 @@ class Filed:
             return f"{origin.get('harness', 'another harness')} {origin.get('version', '')}".strip()
         return "another harness" if self.source.badge == "imported" else None
 
+    @property
+    def badge(self) -> Badge:
+        """How far it is confirmed: numbers that were imported are no more, whoever files them."""
+        return "imported" if self.imported else self.source.badge
+
 
 @dataclass(frozen=True)
 class Entrant:
@@ -60,9 +65,7 @@ class Entrant:
     @property
     def badge(self) -> Badge:
         """How far the least confirmed of its results is confirmed."""
-        return max(
-            (one.source for one in self.filed), key=lambda one: _TRUST.index(one.badge)
-        ).badge
+        return _TRUST[max(_TRUST.index(one.badge) for one in self.filed)]
 
     @property
     def owner(self) -> str | None:
@@ -72,7 +75,7 @@ class Entrant:
     def of(self, task: str) -> list[Filed]:
         """Its results of a task, the most confirmed first."""
         own = [one for one in self.filed if one.result.task == task]
-        rank = [(_TRUST.index(one.source.badge), one.result.result_id) for one in own]
+        rank = [(_TRUST.index(one.badge), one.result.result_id) for one in own]
         return [one for _, one in sorted(zip(rank, own, strict=True), key=lambda pair: pair[0])]
 
 
@@ -110,7 +113,7 @@ def _entrant(
     board: Board, key: tuple[str, str, str], filed: Sequence[Filed], label: str
 ) -> Entrant:
     name, content, owner = key
-    first = min(filed, key=lambda one: (_TRUST.index(one.source.badge), one.result.result_id))
+    first = min(filed, key=lambda one: (_TRUST.index(one.badge), one.result.result_id))
     about = next(iter(first.result.provenance.get("saes") or ()), {})
     kind = "entry" if owner else _kind(board, name, about)
     return Entrant(label, name, content, kind, tuple(filed), about)
@@ -177,8 +180,9 @@ def l0_of(entrant: Entrant, board: Board) -> float | None:
     wanted = board.tasks.get("core")
     values: dict[int, dict[int, float]] = {}
     for filed in entrant.of("core"):
+        name = "saebench_l0" if filed.imported else "l0"
         for score in filed.result.scores:
-            if score.metric == "l0" and score.part is None and score.value is not None:
+            if score.metric == name and score.part is None and score.value is not None:
                 of_version = values.setdefault(score.task_version, {})
                 of_version.setdefault(score.seed, score.value)
     if not values:

@@ -15,6 +15,7 @@ from saeval.leaderboard.cells import Cell
 from saeval.leaderboard.folder_board import board_of_folders
 from saeval.leaderboard.sources import Source
 from saeval.leaderboard.tables import write_tables
+from saeval.results.interchange.saebench_import import import_saebench
 
 
 def _build(root: Path, board: Board = BOARD, *more: Source) -> BuiltBoard:
@@ -189,6 +190,38 @@ def test_numbers_without_evidence_are_marked_and_not_ranked(root: Path, tmp_path
     assert cells["published"].status == "imported"
     assert cells["published"].value == pytest.approx(0.97)
     assert cells["published"].rank is None
+
+
+def test_what_saebench_published_stands_on_a_board_as_what_it_is(
+    root: Path, tmp_path: Path
+) -> None:
+    """Its version and seed are its own; it has value, L0 and badge, also in a folder of ours."""
+    file = tmp_path / "published.json"
+    file.write_text(
+        json.dumps(
+            {
+                "eval_type_id": "core",
+                "eval_config": {"random_seed": 42},
+                "eval_result_metrics": {"a": {"l0": 9.0, "explained_variance": 0.8, "mse": -1}},
+                "sae_lens_id": "custom_sae",
+                "sae_lens_release_id": "published",
+            }
+        ),
+        encoding="utf-8",
+    )
+    import_saebench(file, root)
+    columns = ("right", "l0", "saebench_explained_variance", "saebench_mse")
+    built = _build(root, replace(BOARD, columns=columns))
+    row = built.row("published")
+    assert (row.entrant.badge, row.place.l0) == ("imported", 9.0)
+    assert row.place.group == built.row("a").place.group
+    cell = _cells(built, "saebench_explained_variance")["published"]
+    assert (cell.status, cell.value, cell.rank, cell.frontier) == ("imported", 0.8, None, False)
+    assert cell.reason == "published by saebench unknown as a number, without evidence"
+    assert _cells(built, "saebench_mse")["published"].status == "not applicable"
+    assert _cells(built, "l0")["published"].reason == "saebench unknown published no l0"
+    assert _cells(built)["published"].reason == "not scored on quiz"
+    assert built.row("a").entrant.badge == "ours"
 
 
 def test_without_its_nulls_a_board_is_not_built(root: Path) -> None:

@@ -139,6 +139,24 @@ def test_a_page_of_an_sae_has_its_scores_evidence_and_command(site: Path) -> Non
     assert "saeval run --sae &#39;&lt;script&gt;" in hostile.read_text(encoding="utf-8")
 
 
+def test_a_page_of_imported_numbers_promises_neither_evidence_nor_a_command(
+    tmp_path: Path,
+) -> None:
+    """It says who published them, and that no command gives the same ones."""
+    plant(tmp_path / "ours", "a", {"right": answers(0.9, units=40)})
+    plant(tmp_path / "theirs", "published", {"right": answers(0.8, units=40)})
+    sources = [Source(tmp_path / "ours"), Source(tmp_path / "theirs", "imported", "ann", "try")]
+    made = build_board(replace(BOARD, required=False), sources)
+    write_site([made], tmp_path / "site")
+    (page,) = (tmp_path / "site/saes").rglob("published-*.html")
+    text = page.read_text(encoding="utf-8")
+    assert "saeval run" not in text
+    assert "from which every score above follows" not in text
+    assert "There is no command that gives the same ones" in text
+    (other,) = (tmp_path / "site/saes").rglob("a-*.html")
+    assert "saeval run" in other.read_text(encoding="utf-8")
+
+
 def test_only_evidence_is_copied(built: BuiltBoard, tmp_path: Path) -> None:
     """A result that names another file, or has a link in its place, gives nothing away."""
     row = built.row("a")

@@ -104,7 +104,7 @@ def figures_of(row: Row) -> list[Mapping[str, Any]]:
         shown.append(
             {
                 "result": filed.result,
-                "badge": filed.source.badge,
+                "badge": filed.badge,
                 "whole": [score for score in scores if score.part is None],
                 "parts": [score for score in scores if score.part is not None],
             }

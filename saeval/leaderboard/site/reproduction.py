@@ -14,10 +14,12 @@ _OPTIONS = ("model", "site", "data", "limit", "k", "dtype", "compat")
 def commands(filed: Sequence[Filed]) -> list[str]:
     """Command lines that compute some results again; one, unless they were run with other options.
 
+    None for what another harness published: saeval's own figures are others.
+
     Names that a submission chose are quoted, so that pasting a line runs `saeval` and nothing else.
     """
     groups: dict[str, list[Filed]] = {}
-    for one in filed:
+    for one in (one for one in filed if not one.imported):
         run = one.result.run
         key = json.dumps([_named(one), *(run.get(name) for name in _OPTIONS)], default=str)
         groups.setdefault(key, []).append(one)

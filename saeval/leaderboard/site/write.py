@@ -90,6 +90,7 @@ def _write_board(built: BuiltBoard, folder: Path) -> None:
             evidence=evidence,
             results=figures_of(row),
             commands=commands(row.entrant.filed),
+            published=sorted({one.imported for one in row.entrant.filed if one.imported}),
             tasks={task: f"../../tasks/{_task_file(task)}" for task in built.board.tasks},
         )
         _write(folder / "saes" / name / files[row.place.label], page)

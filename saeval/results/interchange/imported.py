@@ -1,5 +1,6 @@
 """Results that were published elsewhere as numbers, without evidence."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ def import_faults(record: Mapping[str, Any]) -> tuple[str, ...]:
     faults = []
     if record["tables"] or record["metrics"]:
         faults.append("it is said to be imported, but has evidence")
+    names = Counter(score["metric"] for score in record["scores"] if score["part"] is None)
+    faults += [f"it gives {name} twice" for name, count in names.items() if count > 1]
     for score in record["scores"]:
         name = f"{score['metric']} (part {score['part']})"
         if score["metric"] is not None and not score["metric"].startswith(prefix):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from saeval.config.metric_docs import find_metrics
 from saeval.errors import ResultError, UsageError
 from saeval.results.interchange.imported import NO_EVIDENCE
+from saeval.results.interchange.saebench_form import form_faults
 from saeval.results.interchange.saebench_format import (
     HARNESS,
     HIGHER_IS_BETTER,
@@ -26,10 +28,10 @@ from saeval.results.key import result_key
 from saeval.results.score import Labels, Result, Score
 from saeval.results.writing import check_writable, write_result
 
-_NEEDED = ("eval_type_id", "eval_result_metrics", "sae_lens_id", "sae_lens_release_id")
 _MOST_DETAILS = 200
 """Rows of details that are kept; those of core, one a latent, are more."""
 _MOST_BYTES = 500_000_000
+_LARGEST = sys.float_info.max
 
 
 def import_saebench(source: Path, output_path: Path) -> list[Result]:
@@ -50,7 +52,10 @@ def import_saebench(source: Path, output_path: Path) -> list[Result]:
             "'eval_result_metrics', or several such under names."
         )
     check_writable(output_path)
-    results = [result_of(content) for content in objects]
+    try:
+        results = [result_of(content) for content in objects]
+    except RecursionError as error:
+        raise ResultError(f"'{source}' is nested too deeply to be a result of SAEBench.") from error
     for result in results:
         write_result(output_path, result, [])
     return results
@@ -80,13 +85,8 @@ def _read(path: Path) -> Any:
 
 
 def _checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    missing = [name for name in _NEEDED if name not in content]
-    metrics = content.get("eval_result_metrics")
-    if missing or not isinstance(metrics, dict):
-        raise ResultError(
-            f"'{path}' is no whole result of SAEBench: it lacks "
-            f"{', '.join(missing) or 'eval_result_metrics'}."
-        )
+    for fault in form_faults(content):
+        raise ResultError(f"'{path}' is no whole result of SAEBench: {fault}.")
     return content
 
 
@@ -141,7 +141,7 @@ def _origin(content: Mapping[str, Any]) -> dict[str, Any]:
         "harness": HARNESS,
         "version": str(content.get("sae_bench_commit_hash") or "unknown"),
         "file": _finite(kept),
-        "categories": {name: c for c, inner in metrics.items() for name in inner},
+        "categories": {name: c for c, inner in metrics.items() for name in inner or ()},
         "details": _finite(details),
         "left_out": left_out,
     }
@@ -201,8 +201,8 @@ def _score(labels: Labels, eval_type: str, name: str, value: Any, part: str | No
     text = "-1" if text == "-1.0" else text
     if text in MISSING and (text != "-1" or eval_type in USES_MINUS_ONE):
         return labels.score(**columns, status="not_applicable", reason=MISSING[text])
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ResultError(f"{labels.sae}: {name} is {value!r}, which is no number.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST:
+        raise ResultError(f"{labels.sae}: {name} is {value!r:.80}, which is no number.")
     return labels.score(**columns, value=float(value), status="scored", reason=NO_EVIDENCE)
 
 

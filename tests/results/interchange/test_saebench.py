@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,47 @@ def test_wrong_files_are_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ResultError, match="cannot be read as JSON"):
         import_saebench(tmp_path / "a.json", tmp_path / "r")
+
+
+HUGE = 10**400
+DEEP: list[Any] = []
+for _ in range(900):
+    DEEP = [DEEP]
+ODD = {
+    "metrics in a list": (made("core", {"sparsity": [1]}), "no object of categories"),
+    "metrics a number": (made("core", {"sparsity": 1.0}), "no object of categories"),
+    "one metric twice": (made("core", {"a": {"l0": 1}, "b": {"l0": 2}}), "'l0' in two categories"),
+    "huge": (made("core", {"a": {"l0": HUGE}}), "which is no number"),
+    "text": (made("core", {"a": {"l0": "many"}}), "l0 is 'many', which is no number"),
+    "eval without a name": ({**made("core", CORE), "eval_type_id": None}, "eval_type_id is None"),
+    "SAE without a name": (made("core", CORE, name=""), "sae_lens_id is ''"),
+    "configuration a list": (made("core", CORE, eval_config=[1]), "eval_config is no object"),
+    "widths a text": (made("core", CORE, sae_cfg_dict={"d_in": "x"}), "d_in 'x'"),
+    "model a list": (made("core", CORE, sae_cfg_dict={"model_name": [1]}), "model_name [1]"),
+    "time a text": (made("core", CORE, datetime_epoch_millis="now"), "datetime_epoch_millis is"),
+    "time without end": (made("core", CORE, datetime_epoch_millis=HUGE), "epoch_millis is 1000"),
+    "details numbers": (made("core", CORE, eval_result_details=[1]), "no list of objects"),
+    "deep": (made("core", CORE, eval_config={"a": DEEP}), "nested too deep|cannot be read"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_file_of_another_form_is_refused_whole(tmp_path: Path, kind: str) -> None:
+    """The error says what is odd, and nothing is written, not even of sound files beside it."""
+    content, says = ODD[kind]
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval/a.json").write_text(json.dumps(made("core", CORE)))
+    (tmp_path / "eval/b.json").write_text(json.dumps(content))
+    with pytest.raises(ResultError, match=says if "|" in says else re.escape(says)):
+        import_saebench(tmp_path / "eval", tmp_path / "results")
+    assert not list((tmp_path / "results").glob("*/*"))
+
+
+def test_a_category_that_was_not_measured_gives_nothing(tmp_path: Path) -> None:
+    """A category of null is no fault."""
+    (tmp_path / "a.json").write_text(json.dumps(made("core", {"a": None, "b": {"l0": 3.0}})))
+    (result,) = import_saebench(tmp_path / "a.json", tmp_path / "results")
+    assert [score.value for score in result.scores] == [3.0]
 
 
 def test_saebench_own_figures_make_the_round_trip(parity_dir: Path, tmp_path: Path) -> None:
